@@ -1,0 +1,216 @@
+"""The one shape everything else takes: a list of messages and what the template is told beside them.
+
+Turns what users paste (a list of messages, or a dict with `messages` and template keywords) into a `Conversation`, and
+refuses what no chat template could be given: the error names the message and the field. Messages stay plain JSON dicts,
+because templates read them as such; nothing is renamed, trimmed or dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from inspector.errors import ConversationError
+
+JsonValue: TypeAlias = Any
+"""A value JSON can hold: None, bool, int, float, str, list, dict with str keys."""
+
+Message: TypeAlias = dict[str, JsonValue]
+"""One message as the template sees it: always `role`; mostly `content`; maybe `tool_calls`, `reasoning_content`, ..."""
+
+MAX_DEPTH = 64
+"""Deepest nesting of lists and dicts accepted in a message."""
+
+TRAIN_FLAGS = ("train", "training", "weight", "loss")
+"""Per-message flags that say whether a message is trained: ours, axolotl's, OpenAI's, ms-swift's."""
+
+RESERVED_KEYWORDS = frozenset(
+    {
+        "chat_template",
+        "continue_final_message",
+        "conversation",
+        "max_length",
+        "padding",
+        "return_assistant_tokens_mask",
+        "return_dict",
+        "return_tensors",
+        "sanitize_control_tokens",
+        "tokenize",
+        "tokenizer_kwargs",
+        "truncation",
+    }
+)
+"""Arguments of `apply_chat_template` itself: a template never sees them, so a conversation cannot carry them."""
+
+REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
+"""Names a message's reasoning goes by; transformers 5.23 shows templates the first that is set under each of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """Messages and what `apply_chat_template` is given beside them.
+
+    `messages`: at least one, each a dict with a `role`. `tools`: JSON schemas, or None. `documents`: dicts, or None.
+    `keywords`: everything else the template reads by name (`add_generation_prompt`, `enable_thinking`, ...).
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[dict[str, JsonValue], ...] | None = None
+    documents: tuple[dict[str, JsonValue], ...] | None = None
+    keywords: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, source: Conversation | list[Any] | tuple[Any, ...] | Mapping[str, Any]) -> Conversation:
+        """Build a conversation from a list of messages or a dict with `messages`.
+
+        A dict may also have `tools`, `documents`, `chat_template_kwargs` (as TRL's data sets do), and template
+        keywords by name. Raises ConversationError, which names the message and the field.
+        """
+        if isinstance(source, Conversation):
+            return source
+        if isinstance(source, list | tuple):
+            return cls(messages=_checked_messages(list(source)))
+        if not isinstance(source, Mapping):
+            raise ConversationError(
+                f"A conversation is a list of messages or an object with `messages`, not {_kind(source)}."
+            )
+        if "messages" not in source:
+            raise ConversationError(
+                f"The conversation has no `messages`; its keys are {', '.join(map(repr, source)) or 'none'}."
+            )
+        rest = {key: value for key, value in source.items() if key != "messages"}
+        return cls(
+            messages=_checked_messages(source["messages"]),
+            tools=_checked_objects(rest.pop("tools", None), "tools"),
+            documents=_checked_objects(rest.pop("documents", None), "documents"),
+            keywords=_checked_keywords(rest),
+        )
+
+    @property
+    def adds_generation_prompt(self) -> bool:
+        """Whether the render was asked to end in the header of an answer that is still to come."""
+        return bool(self.keywords.get("add_generation_prompt", False))
+
+    def role(self, index: int) -> str:
+        """The role of message `index`."""
+        return str(self.messages[index]["role"])
+
+    def assistant_indices(self) -> list[int]:
+        """Indices of the assistant's messages, in order."""
+        return [i for i in range(len(self.messages)) if self.role(i) == "assistant"]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The dict that `parse` reads back."""
+        out: dict[str, JsonValue] = {"messages": list(self.messages)}
+        if self.tools is not None:
+            out["tools"] = list(self.tools)
+        if self.documents is not None:
+            out["documents"] = list(self.documents)
+        return out | dict(self.keywords)
+
+
+def is_flagged(message: Message) -> bool:
+    """Whether a message is to be trained by its own flag; without one, whether it is the assistant's."""
+    given = next((message[name] for name in TRAIN_FLAGS if message.get(name) is not None), None)
+    return message["role"] == "assistant" if given is None else bool(given)
+
+
+def string_fields(message: Message) -> Iterator[tuple[str, str]]:
+    """Yield `(path, text)` for every string value in a message, depth first: `("content[0].text", "Hi")`."""
+    for key, value in message.items():
+        yield from _strings(value, key)
+
+
+def _strings(value: JsonValue, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _strings(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _strings(item, f"{path}[{i}]")
+
+
+def _checked_messages(value: Any) -> tuple[Message, ...]:
+    if not isinstance(value, list | tuple):
+        raise ConversationError(f"`messages` must be a list of messages, not {_kind(value)}.")
+    if not value:
+        raise ConversationError("`messages` is empty: a chat template needs at least one message.")
+    return tuple(_checked_message(i, message) for i, message in enumerate(value))
+
+
+def _checked_message(index: int, message: Any) -> Message:
+    where = f"message {index}"
+    if not isinstance(message, Mapping):
+        raise ConversationError(f"{where} must be an object with `role` and `content`, not {_kind(message)}.")
+    checked: Message = _checked_json(message, where, 0)
+    if "role" not in checked:
+        keys = ", ".join(map(repr, checked)) or "none"
+        hint = "; ShareGPT's `from`/`value` are `role`/`content` here" if "from" in checked else ""
+        raise ConversationError(f"{where} has no `role`; its keys are {keys}{hint}.")
+    if not isinstance(checked["role"], str):
+        raise ConversationError(f"{where}: `role` must be text, not {_kind(checked['role'])}.")
+    return checked
+
+
+def _checked_objects(value: Any, name: str) -> tuple[dict[str, JsonValue], ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple):
+        raise ConversationError(f"`{name}` must be a list of objects, not {_kind(value)}.")
+    for i, item in enumerate(value):
+        if not isinstance(item, Mapping):
+            raise ConversationError(f"`{name}`[{i}] must be an object, not {_kind(item)}.")
+    return tuple(_checked_json(item, f"{name}[{i}]", 0) for i, item in enumerate(value))
+
+
+def _checked_keywords(rest: dict[Any, Any]) -> dict[str, JsonValue]:
+    nested = rest.pop("chat_template_kwargs", None)
+    if nested is not None and not isinstance(nested, Mapping):
+        raise ConversationError(f"`chat_template_kwargs` must be an object, not {_kind(nested)}.")
+    keywords = {**rest, **(nested or {})}
+    for key in keywords:
+        if not isinstance(key, str) or not key.isidentifier():
+            raise ConversationError(f"{key!r} cannot be a template keyword: a template reads keywords by name.")
+        if key in RESERVED_KEYWORDS:
+            raise ConversationError(
+                f"`{key}` is an argument of apply_chat_template, not something a template reads: remove it."
+            )
+    return {key: _checked_json(value, f"keyword `{key}`", 0) for key, value in keywords.items()}
+
+
+def _checked_json(value: Any, where: str, depth: int) -> JsonValue:
+    """A plain-JSON copy of `value`; raises ConversationError where JSON or a tokenizer could not take it."""
+    if depth > MAX_DEPTH:
+        raise ConversationError(f"{where} is nested more than {MAX_DEPTH} levels deep.")
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        _refuse_surrogates(value, where)
+        return str(value)
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise ConversationError(f"{where} has the key {key!r}, which is {_kind(key)}; keys must be text.")
+            _refuse_surrogates(key, f"{where}, the key {key!a}")
+        return {str(key): _checked_json(item, f"{where}, `{key}`", depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_checked_json(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+    raise ConversationError(f"{where} holds {_kind(value)}, which JSON cannot.")
+
+
+def _refuse_surrogates(text: str, where: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ConversationError(
+            f"{where} has half of a surrogate pair ({text[error.start]!a}) at character {error.start}, which no "
+            "tokenizer can read: the text was cut or decoded wrongly; remove it."
+        ) from error
+
+
+def _kind(value: object) -> str:
+    names = {type(None): "null", str: "text", bool: "true/false", int: "a number", float: "a number"}
+    return names.get(type(value), f"{type(value).__name__}")

@@ -1,0 +1,146 @@
+"""Everything that can go wrong in the inspector, as one tree.
+
+Each leaf is also the standard-library exception a caller would expect, and each message says what happened, where
+(message index, template line, file), and what to do.
+
+InspectorError
+├── ConversationError (ValueError)            the conversation is not one; names the message and the field
+├── InputFileError (ValueError)               a file given on the command line cannot be used
+├── StrategyError (ValueError)                no such strategy, or an option it does not have
+├── ModelError                                a model could not be loaded
+│   ├── ModelNameError (ValueError)           neither a hub id, a folder, nor the embedded model
+│   ├── RepoNotFoundError (LookupError)       the hub knows no such repository
+│   ├── GatedRepoError (PermissionError)      access must be granted first
+│   ├── AccessTokenError (PermissionError)    the access token is malformed, expired or revoked
+│   ├── RevisionNotFoundError (LookupError)   the repository has no such branch, tag or commit
+│   ├── NoTokenizerError (FileNotFoundError)  there are no tokenizer files
+│   ├── RemoteCodeError (PermissionError)     the tokenizer is Python code in the repository; it is never run
+│   ├── UnsupportedTokenizerError (NotImplementedError)  it encodes chats itself, or needs a package that is missing
+│   ├── NoTemplateError (LookupError)         there is no chat template, or none of that name
+│   ├── OfflineError (ConnectionError)        the hub cannot be reached and the files are not cached
+│   └── CorruptFileError (ValueError)         a file is there and cannot be read
+├── RenderError                               the chat template gave no text; `line` is its line where known
+│   ├── TemplateSyntaxError (ValueError)      the template does not compile
+│   ├── TemplateRefusedError (ValueError)     the template itself refused the conversation (raise_exception)
+│   ├── TemplateFailedError (RuntimeError)    the template broke while rendering
+│   ├── TemplateForbiddenError (PermissionError)  the template reached for something the sandbox withholds
+│   ├── TemplateTimeoutError (TimeoutError)   it ran out of time and was stopped
+│   ├── TemplateMemoryError (MemoryError)     it ran out of memory and was stopped
+│   └── TemplateTooLargeError (ValueError)    the input or the rendered text is over the limit
+├── TraceError (RuntimeError)                 the traced render differs from the one transformers makes
+└── TokenizationError (ValueError)            the text and its tokens cannot be aligned
+"""
+
+from __future__ import annotations
+
+
+class InspectorError(Exception):
+    """Root of every error the inspector raises on purpose."""
+
+
+class ConversationError(InspectorError, ValueError):
+    """The conversation is not one; the message names the message index and the field."""
+
+
+class InputFileError(InspectorError, ValueError):
+    """A file given on the command line cannot be used."""
+
+
+class StrategyError(InspectorError, ValueError):
+    """No such strategy, or an option it does not have."""
+
+
+class ModelError(InspectorError):
+    """A model could not be loaded."""
+
+
+class ModelNameError(ModelError, ValueError):
+    """The name is neither a hub id, a folder, nor the embedded model."""
+
+
+class RepoNotFoundError(ModelError, LookupError):
+    """The hub knows no such repository, or hides it."""
+
+
+class GatedRepoError(ModelError, PermissionError):
+    """The repository exists and access to it must be granted first."""
+
+
+class AccessTokenError(ModelError, PermissionError):
+    """The access token is malformed, expired or revoked; the message never shows it."""
+
+
+class RevisionNotFoundError(ModelError, LookupError):
+    """The repository has no such branch, tag or commit."""
+
+
+class NoTokenizerError(ModelError, FileNotFoundError):
+    """There are no tokenizer files to load."""
+
+
+class RemoteCodeError(ModelError, PermissionError):
+    """The tokenizer is Python code in the repository, which is never run."""
+
+
+class UnsupportedTokenizerError(ModelError, NotImplementedError):
+    """The tokenizer encodes chats itself instead of rendering a chat template, or needs a package that is missing."""
+
+
+class NoTemplateError(ModelError, LookupError):
+    """There is no chat template, or none of the name asked for."""
+
+
+class OfflineError(ModelError, ConnectionError):
+    """The hub cannot be reached and the files are not in the cache."""
+
+
+class CorruptFileError(ModelError, ValueError):
+    """A file is there and cannot be read."""
+
+
+class RenderError(InspectorError):
+    """The chat template gave no text. `line` is the template line (from 1) that is to blame, or None when unknown."""
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class TemplateSyntaxError(RenderError, ValueError):
+    """The template does not compile."""
+
+
+class TemplateRefusedError(RenderError, ValueError):
+    """The template called `raise_exception`. `template_message` is what it said, word for word."""
+
+    def __init__(self, message: str, *, line: int | None = None, template_message: str = "") -> None:
+        super().__init__(message, line=line)
+        self.template_message = template_message
+
+
+class TemplateFailedError(RenderError, RuntimeError):
+    """The template broke while rendering: an undefined value, a wrong type, endless recursion."""
+
+
+class TemplateForbiddenError(RenderError, PermissionError):
+    """The template reached for something the sandbox withholds."""
+
+
+class TemplateTimeoutError(RenderError, TimeoutError):
+    """The template ran out of time; its process was stopped."""
+
+
+class TemplateMemoryError(RenderError, MemoryError):
+    """The template ran out of memory; its process was stopped."""
+
+
+class TemplateTooLargeError(RenderError, ValueError):
+    """The input of the render or its output is over the limit."""
+
+
+class TraceError(InspectorError, RuntimeError):
+    """The traced render differs from the one transformers makes, so nothing can be said about its characters."""
+
+
+class TokenizationError(InspectorError, ValueError):
+    """The text and its tokens cannot be aligned."""

@@ -1,0 +1,68 @@
+"""What a finding is: a code, how bad it is, where, what, and one remedy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Code(StrEnum):
+    """What was found. The public names; docs/findings.md has a section for each."""
+
+    BOUNDARY_MERGE = "boundary_merge"
+    """A token straddles a boundary: text of a message and of the template in one id."""
+    NO_TRAINED_TOKENS = "no_trained_tokens"
+    """Nothing in the example is trained."""
+    STOP_TOKEN_NOT_TRAINED = "stop_token_not_trained"
+    """A trained turn does not end in a trained stop token."""
+    FOREIGN_TEXT_IN_LOSS = "foreign_text_in_loss"
+    """User, system, tool or document text is trained."""
+    CONTENT_LOST = "content_lost"
+    """Text of a message does not survive the render or the tokenizer."""
+    TRAILING_GENERATION_PROMPT = "trailing_generation_prompt"
+    """The example ends in the header of an answer that never comes."""
+    SYSTEM_UNSUPPORTED = "system_unsupported"
+    """The template refuses or drops the system message."""
+    ROLES_MUST_ALTERNATE = "roles_must_alternate"
+    """The template refuses the order of roles."""
+    UNREACHABLE_FIRST_TOKEN = "unreachable_first_token"
+    """An answer does not begin where the generation prompt ends."""
+    HEADER_ASSUMED = "header_assumed"
+    """In a very long conversation, headers past a limit were taken over from the turn before."""
+    SLOW_TOKENIZER = "slow_tokenizer"
+    """The tokenizer reports no offsets: spans were found by decoding."""
+
+
+class Severity(StrEnum):
+    """How bad it is."""
+
+    ERROR = "error"
+    """Trains the wrong thing, or nothing."""
+    WARNING = "warning"
+    """Likely not what was meant."""
+    NOTE = "note"
+    """Worth knowing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One finding. `token_span` is half open; None where no token is to blame, as `message_index` for messages."""
+
+    code: Code
+    severity: Severity
+    message_index: int | None
+    token_span: tuple[int, int] | None
+    detail: str
+    remedy: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public form, with plain values."""
+        return {
+            "code": self.code.value,
+            "severity": self.severity.value,
+            "message_index": self.message_index,
+            "token_span": None if self.token_span is None else list(self.token_span),
+            "detail": self.detail,
+            "remedy": self.remedy,
+        }

@@ -1,0 +1,144 @@
+"""A model and a conversation -> an Inspection: every token, whose text it is, and whether it trains.
+
+This is the one function that the page colours, the audit counts and the trainer trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from inspector import sandbox
+from inspector.conversation import Conversation
+from inspector.errors import InspectorError, TemplateFailedError, TemplateRefusedError, TokenizationError
+from inspector.finding import Finding
+from inspector.findings import find_all
+from inspector.hub import Model
+from inspector.refusals import explain_refusal
+from inspector.strategies import Example, Labelled, label
+from inspector.tokens import tokenize
+from inspector.turns import find_turns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What a strategy trains in one conversation, and everything known about its tokens."""
+
+    model: Model
+    template: str
+    strategy: str
+    options: Mapping[str, Any]
+    example: Example
+    labelled: Labelled
+    findings: tuple[Finding, ...]
+
+    @property
+    def text(self) -> str:
+        """The rendered text."""
+        return self.example.rendered.text
+
+    @property
+    def ids(self) -> list[int]:
+        """The token ids: those of `apply_chat_template(tokenize=True)`."""
+        return list(self.example.tokens.ids)
+
+    @property
+    def trained(self) -> list[int]:
+        """1 for each token that is trained, else 0."""
+        return [int(bit) for bit in self.labelled.trained]
+
+    @property
+    def labels(self) -> list[int]:
+        """What a trainer takes: the id where trained, else -100."""
+        return self.labelled.labels(self.example.tokens.ids)
+
+    @property
+    def straddlers(self) -> list[int]:
+        """Indices of tokens that merge text across a boundary, of owner or of training."""
+        mixed = set(self.labelled.mixed)
+        tokens = self.example.tokens
+        return [index for index in range(len(tokens)) if index in mixed or tokens.is_straddler(index)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public, JSON-ready form; its keys are stable.
+
+        `tokens` are exact texts, `char_spans` half-open code point ranges of `text`; `trained`, `tokens`, `ids`,
+        `char_spans` and `origins` have one entry per token; `straddlers` are token indices.
+        """
+        tokens = self.example.tokens
+        return {
+            "model": self.model.name,
+            "revision": self.model.revision,
+            "text": self.text,
+            "ids": self.ids,
+            "tokens": list(tokens.texts),
+            "char_spans": [list(span) for span in tokens.char_spans],
+            "trained": self.trained,
+            "origins": [[origin.to_dict() for origin in tokens.origins(i)] for i in range(len(tokens))],
+            "straddlers": self.straddlers,
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
+
+
+def inspect(
+    model: Model,
+    conversation: Conversation | list[Any] | Mapping[str, Any],
+    strategy: str = "traced",
+    **options: Any,
+) -> Inspection:
+    """Render, tokenize and label one conversation.
+
+    `conversation`: a Conversation, a list of messages, or a dict with `messages` and optionally `tools`, `documents`
+    and template keywords. `options`: those of the strategy. Raises ConversationError, StrategyError, a RenderError,
+    TraceError, or TokenizationError.
+    """
+    conversation = Conversation.parse(conversation)
+    _, source = model.template_for(conversation.tools is not None)
+    rendered = sandbox.render(source, conversation, model.special_tokens)
+    tokens = tokenize(model.tokenizer, rendered)
+    _check_ids(model.tokenizer, rendered.text, list(tokens.ids))
+    example = Example(
+        conversation=conversation,
+        rendered=rendered,
+        tokens=tokens,
+        turns=find_turns(conversation, rendered, tokens),
+        tokenizer=model.tokenizer,
+    )
+    labelled = label(example, strategy, options)
+    return Inspection(
+        model=model,
+        template=source,
+        strategy=strategy,
+        options=dict(options),
+        example=example,
+        labelled=labelled,
+        findings=tuple(find_all(example, labelled)),
+    )
+
+
+def diagnose(model: Model, conversation: Conversation, error: InspectorError) -> Finding | None:
+    """Why a template refuses a conversation, shown by rendering it without the suspect; None when that is unknown."""
+    if not isinstance(error, TemplateRefusedError | TemplateFailedError):
+        return None
+    _, source = model.template_for(conversation.tools is not None)
+
+    def renders(changed: Conversation) -> bool:
+        try:
+            sandbox.render(source, changed, model.special_tokens)
+        except InspectorError:
+            return False
+        return True
+
+    return explain_refusal(error, conversation, renders)
+
+
+def _check_ids(tokenizer: Any, text: str, ids: list[int]) -> None:
+    """The ids must be those of apply_chat_template, which tokenizes the text with exactly this call."""
+    expected = list(tokenizer(text, padding=False, truncation=False, add_special_tokens=False)["input_ids"])
+    if ids != expected:
+        first = next((i for i, (a, b) in enumerate(zip(ids, expected, strict=False)) if a != b), len(expected))
+        raise TokenizationError(
+            f"{type(tokenizer).__name__} gives other ids when it reports offsets, from token {first} on; a trainer "
+            "would train ids that are not the ones shown. Please report the model."
+        )

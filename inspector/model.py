@@ -1,0 +1,110 @@
+"""What a conversation is rendered and tokenized with: a tokenizer and the chat template in use.
+
+Turns the name or the source of a template into the template, by one rule: the model's own, then the built-in ones, then
+Jinja source. Refuses a name that neither has. Knows nothing of how a tokenizer is loaded: that is inspector.hub.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from inspector.errors import NoTemplateError
+
+TEMPLATE_FOLDER = Path(__file__).parent / "templates"
+BUILT_IN_TEMPLATES = tuple(sorted(path.stem for path in TEMPLATE_FOLDER.glob("*.jinja")))
+"""Names of the templates offered for models that have none, such as base models."""
+
+
+class Source(StrEnum):
+    """Where a model came from."""
+
+    EMBEDDED = "embedded"
+    """The small model beside the package."""
+    FOLDER = "folder"
+    """A folder on this machine."""
+    HUB = "hub"
+    """The hub, or its files in the local cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What a conversation is rendered and tokenized with.
+
+    `revision` is the full commit sha of a hub model, None otherwise. `templates` are the model's own (a single unnamed
+    one is called "default"); `template` is the Jinja source in use and `template_name` its name among the model's own
+    or the built-in ones, or "custom". `template_is_chosen` is False when the model's own rule picked it.
+    """
+
+    name: str
+    revision: str | None
+    source: Source
+    tokenizer: Any
+    templates: Mapping[str, str]
+    template: str
+    template_name: str
+    template_is_chosen: bool
+    is_fast: bool
+
+    @property
+    def template_hash(self) -> str:
+        """First 12 hex digits of the sha256 of the template in use."""
+        return hashlib.sha256(self.template.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+    @property
+    def special_tokens(self) -> dict[str, Any]:
+        """The special tokens by name, as `apply_chat_template` hands them to the template."""
+        return dict(self.tokenizer.special_tokens_map)
+
+    def template_for(self, tools: bool) -> tuple[str, str]:
+        """Return (name, Jinja source) of the template for a conversation with tools (even an empty list) or without.
+
+        As `PreTrainedTokenizerBase.get_chat_template`: where nothing was chosen, tools select the model's "tool_use".
+        """
+        if tools and not self.template_is_chosen and "tool_use" in self.templates:
+            return "tool_use", self.templates["tool_use"]
+        return self.template_name, self.template
+
+    def with_template(self, template: str) -> Model:
+        """Return this model with another template, named or written out as in `load`; the tokenizer is shared.
+
+        Raises:
+            NoTemplateError: neither a name that exists nor Jinja source.
+        """
+        name, source = choose_template(self.name, self.templates, template)
+        return replace(self, template=source, template_name=name, template_is_chosen=True)
+
+
+def choose_template(model: str, templates: Mapping[str, str], wanted: str | None) -> tuple[str, str]:
+    """Return (name, Jinja source) of the template `wanted`, or of the default among `templates` for None.
+
+    Raises:
+        NoTemplateError: there is no default, or `wanted` is neither a name that exists nor Jinja source.
+    """
+    if wanted is None and "default" in templates:
+        return "default", templates["default"]
+    names = ", ".join(BUILT_IN_TEMPLATES)
+    if wanted is None and templates:
+        raise NoTemplateError(
+            f"{model!r} has no default chat template. Choose one of its own ({', '.join(templates)})."
+        )
+    if wanted is None:
+        raise NoTemplateError(
+            f"{model!r} has no chat template: it looks like a base model. "
+            f"Choose a built-in one ({names}) or give Jinja source."
+        )
+    if wanted in templates:
+        return wanted, templates[wanted]
+    if wanted in BUILT_IN_TEMPLATES:
+        return wanted, (TEMPLATE_FOLDER / f"{wanted}.jinja").read_text(encoding="utf-8")
+    if "{%" in wanted or "{{" in wanted:
+        return "custom", wanted
+    own = f"its own: {', '.join(templates)}" if templates else "it has none of its own"
+    raise NoTemplateError(
+        f"{model!r} has no chat template {wanted[:80]!r} ({own}; built in: {names}), "
+        "and it is not Jinja source, which has {% or {{ in it."
+    )

@@ -1,0 +1,133 @@
+"""The child process of inspector.sandbox: reads requests, renders, writes answers, under limits it sets itself.
+
+An answer is a rendered conversation or an error, as data: origins in a table, runs as [length, origin, offset, turn].
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import struct
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from inspector.conversation import Conversation
+from inspector.errors import InspectorError, TemplateTooLargeError
+from inspector.origins import Origin
+from inspector.template import Rendered, render, template_keywords
+
+TEMPLATE_FILENAME = "<template>"
+"""What Jinja calls a template made from a string in tracebacks."""
+
+MAX_OUTPUT_CHARS = 2_000_000
+"""Longest rendered text."""
+
+MEMORY_BYTES = 1 << 30
+"""Address space of a child."""
+
+
+def serve() -> None:
+    """Answer requests on standard input until it closes. Runs in a child process only."""
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # nothing a library prints may reach the pipe
+    input_ = os.fdopen(os.dup(0), "rb")
+    template_keywords("")  # imports transformers now, not during the first render
+    _limit()
+    _write(output, {"ready": True})
+    while len(head := input_.read(4)) == 4:
+        request = json.loads(input_.read(struct.unpack(">I", head)[0]))
+        _write(output, _answer(request))
+
+
+def _limit() -> None:
+    if importlib.util.find_spec("resource") is None:  # Windows: only the deadline holds
+        return
+    import resource
+
+    limits = {
+        resource.RLIMIT_AS: MEMORY_BYTES,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: 64,
+    }
+    for what, most in limits.items():
+        resource.setrlimit(what, (most, most))
+
+
+def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        if request["do"] == "keywords":
+            return {"keywords": sorted(template_keywords(request["template"]))}
+        conversation = Conversation.parse(request["conversation"])
+        rendered = render(request["template"], conversation, request["special_tokens"])
+        if len(rendered.text) > MAX_OUTPUT_CHARS:
+            raise TemplateTooLargeError(
+                f"The chat template wrote {len(rendered.text):,} characters; the limit is {MAX_OUTPUT_CHARS:,}."
+            )
+        return _encoded(rendered)
+    except BaseException as error:
+        return _reported(error)
+
+
+def _reported(error: BaseException) -> dict[str, Any]:
+    """What went wrong, as data: the error class to raise in the parent, its message, and the template line."""
+    from jinja2 import exceptions
+
+    line = _template_line(error)
+    at = f" at line {line}" if line is not None else ""
+    said = str(error)[:2000]
+    report: dict[str, Any] = {"line": line}
+    if isinstance(error, InspectorError):
+        return report | {"error": type(error).__name__, "message": said}
+    if isinstance(error, MemoryError):
+        message = f"The chat template used more than {MEMORY_BYTES >> 30} GiB of memory{at} and was stopped."
+        return report | {"error": "TemplateMemoryError", "message": message}
+    if isinstance(error, RecursionError):
+        message = f"The chat template recurses too deeply{at}: a macro or loop that calls itself without end."
+        return report | {"error": "TemplateFailedError", "message": message}
+    if isinstance(error, exceptions.SecurityError):
+        message = f"The chat template reached for something the sandbox withholds{at}: {said}"
+        return report | {"error": "TemplateForbiddenError", "message": message}
+    if isinstance(error, exceptions.TemplateSyntaxError | exceptions.TemplateAssertionError):
+        message = f"The chat template does not compile, line {error.lineno}: {said}"
+        return report | {"error": "TemplateSyntaxError", "message": message, "line": error.lineno}
+    if type(error) is exceptions.TemplateError:
+        message = f"The chat template refuses this conversation{at}: {said}"
+        return report | {"error": "TemplateRefusedError", "message": message, "template_message": said}
+    message = f"The chat template failed{at}: {type(error).__name__}: {said}"
+    return report | {"error": "TemplateFailedError", "message": message}
+
+
+def _template_line(error: BaseException) -> int | None:
+    """The innermost template line in the traceback, as Jinja rewrites it."""
+    line, step = None, error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == TEMPLATE_FILENAME:
+            line = step.tb_lineno
+        step = step.tb_next
+    return line
+
+
+def _write(output: BinaryIO, message: Mapping[str, Any]) -> None:
+    data = frame(message)
+    output.write(struct.pack(">I", len(data)) + data)
+    output.flush()
+
+
+def _encoded(rendered: Rendered) -> dict[str, Any]:
+    table: dict[Origin, int] = {}
+    runs = [[run.length, table.setdefault(run.origin, len(table)), run.offset, run.turn] for run in rendered.runs]
+    return {
+        "text": rendered.text,
+        "origins": [[o.kind, o.message_index, o.field, o.line] for o in table],
+        "runs": runs,
+        "generation_spans": rendered.generation_spans,
+        "headers": rendered.headers,
+        "prompt_start": rendered.prompt_start,
+    }
+
+
+def frame(message: Mapping[str, Any]) -> bytes:
+    """A message as bytes, without its length."""
+    return json.dumps(message, separators=(",", ":")).encode()

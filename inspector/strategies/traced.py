@@ -1,0 +1,179 @@
+"""The ground truth: train exactly what the assistant has to write, as the origins of its characters tell.
+
+For an assistant turn: everything after the header that the generation prompt supplies, up to and including the stop
+token. Ours; the other strategies reproduce what trainers do and are compared with this one.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import TypeVar
+
+from inspector.conversation import REASONING_FIELDS, is_flagged
+from inspector.origins import OriginKind
+from inspector.strategies.labelled import Example, Labelled, Reason
+from inspector.turns import Turn
+
+_REASONS = list(Reason)
+_CODE = {reason: code for code, reason in enumerate(_REASONS)}
+_THINK = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
+
+
+class TurnPolicy(StrEnum):
+    """Which turns are trained."""
+
+    ALL = "all"
+    """Every assistant turn."""
+    LAST = "last"
+    """The last assistant turn only."""
+    FLAGGED = "flagged"
+    """Messages whose `train`, `training`, `weight` or `loss` is true, and assistant messages that do not say."""
+    EVERY_TOKEN = "every_token"
+    """Everything, whoever wrote it."""
+
+
+class StopPolicy(StrEnum):
+    """Whose stop token is trained."""
+
+    EVERY = "every"
+    """That of every trained turn."""
+    LAST = "last"
+    """That of the last trained turn only."""
+    NEVER = "never"
+    """None: the model does not learn to stop."""
+
+
+_Choice = TypeVar("_Choice", TurnPolicy, StopPolicy)
+
+
+def traced(
+    example: Example,
+    *,
+    turns: str = TurnPolicy.ALL,
+    stop: str = StopPolicy.EVERY,
+    reasoning: bool = True,
+    tool_calls: bool = True,
+    straddlers: bool = True,
+    closing_header: bool = False,
+) -> Labelled:
+    """Train what the assistant writes.
+
+    `turns`, `stop`: see TurnPolicy and StopPolicy. `reasoning`, `tool_calls`: whether these parts of an answer are
+    trained, with the template text around them. `straddlers`: whether a token that holds both trained and untrained
+    characters is trained. `closing_header`: where the template writes no stop token and the next message's header ends
+    the turn (GLM), whether that header's first token is trained. Raises ValueError for an unknown policy.
+    """
+    policy, stop_policy = _choice(TurnPolicy, "turns", turns), _choice(StopPolicy, "stop", stop)
+    marks = _marks(example, policy, reasoning=reasoning, tool_calls=tool_calls)
+    chosen = _chosen_turns(example, policy)
+    for turn in chosen:
+        keep_stop = stop_policy is StopPolicy.EVERY or (stop_policy is StopPolicy.LAST and turn is chosen[-1])
+        _mark_end(example, marks, turn, keep_stop=keep_stop, closing_header=closing_header)
+    if policy is TurnPolicy.EVERY_TOKEN:
+        marks[:] = bytes([_CODE[Reason.EVERY_TOKEN]]) * len(marks)
+    return _to_tokens(example, marks, straddlers=straddlers)
+
+
+def _choice(kind: type[_Choice], option: str, value: str) -> _Choice:
+    if value not in list(kind):
+        raise ValueError(f"{option} is {value!r}, which is none of: {', '.join(kind)}.")
+    return kind(value)
+
+
+def _chosen_turns(example: Example, policy: TurnPolicy) -> list[Turn]:
+    conversation = example.conversation
+    own = [turn for index, turn in example.turns.items() if conversation.role(index) == "assistant"]
+    if policy is TurnPolicy.LAST:
+        return own[-1:]
+    if policy is TurnPolicy.FLAGGED:
+        return [turn for index, turn in example.turns.items() if is_flagged(conversation.messages[index])]
+    return own
+
+
+def _marks(example: Example, policy: TurnPolicy, *, reasoning: bool, tool_calls: bool) -> bytearray:
+    """One reason code per character."""
+    rendered = example.rendered
+    marks = bytearray([_CODE[Reason.CONTEXT]]) * len(rendered.text)
+    if rendered.prompt_start is not None:
+        _fill(marks, rendered.prompt_start, len(marks), Reason.GENERATION_PROMPT)
+    for index in example.conversation.assistant_indices():
+        for start, end in example.turns[index].char_spans if index in example.turns else ():
+            _fill(marks, start, end, Reason.POLICY)
+    for turn in _chosen_turns(example, policy):
+        is_assistant = turn.header is not None
+        for start, end in turn.char_spans:
+            _fill(marks, start, end, Reason.SCAFFOLD if is_assistant else Reason.CONTEXT)
+        _mark_own_text(example, marks, turn)
+        if not reasoning:
+            _leave_out(example, marks, turn, REASONING_FIELDS)
+            for match in _THINK.finditer(rendered.text, turn.answer_start, turn.end):
+                _fill(marks, match.start(), match.end(), Reason.POLICY)
+        if not tool_calls:
+            _leave_out(example, marks, turn, ("tool_calls",))
+        if turn.header is not None:
+            _fill(marks, turn.header.start, turn.header.end, Reason.HEADER)
+    return marks
+
+
+def _mark_own_text(example: Example, marks: bytearray, turn: Turn) -> None:
+    for start, end, run in example.rendered.spans():
+        if run.origin.kind is OriginKind.MESSAGE and run.turn == turn.message_index:
+            _fill(marks, start, end, Reason.ANSWER)
+
+
+def _leave_out(example: Example, marks: bytearray, turn: Turn, fields: tuple[str, ...]) -> None:
+    """Leave out some fields of a message and the template text next to them, up to its other fields or its ends."""
+    end_of_answer = turn.end if turn.stop_token is None else example.tokens.char_spans[turn.stop_token][0]
+    pending: int | None = turn.answer_start
+    inside = False
+    for start, end, run in example.rendered.spans():
+        if run.turn != turn.message_index or end <= turn.answer_start:
+            continue
+        if run.origin.kind is not OriginKind.MESSAGE:
+            pending = start if pending is None else pending
+            continue
+        was_inside, inside = inside, run.origin.top_field in fields
+        if inside or was_inside:
+            _fill(marks, start if pending is None else pending, start, Reason.POLICY)
+        if inside:
+            _fill(marks, start, end, Reason.POLICY)
+        pending = None
+    if inside and pending is not None:
+        _fill(marks, pending, end_of_answer, Reason.POLICY)
+
+
+def _mark_end(example: Example, marks: bytearray, turn: Turn, *, keep_stop: bool, closing_header: bool) -> None:
+    """Mark the stop token, and what stands behind it in the turn."""
+    if turn.stop_token is not None:
+        start, end = example.tokens.char_spans[turn.stop_token]
+        _fill(marks, start, end, Reason.STOP if keep_stop else Reason.POLICY)
+        _fill(marks, end, turn.end, Reason.AFTER_STOP)
+    elif closing_header and keep_stop and turn.closing_token is not None:
+        _fill(marks, *example.tokens.char_spans[turn.closing_token], Reason.STOP)
+
+
+def _fill(marks: bytearray, start: int, end: int, reason: Reason) -> None:
+    if start < end:
+        marks[start:end] = bytes([_CODE[reason]]) * (end - start)
+
+
+def _to_tokens(example: Example, marks: bytearray, *, straddlers: bool) -> Labelled:
+    """A token is trained when it overlaps a trained character."""
+    reasons: list[Reason] = []
+    mixed: list[int] = []
+    for index, (start, end) in enumerate(example.tokens.char_spans):
+        own = [_REASONS[code] for code in dict.fromkeys(marks[start:end])] or [Reason.CONTEXT]
+        trained = [reason for reason in own if reason.is_trained]
+        if trained and len(trained) < len(own):
+            mixed.append(index)
+            reasons.append(trained[0] if straddlers else Reason.STRADDLER)
+        else:
+            reasons.append((trained or own)[0])
+    if reasons:
+        reasons[0] = Reason.FIRST_TOKEN
+    return Labelled(
+        trained=tuple(reason.is_trained for reason in reasons),
+        reasons=tuple(reasons),
+        mixed=tuple(index for index in mixed if index),
+    )

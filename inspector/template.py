@@ -1,0 +1,261 @@
+"""Render a chat template so that every character knows where it came from.
+
+Turns (template source, conversation, special tokens) into a `Rendered`: the text transformers would make, its origins,
+the spans of `{% generation %}` tags, and for each assistant turn the header that the generation prompt supplies.
+
+The traced text (inspector.tracing) is compared with the one transformers makes on every render.
+
+Templates are untrusted code and can run for ever: everything but tests and benchmarks calls `sandbox.render`.
+Not thread-safe: one render at a time in a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from inspector.conversation import REASONING_FIELDS, Conversation, Message
+from inspector.errors import TraceError
+from inspector.origins import TEMPLATE, OriginKind, OriginStr, Run
+from inspector.traced_values import OriginDict, trace_value
+from inspector.tracing import compiled, tracing_environment
+
+MAX_MEASURED_HEADERS = 128
+"""Turns whose generation prompt is rendered, each with its whole history; later turns take the last one's."""
+
+
+class Header(NamedTuple):
+    """The start of an assistant turn: characters `[start, end)` that the generation prompt supplies at inference.
+
+    `prompt` is the whole generation prompt; `end - start < len(prompt)` when the turn does not begin with all of it.
+    `history_kept` is False when the template renders the earlier messages differently once this one is there.
+    `measured` is False when the prompt was not rendered for this turn but taken over from the one before it.
+    """
+
+    message_index: int
+    start: int
+    end: int
+    prompt: str
+    history_kept: bool
+    measured: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A rendered conversation. All positions are code points of `text`.
+
+    `runs` cover `text` in order. `generation_spans` are half open, as transformers records them. `headers`: one per
+    assistant message that has a turn. `prompt_start`: where a trailing generation prompt begins, or None.
+    """
+
+    text: str
+    runs: tuple[Run, ...]
+    generation_spans: tuple[tuple[int, int], ...]
+    headers: tuple[Header, ...]
+    prompt_start: int | None
+
+    def spans(self) -> Iterator[tuple[int, int, Run]]:
+        """Yield `(start, end, run)` for each run, in order."""
+        position = 0
+        for run in self.runs:
+            yield position, position + run.length, run
+            position += run.length
+
+
+def render(source: str, conversation: Conversation, special_tokens: Mapping[str, str]) -> Rendered:
+    """Render in this process, without limits.
+
+    `special_tokens` are the names the tokenizer gives its template (`bos_token`, ...). Raises what Jinja raises, and
+    TraceError when the traced text is not the one transformers makes.
+    """
+    plain = _PlainRender(source, conversation, special_tokens)
+    expected = plain(conversation.messages, conversation.adds_generation_prompt)
+    traced, generation_spans = _trace(source, conversation, special_tokens)
+    if traced != expected:  # a clock in the template may have ticked between the two
+        expected = plain(conversation.messages, conversation.adds_generation_prompt)
+        traced, generation_spans = _trace(source, conversation, special_tokens)
+    if traced != expected:
+        same = _common_prefix(traced, expected)
+        raise TraceError(
+            f"The traced render differs from transformers' from character {same} on "
+            f"({traced[same : same + 20]!a} instead of {expected[same : same + 20]!a}), so nothing "
+            "can be said about this template's characters. Please report the template."
+        )
+    headers = tuple(_headers(expected, traced._runs, conversation, plain))
+    prompt_start = _prompt_start(expected, traced._runs, conversation, plain, headers)
+    runs = traced._runs
+    if prompt_start is not None:
+        runs = (
+            *OriginStr(expected, runs)[:prompt_start]._runs,
+            *(run._replace(turn=None) for run in OriginStr(expected, runs)[prompt_start:]._runs),
+        )
+    return Rendered(
+        text=expected,
+        runs=runs,
+        generation_spans=tuple(generation_spans),
+        headers=headers,
+        prompt_start=prompt_start,
+    )
+
+
+def template_keywords(source: str) -> frozenset[str]:
+    """The names a template reads and does not set: the keywords it honours. Raises Jinja's TemplateSyntaxError."""
+    from jinja2.meta import find_undeclared_variables
+
+    environment = tracing_environment()
+    return frozenset(find_undeclared_variables(environment.parse(source))) - set(environment.globals)
+
+
+def plain_messages(messages: tuple[Message, ...]) -> list[Message]:
+    """Messages as `apply_chat_template` passes them on: without the keys whose value is None."""
+    return [{key: value for key, value in message.items() if value is not None} for message in messages]
+
+
+class _PlainRender:
+    """transformers' own render of a slice of the conversation."""
+
+    def __init__(self, source: str, conversation: Conversation, special_tokens: Mapping[str, str]) -> None:
+        self.source = source
+        self.tools = None if conversation.tools is None else list(conversation.tools)
+        self.documents = None if conversation.documents is None else list(conversation.documents)
+        self.keywords = {**special_tokens, **conversation.keywords}
+        self.keywords.pop("add_generation_prompt", None)
+
+    def __call__(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> str:
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        texts, _ = render_jinja_template(
+            conversations=[plain_messages(messages)],
+            tools=self.tools,
+            documents=self.documents,
+            chat_template=self.source,
+            add_generation_prompt=add_generation_prompt,
+            **self.keywords,
+        )
+        return str(texts[0])
+
+    def attempt(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> str | None:
+        """The render, or None where the template refuses these messages."""
+        if not messages:
+            return None
+        try:
+            return self(messages, add_generation_prompt)
+        except (MemoryError, RecursionError):
+            raise
+        except Exception:  # a template may raise anything at all on a conversation it was not written for
+            return None
+
+
+# --- headers
+
+
+def _headers(text: str, runs: tuple[Run, ...], conversation: Conversation, plain: _PlainRender) -> Iterator[Header]:
+    bounds = _turn_bounds(runs)
+    prompt, history_kept = "", True
+    for count, index in enumerate(i for i in conversation.assistant_indices() if i in bounds):
+        start, end = bounds[index]
+        measured = count < MAX_MEASURED_HEADERS
+        if measured:
+            prompt, history_kept = _generation_prompt(text, start, conversation.messages[:index], plain)
+        same = _common_prefix(text[start:end], prompt)
+        yield Header(index, start, start + same, prompt, history_kept, measured)
+
+
+def _common_prefix(one: str, other: str) -> int:
+    """How many characters two strings have in common at their start."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _generation_prompt(text: str, start: int, history: tuple[Message, ...], plain: _PlainRender) -> tuple[str, bool]:
+    """What `add_generation_prompt` puts before the answer to `history`, and whether the render keeps the history."""
+    opened = plain.attempt(history, True)
+    if opened is not None and len(opened) >= start and opened[:start] == text[:start]:
+        return opened[start:], True
+    closed = plain.attempt(history, False)
+    if opened is not None and closed is not None and opened != closed and opened.startswith(closed):
+        return opened[len(closed) :], not history or text.startswith(closed)
+    return _usual_generation_prompt(plain), not history
+
+
+def _usual_generation_prompt(plain: _PlainRender) -> str:
+    """What `add_generation_prompt` puts after a lone question: for turns whose own history does not render alone."""
+    question: tuple[Message, ...] = ({"role": "user", "content": "?"},)
+    opened, closed = plain.attempt(question, True), plain.attempt(question, False)
+    if opened is None or closed is None or not opened.startswith(closed):
+        return ""
+    return opened[len(closed) :]
+
+
+def _turn_bounds(runs: tuple[Run, ...]) -> dict[int, tuple[int, int]]:
+    """Turn -> `(first character, end of its last)`."""
+    bounds: dict[int, tuple[int, int]] = {}
+    position = 0
+    for run in runs:
+        if run.turn is not None:
+            start, _ = bounds.get(run.turn, (position, 0))
+            bounds[run.turn] = (start, position + run.length)
+        position += run.length
+    return bounds
+
+
+def _prompt_start(
+    text: str, runs: tuple[Run, ...], conversation: Conversation, plain: _PlainRender, headers: tuple[Header, ...]
+) -> int | None:
+    """Where the text's trailing generation prompt begins: asked for, or written by the template regardless."""
+    if conversation.adds_generation_prompt:
+        closed = plain.attempt(conversation.messages, False)
+        if closed is not None and closed != text and text.startswith(closed):
+            return len(closed)
+    last = len(conversation.messages) - 1
+    own_header_end = headers[-1].end if headers and headers[-1].message_index == last else 0
+    prompts = {header.prompt for header in headers} or {_usual_generation_prompt(plain)}
+    for prompt in sorted(prompts, key=len, reverse=True):
+        start = len(text) - len(prompt)
+        if prompt.strip() and text.endswith(prompt) and start >= max(own_header_end, _content_end(runs)):
+            return start
+    return None
+
+
+def _content_end(runs: tuple[Run, ...]) -> int:
+    """The end of the last character that came from a message."""
+    position = end = 0
+    for run in runs:
+        position += run.length
+        if run.origin.kind is OriginKind.MESSAGE and run.origin.message_index is not None:
+            end = position
+    return end
+
+
+# --- the traced render
+
+
+def _trace(
+    source: str, conversation: Conversation, special_tokens: Mapping[str, str]
+) -> tuple[OriginStr, list[tuple[int, int]]]:
+    template = compiled(source)
+    environment = tracing_environment()
+    variables: dict[str, Any] = {
+        key: OriginStr.of(value, TEMPLATE) if isinstance(value, str) else value for key, value in special_tokens.items()
+    }
+    variables |= {key: trace_value(value, None, key) for key, value in conversation.keywords.items()}
+    variables |= {
+        "messages": [_traced_message(i, m) for i, m in enumerate(plain_messages(conversation.messages))],
+        "tools": _traced_list(conversation.tools, "tools"),
+        "documents": _traced_list(conversation.documents, "documents"),
+        "add_generation_prompt": conversation.adds_generation_prompt,
+    }
+    return environment.run(template, variables)
+
+
+def _traced_message(index: int, message: Message) -> OriginDict:
+    traced: OriginDict = trace_value(message, index, "")
+    given = next((name for name in REASONING_FIELDS if message.get(name) is not None), None)
+    if given is not None:  # transformers shows a message's reasoning under each of its names
+        traced.setdefault("thinking", traced[given])
+        traced["reasoning_content"] = traced[given]
+    return traced
+
+
+def _traced_list(value: tuple[dict[str, Any], ...] | None, name: str) -> Any:
+    return None if value is None else trace_value(list(value), None, name)

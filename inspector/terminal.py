@@ -1,0 +1,79 @@
+"""An Inspection as text for a terminal: readable without colour, clearer with it.
+
+Trained text stands in «guillemets» without colour and is underlined green with it; a token that merges text across a
+boundary stands in {braces} or inverse. Line ends are shown as ⏎, other control characters by their code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from inspector.finding import Severity
+from inspector.inspect import Inspection
+
+_TRAINED, _STRADDLER, _DIM, _RESET = "\x1b[4;32m", "\x1b[7m", "\x1b[2m", "\x1b[0m"
+_SEVERITY_COLOURS = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b[1;33m", Severity.NOTE: "\x1b[1;36m"}
+_ROLE_WIDTH = 14
+
+
+def format_inspection(inspection: Inspection, *, colour: bool) -> str:
+    """The whole report: a heading, the text turn by turn, the findings."""
+    count, total = sum(inspection.trained), len(inspection.trained)
+    share = f" ({count / total:.1%})" if total else ""
+    lines = [
+        f"{inspection.model.name} · {inspection.model.revision or inspection.model.source} · "
+        f"template {inspection.model.template_name} · strategy {inspection.strategy}",
+        f"{count} of {total} tokens train{share}" + ("" if colour else "; «trained», {merged across a boundary}"),
+        "",
+        *_turns(inspection, colour),
+        "",
+        *_findings(inspection, colour),
+    ]
+    return "\n".join(lines)
+
+
+def _turns(inspection: Inspection, colour: bool) -> Iterator[str]:
+    for turn, group in groupby(range(len(inspection.ids)), key=lambda i: _turn(inspection, i)):
+        title = "template" if turn is None else f"{turn} {inspection.example.conversation.role(turn)}"
+        text = _text(inspection, list(group), colour)
+        for number, line in enumerate(text.split("\n")):
+            head = title[:_ROLE_WIDTH] if not number else ""
+            yield f"{_paint(head.rjust(_ROLE_WIDTH), _DIM, colour)} │ {line}"
+
+
+def _turn(inspection: Inspection, index: int) -> int | None:
+    runs = inspection.example.tokens.runs[index]
+    return runs[0].turn if runs else None
+
+
+def _text(inspection: Inspection, indices: list[int], colour: bool) -> str:
+    """The tokens' text; a character encoded by several tokens is shown once."""
+    pieces, trained = inspection.example.tokens.pieces(), inspection.trained
+    straddlers = set(inspection.straddlers)
+    out = []
+    for (is_trained, is_straddler), group in groupby(indices, key=lambda i: (bool(trained[i]), i in straddlers)):
+        text = "".join(pieces[i] for i in group)
+        text = "".join("⏎\n" if c == "\n" else c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+        if is_straddler:
+            text = _paint(text, _STRADDLER, True) if colour else "{" + text + "}"
+        if is_trained:
+            text = _paint(text, _TRAINED, True) if colour else f"«{text}»"
+        out.append(text)
+    return "".join(out).removesuffix("\n")
+
+
+def _findings(inspection: Inspection, colour: bool) -> Iterator[str]:
+    if not inspection.findings:
+        yield "No findings."
+        return
+    for finding in inspection.findings:
+        severity = _paint(finding.severity.value, _SEVERITY_COLOURS[finding.severity], colour)
+        where = "" if finding.token_span is None else f" at token {finding.token_span[0]}"
+        yield f"{severity} {finding.code}{where}: {finding.detail}"
+        yield f"    → {finding.remedy}"
+
+
+def _paint(text: str, style: str, colour: bool) -> str:
+    """Style each line on its own, so that no style crosses a line end."""
+    return "\n".join(f"{style}{line}{_RESET}" if line else "" for line in text.split("\n")) if colour else text

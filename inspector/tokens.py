@@ -1,0 +1,166 @@
+"""Rendered text -> tokens, each with its characters and their origins.
+
+The ids are those of `tokenizer.apply_chat_template(messages, tokenize=True)`: the same text, tokenized with
+`add_special_tokens=False`. Fast tokenizers say themselves which characters a token covers. The others are aligned by
+decoding, which is verified by round trip: what cannot be aligned raises TokenizationError, nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from inspector.errors import TokenizationError
+from inspector.origins import Origin, OriginKind, Run
+from inspector.template import Rendered
+
+_MAX_PARTS = 12
+"""Most tokens that may be needed to decode one character: 4 bytes of UTF-8, with room for odd tokenizers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenTable:
+    """The tokens of a rendered conversation, one entry per token in every tuple.
+
+    `char_spans`: half-open code point ranges of the text. Tokens that together encode one character share it: their
+    spans overlap.
+    `runs`: the runs of the text that the token overlaps, cut to it. `special`: the id is an added token, matched
+    whole in the text before the rest is split; `control`: one of those that the tokenizer declares special.
+    `uncovered`: character ranges that no token covers (a tokenizer that drops or normalises text away).
+    `has_offsets`: False when the spans were found by decoding.
+    """
+
+    ids: tuple[int, ...]
+    texts: tuple[str, ...]
+    char_spans: tuple[tuple[int, int], ...]
+    runs: tuple[tuple[Run, ...], ...]
+    special: tuple[bool, ...]
+    control: tuple[bool, ...]
+    uncovered: tuple[tuple[int, int], ...]
+    has_offsets: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def origins(self, index: int) -> list[Origin]:
+        """The distinct origins of a token's characters, in order."""
+        return list(dict.fromkeys(run.origin for run in self.runs[index]))
+
+    def pieces(self) -> list[str]:
+        """The text of each token that no token before it has shown: joined with `uncovered`, they are the text."""
+        out, shown = [], 0
+        for (start, end), text in zip(self.char_spans, self.texts, strict=True):
+            out.append(text[max(0, shown - start) :])
+            shown = max(shown, end)
+        return out
+
+    def is_part(self, index: int) -> bool:
+        """Whether this token encodes only a part of a character, which it shares with a neighbour."""
+        start, end = self.char_spans[index]
+        before = index > 0 and self.char_spans[index - 1][1] > start
+        after = index + 1 < len(self.ids) and self.char_spans[index + 1][0] < end
+        return before or after
+
+    def is_straddler(self, index: int) -> bool:
+        """Whether a token merges text across a boundary: a message's with the template's, or two fields' text."""
+        return len({owner(run.origin) for run in self.runs[index]}) > 1
+
+
+def owner(origin: Origin) -> tuple[OriginKind, int | None, str | None]:
+    """What must not change within a token: message text and its top-level field; all template lines are one."""
+    if origin.kind is OriginKind.MESSAGE:
+        return origin.kind, origin.message_index, origin.top_field
+    return OriginKind.TEMPLATE, None, None
+
+
+def tokenize(tokenizer: Any, rendered: Rendered) -> TokenTable:
+    """Tokenize rendered text. Raises TokenizationError when tokens and text cannot be aligned."""
+    ids, spans, has_offsets = _encode(tokenizer, rendered.text)
+    added = tokenizer.added_tokens_decoder
+    control_ids = frozenset(id for id, token in added.items() if token.special) | frozenset(tokenizer.all_special_ids)
+    return TokenTable(
+        ids=tuple(ids),
+        texts=tuple(rendered.text[start:end] for start, end in spans),
+        char_spans=tuple(spans),
+        runs=tuple(_overlapping(rendered, spans)),
+        control=tuple(token in control_ids for token in ids),
+        special=tuple(token in control_ids or token in added for token in ids),
+        uncovered=tuple(_gaps(spans, len(rendered.text))),
+        has_offsets=has_offsets,
+    )
+
+
+def _encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]], bool]:
+    if tokenizer.is_fast:
+        encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return list(encoding["input_ids"]), _ordered(encoding["offset_mapping"]), True
+    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return ids, _aligned_by_decoding(tokenizer, text, ids), False
+
+
+def _ordered(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Offsets with starts that never go back.
+
+    Some tokenizers report an empty or an earlier span for the parts of one character: those get the span of the part
+    before them.
+    """
+    out: list[tuple[int, int]] = []
+    for start, end in offsets:
+        previous = out[-1] if out else (0, 0)
+        if start < previous[0] or end < previous[1]:
+            start, end = previous
+        out.append((start, end))
+    return out
+
+
+def _aligned_by_decoding(tokenizer: Any, text: str, ids: list[int]) -> list[tuple[int, int]]:
+    """Spans of a tokenizer without offsets: the shortest groups of tokens that decode to the text that comes next."""
+    spans: list[tuple[int, int]] = []
+    position, group = 0, 0
+    for index in range(len(ids)):
+        decoded = tokenizer.decode(
+            ids[group : index + 1], skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        size = next((len(piece) for piece in (decoded, " " + decoded) if text.startswith(piece, position)), None)
+        if size is None or "\ufffd" in decoded:
+            if index - group + 1 >= _MAX_PARTS:
+                break
+            continue
+        spans += [(position, position + size)] * (index - group + 1)
+        position, group = position + size, index + 1
+    if len(spans) != len(ids) or position != len(text):
+        raise TokenizationError(
+            f"{type(tokenizer).__name__} reports no character offsets, and decoding its tokens does not give the text "
+            f"back: they part at character {position} ({text[position : position + 20]!a}, token "
+            f"{min(len(spans), len(ids))} of {len(ids)}). Its tokens cannot be shown over the text; use the model's "
+            "fast tokenizer."
+        )
+    return spans
+
+
+def _overlapping(rendered: Rendered, spans: list[tuple[int, int]]) -> Iterator[tuple[Run, ...]]:
+    """Yield, for each span, the parts of the runs that it overlaps. One sweep: spans never go back."""
+    runs = list(rendered.spans())
+    first = 0
+    for start, end in spans:
+        while first < len(runs) and runs[first][1] <= start:
+            first += 1
+        parts, at = [], first
+        while at < len(runs) and runs[at][0] < end:
+            run_start, run_end, run = runs[at]
+            low, high = max(start, run_start), min(end, run_end)
+            if low < high:
+                parts.append(run.cut(low - run_start, high - run_start))
+            at += 1
+        yield tuple(parts)
+
+
+def _gaps(spans: list[tuple[int, int]], length: int) -> Iterator[tuple[int, int]]:
+    reached = 0
+    for start, end in spans:
+        if start > reached:
+            yield reached, start
+        reached = max(reached, end)
+    if reached < length:
+        yield reached, length

@@ -1,0 +1,274 @@
+"""Jinja with origins: an environment whose templates know where each character they write comes from.
+
+The environment copies the settings, filters and globals of transformers'. Its code generator makes every constant an
+`OriginStr` of its template line, and a pass over the syntax tree announces each loop's item, so that text knows whose
+turn it is written in. Not thread-safe: one render at a time in a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame, operators
+from jinja2.environment import Template
+from jinja2.ext import Extension, loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+from inspector.origins import TEMPLATE, UNKNOWN, Origin, OriginKind, OriginStr, Run, concat
+from inspector.traced_values import OriginDict, traced_json
+
+if TYPE_CHECKING:
+    from jinja2.parser import Parser
+
+
+class TracingEnvironment(ImmutableSandboxedEnvironment):
+    """transformers' template environment, in which text knows its origin.
+
+    State of the render in progress: `turn`, the index of the message whose loop body is running (None outside), and
+    `written`, the number of characters the template has yielded.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """Copy the settings of `model`, an environment of transformers."""
+        super().__init__(
+            trim_blocks=model.trim_blocks,
+            lstrip_blocks=model.lstrip_blocks,
+            keep_trailing_newline=model.keep_trailing_newline,
+            extensions=[_GenerationTag, loopcontrols],
+            optimized=False,  # constant folding would join template text of different lines
+        )
+        self.globals.update(model.globals)
+        self.filters.update(model.filters)
+        self.filters.update(tojson=_tojson, join=_join, indent=_indent, title=_title)
+        clock: Callable[[str], str] = model.globals["strftime_now"]
+        self.globals["strftime_now"] = lambda format: OriginStr.of(clock(format), TEMPLATE)
+        self.code_generator_class = _TracingCodeGenerator
+        setattr(self, "concat", concat)  # noqa: B010  # a class attribute of Jinja's that its code looks up
+        self._lines: dict[int, Origin] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the render before."""
+        self.turn: int | None = None
+        self.outer_turns: list[int | None] = []
+        self.written = 0
+        self.generation_spans: list[tuple[int, int]] = []
+
+    def run(self, template: Template, variables: dict[str, Any]) -> tuple[OriginStr, list[tuple[int, int]]]:
+        """Render; returns the text and the spans of its generation tags."""
+        self.reset()
+        blocks = []
+        for block in template.generate(variables):
+            self.written += len(block)
+            blocks.append(block)
+        return concat(blocks), self.generation_spans
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree: nodes.Template = _AnnounceLoops().visit(super()._parse(source, name, filename))
+        return tree
+
+    # called by compiled templates
+
+    def literal(self, text: str, line: int) -> OriginStr:
+        """A string constant of the template, written in the turn that is running."""
+        return OriginStr.of(text, self.line(line), turn=self.turn)
+
+    def data(self, text: str, line: int) -> OriginStr:
+        """Template text between tags; each of its lines has its own origin."""
+        runs, at = [], line
+        for part in text.splitlines(keepends=True):
+            runs.append(Run(len(part), self.line(at), None, self.turn))
+            at += part.endswith("\n")
+        return OriginStr(text, runs)
+
+    def emit(self, value: Any, line: int) -> OriginStr:
+        """Text of an output expression; what it does not know itself, it has from the place that writes it."""
+        text = OriginStr(str(value))
+        if all(run.turn is not None and run.origin.line is not None for run in text._runs):
+            return text
+        return OriginStr(text, [self._placed(run, line) for run in text._runs])
+
+    def join(self, parts: tuple[Any, ...]) -> OriginStr:
+        """Jinja's `~`."""
+        return concat([str(part) for part in parts])
+
+    def push_turn(self) -> None:
+        """A loop begins."""
+        self.outer_turns.append(self.turn)
+
+    def announce(self, item: Any) -> None:
+        """A loop has come to `item`: if it is a whole message, its turn begins."""
+        if isinstance(item, OriginDict) and item._origin.message_index is not None and not item._origin.field:
+            self.turn = item._origin.message_index
+
+    def pop_turn(self) -> None:
+        """A loop has ended: the turn around it goes on."""
+        self.turn = self.outer_turns.pop()
+
+    def line(self, line: int) -> Origin:
+        """The origin of template text of a line; always the same object for the same line."""
+        return self._lines.setdefault(line, Origin(OriginKind.TEMPLATE, line=line))
+
+    def _placed(self, run: Run, line: int) -> Run:
+        turn = self.turn if run.turn is None else run.turn
+        if run.origin is TEMPLATE:
+            return run._replace(origin=self.line(line), turn=turn)
+        if run.origin is UNKNOWN:
+            return run._replace(origin=Origin(OriginKind.UNKNOWN, line=line), turn=turn)
+        return run._replace(turn=turn)
+
+
+class _GenerationTag(Extension):
+    """`{% generation %}` as transformers reads it: a span starts where the text already yielded ends.
+
+    That is why a tag inside a macro or a `set` block records a span that does not hold its content.
+    """
+
+    tags = {"generation"}  # noqa: RUF012  # Jinja's own interface
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.CallBlock(self.call_method("record"), [], [], body).set_lineno(line)
+
+    def record(self, caller: Callable[[], str]) -> str:
+        text = caller()
+        environment = self.environment
+        assert isinstance(environment, TracingEnvironment)
+        environment.generation_spans.append((environment.written, environment.written + len(text)))
+        return text
+
+
+class _AnnounceLoops(NodeTransformer):
+    """Puts `announce(item)` at the head of each loop body, and restores the turn after the loop."""
+
+    def visit_For(self, node: nodes.For) -> list[nodes.Node]:  # noqa: N802
+        self.generic_visit(node)
+        items = [node.target] if isinstance(node.target, nodes.Name) else list(node.target.find_all(nodes.Name))
+        calls = [
+            _call("announce", nodes.Name(item.name, "load", lineno=node.lineno), lineno=node.lineno) for item in items
+        ]
+        node.body[:0] = calls
+        return [_call("push_turn", lineno=node.lineno), node, _call("pop_turn", lineno=node.lineno)]
+
+
+def _call(method: str, *arguments: nodes.Expr, lineno: int) -> nodes.ExprStmt:
+    function = nodes.EnvironmentAttribute(method, lineno=lineno)
+    return nodes.ExprStmt(nodes.Call(function, list(arguments), [], None, None, lineno=lineno), lineno=lineno)
+
+
+class _Data(NamedTuple):
+    text: str
+    line: int
+
+
+class _TracingCodeGenerator(CodeGenerator):
+    """Jinja's code generator, with every string constant and every output passed through the environment."""
+
+    def visit_Const(self, node: nodes.Const, frame: Frame) -> None:  # noqa: N802
+        if isinstance(node.value, str):
+            self.write(f"environment.literal({node.value!r}, {node.lineno})")
+        else:
+            super().visit_Const(node, frame)
+
+    def visit_TemplateData(self, node: nodes.TemplateData, frame: Frame) -> None:  # noqa: N802
+        self.write(f"environment.data({node.data!r}, {node.lineno})")
+
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802
+        if not (isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)):
+            super().visit_Getitem(node, frame)
+            return
+        self.write("environment.getitem(")  # a key is never output: no need to trace it
+        self.visit(node.node, frame)
+        self.write(f", {node.arg.value!r})")
+
+    def visit_Operand(self, node: nodes.Operand, frame: Frame) -> None:  # noqa: N802
+        if isinstance(node.expr, nodes.Const):  # nor is the constant of a comparison
+            self.write(f" {operators[node.op]} {node.expr.value!r}")
+        else:
+            super().visit_Operand(node, frame)
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802
+        self.write("environment.join((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
+    def _output_child_to_const(self, node: nodes.Expr, frame: Frame, finalize: Any) -> Any:
+        if not isinstance(node, nodes.TemplateData):
+            raise nodes.Impossible
+        return _Data(node.data, node.lineno)
+
+    def _output_const_repr(self, group: Any) -> str:
+        parts = [f"environment.data({data.text!r}, {data.line})" for data in group]
+        return parts[0] if len(parts) == 1 else f"environment.join(({', '.join(parts)},))"
+
+    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+        self.write("environment.emit(")
+
+    def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+        self.write(f", {node.lineno})")
+
+
+# --- filters whose Jinja versions build a new plain string
+
+
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> OriginStr:
+    return traced_json(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _join(value: Any, d: str = "", attribute: str | int | None = None) -> OriginStr:
+    from jinja2.filters import make_attrgetter
+
+    if attribute is not None:
+        value = map(make_attrgetter(tracing_environment(), attribute), value)
+    return OriginStr(str(d)).join([str(item) for item in value])
+
+
+def _indent(value: str, width: int | str = 4, first: bool = False, blank: bool = False) -> OriginStr:
+    from jinja2.filters import do_indent
+
+    expected = do_indent(str.__str__(str(value)), width, first, blank)
+    pad = OriginStr(width) if isinstance(width, str) else OriginStr.of(" " * width, TEMPLATE)
+    newline = OriginStr.of("\n", TEMPLATE)
+    text = OriginStr(str(value))
+    lines = (text + newline).splitlines() if text or not blank else [text]
+    out = concat(
+        part
+        for i, line in enumerate(lines)
+        for part in ((newline if i else ""), (pad if (i and (blank or line)) or (first and not i) else ""), line)
+    )
+    return out if out == expected else OriginStr(expected)
+
+
+def _title(value: Any) -> OriginStr:
+    from jinja2.filters import do_title
+
+    expected = do_title(str.__str__(str(value)))
+    text = OriginStr(str(value))
+    return OriginStr(expected, text._runs) if len(expected) == len(text) else OriginStr(expected)
+
+
+@lru_cache(maxsize=1)
+def tracing_environment() -> TracingEnvironment:
+    """The one environment of this process; made when first asked for, since it needs transformers."""
+    from transformers.utils import chat_template_utils
+
+    return TracingEnvironment(chat_template_utils._compile_jinja_template("").environment)
+
+
+@lru_cache(maxsize=64)
+def compiled(source: str) -> Template:
+    """The compiled template. Raises Jinja's TemplateSyntaxError."""
+    return tracing_environment().from_string(source)

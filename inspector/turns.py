@@ -1,0 +1,116 @@
+"""Where each assistant turn starts, what of it the generation prompt supplies, and which token ends it.
+
+Turns a rendered conversation and its tokens into one `Turn` per message that has text of its own. This is what every
+strategy is compared with, so it is worked out once, from origins, and knows nothing of any trainer.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+
+from inspector.conversation import Conversation
+from inspector.origins import OriginKind
+from inspector.template import Header, Rendered
+from inspector.tokens import TokenTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """The text of one message's turn. Characters are code points of the rendered text, spans half open.
+
+    `char_spans`: all characters of the turn, in order; usually one span. `header`: the part that the generation prompt
+    supplies (None for other roles). `content_end`: the end of the last character that came from the message.
+    `stop_token`: index of the special token that ends the turn, or None when the template writes none.
+    `closing_token`: with no stop token, index of the special token that opens the next turn and so ends this one.
+    """
+
+    message_index: int
+    char_spans: tuple[tuple[int, int], ...]
+    header: Header | None
+    content_end: int
+    stop_token: int | None
+    closing_token: int | None
+
+    @property
+    def start(self) -> int:
+        """The turn's first character."""
+        return self.char_spans[0][0]
+
+    @property
+    def end(self) -> int:
+        """The end of its last character."""
+        return self.char_spans[-1][1]
+
+    @property
+    def answer_start(self) -> int:
+        """The first character after the header."""
+        return self.header.end if self.header else self.start
+
+
+def find_turns(conversation: Conversation, rendered: Rendered, tokens: TokenTable) -> dict[int, Turn]:
+    """Message index -> its turn, for every message with at least one character or template text of its own."""
+    spans: dict[int, list[tuple[int, int]]] = {}
+    content_end: dict[int, int] = {}
+    for start, end, run in rendered.spans():
+        if run.turn is None:
+            continue
+        own = spans.setdefault(run.turn, [])
+        if own and own[-1][1] == start:
+            own[-1] = (own[-1][0], end)
+        else:
+            own.append((start, end))
+        if run.origin.kind is OriginKind.MESSAGE and run.origin.message_index == run.turn:
+            content_end[run.turn] = end
+    headers = {header.message_index: header for header in rendered.headers}
+    first_tokens = _tokens_by_start(tokens)
+    turns = {}
+    for index, own in sorted(spans.items()):
+        header = headers.get(index)
+        after = max(content_end.get(index, 0), header.end if header else own[0][0])
+        stop = _stop_token(rendered, tokens, own, after)
+        closing = None if stop is not None else _closing_token(tokens, first_tokens.get(own[-1][1]))
+        turns[index] = Turn(
+            message_index=index,
+            char_spans=tuple(own),
+            header=header,
+            content_end=content_end.get(index, own[0][0]),
+            stop_token=stop,
+            closing_token=closing,
+        )
+    return turns
+
+
+def _stop_token(rendered: Rendered, tokens: TokenTable, own: list[tuple[int, int]], after: int) -> int | None:
+    """The last special token that the template wrote at or behind `after` in the turn, if only whitespace follows it.
+
+    A token that the tokenizer declares special wins over one that is merely added: `<|im_end|>` over `</tool_call>`.
+    """
+    start, end = next((span for span in own if span[0] <= after <= span[1]), own[-1])
+    candidates = [
+        index
+        for index in _tokens_within(tokens, max(start, after), end)
+        if tokens.special[index] and all(run.origin.kind is OriginKind.TEMPLATE for run in tokens.runs[index])
+    ]
+    chosen = [index for index in candidates if tokens.control[index]] or candidates
+    if not chosen or rendered.text[tokens.char_spans[chosen[-1]][1] : end].strip():
+        return None
+    return chosen[-1]
+
+
+def _closing_token(tokens: TokenTable, index: int | None) -> int | None:
+    """The token that starts where the turn ends, if it is the template's special token."""
+    if index is None or not tokens.special[index]:
+        return None
+    return index if all(run.origin.kind is OriginKind.TEMPLATE for run in tokens.runs[index]) else None
+
+
+def _tokens_by_start(tokens: TokenTable) -> dict[int, int]:
+    return {span[0]: index for index, span in reversed(list(enumerate(tokens.char_spans)))}
+
+
+def _tokens_within(tokens: TokenTable, start: int, end: int) -> range:
+    """Indices of the tokens that lie inside characters `[start, end)`."""
+    first = bisect_left(tokens.char_spans, (start, start))
+    last = bisect_right(tokens.char_spans, end, key=lambda span: span[1])
+    return range(first, max(first, last))
