@@ -3,7 +3,8 @@
 A name means, in this order: `tiny-chat`, the model embedded beside the package; a folder, when one of that name exists
 (transformers decides so too); a hub id such as `owner/name`. A name that starts with `.`, `/` or `~` always means a
 folder. Hub models are pinned to a commit first and only tokenizer files are fetched, never weights; while the hub is
-unreachable the commit in the local cache is used. Loaded tokenizers are kept (four of them), shared and never changed.
+unreachable the commit in the local cache is used, for this machine's own account only. Loaded tokenizers are kept (four
+of them), shared and never changed.
 
 Refuses: URLs, tokenizers that are Python code in the repository, tokenizers that encode chats without a Jinja template,
 and models without a template unless one is chosen. Importing this file imports neither transformers nor torch.
@@ -64,7 +65,8 @@ def load(name: str, *, revision: str | None = None, template: str | None = None,
     """Load the tokenizer and chat template of `name`; see the module's docstring for what a name means.
 
     `template`: the name of one of the model's own templates, else of a built-in one, else Jinja source. `token`: a hub
-    access token; None uses the one this machine is logged in with, False none at all (for the visitors of a server).
+    access token; None uses the one this machine is logged in with, False none at all. A server passes its visitors' own
+    token or False, never None.
 
     Raises:
         ModelError: one of its leaves (see inspector.errors); the message says what to do and never shows the token.
@@ -131,6 +133,11 @@ def _pin(name: str, revision: str | None, token: Token) -> _Place:
         failure = explain(error, name=name, revision=revision, folder=None, token=token, offline=True)
         if known is None or not isinstance(failure, OfflineError):
             raise failure from None  # the cause holds the request, and with it the token
+        if token is not None:  # a server's cache holds what other visitors may read and this one perhaps may not
+            raise OfflineError(
+                f"The hub does not answer, so nobody can say whether {name!r} may be read with this token or without "
+                "one; the files in the cache are for this machine's own account. Try again later."
+            ) from None
         return replace(place, commit=known, offline=True)
     return replace(place, commit=info.sha, files=tuple(file.rfilename for file in info.siblings or ()))
 

@@ -1,0 +1,34 @@
+"""Maskscope's page: `python app.py [--host HOST] [--port PORT]`. Builds it and serves it; nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+
+from ui.page import build_page, launch_options
+
+demo = build_page()
+
+
+def warm_up() -> None:
+    """Do the slow imports while the page is being looked at."""
+    import inspector
+    from inspector import sandbox
+
+    sandbox.warm_up()
+    inspector.load("tiny-chat")
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(description="Maskscope: see which tokens of a chat example train.")
+    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
+    parser.add_argument("--port", type=int, default=None, help="default: GRADIO_SERVER_PORT, or 7860 and up")
+    options = parser.parse_args()
+    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
+    demo.launch(server_name=options.host, server_port=options.port, **launch_options())
+
+
+if __name__ == "__main__":
+    main()

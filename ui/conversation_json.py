@@ -1,0 +1,89 @@
+"""The conversation's JSON text, which is the one truth of the page, and the template options read from it and put in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+MAX_JSON_CHARS = 900_000
+"""Longest conversation the page takes; the sandbox takes a little more."""
+THINKING = ("template's default", "on", "off")
+_NAMED = ("messages", "tools", "documents", "add_generation_prompt", "enable_thinking")
+
+
+class ConversationJsonError(ValueError):
+    """The text is no JSON a conversation could be in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateOptions:
+    """The template options as the page's controls hold them: JSON texts are empty when the option is unset."""
+
+    generation_prompt: bool = False
+    thinking: str = THINKING[0]
+    tools: str = ""
+    documents: str = ""
+    keywords: str = ""
+
+
+def parse_json(text: str, what: str = "The conversation") -> Any:
+    """The value in a text. Raises ConversationJsonError, which says where the text stops being JSON."""
+    if len(text) > MAX_JSON_CHARS:
+        raise ConversationJsonError(f"{what} is {len(text):,} characters long; the limit is {MAX_JSON_CHARS:,}.")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ConversationJsonError(f"{what} is nested too deeply.") from None
+    except json.JSONDecodeError as error:
+        raise ConversationJsonError(
+            f"{what} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from error
+
+
+def read_options(text: str) -> TemplateOptions:
+    """The options in a conversation's JSON; all unset where it is not an object."""
+    try:
+        value = parse_json(text)
+    except ConversationJsonError:
+        return TemplateOptions()
+    if not isinstance(value, dict):
+        return TemplateOptions()
+    thinking = value.get("enable_thinking")
+    rest = {key: item for key, item in value.items() if key not in _NAMED}
+    return TemplateOptions(
+        generation_prompt=bool(value.get("add_generation_prompt", False)),
+        thinking=THINKING[0] if thinking is None else THINKING[1] if thinking else THINKING[2],
+        tools=_dumped(value.get("tools")),
+        documents=_dumped(value.get("documents")),
+        keywords=_dumped(rest or None),
+    )
+
+
+def write_options(text: str, options: TemplateOptions) -> str:
+    """The conversation's JSON with these options. Raises ConversationJsonError, which names the option."""
+    value = parse_json(text)
+    messages = value["messages"] if isinstance(value, dict) and "messages" in value else value
+    keywords = parse_json(options.keywords, "Other keywords") if options.keywords.strip() else {}
+    if not isinstance(keywords, dict):
+        raise ConversationJsonError("Other keywords must be an object, such as {\"date_string\": \"1 Jan 2025\"}.")
+    out: dict[str, Any] = {"messages": messages}
+    if options.tools.strip():
+        out["tools"] = parse_json(options.tools, "Tools")
+    if options.documents.strip():
+        out["documents"] = parse_json(options.documents, "Documents")
+    if options.generation_prompt:
+        out["add_generation_prompt"] = True
+    if options.thinking != THINKING[0]:
+        out["enable_thinking"] = options.thinking == THINKING[1]
+    out |= keywords
+    return dump(out if len(out) > 1 else messages)
+
+
+def dump(value: Any) -> str:
+    """JSON as the page writes it."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _dumped(value: Any) -> str:
+    return "" if value is None else dump(value)

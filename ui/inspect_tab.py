@@ -1,0 +1,365 @@
+"""The Inspect tab: widgets, and the events between them. What they compute is in inspect_view and conversation_json.
+
+The conversation's JSON is the one truth: the editor and the template options read from it and write to it.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from inspector.errors import InspectorError, NoTemplateError
+from inspector.strategies import StopPolicy, TurnPolicy
+from ui.conversation_json import (
+    THINKING,
+    ConversationJsonError,
+    TemplateOptions,
+    dump,
+    read_options,
+    write_options,
+)
+from ui.inspect_view import (
+    describe_model,
+    failure_view,
+    inspect_view,
+    load_model,
+    template_choices,
+    template_source,
+)
+from ui.links import LinkError, ViewState, decode_link
+from ui.token_view import build_token_view, pack_failure
+
+_HERE = Path(__file__).parent
+EXAMPLES = Path(__file__).parents[1] / "examples"
+DEFAULT_MODEL = "tiny-chat"
+MODELS = [
+    DEFAULT_MODEL,
+    "Qwen/Qwen3-0.6B",
+    "Qwen/Qwen2.5-0.5B-Instruct",
+    "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "meta-llama/Llama-3.2-1B-Instruct",
+    "google/gemma-3-1b-it",
+    "mistralai/Mistral-7B-Instruct-v0.3",
+    "microsoft/Phi-4-mini-instruct",
+    "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+    "bigscience/bloom-560m",
+]
+_TURN_CHOICES = [
+    ("every assistant turn", TurnPolicy.ALL.value),
+    ("the last assistant turn", TurnPolicy.LAST.value),
+    ("by the messages' own flags", TurnPolicy.FLAGGED.value),
+    ("every token", TurnPolicy.EVERY_TOKEN.value),
+]
+_STOP_CHOICES = [
+    ("every trained turn", StopPolicy.EVERY.value),
+    ("the last one only", StopPolicy.LAST.value),
+    ("never", StopPolicy.NEVER.value),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Widgets:
+    """Everything the events read or write, in the order of `_page_values`."""
+
+    model: gr.Dropdown
+    revision: gr.Textbox
+    model_info: gr.HTML
+    template_choice: gr.Dropdown
+    template: gr.Textbox
+    conversation: gr.Textbox
+    editor: gr.HTML
+    generation_prompt: gr.Checkbox
+    thinking: gr.Radio
+    tools: gr.Textbox
+    documents: gr.Textbox
+    keywords: gr.Textbox
+    turns: gr.Dropdown
+    stop: gr.Dropdown
+    reasoning: gr.Checkbox
+    tool_calls: gr.Checkbox
+    straddlers: gr.Checkbox
+    closing_header: gr.Checkbox
+    view: gr.HTML
+
+    def all(self) -> list[Any]:
+        return [getattr(self, field.name) for field in fields(self)]
+
+    def options(self) -> list[Any]:
+        return [self.generation_prompt, self.thinking, self.tools, self.documents, self.keywords]
+
+    def policy(self) -> list[Any]:
+        return [self.turns, self.stop, self.reasoning, self.tool_calls, self.straddlers, self.closing_header]
+
+    def inspected(self) -> list[Any]:
+        """What an inspection reads."""
+        return [self.model, self.revision, self.template, self.conversation, *self.policy()]
+
+
+def build(demo: gr.Blocks) -> None:
+    """Make the tab's widgets inside `demo`, and connect them."""
+    with gr.Row(elem_id="model-row", equal_height=True):
+        model = gr.Dropdown(
+            MODELS, value=DEFAULT_MODEL, label="Model", info="A hub id, a local folder, or the embedded tiny-chat",
+            allow_custom_value=True, elem_id="model", scale=4,
+        )  # fmt: skip
+        revision = gr.Textbox(
+            label="Revision", info="Branch, tag or commit", placeholder="main", max_lines=1, elem_id="revision", scale=2
+        )
+        example = gr.Dropdown(
+            list(_examples()), value=None, label="Examples", info="Conversations that show something", scale=3,
+            elem_id="example",
+        )  # fmt: skip
+    model_info = gr.HTML(elem_id="model-info")
+    with gr.Row(elem_id="main-row"):
+        with gr.Column(scale=5, min_width=320, elem_id="inputs"):
+            conversation, editor = _build_conversation()
+            options = _build_options()
+            policy = _build_policy()
+            template_choice, template, reset = _build_template()
+        with gr.Column(scale=7, min_width=320, elem_id="output"):
+            view = build_token_view(elem_id="view")
+    widgets = _Widgets(
+        model=model, revision=revision, model_info=model_info, template_choice=template_choice, template=template,
+        conversation=conversation, editor=editor, view=view, **options, **policy,
+    )  # fmt: skip
+    _connect(demo, widgets, example, reset)
+
+
+def _build_conversation() -> tuple[gr.Textbox, gr.HTML]:
+    with gr.Tabs():
+        with gr.Tab("Messages", id="messages"):
+            editor = gr.HTML(
+                value="",
+                html_template='<div class="conversation-editor"></div>',
+                js_on_load=(_HERE / "conversation_editor.js").read_text(encoding="utf-8"),
+                apply_default_css=False,
+                elem_id="editor",
+            )
+        with gr.Tab("JSON", id="json"):
+            conversation = gr.Textbox(
+                label="Conversation",
+                info="A list of messages, or an object with messages, tools, documents and template keywords",
+                lines=16, max_lines=30, elem_id="conversation", elem_classes="code",
+            )  # fmt: skip
+    return conversation, editor
+
+
+def _build_options() -> dict[str, Any]:
+    with gr.Accordion("Template options", open=False, elem_id="options"):
+        generation_prompt = gr.Checkbox(
+            label="Generation prompt", info="End in the header of an answer that is to come", elem_id="gen-prompt"
+        )
+        thinking = gr.Radio(THINKING, value=THINKING[0], label="Thinking (enable_thinking)", elem_id="thinking")
+        tools = gr.Textbox(label="Tools (JSON list)", lines=2, max_lines=12, elem_id="tools", elem_classes="code")
+        documents = gr.Textbox(label="Documents (JSON list)", lines=2, max_lines=12, elem_classes="code")
+        keywords = gr.Textbox(
+            label="Other keywords (JSON object)", lines=1, max_lines=8, placeholder='{"date_string": "1 Jan 2025"}',
+            elem_classes="code",
+        )  # fmt: skip
+    return {
+        "generation_prompt": generation_prompt,
+        "thinking": thinking,
+        "tools": tools,
+        "documents": documents,
+        "keywords": keywords,
+    }
+
+
+def _build_policy() -> dict[str, Any]:
+    with gr.Accordion("Training policy", open=False, elem_id="policy"):
+        turns = gr.Dropdown(_TURN_CHOICES, value=TurnPolicy.ALL.value, label="Train", elem_id="turns")
+        stop = gr.Dropdown(_STOP_CHOICES, value=StopPolicy.EVERY.value, label="Stop token", elem_id="stop")
+        with gr.Row():
+            reasoning = gr.Checkbox(True, label="Reasoning", min_width=140, elem_id="reasoning")
+            tool_calls = gr.Checkbox(True, label="Tool calls", min_width=140)
+            straddlers = gr.Checkbox(True, label="Straddlers", min_width=140, elem_id="straddlers")
+            closing_header = gr.Checkbox(False, label="Closing header", min_width=140)
+    return {
+        "turns": turns,
+        "stop": stop,
+        "reasoning": reasoning,
+        "tool_calls": tool_calls,
+        "straddlers": straddlers,
+        "closing_header": closing_header,
+    }
+
+
+def _build_template() -> tuple[gr.Dropdown, gr.Textbox, gr.Button]:
+    with gr.Accordion("Chat template", open=True, elem_id="template-pane"):
+        with gr.Row(equal_height=True):
+            choice = gr.Dropdown([], label="Template", elem_id="template-choice", scale=4)
+            reset = gr.Button("Reset", size="sm", scale=1, min_width=80, elem_id="reset")
+        source = gr.Textbox(
+            label="Source", info="The line that wrote the token you point at is marked; edit to try a change",
+            lines=14, max_lines=14, elem_id="template-source", elem_classes="code",
+        )  # fmt: skip
+    return choice, source, reset
+
+
+# --- events
+
+
+def _connect(demo: gr.Blocks, w: _Widgets, example: gr.Dropdown, reset: gr.Button) -> None:
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "concurrency_limit": 4,
+        "concurrency_id": "inspect",
+        "api_visibility": "private",
+    }
+    latest: dict[str, Any] = {**quiet, "trigger_mode": "always_last"}
+    fragment = gr.Textbox(visible=False)
+    demo.load(on_open, [fragment], w.all(), js="() => [window.location.hash.slice(1)]", **quiet)
+    gr.on(
+        [w.model.input, w.revision.submit, w.revision.blur],
+        on_model, w.inspected(), [w.model_info, w.template_choice, w.template, w.view], **quiet,
+    )  # fmt: skip
+    w.template_choice.input(on_template_choice, [w.template_choice, *w.inspected()], [w.template, w.view], **quiet)
+    reset.click(on_template_choice, [w.template_choice, *w.inspected()], [w.template, w.view], **quiet)
+    gr.on([w.template.input, *(widget.input for widget in w.policy())], on_inspect, w.inspected(), w.view, **latest)
+    gr.on([w.conversation.input], on_json, w.inspected(), [w.editor, *w.options(), w.view], **latest)
+    w.editor.input(on_editor, [w.editor, *w.inspected()], [w.conversation, *w.options(), w.view], **latest)
+    gr.on(
+        [widget.input for widget in w.options()],
+        on_options, [*w.options(), *w.inspected()], [w.conversation, w.editor, w.view], **latest,
+    )  # fmt: skip
+    example.input(
+        on_example, [example, *w.inspected()], [w.conversation, w.editor, *w.options(), w.view], **quiet
+    )
+
+
+def on_open(fragment: str) -> list[Any]:
+    """The page as a link describes it, or as it opens by default."""
+    notice, state = "", _default_state()
+    if fragment:
+        try:
+            state = decode_link(fragment)
+        except LinkError as error:
+            notice = str(error)
+    info, choice, template = _template_of(state)
+    policy = [state.policy.get(name, default) for name, default in _POLICY_DEFAULTS.items()]
+    view = inspect_view(
+        state.model, state.revision, template, state.conversation,
+        dict(zip(_POLICY_DEFAULTS, policy, strict=True)), state.template_hash,
+    )  # fmt: skip
+    if notice:
+        view = pack_failure("This link cannot be opened", notice)
+    options = astuple(read_options(state.conversation))
+    revision = state.revision
+    return [
+        state.model, revision, info, choice, template, state.conversation, state.conversation, *options, *policy, view,
+    ]  # fmt: skip
+
+
+def on_model(name: str, revision: str, template: str, conversation: str, *policy: Any) -> list[Any]:
+    """Another model: its description, its templates, its default template, and the view."""
+    info, choice, source = _template_of(ViewState(model=name or "", revision=revision))
+    return [info, choice, source, on_inspect(name, revision, source, conversation, *policy)]
+
+
+def on_template_choice(
+    choice: str | None, name: str, revision: str, template: str, conversation: str, *policy: Any
+) -> list[Any]:
+    """Another template by name, or the chosen one again after an edit."""
+    if not choice:
+        return [gr.skip(), on_inspect(name, revision, template, conversation, *policy)]
+    try:
+        source = template_source(load_model(name, revision, choice), choice)
+    except InspectorError as error:
+        return [gr.skip(), failure_view(error, name, revision, template, conversation)]
+    return [source, on_inspect(name, revision, source, conversation, *policy)]
+
+
+def on_inspect(name: str, revision: str, template: str, conversation: str, *policy: Any) -> str:
+    """The view of what the boxes hold."""
+    options = dict(zip(_POLICY_DEFAULTS, policy, strict=True))
+    return inspect_view(name or "", revision, template, conversation, options)
+
+
+def on_json(name: str, revision: str, template: str, conversation: str, *policy: Any) -> list[Any]:
+    """The JSON was edited: the editor and the options follow."""
+    return [
+        conversation,
+        *astuple(read_options(conversation)),
+        on_inspect(name, revision, template, conversation, *policy),
+    ]
+
+
+def on_editor(edited: str, name: str, revision: str, template: str, _: str, *policy: Any) -> list[Any]:
+    """The messages were edited: the JSON follows."""
+    return [edited, *astuple(read_options(edited)), on_inspect(name, revision, template, edited, *policy)]
+
+
+def on_options(
+    generation_prompt: bool, thinking: str, tools: str, documents: str, keywords: str,
+    name: str, revision: str, template: str, conversation: str, *policy: Any,
+) -> list[Any]:  # fmt: skip
+    """A template option was changed: the JSON follows."""
+    options = TemplateOptions(
+        generation_prompt=generation_prompt, thinking=thinking, tools=tools, documents=documents, keywords=keywords
+    )
+    try:
+        text = write_options(conversation, options)
+    except ConversationJsonError as error:
+        return [gr.skip(), gr.skip(), failure_view(error, name, revision, template, conversation)]
+    return [text, text, on_inspect(name, revision, template, text, *policy)]
+
+
+def on_example(example: str, name: str, revision: str, template: str, _: str, *policy: Any) -> list[Any]:
+    """A conversation from the examples."""
+    text = _example_text(example)
+    return [text, text, *astuple(read_options(text)), on_inspect(name, revision, template, text, *policy)]
+
+
+_POLICY_DEFAULTS: dict[str, Any] = {
+    "turns": TurnPolicy.ALL.value,
+    "stop": StopPolicy.EVERY.value,
+    "reasoning": True,
+    "tool_calls": True,
+    "straddlers": True,
+    "closing_header": False,
+}
+"""The strategy's options in the order of their widgets."""
+
+
+def _template_of(state: ViewState) -> tuple[str, Any, str]:
+    """(description, update of the template box, template source) for a model; on failure the view will say why."""
+    wanted = state.template_source or state.template_name or None
+    try:
+        model = load_model(state.model, state.revision, wanted)
+    except NoTemplateError:
+        try:
+            model = load_model(state.model, state.revision, "chatml")
+        except InspectorError:
+            return "", gr.update(choices=[], value=None), ""
+        info = f"{describe_model(model)} · no chat template: choose one below"
+        return _info(info), gr.update(choices=template_choices(model), value=None), ""
+    except InspectorError:
+        return "", gr.update(choices=[], value=None), ""
+    choices = template_choices(model)
+    named = model.template_name if model.template_name in dict((v, k) for k, v in choices) else None
+    value = named or next((name for _, name in choices), None)
+    return _info(describe_model(model)), gr.update(choices=choices, value=value), model.template
+
+
+def _info(text: str) -> str:
+    return f"<p class='model-info'>{html.escape(text)}</p>"
+
+
+def _default_state() -> ViewState:
+    return ViewState(model=DEFAULT_MODEL, conversation=_example_text(next(iter(_examples()))[1]))
+
+
+def _examples() -> list[tuple[str, str]]:
+    """(title, file name) of each example conversation."""
+    return [(path.stem[3:].replace("-", " "), path.name) for path in sorted(EXAMPLES.glob("*.json"))]
+
+
+def _example_text(name: str) -> str:
+    if name not in {known for _, known in _examples()}:
+        raise gr.Error(f"There is no example {html.escape(name)!r}.")
+    return dump(json.loads((EXAMPLES / name).read_text(encoding="utf-8")))
