@@ -1,4 +1,4 @@
-"""Maskscope's page: `python app.py [--host HOST] [--port PORT]`. Builds it and serves it; nothing else."""
+"""Maskscope's page: `python app.py [--host HOST] [--port PORT] [--open]`. Builds it and serves it; nothing else."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Maskscope: see which tokens of a chat example train.")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=None, help="default: GRADIO_SERVER_PORT, or 7860 and up")
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
     options = parser.parse_args()
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
-    demo.launch(server_name=options.host, server_port=options.port, **launch_options())
+    demo.launch(server_name=options.host, server_port=options.port, inbrowser=options.open, **launch_options())
 
 
 if __name__ == "__main__":

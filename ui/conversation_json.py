@@ -1,4 +1,4 @@
-"""The conversation's JSON text, which is the one truth of the page, and the template options read from it and put in it."""
+"""The conversation's JSON text, which is the one truth of the page, and the template options in it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def write_options(text: str, options: TemplateOptions) -> str:
     messages = value["messages"] if isinstance(value, dict) and "messages" in value else value
     keywords = parse_json(options.keywords, "Other keywords") if options.keywords.strip() else {}
     if not isinstance(keywords, dict):
-        raise ConversationJsonError("Other keywords must be an object, such as {\"date_string\": \"1 Jan 2025\"}.")
+        raise ConversationJsonError('Other keywords must be an object, such as {"date_string": "1 Jan 2025"}.')
     out: dict[str, Any] = {"messages": messages}
     if options.tools.strip():
         out["tools"] = parse_json(options.tools, "Tools")

@@ -32,6 +32,7 @@ from ui.inspect_view import (
     template_source,
 )
 from ui.links import LinkError, ViewState, decode_link
+from ui.text_box import build_text_box
 from ui.token_view import build_token_view, pack_failure
 
 _HERE = Path(__file__).parent
@@ -70,14 +71,14 @@ class _Widgets:
     revision: gr.Textbox
     model_info: gr.HTML
     template_choice: gr.Dropdown
-    template: gr.Textbox
-    conversation: gr.Textbox
+    template: gr.HTML
+    conversation: gr.HTML
     editor: gr.HTML
     generation_prompt: gr.Checkbox
     thinking: gr.Radio
-    tools: gr.Textbox
-    documents: gr.Textbox
-    keywords: gr.Textbox
+    tools: gr.HTML
+    documents: gr.HTML
+    keywords: gr.HTML
     turns: gr.Dropdown
     stop: gr.Dropdown
     reasoning: gr.Checkbox
@@ -130,7 +131,7 @@ def build(demo: gr.Blocks) -> None:
     _connect(demo, widgets, example, reset)
 
 
-def _build_conversation() -> tuple[gr.Textbox, gr.HTML]:
+def _build_conversation() -> tuple[gr.HTML, gr.HTML]:
     with gr.Tabs():
         with gr.Tab("Messages", id="messages"):
             editor = gr.HTML(
@@ -141,11 +142,12 @@ def _build_conversation() -> tuple[gr.Textbox, gr.HTML]:
                 elem_id="editor",
             )
         with gr.Tab("JSON", id="json"):
-            conversation = gr.Textbox(
-                label="Conversation",
+            conversation = build_text_box(
+                "Conversation",
                 info="A list of messages, or an object with messages, tools, documents and template keywords",
-                lines=16, max_lines=30, elem_id="conversation", elem_classes="code",
-            )  # fmt: skip
+                rows=18,
+                elem_id="conversation",
+            )
     return conversation, editor
 
 
@@ -155,12 +157,11 @@ def _build_options() -> dict[str, Any]:
             label="Generation prompt", info="End in the header of an answer that is to come", elem_id="gen-prompt"
         )
         thinking = gr.Radio(THINKING, value=THINKING[0], label="Thinking (enable_thinking)", elem_id="thinking")
-        tools = gr.Textbox(label="Tools (JSON list)", lines=2, max_lines=12, elem_id="tools", elem_classes="code")
-        documents = gr.Textbox(label="Documents (JSON list)", lines=2, max_lines=12, elem_classes="code")
-        keywords = gr.Textbox(
-            label="Other keywords (JSON object)", lines=1, max_lines=8, placeholder='{"date_string": "1 Jan 2025"}',
-            elem_classes="code",
-        )  # fmt: skip
+        tools = build_text_box("Tools (JSON list)", rows=3, elem_id="tools")
+        documents = build_text_box("Documents (JSON list)", rows=2, elem_id="documents")
+        keywords = build_text_box(
+            "Other keywords (JSON object)", rows=2, elem_id="keywords", placeholder='{"date_string": "1 Jan 2025"}'
+        )
     return {
         "generation_prompt": generation_prompt,
         "thinking": thinking,
@@ -189,15 +190,17 @@ def _build_policy() -> dict[str, Any]:
     }
 
 
-def _build_template() -> tuple[gr.Dropdown, gr.Textbox, gr.Button]:
+def _build_template() -> tuple[gr.Dropdown, gr.HTML, gr.Button]:
     with gr.Accordion("Chat template", open=True, elem_id="template-pane"):
         with gr.Row(equal_height=True):
             choice = gr.Dropdown([], label="Template", elem_id="template-choice", scale=4)
             reset = gr.Button("Reset", size="sm", scale=1, min_width=80, elem_id="reset")
-        source = gr.Textbox(
-            label="Source", info="The line that wrote the token you point at is marked; edit to try a change",
-            lines=14, max_lines=14, elem_id="template-source", elem_classes="code",
-        )  # fmt: skip
+        source = build_text_box(
+            "Source",
+            info="The line that wrote the token you point at is marked. Edit it to try a change.",
+            rows=16,
+            elem_id="template-source",
+        )
     return choice, source, reset
 
 
@@ -227,9 +230,7 @@ def _connect(demo: gr.Blocks, w: _Widgets, example: gr.Dropdown, reset: gr.Butto
         [widget.input for widget in w.options()],
         on_options, [*w.options(), *w.inspected()], [w.conversation, w.editor, w.view], **latest,
     )  # fmt: skip
-    example.input(
-        on_example, [example, *w.inspected()], [w.conversation, w.editor, *w.options(), w.view], **quiet
-    )
+    example.input(on_example, [example, *w.inspected()], [w.conversation, w.editor, *w.options(), w.view], **quiet)
 
 
 def on_open(fragment: str) -> list[Any]:
@@ -241,10 +242,10 @@ def on_open(fragment: str) -> list[Any]:
         except LinkError as error:
             notice = str(error)
     info, choice, template = _template_of(state)
-    policy = [state.policy.get(name, default) for name, default in _POLICY_DEFAULTS.items()]
+    policy = [state.policy.get(name, default) for name, default in POLICY_DEFAULTS.items()]
     view = inspect_view(
         state.model, state.revision, template, state.conversation,
-        dict(zip(_POLICY_DEFAULTS, policy, strict=True)), state.template_hash,
+        dict(zip(POLICY_DEFAULTS, policy, strict=True)), state.template_hash,
     )  # fmt: skip
     if notice:
         view = pack_failure("This link cannot be opened", notice)
@@ -276,7 +277,7 @@ def on_template_choice(
 
 def on_inspect(name: str, revision: str, template: str, conversation: str, *policy: Any) -> str:
     """The view of what the boxes hold."""
-    options = dict(zip(_POLICY_DEFAULTS, policy, strict=True))
+    options = dict(zip(POLICY_DEFAULTS, policy, strict=True))
     return inspect_view(name or "", revision, template, conversation, options)
 
 
@@ -315,7 +316,7 @@ def on_example(example: str, name: str, revision: str, template: str, _: str, *p
     return [text, text, *astuple(read_options(text)), on_inspect(name, revision, template, text, *policy)]
 
 
-_POLICY_DEFAULTS: dict[str, Any] = {
+POLICY_DEFAULTS: dict[str, Any] = {
     "turns": TurnPolicy.ALL.value,
     "stop": StopPolicy.EVERY.value,
     "reasoning": True,
@@ -341,7 +342,7 @@ def _template_of(state: ViewState) -> tuple[str, Any, str]:
     except InspectorError:
         return "", gr.update(choices=[], value=None), ""
     choices = template_choices(model)
-    named = model.template_name if model.template_name in dict((v, k) for k, v in choices) else None
+    named = model.template_name if model.template_name in [name for _, name in choices] else None
     value = named or next((name for _, name in choices), None)
     return _info(describe_model(model)), gr.update(choices=choices, value=value), model.template
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -24,8 +25,12 @@ _LOG = logging.getLogger(__name__)
 
 
 def load_model(name: str, revision: str, template: str | None = None) -> Model:
-    """Load a model by what the page's boxes hold. Raises ModelError."""
-    return inspector.load(name, revision=revision.strip() or None, template=template)
+    """Load a model by what the page's boxes hold. Raises ModelError.
+
+    Locally with the token this machine is logged in with; on a Space without any: its own is not its visitors'.
+    """
+    token = False if os.environ.get("SPACE_ID") else None
+    return inspector.load(name, revision=revision.strip() or None, template=template, token=token)
 
 
 def inspect_view(

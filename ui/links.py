@@ -25,7 +25,7 @@ class LinkError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewState:
-    """What a link reopens. `template_source` is set only for a template that has no name; `template_hash` is checked."""
+    """What a link reopens. `template_source` only for a template without a name; `template_hash` is checked."""
 
     model: str
     revision: str = ""

@@ -8,9 +8,9 @@ from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Blocks is made: no look-ups at start
 
-import gradio as gr  # noqa: E402
+import gradio as gr
 
-from ui import inspect_tab  # noqa: E402
+from ui import inspect_tab
 
 _HERE = Path(__file__).parent
 _HEADING = """

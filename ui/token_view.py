@@ -49,9 +49,7 @@ def pack(inspection: Inspection, *, notices: list[str], link: str) -> str:
             "ids": list(tokens.ids),
             "starts": [start for start, _ in tokens.char_spans],
             "ends": [end for _, end in tokens.char_spans],
-            "classes": "".join(
-                f"{_class(inspection, i, straddlers):x}" for i in range(len(tokens))
-            ),
+            "classes": "".join(f"{_class(inspection, i, straddlers):x}" for i in range(len(tokens))),
             "turns": [next((run.turn for run in runs), None) for runs in tokens.runs],
             "reasons": [reasons.index(reason) for reason in labelled.reasons],
             "reasonTexts": [REASON_TEXTS[reason] for reason in reasons],

@@ -1,0 +1,44 @@
+# make run   installs what the app needs and opens it on the embedded model
+# make test  installs what the tests need, the browser included, and runs everything
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check goldens bench clean
+
+run: $(VENV)/.app
+	$(BIN)/python app.py --open
+
+test: $(VENV)/.tests
+	bash tests/install_browser.sh
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(VENV)/.tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+goldens: $(VENV)/.tests
+	$(BIN)/python -m tests.goldens
+
+bench: $(VENV)/.tests
+	bash tests/install_browser.sh
+	$(BIN)/python benchmarks/render.py
+	$(BIN)/python benchmarks/page.py
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
+	  { echo "Maskscope needs Python 3.11 or 3.12; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.app: $(VENV)/.made requirements.txt
+	$(BIN)/python -m pip install -q -r requirements.txt
+	touch $@
+
+$(VENV)/.tests: $(VENV)/.app requirements-dev.txt
+	$(BIN)/python -m pip install -q -r requirements-dev.txt
+	touch $@

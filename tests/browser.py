@@ -1,0 +1,213 @@
+"""The app in its own process, and a real Chromium on it: fixtures for the tests of the page.
+
+Used with `pytest_plugins`. A page fixture fails its test when the browser asked for anything outside the app or wrote
+an error to its console, and leaves a screenshot in tests/screenshots.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+START_S = 120
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_SHOWN = "() => ['shown', 'failed'].includes(document.querySelector('.token-view')?.dataset.state)"
+
+
+def chromium_path() -> str | None:
+    """The browser to drive: CHROMIUM, or one on the path."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _BROWSERS)), None)
+
+
+@contextlib.contextmanager
+def running_app(*arguments: str) -> Iterator[str]:
+    """Start app.py on a free port in a process group of its own; yields its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1,localhost"}
+    with tempfile.NamedTemporaryFile("w+", suffix=".log") as log:
+        command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *arguments]
+        process = subprocess.Popen(
+            command, cwd="/", env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_until_served(process, address, Path(log.name))
+            yield address
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait_until_served(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    until = time.monotonic() + START_S
+    while True:
+        if process.poll() is not None:
+            raise RuntimeError(f"the app ended:\n{log.read_text()[-3000:]}")
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(address, timeout=5).read()
+            return
+        if time.monotonic() > until:
+            raise RuntimeError(f"the app did not start within {START_S} s:\n{log.read_text()[-3000:]}")
+        time.sleep(0.1)
+
+
+class Page:
+    """The app in one browser tab, in the words of its user."""
+
+    def __init__(self, tab: Any, address: str) -> None:
+        self.tab = tab
+        self.address = address
+        self.outside: list[str] = []
+        self.errors: list[str] = []
+        tab.on("request", self._on_request)
+        tab.on("pageerror", lambda error: self.errors.append(str(error)))
+        tab.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+
+    def _on_request(self, request: Any) -> None:
+        if not request.url.startswith((self.address, "data:", "blob:")):
+            self.outside.append(request.url)
+
+    def open(self, fragment: str = "", *, theme: str = "light") -> None:
+        """Open the app and wait for the first view."""
+        self.tab.goto(f"{self.address}/?__theme={theme}{fragment}")
+        self.tab.wait_for_function(_SHOWN)
+
+    @property
+    def revision(self) -> int:
+        """How often the view has been drawn."""
+        return int(self.tab.evaluate("+document.querySelector('.token-view').dataset.rev"))
+
+    @contextlib.contextmanager
+    def redrawn(self) -> Iterator[None]:
+        """Wait until what happens inside has drawn the view anew."""
+        before = self.revision
+        yield
+        self.tab.wait_for_function("n => +document.querySelector('.token-view').dataset.rev > n", arg=before)
+
+    def tokens(self) -> list[tuple[str, set[str]]]:
+        """(text, classes) of each token drawn."""
+        found = self.tab.evaluate(
+            "[...document.querySelectorAll('.tv-body .tv-token')].map(e => [e.textContent, e.className])"
+        )
+        return [(text, set(names.split())) for text, names in found]
+
+    def count(self) -> str:
+        """The heading's count."""
+        return self.tab.inner_text(".tv-count")
+
+    def detail(self) -> dict[str, str]:
+        """The rows about the token pointed at or selected."""
+        rows = self.tab.evaluate(
+            "[...document.querySelectorAll('.tv-row')].map(e => [e.children[0].textContent, e.children[1].textContent])"
+        )
+        return dict(rows)
+
+    def findings(self) -> list[str]:
+        """The codes of the findings listed."""
+        return list(self.tab.evaluate("[...document.querySelectorAll('.tv-finding code')].map(e => e.textContent)"))
+
+    def failure(self) -> str:
+        """The text of a view that shows an error."""
+        return str(self.tab.inner_text(".tv-failure"))
+
+    def set_model(self, name: str) -> None:
+        """Type a model's name and wait for its view."""
+        with self.redrawn():
+            self.tab.fill("#model input", name)
+            self.tab.keyboard.press("Enter")
+
+    def set_json(self, conversation: Any) -> None:
+        """Paste a conversation, or a text, into the JSON tab and wait for its view."""
+        text = conversation if isinstance(conversation, str) else json.dumps(conversation, ensure_ascii=False)
+        self.tab.get_by_role("tab", name="JSON").click()
+        with self.redrawn():
+            self.tab.fill("#conversation textarea", text)
+
+    def json(self) -> Any:
+        """The conversation in the JSON tab."""
+        self.tab.get_by_role("tab", name="JSON").click()
+        return json.loads(self.tab.input_value("#conversation textarea"))
+
+    def set_template(self, source: str) -> None:
+        """Edit the template and wait for the view."""
+        with self.redrawn():
+            self.tab.fill("#template-source textarea", source)
+
+
+@pytest.fixture(scope="session")
+def app() -> Iterator[str]:
+    """The app's address; one process for the whole session."""
+    with running_app() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One Chromium for the whole session."""
+    path = chromium_path()
+    if path is None:
+        pytest.fail("There is no Chromium: run tests/install_browser.sh, or set CHROMIUM.")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def context(browser: Any) -> Iterator[Any]:
+    """One browser context: the app's files stay in its cache, and the clipboard may be used."""
+    made = browser.new_context(viewport={"width": 1400, "height": 900})
+    made.set_default_timeout(30_000)
+    made.grant_permissions(["clipboard-read", "clipboard-write"])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: Any, app: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A fresh tab on the app, opened; checked afterwards for requests outside and errors, and photographed."""
+    opened = Page(context.new_page(), app)
+    opened.open()
+    yield opened
+    SCREENSHOTS.mkdir(exist_ok=True)
+    opened.tab.screenshot(
+        path=SCREENSHOTS / f"{re.sub(r'[^0-9a-z]+', '_', request.node.name.lower())[:80]}.png", full_page=True
+    )
+    opened.tab.close()
+    assert opened.outside == [], "the page asked for something outside the app"
+    assert opened.errors == [], "the browser reported errors"
