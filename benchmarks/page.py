@@ -88,12 +88,12 @@ def packed_views() -> dict[int, str]:
 
 def measure(address: str, repeats: int) -> dict[str, dict[int, float]]:
     """Median milliseconds by view and size."""
-    from browser import _ARGUMENTS, chromium_path
+    from browser import chromium_path, launch_chromium
     from playwright.sync_api import sync_playwright
 
     figures: dict[str, dict[int, float]] = {"ours": {}, "peer": {}}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=_ARGUMENTS)
+        browser = launch_chromium(playwright, chromium_path())
         tab = browser.new_page(viewport={"width": 1400, "height": 900})
         tab.set_default_timeout(120_000)
         tab.goto(address)

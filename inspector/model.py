@@ -53,7 +53,7 @@ class Model:
     @property
     def template_hash(self) -> str:
         """First 12 hex digits of the sha256 of the template in use."""
-        return hashlib.sha256(self.template.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        return short_hash(self.template)
 
     @property
     def special_tokens(self) -> dict[str, Any]:
@@ -77,6 +77,11 @@ class Model:
         """
         name, source = choose_template(self.name, self.templates, template)
         return replace(self, template=source, template_name=name, template_is_chosen=True)
+
+
+def short_hash(source: str) -> str:
+    """Return the first 12 hex digits of the sha256 of a template's source."""
+    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def choose_template(model: str, templates: Mapping[str, str], wanted: str | None) -> tuple[str, str]:

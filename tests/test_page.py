@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from browser import Page
+from fetch import axe_script
 from hub_server import HubServer
 
-pytest_plugins = ["browser"]
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +71,11 @@ def test_the_keyboard_alone_reaches_every_token(page: Page) -> None:
     page.tab.keyboard.press("Home")
     page.tab.keyboard.press("n")
     first = page.detail()["token"]
+    page.tab.get_by_role("button", name="Trained ›").click()
+    assert page.detail()["token"] != first
+    page.tab.get_by_role("button", name="‹ Trained").click()
+    assert page.detail()["token"] == first
+    page.tab.focus(".tv-body")
     assert "trained: " in page.detail()["training"]
     page.tab.keyboard.press("n")
     assert page.detail()["token"] != first
@@ -199,7 +204,7 @@ def test_a_straddler_is_told_apart_without_colour(page: Page) -> None:
     page.set_json([{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "\nYes."}])
     style = (
         "e => { const s = getComputedStyle(e);"
-        " return [s.borderBottomStyle, s.outlineStyle, s.fontWeight, s.backgroundImage]; }"
+        " return [s.borderBottomWidth, s.outlineStyle, s.fontWeight, s.backgroundImage]; }"
     )
     looks = {
         name: page.tab.locator(f".tv-body .tv-token{selector}").first.evaluate(style)
@@ -210,8 +215,8 @@ def test_a_straddler_is_told_apart_without_colour(page: Page) -> None:
             "straddler": ".straddler",
         }.items()
     }
-    assert looks["trained"][0] == "solid"
-    assert looks["plain"][0] == "none"
+    assert looks["trained"][0] == "2px"
+    assert looks["plain"][0] == "0px"
     assert looks["special"][1] == "dashed"
     assert int(looks["special"][2]) >= 700
     assert looks["straddler"][3].startswith("repeating-linear-gradient")
@@ -350,6 +355,23 @@ def test_the_first_seeds_log_is_shown_from_its_ids(page: Page, real_model_dir: C
     page.tab.wait_for_function("() => navigator.clipboard.readText().then(t => t.startsWith('[128000'))")
     assert json.loads(page.tab.evaluate("navigator.clipboard.readText()")) == ids
     assert "trailing_generation_prompt" in page.findings()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_to_mend(page: Page, theme: str) -> None:
+    """Contrast, names, roles and labels of our own parts of the page hold in both themes."""
+    page.open(theme=theme)
+    page.set_json([{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "\nYes."}])
+    page.tab.focus(".tv-body")
+    page.tab.keyboard.press("n")
+    page.tab.evaluate(axe_script())
+    for tab in ("JSON", "Messages"):
+        page.tab.get_by_role("tab", name=tab).click()
+        found = page.tab.evaluate(
+            "parts => axe.run({include: parts.map(part => [part])})",
+            ["#view", "#editor", "#conversation", "#template-source", ".ms-heading"],
+        )
+        assert [(v["id"], [node["html"] for node in v["nodes"][:3]]) for v in found["violations"]] == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

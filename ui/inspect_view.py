@@ -6,7 +6,6 @@ goes wrong becomes a view that says so.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from typing import Any
 import inspector
 from inspector import sandbox
 from inspector.errors import InspectorError, NoTemplateError, RenderError
-from inspector.model import Model
+from inspector.model import Model, short_hash
 from ui.conversation_json import ConversationJsonError, parse_json
 from ui.links import ViewState, encode_link
 from ui.token_view import pack, pack_failure
@@ -74,11 +73,6 @@ def describe_model(model: Model) -> str:
     """One line about where the tokenizer came from."""
     where = f"commit {model.revision}" if model.revision else f"{model.source.value} model"
     return f"{where} · {type(model.tokenizer).__name__} · {len(model.tokenizer):,} ids"
-
-
-def short_hash(source: str) -> str:
-    """The template hash as the inspector writes it."""
-    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _inspect_view(

@@ -59,7 +59,7 @@ function build() {
 function buildFailure() {
   const box = make("div", "tv-failure");
   box.setAttribute("role", "alert");
-  box.append(make("h3", "", data.failure.title), make("p", "", data.failure.detail));
+  box.append(make("h2", "", data.failure.title), make("p", "", data.failure.detail));
   root.append(box);
   if (data.findings.length) root.append(findingList());
   highlightLines(data.failure.line ? [data.failure.line] : []);
@@ -97,7 +97,10 @@ function heading() {
   const ids = button("Ids", "Show token ids beside the text", () => toggle("ids"));
   whitespace.dataset.setting = "whitespace";
   ids.dataset.setting = "ids";
-  tools.append(whitespace, ids,
+  tools.append(
+    button("‹ Trained", "Previous trained span (p)", () => jump(-1)),
+    button("Trained ›", "Next trained span (n)", () => jump(1)),
+    whitespace, ids,
     copyButton("Copy ids", () => JSON.stringify(data.ids)),
     copyButton("Copy labels", () => JSON.stringify(data.ids.map((id, i) => classOf(i) & TRAINED ? id : -100))),
     copyButton("Copy link", () => location.href.split("#")[0] + "#" + data.link));
@@ -111,8 +114,9 @@ function heading() {
     item.append(sample, ` ${name} `, make("span", "tv-number", number(counts[bits])));
     legend.append(item);
   }
+  const from = make("div", "tv-from", `${data.model} · ${data.revision || "no revision"} · template ${data.template}`);
   const head = make("div", "tv-head");
-  head.append(bar, legend);
+  head.append(bar, from, legend);
   return head;
 }
 
@@ -174,7 +178,7 @@ function turnBlock(turn, start, end, isFirst, columns) {
 
 function findingList() {
   const section = make("section", "tv-findings");
-  section.append(make("h3", "", data.findings.length ? `${data.findings.length} finding${data.findings.length > 1 ? "s" : ""}` : "No findings"));
+  section.append(make("h2", "", data.findings.length ? `${data.findings.length} finding${data.findings.length > 1 ? "s" : ""}` : "No findings"));
   const list = make("ul");
   for (const finding of data.findings) {
     const item = make("li", "tv-finding " + finding.severity);
@@ -276,6 +280,11 @@ function nextWhere(from, step, test) {
 }
 const isTrained = i => classOf(i) & TRAINED;
 const startsSpan = i => isTrained(i) && (i === 0 || !isTrained(i - 1));
+
+function jump(step) {
+  const i = nextWhere(step < 0 && current < 0 ? nodes.length : current, step, startsSpan);
+  if (i >= 0) select(i, true);
+}
 
 function lineMove(step) { // the nearest token on the next visual line
   if (current < 0) return 0;

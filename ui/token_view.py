@@ -17,6 +17,7 @@ import gradio as gr
 from inspector.finding import Finding
 from inspector.findings import describe
 from inspector.inspect import Inspection
+from inspector.model import short_hash
 from inspector.origins import Origin, OriginKind
 from inspector.strategies import REASON_TEXTS, Reason
 
@@ -43,7 +44,7 @@ def pack(inspection: Inspection, *, notices: list[str], link: str) -> str:
         {
             "model": inspection.model.name,
             "revision": inspection.model.revision,
-            "template": f"{inspection.model.template_name} ({inspection.model.template_hash})",
+            "template": _template(inspection),
             "texts": tokens.pieces(),
             "whole": {i: tokens.texts[i] for i in range(len(tokens)) if tokens.is_part(i)},
             "ids": list(tokens.ids),
@@ -73,6 +74,12 @@ def as_json(value: Mapping[str, Any]) -> str:
     """Compact JSON that cannot close a script tag and holds no lone surrogate, which would break the event stream."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return text.encode("utf-8", "replace").decode()
+
+
+def _template(inspection: Inspection) -> str:
+    """The template's name and hash; where the tools selected another one than the model's default, that one."""
+    name, source = inspection.model.template_for(inspection.example.conversation.tools is not None)
+    return f"{name} ({short_hash(source)})"
 
 
 def _class(inspection: Inspection, index: int, straddlers: set[int]) -> int:

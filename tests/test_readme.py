@@ -1,0 +1,81 @@
+"""The README keeps its word: its code runs, its output is what the commands print, its tree is the tree."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def test_the_python_code_runs() -> None:
+    """Each python block runs as it stands; its assertions are its claims."""
+    found = blocks("python")
+    assert found
+    for block in found:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_example_prints_what_it_says() -> None:
+    """The example's command is run, and the README's excerpts are parts of what it prints."""
+    (command,) = [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
+    words = shlex.split(command)
+    assert words[0] == "python"
+    done = subprocess.run([sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True, check=True)
+    excerpts = blocks("text")[:2]
+    assert len(excerpts) == 2
+    for excerpt in excerpts:
+        assert excerpt in done.stdout
+
+
+def test_the_tree_is_the_tree() -> None:
+    """Every path in the tree exists, and every file of the packages is in it."""
+    tree = blocks("text")[-1]
+    named: set[str] = set()
+    folder = ""
+    for line in tree.splitlines():
+        words = [word for word in line.split("  ") if word.strip()][: -1 if not line.startswith("Makefile") else None]
+        if not line.startswith(" "):
+            folder = ""
+        for word in (w for part in words for w in part.split()):
+            named.add(folder + word)
+        if line[0] != " " and words and words[0].endswith("/"):
+            folder = words[0].strip()
+    missing = sorted(path for path in named if not (ROOT / path).exists())
+    assert missing == []
+    for package in ("inspector", "ui"):
+        files = {f"{package}/{path.name}" for path in (ROOT / package).iterdir() if path.is_file()}
+        assert sorted(files - named - {f"{package}/__init__.py"}) == []
+
+
+def test_the_front_matter_matches_the_requirements() -> None:
+    """A Space takes gradio from sdk_version: it must be the version that is tested."""
+    version = re.search(r"^sdk_version: (\S+)$", README, re.MULTILINE)
+    pinned = re.search(r"^gradio==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert version is not None
+    assert pinned is not None
+    assert version[1] == pinned[1]
+    assert "app_file: app.py" in README
+
+
+def test_links_and_pictures_exist() -> None:
+    """Every relative link of the README leads to a file."""
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in target:
+            assert (ROOT / target).is_file(), target
+
+
+def test_findings_are_all_explained() -> None:
+    """docs/findings.md has one section per code, and no other."""
+    from inspector.finding import Code
+
+    text = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^## (\w+)$", text, re.MULTILINE)) == {code.value for code in Code}
