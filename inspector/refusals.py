@@ -31,7 +31,7 @@ def explain_refusal(
             severity=Severity.ERROR,
             message_index=index,
             token_span=None,
-            detail=f"{error} Without message {index} ({conversation.role(index)}) it renders.",
+            detail=f"{_sentence(error)} Without message {index} ({conversation.role(index)}) it renders.",
             remedy="Put the system text at the start of the first user message, or use a template that takes it.",
         )
     again = next((i for i in range(1, len(others)) if others[i]["role"] == others[i - 1]["role"]), None)
@@ -43,8 +43,14 @@ def explain_refusal(
             severity=Severity.ERROR,
             message_index=index,
             token_span=None,
-            detail=f"{error} With one message per turn it renders; message {index} is the second "
+            detail=f"{_sentence(error)} With one message per turn it renders; message {index} is the second "
             f"{conversation.role(index)} message in a row.",
             remedy="Join consecutive messages of one role.",
         )
     return None
+
+
+def _sentence(error: InspectorError) -> str:
+    """The error's text, ended: templates seldom end theirs."""
+    text = str(error)
+    return text if text.endswith((".", "!", "?", "…")) else text + "."
