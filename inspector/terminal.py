@@ -1,4 +1,4 @@
-"""An Inspection as text for a terminal: readable without colour, clearer with it.
+"""What the inspector found as text for a terminal: readable without colour, clearer with it.
 
 Trained text stands in «guillemets» without colour and is underlined green with it; a token that merges text across a
 boundary stands in {braces} or inverse. Line ends are shown as ⏎, other control characters by their code.
@@ -11,6 +11,8 @@ from itertools import groupby
 
 from inspector.finding import Severity
 from inspector.inspect import Inspection
+from inspector.markers import Markers, Split
+from inspector.model import Model
 
 _TRAINED, _STRADDLER, _DIM, _RESET = "\x1b[4;32m", "\x1b[7m", "\x1b[2m", "\x1b[0m"
 _SEVERITY_COLOURS = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b[1;33m", Severity.NOTE: "\x1b[1;36m"}
@@ -78,6 +80,46 @@ def _findings(inspection: Inspection, colour: bool) -> Iterator[str]:
         where = "" if finding.token_span is None else f" at token {finding.token_span[0]}"
         yield f"{severity} {finding.code}{where}: {finding.detail}"
         yield f"    → {finding.remedy}"
+
+
+def format_markers(
+    model: Model, markers: Markers, splits: tuple[Split, Split] | None, *, rows: int, refused: int
+) -> str:
+    """Marker ids, what they find, and the same texts tokenized out of context as home-llm's find_split does."""
+    lines = [
+        f"{model.name} · template {model.template_name} · {markers.turns} answers in {rows} conversations"
+        + (f" ({refused} refused by the template)" if refused else ""),
+        "",
+        f"prefix ids            {_ids(markers.prefix_ids)}",
+        f"suffix ids            {_ids(markers.suffix_ids)}",
+        f"response template     {_or_none(markers.response_template)}",
+        f"instruction template  {_or_none(markers.instruction_template)}",
+        f"found                 {markers.found} of {markers.turns}, {markers.false_hits} false hits",
+        "",
+        markers.advice,
+    ]
+    for miss in markers.misses:
+        lines.append(
+            f"  missed {miss.count}: the boundary is inside {miss.token!r}, ids {_ids(miss.ids)} "
+            f"(conversation {miss.row}, message {miss.message_index})"
+        )
+    for name, split in zip(("before", "behind"), splits or (), strict=False):
+        lines += [
+            "",
+            f"find_split: the text {name} a lone answer, {split.text!r}",
+            f"  alone               {_ids(split.alone)}",
+            f"  behind a space      {_ids(split.after_space)}",
+            f"  behind a line end   {_ids(split.after_newline)}",
+        ]
+    return "\n".join(lines)
+
+
+def _ids(ids: tuple[int, ...] | None) -> str:
+    return "none: no constant sequence" if ids is None else ",".join(map(str, ids))
+
+
+def _or_none(text: str | None) -> str:
+    return "none: pass ids" if text is None else repr(text)
 
 
 def _paint(text: str, style: str, colour: bool) -> str:

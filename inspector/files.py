@@ -1,0 +1,80 @@
+"""Files named on the command line -> conversations and templates. Every refusal is an InputFileError."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from inspector.conversation import Conversation
+from inspector.errors import ConversationError, InputFileError
+
+MAX_FILE_BYTES = 50_000_000
+"""Largest file read whole."""
+
+
+def read_conversation(name: str) -> Conversation:
+    """The conversation in a JSON file; `-` is standard input. Raises InputFileError, ConversationError."""
+    return Conversation.parse(_parsed(name, _read_text(name)))
+
+
+def read_conversations(name: str) -> list[Conversation]:
+    """The conversations in a file: a JSON list of them, or one a line (.jsonl); `-` is standard input.
+
+    Raises InputFileError, or ConversationError, which names the row.
+    """
+    text = _read_text(name)
+    if name.endswith(".jsonl"):
+        rows = [_parsed(f"{name}, line {i}", line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    else:
+        rows = _parsed(name, text)
+        if not isinstance(rows, list) or (rows and isinstance(rows[0], dict) and "role" in rows[0]):
+            rows = [rows]
+    out = []
+    for number, row in enumerate(rows):
+        try:
+            out.append(Conversation.parse(row))
+        except ConversationError as error:
+            raise ConversationError(f"{name}, row {number}: {error}") from error
+    if not out:
+        raise InputFileError(f"{name} holds no conversation.")
+    return out
+
+
+def read_template(name: str) -> str:
+    """The source in a file, or `name` itself when it is no file: then it names a template. Raises InputFileError."""
+    looks_like_file = Path(name).suffix in {".jinja", ".jinja2", ".j2", ".txt"} or "/" in name
+    return _read_text(name) if looks_like_file or Path(name).is_file() else name
+
+
+def _parsed(where: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise InputFileError(f"{where} is nested too deeply to be a conversation.") from None
+    except ValueError as error:
+        raise InputFileError(
+            f"{where} is not JSON: {error}. It must hold a list of messages, or an object with `messages`."
+        ) from error
+
+
+def _read_text(name: str) -> str:
+    if name == "-":
+        text = sys.stdin.read(MAX_FILE_BYTES + 1)
+        if len(text) > MAX_FILE_BYTES:
+            raise InputFileError(_too_large("standard input"))
+        return text
+    path = Path(name)
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InputFileError(_too_large(name))
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputFileError(f"{name} is not UTF-8 text: byte {error.start} cannot be read.") from error
+    except OSError as error:
+        raise InputFileError(f"{name} cannot be read: {error.strerror}.") from error
+
+
+def _too_large(name: str) -> str:
+    return f"{name} is over {MAX_FILE_BYTES // 1_000_000} MB: give a part of it."
