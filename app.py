@@ -16,7 +16,7 @@ def warm_up() -> None:
     import inspector
     from inspector import sandbox
 
-    sandbox.warm_up()
+    sandbox.warm_up(3)  # so that one visitor's hostile template does not hold up the others
     inspector.load("tiny-chat")
 
 

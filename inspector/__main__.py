@@ -20,7 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from inspector import commands
     from inspector.errors import InspectorError
 
-    run = {"inspect": commands.run_inspect, "markers": commands.run_markers}[options.command]
+    run = {
+        "inspect": commands.run_inspect,
+        "compare": commands.run_compare,
+        "markers": commands.run_markers,
+    }[options.command]
     try:
         return run(options)
     except InspectorError as error:
@@ -40,11 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     inspect = commands.add_parser("inspect", help="show every token of a conversation, and whether it trains")
     _add_model(inspect)
-    inspect.add_argument(
-        "conversation",
-        metavar="CONVERSATION.json",
-        help="a list of messages, or an object with messages and template keywords; - reads standard input",
-    )
+    _add_conversation(inspect)
     inspect.add_argument("--strategy", default="traced", metavar="NAME", help="the mask strategy (default: traced)")
     inspect.add_argument(
         "--option",
@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         help="an option of the strategy, its value as JSON or plain text; may be repeated",
     )
     inspect.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
+    compare = commands.add_parser("compare", help="show what each trainer's own mask would train, beside the truth")
+    _add_model(compare)
+    _add_conversation(compare)
     markers = commands.add_parser("markers", help="propose prefix and suffix ids, verified over conversations")
     _add_model(markers)
     markers.add_argument(
@@ -68,6 +71,14 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--template", metavar="FILE", help="a Jinja file, or the name of a template")
     command.add_argument("--revision", help="branch, tag or commit of a hub model")
     command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_conversation(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "conversation",
+        metavar="CONVERSATION.json",
+        help="a list of messages, or an object with messages and template keywords; - reads standard input",
+    )
 
 
 def _option(text: str) -> tuple[str, Any]:

@@ -33,6 +33,19 @@ def run_inspect(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_compare(options: argparse.Namespace) -> int:
+    """Print what each strategy would train, beside the truth. Raises InspectorError."""
+    from inspector.compare import compare
+    from inspector.terminal import format_comparison
+
+    comparison = compare(_load(options), read_conversation(options.conversation))
+    if options.json:
+        _print_json(comparison.to_dict())
+    else:
+        print(format_comparison(comparison))
+    return 0
+
+
 def run_markers(options: argparse.Namespace) -> int:
     """Print marker ids verified over rows, and how the first seed's find_split sees them. Raises InspectorError."""
     from inspector.markers import find_split, propose_markers

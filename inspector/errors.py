@@ -7,6 +7,7 @@ InspectorError
 ├── ConversationError (ValueError)            the conversation is not one; names the message and the field
 ├── InputFileError (ValueError)               a file given on the command line cannot be used
 ├── StrategyError (ValueError)                no such strategy, or an option it does not have
+│   └── StrategyRefusedError                  the trainer itself would refuse this conversation or template
 ├── ModelError                                a model could not be loaded
 │   ├── ModelNameError (ValueError)           neither a hub id, a folder, nor the embedded model
 │   ├── RepoNotFoundError (LookupError)       the hub knows no such repository
@@ -26,7 +27,8 @@ InspectorError
 │   ├── TemplateForbiddenError (PermissionError)  the template reached for something the sandbox withholds
 │   ├── TemplateTimeoutError (TimeoutError)   it ran out of time and was stopped
 │   ├── TemplateMemoryError (MemoryError)     it ran out of memory and was stopped
-│   └── TemplateTooLargeError (ValueError)    the input or the rendered text is over the limit
+│   ├── TemplateTooLargeError (ValueError)    the input or the rendered text is over the limit
+│   └── SandboxError (RuntimeError)           the process that renders templates could not be started
 ├── TraceError (RuntimeError)                 the traced render differs from the one transformers makes
 └── TokenizationError (ValueError)            the text and its tokens cannot be aligned
 """
@@ -48,6 +50,10 @@ class InputFileError(InspectorError, ValueError):
 
 class StrategyError(InspectorError, ValueError):
     """No such strategy, or an option it does not have."""
+
+
+class StrategyRefusedError(StrategyError):
+    """The trainer whose rule is reproduced would refuse this conversation, template or tokenizer, and why."""
 
 
 class ModelError(InspectorError):
@@ -136,6 +142,10 @@ class TemplateMemoryError(RenderError, MemoryError):
 
 class TemplateTooLargeError(RenderError, ValueError):
     """The input of the render or its output is over the limit."""
+
+
+class SandboxError(RenderError, RuntimeError):
+    """The process that renders templates could not be started: the machine is to blame, not the template."""
 
 
 class TraceError(InspectorError, RuntimeError):

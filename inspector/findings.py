@@ -7,7 +7,7 @@ Each `find_*` takes the example and the strategy's answer and yields findings; `
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 
@@ -39,18 +39,23 @@ def describe(origin: Origin) -> str:
 
 
 def find_boundary_merges(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """One finding per distinct merged token and severity; the first place, and how many there are."""
+    """One finding per distinct merged token and severity: the first place, and how many there are.
+
+    Merges inside an answer that trains whole, such as the quotes of a tool call, make one finding together.
+    """
     mixed = set(labelled.mixed)
-    seen: dict[tuple[int, Severity], tuple[Finding, int]] = {}
+    seen: dict[tuple[int | None, Severity], tuple[Finding, int]] = {}
     for index in range(len(example.tokens)):
         if index not in mixed and not example.tokens.is_straddler(index):
             continue
         severity = Severity.WARNING if index in mixed else Severity.NOTE
-        key = (example.tokens.ids[index], severity)
+        is_inside = labelled.trained[index] and index not in mixed
+        key = None if is_inside else example.tokens.ids[index], severity
         first, count = seen.get(key) or (_boundary_merge(example, labelled, index, severity), 0)
         seen[key] = (first, count + 1)
-    for finding, count in seen.values():
-        more = "" if count == 1 else f" The same token merges text in {count} places; this is the first."
+    for (id, _), (finding, count) in seen.items():
+        what = "Tokens merge text inside trained answers" if id is None else "The same token merges text"
+        more = "" if count == 1 else f" {what} in {count} places; this is the first."
         yield replace(finding, detail=finding.detail + more)
 
 
@@ -116,8 +121,7 @@ def find_no_trained_tokens(example: Example, labelled: Labelled) -> Iterator[Fin
 def find_untrained_stops(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Trained turns after which the model does not learn to stop."""
     for index, turn in example.turns.items():
-        own = _tokens_of(example, index)
-        trained = [i for i in own if labelled.trained[i]]
+        trained = [i for i in turn.tokens if labelled.trained[i]]
         if example.conversation.role(index) != "assistant" or not trained:
             continue
         end = turn.stop_token if turn.stop_token is not None else turn.closing_token
@@ -170,7 +174,7 @@ def _foreign(example: Example, index: int) -> Origin | None:
     """The message (as an origin without field) whose foreign text the token holds, or None."""
     for run in example.tokens.runs[index]:
         origin = run.origin
-        if origin.kind is not OriginKind.MESSAGE:
+        if origin.kind is not OriginKind.MESSAGE or origin.field == "role":  # a role's name is a header's part
             continue
         if origin.message_index is None:
             return Origin(OriginKind.MESSAGE, None, origin.top_field)
@@ -182,10 +186,10 @@ def _foreign(example: Example, index: int) -> Origin | None:
 
 def find_lost_content(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Text of the messages that is not in the render, and text of the render that is in no token."""
-    rendered = _rendered_offsets(example)
+    shown = _shown_positions(example)
     for index, message in enumerate(example.conversation.messages):
         for path, text in string_fields(message):
-            lost = [i for i in range(len(text)) if i not in rendered.get((index, path), ())]
+            lost = _lost_offsets(example, index, text, shown.get((index, path), {}))
             if lost and not _is_structure(path):
                 yield _lost_field(example, index, path, text, lost)
     for start, end in example.tokens.uncovered:
@@ -200,11 +204,32 @@ def find_lost_content(example: Example, labelled: Labelled) -> Iterator[Finding]
         )
 
 
+def _lost_offsets(example: Example, index: int, text: str, shown: Mapping[int, int]) -> list[int]:
+    """The characters of a field that the render does not have; `shown` maps those that it has to their positions.
+
+    Qwen3 cuts `<think>` and `</think>` off an answer and writes its own in their place: that is not lost.
+    """
+    lost: list[int] = []
+    turn = example.turns.get(index)
+    for is_shown, group in groupby(range(len(text)), key=shown.__contains__):
+        piece = list(group)
+        start, end = piece[0], piece[-1] + 1
+        if is_shown:
+            continue
+        if turn is not None and (start - 1 in shown or end in shown):
+            low = shown[start - 1] + 1 if start - 1 in shown else turn.start
+            high = shown.get(end, turn.end)
+            core = text[start:end].strip()
+            if core and core in example.rendered.text[low:high]:
+                continue
+        lost += piece
+    return lost
+
+
 def _lost_field(example: Example, index: int, path: str, text: str, lost: list[int]) -> Finding:
     role = example.conversation.role(index)
     dropped = "".join(text[i] for i in lost)
-    tokens = _tokens_of(example, index)
-    span = (tokens[0], tokens[-1] + 1) if tokens else None
+    span = _span_of(example, index)
     if role in ("system", "developer") and len(lost) == len(text):
         return Finding(
             code=Code.SYSTEM_UNSUPPORTED,
@@ -244,14 +269,15 @@ def _is_structure(path: str) -> bool:
     return path == "role" or path.rsplit(".", 1)[-1] == "type"
 
 
-def _rendered_offsets(example: Example) -> dict[tuple[int, str], set[int]]:
-    """(message, field) -> the characters of it that the render shows."""
-    shown: dict[tuple[int, str], set[int]] = {}
-    for run in example.rendered.runs:
+def _shown_positions(example: Example) -> dict[tuple[int, str], dict[int, int]]:
+    """(message, field) -> which of its characters the render shows, and where first."""
+    shown: dict[tuple[int, str], dict[int, int]] = {}
+    for start, _, run in example.rendered.spans():
         origin = run.origin
         if origin.kind is OriginKind.MESSAGE and origin.message_index is not None and run.offset is not None:
-            place = (origin.message_index, origin.field or "")
-            shown.setdefault(place, set()).update(range(run.offset, run.offset + run.length))
+            positions = shown.setdefault((origin.message_index, origin.field or ""), {})
+            for step in range(run.length):
+                positions.setdefault(run.offset + step, start + step)
     return shown
 
 
@@ -279,20 +305,22 @@ def find_trailing_prompt(example: Example, labelled: Labelled) -> Iterator[Findi
 def find_unreachable_answers(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Answers that do not begin where the generation prompt ends, and headers that were not measured."""
     for header in example.rendered.headers:
-        supplied = header.end - header.start
-        if supplied < len(header.prompt):
-            actual = example.rendered.text[header.start : header.start + len(header.prompt)]
-            yield Finding(
-                code=Code.UNREACHABLE_FIRST_TOKEN,
-                severity=Severity.WARNING,
-                message_index=header.message_index,
-                token_span=_span_of(example, header.message_index),
-                detail=f"At inference this answer is asked for with {header.prompt!r}; the example has {actual!r} "
-                f"there. Only the first {supplied} characters agree, so the model is trained on a start that it is "
-                "never given.",
-                remedy="Set the template's options (enable_thinking, ...) as they will be at inference, or give the "
-                "message the part that the prompt supplies, such as its reasoning.",
-            )
+        given = example.rendered.text[header.start : header.end]
+        if given.endswith(header.prompt) if header.prompt else not given:
+            continue
+        actual = example.rendered.text[header.start : header.start + max(len(header.prompt), len(given))]
+        same = next((i for i, (a, b) in enumerate(zip(actual, header.prompt, strict=False)) if a != b), 0)
+        yield Finding(
+            code=Code.UNREACHABLE_FIRST_TOKEN,
+            severity=Severity.WARNING,
+            message_index=header.message_index,
+            token_span=_span_of(example, header.message_index),
+            detail=f"At inference this answer is asked for with {header.prompt!r}; the example has {actual!r} "
+            f"there. Only the first {same} characters agree, so the model is trained on a start that it is "
+            "never given.",
+            remedy="Set the template's options (enable_thinking, ...) as they will be at inference, or give the "
+            "message the part that the prompt supplies, such as its reasoning.",
+        )
     assumed = [header.message_index for header in example.rendered.headers if not header.measured]
     if assumed:
         yield Finding(
@@ -336,17 +364,10 @@ _FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
 # --- places
 
 
-def _tokens_of(example: Example, message_index: int) -> list[int]:
-    """Indices of the tokens that overlap a message's turn."""
-    turn = example.turns.get(message_index)
-    if turn is None:
-        return []
-    return [index for index, runs in enumerate(example.tokens.runs) if any(run.turn == message_index for run in runs)]
-
-
 def _span_of(example: Example, message_index: int) -> tuple[int, int] | None:
-    tokens = _tokens_of(example, message_index)
-    return (tokens[0], tokens[-1] + 1) if tokens else None
+    """The tokens of a message's turn, from the first to the last."""
+    turn = example.turns.get(message_index)
+    return (turn.tokens[0], turn.tokens[-1] + 1) if turn is not None and turn.tokens else None
 
 
 def _message_of(example: Example, index: int) -> int | None:

@@ -5,8 +5,9 @@ This is the one function that the page colours, the audit counts and the trainer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from inspector import sandbox
@@ -95,26 +96,39 @@ def inspect(
     """
     conversation = Conversation.parse(conversation)
     _, source = model.template_for(conversation.tools is not None)
-    rendered = sandbox.render(source, conversation, model.special_tokens)
-    tokens = tokenize(model.tokenizer, rendered)
-    _check_ids(model.tokenizer, rendered.text, list(tokens.ids))
-    example = Example(
-        conversation=conversation,
-        rendered=rendered,
-        tokens=tokens,
-        turns=find_turns(conversation, rendered, tokens),
-        tokenizer=model.tokenizer,
-    )
+    example = make_example(model, conversation, source)
     labelled = label(example, strategy, options)
+    example = labelled.example or example
     return Inspection(
         model=model,
-        template=source,
+        template=example.template,
         strategy=strategy,
         options=dict(options),
         example=example,
         labelled=labelled,
         findings=tuple(find_all(example, labelled)),
     )
+
+
+def make_example(model: Model, conversation: Conversation, source: str) -> Example:
+    """Render a conversation with the template `source` and tokenize it. Raises as `inspect`, no StrategyError."""
+    rendered = sandbox.render(source, conversation, model.special_tokens)
+    tokens = tokenize(model.tokenizer, rendered)
+    _check_ids(model.tokenizer, rendered.text, list(tokens.ids))
+    return Example(
+        conversation=conversation,
+        rendered=rendered,
+        tokens=tokens,
+        turns=find_turns(conversation, rendered, tokens),
+        tokenizer=model.tokenizer,
+        template=source,
+        render_texts=partial(_render_texts, model, source),
+        remake=partial(make_example, model),
+    )
+
+
+def _render_texts(model: Model, source: str, conversations: Sequence[Conversation]) -> list[str | InspectorError]:
+    return sandbox.texts(source, conversations, model.special_tokens)
 
 
 def diagnose(model: Model, conversation: Conversation, error: InspectorError) -> Finding | None:
@@ -135,7 +149,8 @@ def diagnose(model: Model, conversation: Conversation, error: InspectorError) ->
 
 def _check_ids(tokenizer: Any, text: str, ids: list[int]) -> None:
     """The ids must be those of apply_chat_template, which tokenizes the text with exactly this call."""
-    expected = list(tokenizer(text, padding=False, truncation=False, add_special_tokens=False)["input_ids"])
+    encoded = tokenizer(text, padding=False, truncation=False, add_special_tokens=False, verbose=False)
+    expected = list(encoded["input_ids"])
     if ids != expected:
         first = next((i for i, (a, b) in enumerate(zip(ids, expected, strict=False)) if a != b), len(expected))
         raise TokenizationError(

@@ -111,17 +111,19 @@ class OriginStr(str):
         return OriginStr, (str.__str__(self), self._runs)
 
     def __add__(self, other: str) -> OriginStr:
-        if not isinstance(other, str):
+        if not isinstance(other, str) or hasattr(other, "__html__"):  # markup escapes what it is added to
             return NotImplemented
         return concat((self, other))
 
     def __radd__(self, other: str) -> OriginStr:
-        if not isinstance(other, str):
+        if not isinstance(other, str) or hasattr(other, "__html__"):
             return NotImplemented
         return concat((other, self))
 
     def __mul__(self, count: SupportsIndex) -> OriginStr:
         text = super().__mul__(count)
+        if len(self._runs) == 1 and self._runs[0].offset is None:
+            return OriginStr(text, [self._runs[0]._replace(length=len(text))] if text else [])
         return OriginStr(text, merged(self._runs * max(0, count.__index__())))
 
     __rmul__ = __mul__

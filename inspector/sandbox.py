@@ -5,8 +5,8 @@ environment, may use 1 GiB of address space, may write no file and opens few. Th
 `DEADLINE_S`; then it kills the child and raises TemplateTimeoutError. A thread or a signal could not do this: `9**9**9`
 holds the interpreter inside one call.
 
-Children start on demand, up to `MAX_CHILDREN`, and are reused; one that was killed is replaced in the background, so
-that the next render finds a warm one. Parent and child exchange length-framed JSON over pipes.
+Children start on demand and in the background, up to `MAX_CHILDREN`, and are reused; one that was killed is replaced.
+Parent and child exchange length-framed JSON over pipes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from inspector.conversation import Conversation
 from inspector.errors import (
     InspectorError,
     RenderError,
+    SandboxError,
     TemplateMemoryError,
     TemplateRefusedError,
     TemplateTimeoutError,
@@ -48,6 +49,9 @@ STARTUP_S = 60.0
 MAX_INPUT_CHARS = 1_000_000
 """Longest template and conversation together, as JSON."""
 
+TEXTS_PER_REQUEST = 8
+"""Conversations rendered to text alone that share one deadline."""
+
 MAX_CHILDREN = 4
 """Most children at a time, about 60 MB each."""
 
@@ -57,31 +61,65 @@ _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "VIRTUAL_ENV"
 def render(source: str, conversation: Conversation, special_tokens: Mapping[str, str]) -> Rendered:
     """Render a conversation in a child process.
 
-    Raises a RenderError (which see: timeout, memory, refused by the template, syntax, ...) or TraceError.
+    Raises a RenderError (timeout, memory, refused by the template, syntax, no sandbox, ...) or TraceError.
     """
     request = _request(source, conversation, special_tokens)
     return _decoded(_POOL.call(request))
 
 
+def texts(
+    source: str, conversations: Sequence[Conversation], special_tokens: Mapping[str, str]
+) -> list[str | InspectorError]:
+    """Render several conversations to text alone: a text each, or the error that it ends in.
+
+    A few share one request, unless they are long. What ends the whole process (time, memory) is raised.
+    """
+    found: list[str | InspectorError] = []
+    size = max((len(frame(conversation.to_json())) for conversation in conversations), default=1)
+    step = max(1, min(TEXTS_PER_REQUEST, MAX_INPUT_CHARS // 2 // size))
+    for start in range(0, len(conversations), step):
+        request = {
+            "do": "texts",
+            "template": source,
+            "conversations": [c.to_json() for c in conversations[start : start + step]],
+            "special_tokens": dict(special_tokens),
+        }
+        found += [_text_or_error(answer) for answer in _POOL.call(_checked(frame(request)))["texts"]]
+    return found
+
+
+def _text_or_error(answer: Mapping[str, Any]) -> str | InspectorError:
+    try:
+        _raise_reported(answer)
+    except InspectorError as error:
+        return error
+    return str(answer["text"])
+
+
 def keywords(source: str) -> frozenset[str]:
     """The names the template reads and does not set itself. Raises a RenderError when it does not compile."""
-    return frozenset(_POOL.call(frame({"do": "keywords", "template": source}))["keywords"])
+    return frozenset(_POOL.call(_checked(frame({"do": "keywords", "template": source})))["keywords"])
 
 
-def warm_up() -> None:
-    """Start one child in the background, so that the first render does not wait for it."""
-    _POOL.warm_up()
+def warm_up(children: int = 1) -> None:
+    """Have this many children started in the background, so that the first renders do not wait for them.
+
+    A server wants one more than the hostile templates it expects at a time.
+    """
+    _POOL.warm_up(children)
 
 
 def _request(source: str, conversation: Conversation, special_tokens: Mapping[str, str]) -> bytes:
-    payload = frame(
-        {
-            "do": "render",
-            "template": source,
-            "conversation": conversation.to_json(),
-            "special_tokens": dict(special_tokens),
-        }
-    )
+    request = {
+        "do": "render",
+        "template": source,
+        "conversation": conversation.to_json(),
+        "special_tokens": dict(special_tokens),
+    }
+    return _checked(frame(request))
+
+
+def _checked(payload: bytes) -> bytes:
     if len(payload) > MAX_INPUT_CHARS:
         raise TemplateTooLargeError(
             f"The template and the conversation are {len(payload):,} characters together; the limit is "
@@ -111,14 +149,17 @@ class _Child:
             "OPENBLAS_NUM_THREADS": "1",  # a thread's stack counts as address space
             "OMP_NUM_THREADS": "1",
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from inspector.sandbox_child import serve; serve()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
-        )
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", "from inspector.sandbox_child import serve; serve()"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise SandboxError(f"The process that renders chat templates could not be started: {error}.") from error
         self._pipes()
         self.ready = False
 
@@ -129,14 +170,22 @@ class _Child:
         os.set_blocking(self.input.fileno(), False)
 
     def wait_ready(self) -> None:
-        """Wait for the child's greeting. Raises _DeadlineError or _GoneError."""
-        if not self.ready:
+        """Wait for the child's greeting. Raises SandboxError."""
+        if self.ready:
+            return
+        try:
             self._receive(time.monotonic() + STARTUP_S)
-            self.ready = True
+        except (_DeadlineError, _GoneError) as error:
+            self.kill()
+            what = "ended at once" if isinstance(error, _GoneError) else f"was not ready within {STARTUP_S:g} s"
+            raise SandboxError(
+                f"The process that renders chat templates {what}. It needs {MEMORY_BYTES >> 30} GiB of address space: "
+                "look at this machine's limits (ulimit -v) and its load."
+            ) from None
+        self.ready = True
 
     def call(self, payload: bytes) -> dict[str, Any]:
         """Send one request and wait for its answer. Raises _DeadlineError or _GoneError."""
-        self.wait_ready()
         until = time.monotonic() + DEADLINE_S
         self._send(struct.pack(">I", len(payload)) + payload, until)
         return self._receive(until)
@@ -152,9 +201,7 @@ class _Child:
     def _send(self, data: bytes, until: float) -> None:
         view = memoryview(data)
         while view:
-            _, writable, _ = select.select([], [self.input], [], max(0.0, until - time.monotonic()))
-            if not writable:
-                raise _DeadlineError
+            _wait(self.input.fileno(), select.POLLOUT, until)
             try:
                 view = view[os.write(self.input.fileno(), view) :]
             except BlockingIOError:
@@ -170,9 +217,7 @@ class _Child:
     def _read(self, count: int, until: float) -> bytes:
         data = bytearray()
         while len(data) < count:
-            readable, _, _ = select.select([self.output], [], [], max(0.0, until - time.monotonic()))
-            if not readable:
-                raise _DeadlineError
+            _wait(self.output.fileno(), select.POLLIN, until)
             chunk = os.read(self.output.fileno(), min(1 << 20, count - len(data)))
             if not chunk:
                 raise _GoneError
@@ -180,79 +225,124 @@ class _Child:
         return bytes(data)
 
 
+def _wait(descriptor: int, event: int, until: float) -> None:
+    """Wait until a pipe is ready; `select` itself would refuse descriptors from 1024 on. Raises _DeadlineError."""
+    poll = select.poll()
+    poll.register(descriptor, event)
+    if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+        raise _DeadlineError
+
+
 class _Pool:
-    """Idle children, and a count of all of them. A call takes one, or starts one, or waits for one."""
+    """Idle children and a count of all. A call takes an idle one; while it waits, one is started in the background.
+
+    So a render never waits for a child to start when another becomes free sooner: starting takes a second or more, and
+    every killed template leaves one to be replaced.
+    """
 
     def __init__(self) -> None:
+        self._changed = threading.Condition()
         self._idle: list[_Child] = []
-        self._slots = threading.Semaphore(MAX_CHILDREN)
-        self._lock = threading.Lock()
+        self._count = self._starting = self._waiting = 0
+        self._failure: SandboxError | None = None
         self._closed = False
 
     def call(self, payload: bytes) -> dict[str, Any]:
-        with self._slots:
-            child = self._take()
-            try:
-                answer = child.call(payload)
-            except _DeadlineError:
-                self._replace(child)
-                raise TemplateTimeoutError(
-                    f"The chat template ran for more than {DEADLINE_S:g} s and was stopped. A template that loops over "
-                    "a few messages needs milliseconds: look for a loop that does not end or a huge repetition."
-                ) from None
-            except _GoneError:
-                self._replace(child)
-                raise TemplateMemoryError(
-                    "The chat template crashed the process it ran in, most likely by using more than "
-                    f"{MEMORY_BYTES >> 30} GiB of memory: look for a huge repetition, power or format width."
-                ) from None
-            except BaseException:
-                child.kill()
-                raise
-            self._put_back(child)
+        child = self._take()
+        try:
+            answer = child.call(payload)
+        except _DeadlineError:
+            self._replace(child)
+            raise TemplateTimeoutError(
+                f"The chat template ran for more than {DEADLINE_S:g} s and was stopped. A template that loops over "
+                "a few messages needs milliseconds: look for a loop that does not end or a huge repetition."
+            ) from None
+        except _GoneError:
+            self._replace(child)
+            raise TemplateMemoryError(
+                "The chat template crashed the process it ran in, most likely by using more than "
+                f"{MEMORY_BYTES >> 30} GiB of memory: look for a huge repetition, power or format width."
+            ) from None
+        except BaseException:
+            self._replace(child)
+            raise
+        self._add_idle(child)
         _raise_reported(answer)
         return answer
 
-    def warm_up(self) -> None:
-        threading.Thread(target=self._add_idle, name="template-sandbox", daemon=True).start()
+    def warm_up(self, count: int) -> None:
+        with self._changed:
+            self._forget_dead()
+            for _ in range(min(count, MAX_CHILDREN) - self._count):
+                self._start()
 
     def close(self) -> None:
-        with self._lock:
+        with self._changed:
             self._closed = True
             children, self._idle = self._idle, []
         for child in children:
             child.kill()
 
     def _take(self) -> _Child:
-        with self._lock:
-            ready = [child for child in self._idle if child.process.poll() is None]
-            self._idle = ready[:-1]
-            if ready:
-                return ready[-1]
-        return _Child()
+        with self._changed:
+            self._waiting += 1
+            try:
+                while True:
+                    self._forget_dead()
+                    if self._idle:
+                        return self._idle.pop()
+                    if self._starting < self._waiting and self._count < MAX_CHILDREN:
+                        self._start()
+                    self._changed.wait()
+                    if self._failure is not None and not self._count:
+                        raise SandboxError(str(self._failure))
+            finally:
+                self._waiting -= 1
 
-    def _put_back(self, child: _Child) -> None:
-        with self._lock:
-            if not self._closed and len(self._idle) < MAX_CHILDREN:
+    def _start(self) -> None:
+        """Start a child in the background. The lock is held."""
+        self._count += 1
+        self._starting += 1
+        self._failure = None
+        threading.Thread(target=self._started, name="template-sandbox", daemon=True).start()
+
+    def _started(self) -> None:
+        failure = None
+        try:
+            child = _Child()
+            child.wait_ready()
+        except SandboxError as error:
+            failure = error
+        with self._changed:
+            self._starting -= 1
+            if failure is not None:
+                self._count -= 1
+                self._failure = failure
+                self._changed.notify_all()
+                return
+        self._add_idle(child)
+
+    def _add_idle(self, child: _Child) -> None:
+        with self._changed:
+            if not self._closed:
                 self._idle.append(child)
+                self._changed.notify()
                 return
         child.kill()
 
     def _replace(self, child: _Child) -> None:
+        """Kill a child; the next render finds another ready."""
         child.kill()
-        self.warm_up()
+        with self._changed:
+            self._count -= 1
+            if not self._closed and (self._waiting or not self._idle):
+                self._start()
 
-    def _add_idle(self) -> None:
-        with self._lock:
-            if self._closed or self._idle:
-                return
-        child = _Child()
-        try:
-            child.wait_ready()
-        except (_DeadlineError, _GoneError):
-            child.kill()
-            return
-        self._put_back(child)
+    def _forget_dead(self) -> None:
+        for child in [child for child in self._idle if child.process.poll() is not None]:
+            self._idle.remove(child)
+            self._count -= 1
+            child.kill()  # closes its pipes
 
 
 _POOL = _Pool()

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from inspector.conversation import Conversation
-from inspector.errors import InspectorError, TemplateTooLargeError
+from inspector.errors import InspectorError, TemplateFailedError, TemplateTooLargeError
 from inspector.origins import Origin
-from inspector.template import Rendered, render, template_keywords
+from inspector.template import Rendered, render, render_text, template_keywords
 
 TEMPLATE_FILENAME = "<template>"
 """What Jinja calls a template made from a string in tracebacks."""
@@ -59,15 +59,35 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         if request["do"] == "keywords":
             return {"keywords": sorted(template_keywords(request["template"]))}
+        if request["do"] == "texts":
+            return {"texts": [_text(request, conversation) for conversation in request["conversations"]]}
         conversation = Conversation.parse(request["conversation"])
-        rendered = render(request["template"], conversation, request["special_tokens"])
-        if len(rendered.text) > MAX_OUTPUT_CHARS:
-            raise TemplateTooLargeError(
-                f"The chat template wrote {len(rendered.text):,} characters; the limit is {MAX_OUTPUT_CHARS:,}."
-            )
+        rendered = render(request["template"], conversation, request["special_tokens"], max_chars=MAX_OUTPUT_CHARS)
+        _refuse_surrogates(rendered.text)
         return _encoded(rendered)
     except BaseException as error:
         return _reported(error)
+
+
+def _text(request: Mapping[str, Any], conversation: Any) -> dict[str, Any]:
+    try:
+        text = render_text(request["template"], Conversation.parse(conversation), request["special_tokens"])
+        if len(text) > MAX_OUTPUT_CHARS:
+            raise TemplateTooLargeError(f"The chat template wrote {len(text):,} characters.")
+        _refuse_surrogates(text)
+        return {"text": text}
+    except Exception as error:
+        return _reported(error)
+
+
+def _refuse_surrogates(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise TemplateFailedError(
+            f"The chat template wrote half of a surrogate pair ({text[error.start]!a}) at character {error.start}, "
+            "which no tokenizer can read."
+        ) from error
 
 
 def _reported(error: BaseException) -> dict[str, Any]:
@@ -84,7 +104,10 @@ def _reported(error: BaseException) -> dict[str, Any]:
         message = f"The chat template used more than {MEMORY_BYTES >> 30} GiB of memory{at} and was stopped."
         return report | {"error": "TemplateMemoryError", "message": message}
     if isinstance(error, RecursionError):
-        message = f"The chat template recurses too deeply{at}: a macro or loop that calls itself without end."
+        message = (
+            f"The chat template recurses too deeply{at}: a macro or loop calls itself without end, or it is nested too "
+            "deeply to be read."
+        )
         return report | {"error": "TemplateFailedError", "message": message}
     if isinstance(error, exceptions.SecurityError):
         message = f"The chat template reached for something the sandbox withholds{at}: {said}"

@@ -11,12 +11,13 @@ Not thread-safe: one render at a time in a process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from inspector.conversation import REASONING_FIELDS, Conversation, Message
-from inspector.errors import TraceError
+from inspector.errors import TemplateTooLargeError, TraceError
 from inspector.origins import TEMPLATE, OriginKind, OriginStr, Run
 from inspector.traced_values import OriginDict, trace_value
 from inspector.tracing import compiled, tracing_environment
@@ -28,7 +29,8 @@ MAX_MEASURED_HEADERS = 128
 class Header(NamedTuple):
     """The start of an assistant turn: characters `[start, end)` that the generation prompt supplies at inference.
 
-    `prompt` is the whole generation prompt; `end - start < len(prompt)` when the turn does not begin with all of it.
+    `prompt` is the whole generation prompt; the header's text ends in it, unless the turn does not begin with all of
+    it: then the header is what agrees, or the prompt that the template usually writes.
     `history_kept` is False when the template renders the earlier messages differently once this one is there.
     `measured` is False when the prompt was not rendered for this turn but taken over from the one before it.
     """
@@ -63,14 +65,22 @@ class Rendered:
             position += run.length
 
 
-def render(source: str, conversation: Conversation, special_tokens: Mapping[str, str]) -> Rendered:
-    """Render in this process, without limits.
+def render(
+    source: str, conversation: Conversation, special_tokens: Mapping[str, str], *, max_chars: int | None = None
+) -> Rendered:
+    """Render in this process, without limits of time and memory.
 
-    `special_tokens` are the names the tokenizer gives its template (`bos_token`, ...). Raises what Jinja raises, and
-    TraceError when the traced text is not the one transformers makes.
+    `special_tokens` are the names the tokenizer gives its template (`bos_token`, ...). Raises what Jinja raises,
+    TemplateTooLargeError when the text has more than `max_chars` characters, and TraceError when the traced text is not
+    the one transformers makes.
     """
     plain = _PlainRender(source, conversation, special_tokens)
     expected = plain(conversation.messages, conversation.adds_generation_prompt)
+    if max_chars is not None and len(expected) > max_chars:
+        raise TemplateTooLargeError(
+            f"The chat template wrote {len(expected):,} characters; the limit is {max_chars:,}. Shorten the "
+            "conversation or split it."
+        )
     traced, generation_spans = _trace(source, conversation, special_tokens)
     if traced != expected:  # a clock in the template may have ticked between the two
         expected = plain(conversation.messages, conversation.adds_generation_prompt)
@@ -82,9 +92,10 @@ def render(source: str, conversation: Conversation, special_tokens: Mapping[str,
             f"({traced[same : same + 20]!a} instead of {expected[same : same + 20]!a}), so nothing "
             "can be said about this template's characters. Please report the template."
         )
-    headers = tuple(_headers(expected, traced._runs, conversation, plain))
-    prompt_start = _prompt_start(expected, traced._runs, conversation, plain, headers)
-    runs = traced._runs
+    runs = _with_turns(traced._runs)
+    usual_prompt = lru_cache(maxsize=1)(lambda: _usual_prompt(source, conversation, special_tokens, plain))
+    headers = tuple(_headers(expected, runs, conversation, plain, usual_prompt))
+    prompt_start = _prompt_start(expected, runs, conversation, plain, headers, usual_prompt)
     if prompt_start is not None:
         runs = (
             *OriginStr(expected, runs)[:prompt_start]._runs,
@@ -97,6 +108,12 @@ def render(source: str, conversation: Conversation, special_tokens: Mapping[str,
         headers=headers,
         prompt_start=prompt_start,
     )
+
+
+def render_text(source: str, conversation: Conversation, special_tokens: Mapping[str, str]) -> str:
+    """The text alone, as transformers makes it, in this process. Raises what Jinja raises."""
+    plain = _PlainRender(source, conversation, special_tokens)
+    return plain(conversation.messages, conversation.adds_generation_prompt)
 
 
 def template_keywords(source: str) -> frozenset[str]:
@@ -147,19 +164,54 @@ class _PlainRender:
             return None
 
 
+def _with_turns(runs: tuple[Run, ...]) -> tuple[Run, ...]:
+    """Runs in which message text belongs to its own message's turn, wherever that can be.
+
+    A message with text in its own loop turn is only quoted elsewhere: gpt-oss names the called function in the header
+    of the result. One without (a system text that is written in the first question's turn) keeps its text.
+    """
+    at_home = {run.turn for run in runs if run.turn is not None and run.turn == run.origin.message_index}
+    out = []
+    for run in runs:
+        home = run.origin.message_index
+        is_moved = home is not None and home != run.turn and (run.turn is None or home not in at_home)
+        out.append(run._replace(turn=home) if is_moved else run)
+    return tuple(out)
+
+
 # --- headers
 
 
-def _headers(text: str, runs: tuple[Run, ...], conversation: Conversation, plain: _PlainRender) -> Iterator[Header]:
+def _headers(
+    text: str, runs: tuple[Run, ...], conversation: Conversation, plain: _PlainRender, usual_prompt: Callable[[], str]
+) -> Iterator[Header]:
     bounds = _turn_bounds(runs)
+    own_starts = _own_starts(runs)
     prompt, history_kept = "", True
     for count, index in enumerate(i for i in conversation.assistant_indices() if i in bounds):
         start, end = bounds[index]
         measured = count < MAX_MEASURED_HEADERS
         if measured:
-            prompt, history_kept = _generation_prompt(text, start, conversation.messages[:index], plain)
-        same = _common_prefix(text[start:end], prompt)
-        yield Header(index, start, start + same, prompt, history_kept, measured)
+            found = _generation_prompt(text, start, conversation.messages[:index], plain)
+            prompt, history_kept = found or (usual_prompt(), not index)
+        header_end = _header_end(text, start, own_starts.get(index, end), end, prompt, usual_prompt)
+        yield Header(index, start, header_end, prompt, history_kept, measured)
+
+
+def _header_end(text: str, start: int, own_start: int, end: int, prompt: str, usual_prompt: Callable[[], str]) -> int:
+    """Where the part of a turn ends that the generation prompt supplies.
+
+    The turn mostly starts with the prompt. The first turn may have more in front (`<s>`, a default system text). Where
+    neither that nor the usual prompt is there whole, what agrees with the prompt is supplied, but no message text.
+    """
+    same = _common_prefix(text[start:end], prompt)
+    if prompt and same == len(prompt):
+        return start + same
+    for wanted in (prompt, usual_prompt()):
+        position = text.find(wanted, start, own_start) if wanted.strip() else -1
+        if position >= 0:
+            return position + len(wanted)
+    return min(start + same, own_start)
 
 
 def _common_prefix(one: str, other: str) -> int:
@@ -167,23 +219,43 @@ def _common_prefix(one: str, other: str) -> int:
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def _generation_prompt(text: str, start: int, history: tuple[Message, ...], plain: _PlainRender) -> tuple[str, bool]:
-    """What `add_generation_prompt` puts before the answer to `history`, and whether the render keeps the history."""
+def _generation_prompt(
+    text: str, start: int, history: tuple[Message, ...], plain: _PlainRender
+) -> tuple[str, bool] | None:
+    """What `add_generation_prompt` puts before the answer to `history`, and whether the render keeps the history.
+
+    None where that cannot be said. The second render is made only when the first does not lead into the answer.
+    """
     opened = plain.attempt(history, True)
-    if opened is not None and len(opened) >= start and opened[:start] == text[:start]:
+    if opened is None:
+        return None
+    is_kept = opened[:start] == text[:start]
+    if is_kept and text.startswith(opened[start:], start):
         return opened[start:], True
     closed = plain.attempt(history, False)
-    if opened is not None and closed is not None and opened != closed and opened.startswith(closed):
-        return opened[len(closed) :], not history or text.startswith(closed)
-    return _usual_generation_prompt(plain), not history
+    if closed is None or not opened.startswith(closed):
+        return (opened[start:], True) if is_kept else None
+    if opened == closed and not is_kept:
+        return None
+    return opened[len(closed) :], text.startswith(closed)
 
 
-def _usual_generation_prompt(plain: _PlainRender) -> str:
-    """What `add_generation_prompt` puts after a lone question: for turns whose own history does not render alone."""
+def _usual_prompt(
+    source: str, conversation: Conversation, special_tokens: Mapping[str, str], plain: _PlainRender
+) -> str:
+    """What `add_generation_prompt` puts after a lone question: for turns whose own history does not render alone.
+
+    It is the template text behind the question's turn; Phi-3 writes `</s>` there when none is asked for.
+    """
     question: tuple[Message, ...] = ({"role": "user", "content": "?"},)
     opened, closed = plain.attempt(question, True), plain.attempt(question, False)
-    if opened is None or closed is None or not opened.startswith(closed):
+    if opened is None or closed is None or opened == closed:
         return ""
+    keywords = {**conversation.keywords, "add_generation_prompt": True}
+    traced, _ = _trace(source, replace(conversation, messages=question, keywords=keywords), special_tokens)
+    _, end = _turn_bounds(_with_turns(traced._runs)).get(0, (0, len(traced)))
+    if end < len(traced) or not opened.startswith(closed):
+        return str.__str__(traced[end:])
     return opened[len(closed) :]
 
 
@@ -199,8 +271,24 @@ def _turn_bounds(runs: tuple[Run, ...]) -> dict[int, tuple[int, int]]:
     return bounds
 
 
+def _own_starts(runs: tuple[Run, ...]) -> dict[int, int]:
+    """Message -> the first character of its own text in its turn; its role, which headers name, does not count."""
+    starts: dict[int, int] = {}
+    position = 0
+    for run in runs:
+        if run.turn is not None and run.turn == run.origin.message_index and run.origin.top_field != "role":
+            starts.setdefault(run.turn, position)
+        position += run.length
+    return starts
+
+
 def _prompt_start(
-    text: str, runs: tuple[Run, ...], conversation: Conversation, plain: _PlainRender, headers: tuple[Header, ...]
+    text: str,
+    runs: tuple[Run, ...],
+    conversation: Conversation,
+    plain: _PlainRender,
+    headers: tuple[Header, ...],
+    usual_prompt: Callable[[], str],
 ) -> int | None:
     """Where the text's trailing generation prompt begins: asked for, or written by the template regardless."""
     if conversation.adds_generation_prompt:
@@ -209,7 +297,7 @@ def _prompt_start(
             return len(closed)
     last = len(conversation.messages) - 1
     own_header_end = headers[-1].end if headers and headers[-1].message_index == last else 0
-    prompts = {header.prompt for header in headers} or {_usual_generation_prompt(plain)}
+    prompts = {header.prompt for header in headers} or {usual_prompt()}
     for prompt in sorted(prompts, key=len, reverse=True):
         start = len(text) - len(prompt)
         if prompt.strip() and text.endswith(prompt) and start >= max(own_header_end, _content_end(runs)):

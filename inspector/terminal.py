@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from inspector.compare import Comparison, Entry
 from inspector.finding import Severity
 from inspector.inspect import Inspection
 from inspector.markers import Markers, Split
@@ -80,6 +81,35 @@ def _findings(inspection: Inspection, colour: bool) -> Iterator[str]:
         where = "" if finding.token_span is None else f" at token {finding.token_span[0]}"
         yield f"{severity} {finding.code}{where}: {finding.detail}"
         yield f"    → {finding.remedy}"
+
+
+def format_comparison(comparison: Comparison) -> str:
+    """One line a strategy: how much it trains, how far it agrees with the truth, and where it first differs."""
+    truth = comparison.truth
+    tokens = truth.example.tokens
+    name = max(len(_strategy(entry)) for entry in comparison.entries)
+    lines = [
+        f"{truth.model.name} · template {truth.model.template_name} · {len(tokens)} tokens, "
+        f"traced trains {sum(truth.trained)}",
+        "",
+        f"{'strategy':<{name}}  {'trains':>6}  {'agrees':>7}  first difference",
+    ]
+    for entry in comparison.entries:
+        count = "-" if entry.labelled is None else str(sum(entry.labelled.trained))
+        agreement = "-" if entry.agreement is None else f"{entry.agreement:.1%}"
+        remark = entry.error or "none"
+        if entry.disagreements and entry.labelled is not None:
+            first = entry.disagreements[0][0]
+            verb = "trains" if entry.labelled.trained[first] else "leaves out"
+            remark = f"{verb} token {first} {tokens.texts[first]!r}"
+        lines.append(f"{_strategy(entry):<{name}}  {count:>6}  {agreement:>7}  {remark}")
+        lines += [f"{'':<{name}}  {warning}" for warning in (entry.labelled.warnings if entry.labelled else ())]
+    return "\n".join(lines)
+
+
+def _strategy(entry: Entry) -> str:
+    shown = {"instruction": "+ instruction"}
+    return " ".join([entry.strategy, *(text for option, text in shown.items() if option in entry.options)])
 
 
 def format_markers(

@@ -93,9 +93,9 @@ def tokenize(tokenizer: Any, rendered: Rendered) -> TokenTable:
 
 def _encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]], bool]:
     if tokenizer.is_fast:
-        encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return list(encoding["input_ids"]), _ordered(encoding["offset_mapping"]), True
-    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
     return ids, _aligned_by_decoding(tokenizer, text, ids), False
 
 
@@ -122,7 +122,8 @@ def _aligned_by_decoding(tokenizer: Any, text: str, ids: list[int]) -> list[tupl
         decoded = tokenizer.decode(
             ids[group : index + 1], skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
-        size = next((len(piece) for piece in (decoded, " " + decoded) if text.startswith(piece, position)), None)
+        found = (len(piece) for piece in (decoded, " " + decoded) if piece and text.startswith(piece, position))
+        size = next(found, None)  # a part of a character may decode to nothing at all
         if size is None or "\ufffd" in decoded:
             if index - group + 1 >= _MAX_PARTS:
                 break

@@ -1,14 +1,15 @@
-"""Values of a conversation that know their place in it, and JSON of them.
+"""Values of a conversation that know their place in it, and text of them.
 
-Turns JSON values into copies whose strings, keys, lists and dicts carry origins, and those into JSON text that still
-does: punctuation around a traced list or dict belongs to that field, a number to the key it stands behind.
+Turns JSON values into copies whose strings, keys, lists and dicts carry origins, and those into JSON (`tojson`) or
+Python text (a template that prints a list as it is) that still does: punctuation around a traced list or dict belongs
+to that field, a number to the key it stands behind.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from inspector.origins import TEMPLATE, Origin, OriginKind, OriginStr, Run, conc
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 """Characters that JSON writes as several."""
 _ESCAPED_ASCII = re.compile(r'["\\\x00-\x1f]|[^\x00-\x7e]')
+_ANY = re.compile(r".", re.DOTALL)
 
 
 class OriginDict(dict[str, Any]):
@@ -25,12 +27,18 @@ class OriginDict(dict[str, Any]):
     __slots__ = ("_origin",)
     _origin: Origin
 
+    def __str__(self) -> str:
+        return traced_repr(self)
+
 
 class OriginList(list[Any]):
     """A list of the conversation that knows its place in it."""
 
     __slots__ = ("_origin",)
     _origin: Origin
+
+    def __str__(self) -> str:
+        return traced_repr(self)
 
 
 def trace_value(value: Any, message_index: int | None, field: str) -> Any:
@@ -40,12 +48,12 @@ def trace_value(value: Any, message_index: int | None, field: str) -> Any:
     """
     origin = Origin(OriginKind.MESSAGE, message_index, field)
     if isinstance(value, str):
-        return OriginStr.of(value, origin, offset=0, turn=message_index)
+        return OriginStr.of(value, origin, offset=0)
     if isinstance(value, dict):
         out = OriginDict()
         for key, item in value.items():
             path = f"{field}.{key}" if field else key
-            traced_key = OriginStr.of(key, Origin(OriginKind.MESSAGE, message_index, path), turn=message_index)
+            traced_key = OriginStr.of(key, Origin(OriginKind.MESSAGE, message_index, path))
             out[traced_key] = trace_value(item, message_index, path)
         out._origin = origin
         return out
@@ -66,12 +74,20 @@ def traced_json(value: Any, **options: Any) -> OriginStr:
     indent = options.get("indent")
     item_separator, key_separator = options.get("separators") or (", " if indent is None else ",", ": ")
     writer = _JsonWriter(
-        ensure_ascii=bool(options.get("ensure_ascii")),
+        ensure_ascii=bool(options.get("ensure_ascii", True)),
         indent=" " * indent if isinstance(indent, int) else indent,
         item_separator=item_separator,
         key_separator=key_separator,
         sort_keys=bool(options.get("sort_keys")),
     )
+    traced = concat(writer.write(value, TEMPLATE, 0))
+    return traced if traced == text else OriginStr(text)
+
+
+def traced_repr(value: Any) -> OriginStr:
+    """`repr(value)` that keeps origins, for templates that write a list or a dict as Python does."""
+    text = repr(value)
+    writer = _ReprWriter(ensure_ascii=False, indent=None, item_separator=", ", key_separator=": ", sort_keys=False)
     traced = concat(writer.write(value, TEMPLATE, 0))
     return traced if traced == text else OriginStr(text)
 
@@ -93,7 +109,7 @@ class _JsonWriter:
         elif isinstance(value, list | tuple):
             yield from self._container(value, "[]", getattr(value, "_origin", owner), depth)
         else:
-            yield _owned(json.dumps(value), owner)
+            yield _owned(self._scalar(value), owner)
 
     def _container(self, value: Any, brackets: str, owner: Origin, depth: int) -> Iterator[OriginStr]:
         items = value.items() if isinstance(value, dict) else value
@@ -114,31 +130,57 @@ class _JsonWriter:
                 yield from self.write(item, owner, depth + 1)
                 continue
             key, inner = item
-            yield self._string(key if isinstance(key, str) else json.dumps(key), owner)
+            yield self._string(key if isinstance(key, str) else self._scalar(key), owner)
             yield _owned(self.key_separator, owner)
             yield from self.write(
                 inner, key._runs[0].origin if isinstance(key, OriginStr) and key else owner, depth + 1
             )
         yield _owned(after + brackets[1], owner)
 
+    def _scalar(self, value: Any) -> str:
+        return json.dumps(value)
+
     def _string(self, value: str, owner: Origin) -> OriginStr:
         escaped = json.dumps(str.__str__(value), ensure_ascii=self.ensure_ascii)
-        if not isinstance(value, OriginStr):
-            return _owned(escaped, owner)
-        quote_owner = value._runs[0].origin if value._runs and value._runs[0].origin.kind == "message" else owner
-        quote = _owned('"', quote_owner)
-        if len(escaped) == len(value) + 2:
-            return concat((quote, value, quote))
-        runs: list[Run] = []
-        done = 0
-        for match in (_ESCAPED_ASCII if self.ensure_ascii else _ESCAPED).finditer(value):
-            image = json.dumps(match.group(), ensure_ascii=self.ensure_ascii)[1:-1]
-            runs += value._cut(done, match.start())
-            runs += value._cut(match.start(), match.end()) * len(image)
-            done = match.end()
-        runs += value._cut(done, len(value))
-        return concat((quote, OriginStr(escaped[1:-1], merged(runs)), quote))
+        pattern = _ESCAPED_ASCII if self.ensure_ascii else _ESCAPED
+        return _quoted(value, escaped, owner, pattern, self._image)
+
+    def _image(self, character: str) -> str:
+        return json.dumps(character, ensure_ascii=self.ensure_ascii)[1:-1]
+
+
+class _ReprWriter(_JsonWriter):
+    """The same walk, written as Python's `repr`."""
+
+    def _scalar(self, value: Any) -> str:
+        return repr(value)
+
+    def _string(self, value: str, owner: Origin) -> OriginStr:
+        text = repr(str.__str__(value))
+
+        def image(character: str) -> str:
+            return f"\\{character}" if character == text[0] else repr(character)[1:-1]
+
+        return _quoted(value, text, owner, _ANY, image)
+
+
+def _quoted(value: str, text: str, owner: Origin, pattern: re.Pattern[str], image: Callable[[str], str]) -> OriginStr:
+    """`text`, which is `value` in quotes; each character that matches `pattern` is written as its image."""
+    if not isinstance(value, OriginStr):
+        return _owned(text, owner)
+    quote_owner = value._runs[0].origin if value._runs and value._runs[0].origin.kind == "message" else owner
+    opening, closing = _owned(text[0], quote_owner), _owned(text[-1], quote_owner)
+    if len(text) == len(value) + 2:
+        return concat((opening, value, closing))
+    runs: list[Run] = []
+    done = 0
+    for match in pattern.finditer(value):
+        runs += value._cut(done, match.start())
+        runs += value._cut(match.start(), match.end()) * len(image(match.group()))
+        done = match.end()
+    runs += value._cut(done, len(value))
+    return concat((opening, OriginStr(text[1:-1], merged(runs)), closing))
 
 
 def _owned(text: str, owner: Origin) -> OriginStr:
-    return OriginStr.of(text, owner, turn=owner.message_index)
+    return OriginStr.of(text, owner)

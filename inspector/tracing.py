@@ -17,6 +17,7 @@ from jinja2.environment import Template
 from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
+from markupsafe import Markup
 
 from inspector.origins import TEMPLATE, UNKNOWN, Origin, OriginKind, OriginStr, Run, concat
 from inspector.traced_values import OriginDict, traced_json
@@ -43,7 +44,7 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         )
         self.globals.update(model.globals)
         self.filters.update(model.filters)
-        self.filters.update(tojson=_tojson, join=_join, indent=_indent, title=_title)
+        self.filters.update(tojson=_tojson, join=_join, indent=_indent, title=_title, safe=OriginMarkup)
         clock: Callable[[str], str] = model.globals["strftime_now"]
         self.globals["strftime_now"] = lambda format: OriginStr.of(clock(format), TEMPLATE)
         self.code_generator_class = _TracingCodeGenerator
@@ -55,6 +56,7 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         """Forget the render before."""
         self.turn: int | None = None
         self.outer_turns: list[int | None] = []
+        self.is_announced = True
         self.written = 0
         self.generation_spans: list[tuple[int, int]] = []
 
@@ -100,14 +102,25 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         """A loop begins."""
         self.outer_turns.append(self.turn)
 
-    def announce(self, item: Any) -> None:
-        """A loop has come to `item`: if it is a whole message, its turn begins."""
+    def announce(self, *items: Any) -> None:
+        """A loop has come to `items`, the values of its targets: if one is a whole message, its turn begins."""
+        self.turn = self.outer_turns[-1] if self.outer_turns else None
+        self.is_announced = False
+        for item in items:
+            self.announce_set(item)
+
+    def announce_set(self, item: Any) -> None:
+        """A variable was set: in a loop over numbers, `messages[i]` begins that message's turn, once a round."""
+        if self.is_announced or not self.outer_turns:
+            return
         if isinstance(item, OriginDict) and item._origin.message_index is not None and not item._origin.field:
             self.turn = item._origin.message_index
+            self.is_announced = True
 
     def pop_turn(self) -> None:
         """A loop has ended: the turn around it goes on."""
         self.turn = self.outer_turns.pop()
+        self.is_announced = True
 
     def line(self, line: int) -> Origin:
         """The origin of template text of a line; always the same object for the same line."""
@@ -144,16 +157,21 @@ class _GenerationTag(Extension):
 
 
 class _AnnounceLoops(NodeTransformer):
-    """Puts `announce(item)` at the head of each loop body, and restores the turn after the loop."""
+    """Puts `announce(item)` at the head of each loop body and behind each `set`, and restores the turn after a loop."""
 
     def visit_For(self, node: nodes.For) -> list[nodes.Node]:  # noqa: N802
         self.generic_visit(node)
-        items = [node.target] if isinstance(node.target, nodes.Name) else list(node.target.find_all(nodes.Name))
-        calls = [
-            _call("announce", nodes.Name(item.name, "load", lineno=node.lineno), lineno=node.lineno) for item in items
-        ]
-        node.body[:0] = calls
+        targets = [node.target] if isinstance(node.target, nodes.Name) else list(node.target.find_all(nodes.Name))
+        items = [nodes.Name(item.name, "load", lineno=node.lineno) for item in targets]
+        node.body.insert(0, _call("announce", *items, lineno=node.lineno))
         return [_call("push_turn", lineno=node.lineno), node, _call("pop_turn", lineno=node.lineno)]
+
+    def visit_Assign(self, node: nodes.Assign) -> list[nodes.Node]:  # noqa: N802
+        self.generic_visit(node)
+        if not isinstance(node.target, nodes.Name):
+            return [node]
+        value = nodes.Name(node.target.name, "load", lineno=node.lineno)
+        return [node, _call("announce_set", value, lineno=node.lineno)]
 
 
 def _call(method: str, *arguments: nodes.Expr, lineno: int) -> nodes.ExprStmt:
@@ -216,6 +234,23 @@ class _TracingCodeGenerator(CodeGenerator):
 
 
 # --- filters whose Jinja versions build a new plain string
+
+
+class OriginMarkup(Markup):
+    """What the `safe` filter gives: markup that is written with its origins; its own operations lose them."""
+
+    __slots__ = ("_runs",)
+    _runs: tuple[Run, ...]
+
+    def __new__(cls, base: Any = "", encoding: str | None = None, errors: str = "strict") -> OriginMarkup:
+        """The arguments are those of Markup."""
+        self = super().__new__(cls, base, encoding, errors)
+        known = OriginStr(str(base))
+        self._runs = known._runs if known == str.__str__(self) else OriginStr(str.__str__(self))._runs
+        return self
+
+    def __str__(self) -> str:
+        return OriginStr(str.__str__(self), self._runs)
 
 
 def _tojson(

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from inspector.conversation import Conversation
-from inspector.origins import OriginKind
+from inspector.origins import OriginKind, Run
 from inspector.template import Header, Rendered
 from inspector.tokens import TokenTable
 
@@ -19,7 +19,8 @@ from inspector.tokens import TokenTable
 class Turn:
     """The text of one message's turn. Characters are code points of the rendered text, spans half open.
 
-    `char_spans`: all characters of the turn, in order; usually one span. `header`: the part that the generation prompt
+    `char_spans`: all characters of the turn, in order; usually one span. `runs`: the same as `(start, end, run)`.
+    `tokens`: indices of the tokens that overlap it. `header`: the part that the generation prompt
     supplies (None for other roles). `content_end`: the end of the last character that came from the message.
     `stop_token`: index of the special token that ends the turn, or None when the template writes none.
     `closing_token`: with no stop token, index of the special token that opens the next turn and so ends this one.
@@ -27,6 +28,8 @@ class Turn:
 
     message_index: int
     char_spans: tuple[tuple[int, int], ...]
+    runs: tuple[tuple[int, int, Run], ...]
+    tokens: tuple[int, ...]
     header: Header | None
     content_end: int
     stop_token: int | None
@@ -51,10 +54,12 @@ class Turn:
 def find_turns(conversation: Conversation, rendered: Rendered, tokens: TokenTable) -> dict[int, Turn]:
     """Message index -> its turn, for every message with at least one character or template text of its own."""
     spans: dict[int, list[tuple[int, int]]] = {}
+    turn_runs: dict[int, list[tuple[int, int, Run]]] = {}
     content_end: dict[int, int] = {}
     for start, end, run in rendered.spans():
         if run.turn is None:
             continue
+        turn_runs.setdefault(run.turn, []).append((start, end, run))
         own = spans.setdefault(run.turn, [])
         if own and own[-1][1] == start:
             own[-1] = (own[-1][0], end)
@@ -63,22 +68,35 @@ def find_turns(conversation: Conversation, rendered: Rendered, tokens: TokenTabl
         if run.origin.kind is OriginKind.MESSAGE and run.origin.message_index == run.turn:
             content_end[run.turn] = end
     headers = {header.message_index: header for header in rendered.headers}
-    first_tokens = _tokens_by_start(tokens)
+    first_tokens, turn_tokens = _tokens_by_start(tokens), _tokens_by_turn(tokens)
     turns = {}
     for index, own in sorted(spans.items()):
-        header = headers.get(index)
+        header = _whole_tokens(headers.get(index), tokens)
         after = max(content_end.get(index, 0), header.end if header else own[0][0])
         stop = _stop_token(rendered, tokens, own, after)
         closing = None if stop is not None else _closing_token(tokens, first_tokens.get(own[-1][1]))
         turns[index] = Turn(
             message_index=index,
             char_spans=tuple(own),
+            runs=tuple(turn_runs[index]),
+            tokens=tuple(turn_tokens.get(index, ())),
             header=header,
             content_end=content_end.get(index, own[0][0]),
             stop_token=stop,
             closing_token=closing,
         )
     return turns
+
+
+def _whole_tokens(header: Header | None, tokens: TokenTable) -> Header | None:
+    """A header that agrees with the prompt up to the middle of a token ends before it: that token is not the prompt's.
+
+    `<tool_call>` and `<think>` both begin with `<`.
+    """
+    if header is None or header.end - header.start >= len(header.prompt):
+        return header
+    inside = next((span for span in tokens.char_spans if span[0] < header.end < span[1]), None)
+    return header if inside is None else header._replace(end=max(header.start, inside[0]))
 
 
 def _stop_token(rendered: Rendered, tokens: TokenTable, own: list[tuple[int, int]], after: int) -> int | None:
@@ -107,6 +125,15 @@ def _closing_token(tokens: TokenTable, index: int | None) -> int | None:
 
 def _tokens_by_start(tokens: TokenTable) -> dict[int, int]:
     return {span[0]: index for index, span in reversed(list(enumerate(tokens.char_spans)))}
+
+
+def _tokens_by_turn(tokens: TokenTable) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for index, runs in enumerate(tokens.runs):
+        for turn in dict.fromkeys(run.turn for run in runs):
+            if turn is not None:
+                found.setdefault(turn, []).append(index)
+    return found
 
 
 def _tokens_within(tokens: TokenTable, start: int, end: int) -> range:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
@@ -49,6 +50,12 @@ _FORGOTTEN = (
 for _name in _FORGOTTEN:
     os.environ.pop(_name, None)
 os.environ.update(_SETTINGS)
+
+# The same examples each time in CI; no deadline, since a busy machine is no failure.
+hypothesis.settings.register_profile(
+    "maskscope", max_examples=60, deadline=None, derandomize=bool(os.environ.get("CI")), database=None
+)
+hypothesis.settings.load_profile("maskscope")
 
 _connect = socket.socket.connect
 

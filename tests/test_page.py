@@ -357,11 +357,43 @@ def test_the_first_seeds_log_is_shown_from_its_ids(page: Page, real_model_dir: C
     assert "trailing_generation_prompt" in page.findings()
 
 
+def test_trainers_are_laid_beside_the_truth(page: Page) -> None:
+    """Each strategy has a strip, a count and its agreement; choosing one recolours; d walks the differences."""
+    page.set_json([*CHAT[1:], {"role": "user", "content": "And?"}, {"role": "assistant", "content": "That is all."}])
+    truth = trained_text(page)
+    with page.redrawn():
+        page.tab.check("#compare input")
+    rows = page.tab.locator(".tv-strategy")
+    names = [text.split("\n")[0] for text in rows.locator(".tv-strategy-name").all_inner_texts()]
+    assert names[0] == "traced (the truth)"
+    assert {"full", "home_llm", "trl_completion_collator", "responses_only", "content_diff", "chatml"} <= set(names)
+    assert "bos" in rows.filter(has_text="bos_eos").first.inner_text()
+    chosen = rows.filter(has_text="chatml").first
+    chosen.locator("input").check()
+    assert "under chatml" in page.count()
+    assert trained_text(page) == truth.replace("<|im_end|>", "")
+    page.tab.focus(".tv-body")
+    page.tab.keyboard.press("Home")
+    page.tab.keyboard.press("d")
+    assert page.detail()["text"] == '"<|im_end|>"'
+    assert page.detail()["traced"] == "trained: the stop token of the turn"
+    page.tab.get_by_role("button", name="Differences only").click()
+    assert page.tab.locator(".tv-body .tv-token.differs").count() == 2
+    agreeing = page.tab.locator(".tv-body .tv-token:not(.differs)").first
+    assert float(agreeing.evaluate("e => getComputedStyle(e).opacity")) < 1
+    rows.first.locator("input").check()
+    assert trained_text(page) == truth
+    rows.filter(has_text="full").first.locator("canvas").click(position={"x": 1, "y": 5})
+    assert page.detail()["token"].startswith("0 of ")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_to_mend(page: Page, theme: str) -> None:
     """Contrast, names, roles and labels of our own parts of the page hold in both themes."""
     page.open(theme=theme)
     page.set_json([{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "\nYes."}])
+    with page.redrawn():
+        page.tab.check("#compare input")
     page.tab.focus(".tv-body")
     page.tab.keyboard.press("n")
     page.tab.evaluate(axe_script())

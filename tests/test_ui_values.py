@@ -142,7 +142,9 @@ def test_options_without_effect_are_noticed() -> None:
 
 def test_a_link_made_with_another_template_is_noticed() -> None:
     """When the model's template has changed since, the view says so."""
-    data = json.loads(inspect_view("tiny-chat", "", "", json.dumps(CHAT), POLICY_DEFAULTS, "0123456789ab"))
+    data = json.loads(
+        inspect_view("tiny-chat", "", "", json.dumps(CHAT), POLICY_DEFAULTS, expected_hash="0123456789ab")
+    )
     assert data["notices"][0].startswith("The link was made with template 0123456789ab")
 
 

@@ -85,6 +85,7 @@ class _Widgets:
     tool_calls: gr.Checkbox
     straddlers: gr.Checkbox
     closing_header: gr.Checkbox
+    compare: gr.Checkbox
     view: gr.HTML
 
     def all(self) -> list[Any]:
@@ -98,7 +99,7 @@ class _Widgets:
 
     def inspected(self) -> list[Any]:
         """What an inspection reads."""
-        return [self.model, self.revision, self.template, self.conversation, *self.policy()]
+        return [self.model, self.revision, self.template, self.conversation, self.compare, *self.policy()]
 
 
 def build(demo: gr.Blocks) -> None:
@@ -123,10 +124,14 @@ def build(demo: gr.Blocks) -> None:
             policy = _build_policy()
             template_choice, template, reset = _build_template()
         with gr.Column(scale=7, min_width=320, elem_id="output"):
+            compare = gr.Checkbox(
+                label="Compare trainers", info="Lay beside it what each trainer's own mask would train",
+                elem_id="compare", container=False,
+            )  # fmt: skip
             view = build_token_view(elem_id="view")
     widgets = _Widgets(
         model=model, revision=revision, model_info=model_info, template_choice=template_choice, template=template,
-        conversation=conversation, editor=editor, view=view, **options, **policy,
+        conversation=conversation, editor=editor, compare=compare, view=view, **options, **policy,
     )  # fmt: skip
     _connect(demo, widgets, example, reset)
 
@@ -223,7 +228,13 @@ def _connect(demo: gr.Blocks, w: _Widgets, example: gr.Dropdown, reset: gr.Butto
     )  # fmt: skip
     w.template_choice.input(on_template_choice, [w.template_choice, *w.inspected()], [w.template, w.view], **quiet)
     reset.click(on_template_choice, [w.template_choice, *w.inspected()], [w.template, w.view], **quiet)
-    gr.on([w.template.input, *(widget.input for widget in w.policy())], on_inspect, w.inspected(), w.view, **latest)
+    gr.on(
+        [w.template.input, w.compare.input, *(widget.input for widget in w.policy())],
+        on_inspect,
+        w.inspected(),
+        w.view,
+        **latest,
+    )
     gr.on([w.conversation.input], on_json, w.inspected(), [w.editor, *w.options(), w.view], **latest)
     w.editor.input(on_editor, [w.editor, *w.inspected()], [w.conversation, *w.options(), w.view], **latest)
     gr.on(
@@ -245,59 +256,60 @@ def on_open(fragment: str) -> list[Any]:
     policy = [state.policy.get(name, default) for name, default in POLICY_DEFAULTS.items()]
     view = inspect_view(
         state.model, state.revision, template, state.conversation,
-        dict(zip(POLICY_DEFAULTS, policy, strict=True)), state.template_hash,
+        dict(zip(POLICY_DEFAULTS, policy, strict=True)), compare=state.compare, expected_hash=state.template_hash,
     )  # fmt: skip
     if notice:
         view = pack_failure("This link cannot be opened", notice)
     options = astuple(read_options(state.conversation))
     revision = state.revision
     return [
-        state.model, revision, info, choice, template, state.conversation, state.conversation, *options, *policy, view,
+        state.model, revision, info, choice, template, state.conversation, state.conversation, *options, *policy,
+        state.compare, view,
     ]  # fmt: skip
 
 
-def on_model(name: str, revision: str, template: str, conversation: str, *policy: Any) -> list[Any]:
+def on_model(name: str, revision: str, template: str, conversation: str, *rest: Any) -> list[Any]:
     """Another model: its description, its templates, its default template, and the view."""
     info, choice, source = _template_of(ViewState(model=name or "", revision=revision))
-    return [info, choice, source, on_inspect(name, revision, source, conversation, *policy)]
+    return [info, choice, source, on_inspect(name, revision, source, conversation, *rest)]
 
 
 def on_template_choice(
-    choice: str | None, name: str, revision: str, template: str, conversation: str, *policy: Any
+    choice: str | None, name: str, revision: str, template: str, conversation: str, *rest: Any
 ) -> list[Any]:
     """Another template by name, or the chosen one again after an edit."""
     if not choice:
-        return [gr.skip(), on_inspect(name, revision, template, conversation, *policy)]
+        return [gr.skip(), on_inspect(name, revision, template, conversation, *rest)]
     try:
         source = template_source(load_model(name, revision, choice), choice)
     except InspectorError as error:
         return [gr.skip(), failure_view(error, name, revision, template, conversation)]
-    return [source, on_inspect(name, revision, source, conversation, *policy)]
+    return [source, on_inspect(name, revision, source, conversation, *rest)]
 
 
-def on_inspect(name: str, revision: str, template: str, conversation: str, *policy: Any) -> str:
+def on_inspect(name: str, revision: str, template: str, conversation: str, compare: bool, *policy: Any) -> str:
     """The view of what the boxes hold."""
     options = dict(zip(POLICY_DEFAULTS, policy, strict=True))
-    return inspect_view(name or "", revision, template, conversation, options)
+    return inspect_view(name or "", revision, template, conversation, options, compare=compare)
 
 
-def on_json(name: str, revision: str, template: str, conversation: str, *policy: Any) -> list[Any]:
+def on_json(name: str, revision: str, template: str, conversation: str, *rest: Any) -> list[Any]:
     """The JSON was edited: the editor and the options follow."""
     return [
         conversation,
         *astuple(read_options(conversation)),
-        on_inspect(name, revision, template, conversation, *policy),
+        on_inspect(name, revision, template, conversation, *rest),
     ]
 
 
-def on_editor(edited: str, name: str, revision: str, template: str, _: str, *policy: Any) -> list[Any]:
+def on_editor(edited: str, name: str, revision: str, template: str, _: str, *rest: Any) -> list[Any]:
     """The messages were edited: the JSON follows."""
-    return [edited, *astuple(read_options(edited)), on_inspect(name, revision, template, edited, *policy)]
+    return [edited, *astuple(read_options(edited)), on_inspect(name, revision, template, edited, *rest)]
 
 
 def on_options(
     generation_prompt: bool, thinking: str, tools: str, documents: str, keywords: str,
-    name: str, revision: str, template: str, conversation: str, *policy: Any,
+    name: str, revision: str, template: str, conversation: str, *rest: Any,
 ) -> list[Any]:  # fmt: skip
     """A template option was changed: the JSON follows."""
     options = TemplateOptions(
@@ -307,13 +319,13 @@ def on_options(
         text = write_options(conversation, options)
     except ConversationJsonError as error:
         return [gr.skip(), gr.skip(), failure_view(error, name, revision, template, conversation)]
-    return [text, text, on_inspect(name, revision, template, text, *policy)]
+    return [text, text, on_inspect(name, revision, template, text, *rest)]
 
 
-def on_example(example: str, name: str, revision: str, template: str, _: str, *policy: Any) -> list[Any]:
+def on_example(example: str, name: str, revision: str, template: str, _: str, *rest: Any) -> list[Any]:
     """A conversation from the examples."""
     text = _example_text(example)
-    return [text, text, *astuple(read_options(text)), on_inspect(name, revision, template, text, *policy)]
+    return [text, text, *astuple(read_options(text)), on_inspect(name, revision, template, text, *rest)]
 
 
 POLICY_DEFAULTS: dict[str, Any] = {

@@ -14,6 +14,7 @@ from typing import Any
 
 import inspector
 from inspector import sandbox
+from inspector.compare import compare_with
 from inspector.errors import InspectorError, NoTemplateError, RenderError
 from inspector.model import Model, short_hash
 from ui.conversation_json import ConversationJsonError, parse_json
@@ -33,11 +34,22 @@ def load_model(name: str, revision: str, template: str | None = None) -> Model:
 
 
 def inspect_view(
-    name: str, revision: str, template: str, conversation: str, policy: Mapping[str, Any], expected_hash: str = ""
+    name: str,
+    revision: str,
+    template: str,
+    conversation: str,
+    policy: Mapping[str, Any],
+    *,
+    compare: bool = False,
+    expected_hash: str = "",
 ) -> str:
-    """The token view's value. `template`: Jinja source; `expected_hash`: of the template a link was made with."""
+    """The token view's value.
+
+    `template`: Jinja source; `compare`: whether other strategies are laid beside; `expected_hash`: of the template a
+    link was made with.
+    """
     try:
-        return _inspect_view(name, revision, template, conversation, policy, expected_hash)
+        return _inspect_view(name, revision, template, conversation, policy, compare, expected_hash)
     except Exception as error:  # whatever it is, the page has to say so and stay alive
         return failure_view(error, name, revision, template, conversation)
 
@@ -76,7 +88,13 @@ def describe_model(model: Model) -> str:
 
 
 def _inspect_view(
-    name: str, revision: str, template: str, conversation: str, policy: Mapping[str, Any], expected_hash: str
+    name: str,
+    revision: str,
+    template: str,
+    conversation: str,
+    policy: Mapping[str, Any],
+    compare: bool,
+    expected_hash: str,
 ) -> str:
     parsed = inspector.Conversation.parse(parse_json(conversation))
     model = _with_template(name, revision, template)
@@ -90,6 +108,7 @@ def _inspect_view(
         template_source=template if model.template_name == "custom" else "",
         conversation=conversation,
         policy=policy,
+        compare=compare,
     )
     link = encode_link(state)
     notices = list(_notices(inspection))
@@ -97,7 +116,7 @@ def _inspect_view(
         notices.insert(0, f"The link was made with template {expected_hash}; this model's template is now {used}.")
     if not link:
         notices.append("This view is too long for a link: keep the JSON instead.")
-    return pack(inspection, notices=notices, link=link)
+    return pack(inspection, notices=notices, link=link, comparison=compare_with(inspection) if compare else None)
 
 
 def _with_template(name: str, revision: str, template: str) -> Model:

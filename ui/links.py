@@ -34,6 +34,7 @@ class ViewState:
     template_source: str = ""
     conversation: str = ""
     policy: Mapping[str, Any] = field(default_factory=dict)
+    compare: bool = False
 
 
 def encode_link(state: ViewState) -> str:
@@ -62,7 +63,7 @@ def decode_link(fragment: str) -> ViewState:
 
 
 def _checked(values: Any) -> ViewState:
-    known = {name: dict if name == "policy" else str for name in ViewState.__dataclass_fields__}
+    known = {name: {"policy": dict, "compare": bool}.get(name, str) for name in ViewState.__dataclass_fields__}
     if not isinstance(values, dict) or "model" not in values:
         raise LinkError("The link names no model.")
     for name, value in values.items():

@@ -3,12 +3,12 @@ const root = element.querySelector(".token-view");
 const TRAINED = 1, SPECIAL = 2, STRADDLER = 4, PART = 8;
 const CHUNK = 600; // tokens per block: small enough for content-visibility to skip most of a long text
 const HELP = "Arrow keys move by token and line, n and p jump to the next and previous trained span, s to the next " +
-  "straddler, Home and End to the ends, Enter keeps the token selected.";
+  "straddler, d to the next difference from another strategy, Home and End to the ends, Enter keeps the token selected.";
 const LEGEND = [["1", "trained"], ["0", "not trained"], ["3", "special"], ["5", "straddler: merged across a boundary"]];
 
 let data = null, nodes = [], idNodes = [], current = -1, hovered = -1;
-let body, detail, live;
-const settings = {whitespace: false, ids: false};
+let body, detail, live, shown = null; // shown: the strategy whose answer colours the tokens, null for the truth
+const settings = {whitespace: false, ids: false, differences: false};
 
 const make = (tag, className, text) => {
   const node = document.createElement(tag);
@@ -48,6 +48,8 @@ function build() {
   nodes = []; idNodes = []; current = -1; hovered = -1;
   root.replaceChildren();
   data = raw ? JSON.parse(raw) : null;
+  const before = shown && shown.name + shown.options; // an edit keeps the strategy that was chosen
+  shown = data && data.strategies ? data.strategies.find(s => s.reasons && s.name + s.options === before) || null : null;
   if (data && data.failure) buildFailure();
   else if (data) buildTokens();
   root.dataset.n = nodes.length;
@@ -77,44 +79,132 @@ function buildTokens() {
   live = make("div", "tv-live");
   live.setAttribute("role", "status");
   live.setAttribute("aria-live", "polite");
-  root.append(body, detail, live, findingList());
+  root.append(body, detail, live);
+  if (data.strategies.length) root.append(comparison());
+  root.append(findingList());
   body.addEventListener("mouseover", event => hover(tokenAt(event)));
   body.addEventListener("mouseleave", () => hover(-1));
   body.addEventListener("click", event => { const i = tokenAt(event); if (i >= 0) select(i, false); });
   body.addEventListener("keydown", onKey);
   applySettings();
+  recolour();
   showDetail(-1);
 }
 
+// --- comparison: one strip a strategy, all over the same tokens
+
+const trainsIn = (strategy, i) => data.reasonTrains[reasonIn(strategy, i)];
+const reasonIn = (strategy, i) => strategy ? strategy.reasons.charCodeAt(i) - 48 : data.reasons[i];
+const differs = i => shown !== null && trainsIn(shown, i) !== trainsIn(null, i);
+const startsDifference = i => differs(i) && (i === 0 || !differs(i - 1));
+
+function comparison() {
+  const section = make("section", "tv-compare");
+  const head = make("div", "tv-compare-head");
+  const only = button("Differences only", "Fade the tokens on which both agree", () => toggle("differences"));
+  only.dataset.setting = "differences";
+  head.append(make("h2", "", "What each trainer would train"),
+    button("‹ Difference", "Previous difference", () => jumpTo(-1, startsDifference)),
+    button("Difference ›", "Next difference (d)", () => jumpTo(1, startsDifference)), only);
+  const table = make("div", "tv-strategies");
+  table.setAttribute("role", "radiogroup");
+  table.setAttribute("aria-label", "Strategy that colours the tokens");
+  table.append(strategyRow(null), ...data.strategies.map(strategyRow));
+  section.append(head, table);
+  return section;
+}
+
+function strategyRow(strategy) {
+  const row = make("div", "tv-strategy" + (strategy && !strategy.reasons ? " refused" : ""));
+  const choose = make("label", "tv-strategy-name");
+  const radio = make("input");
+  radio.type = "radio";
+  radio.name = "tv-strategy";
+  radio.disabled = Boolean(strategy && !strategy.reasons);
+  radio.checked = shown === strategy;
+  radio.addEventListener("change", () => { shown = strategy; recolour(); showDetail(current); });
+  choose.append(radio, make("span", "", strategy ? strategy.name : "traced (the truth)"));
+  row.append(choose);
+  if (strategy && strategy.options) choose.append(make("code", "tv-options", strategy.options));
+  if (!strategy || strategy.reasons) {
+    const strip = make("canvas", "tv-strip");
+    strip.setAttribute("aria-hidden", "true");
+    strip.title = "Click to go to that place";
+    strip.addEventListener("click", event => {
+      const box = strip.getBoundingClientRect();
+      select(Math.floor((event.clientX - box.left) / box.width * nodes.length), true);
+    });
+    requestAnimationFrame(() => drawStrip(strip, strategy));
+    const count = strategy ? strategy.count : countWhere(bits => bits & TRAINED);
+    row.append(strip, make("span", "tv-strategy-count", number(count) + " train"),
+      make("span", "tv-agreement", strategy ? (100 * strategy.agreement).toFixed(1) + " % agree" : ""));
+  }
+  for (const remark of strategy ? strategy.remarks : []) row.append(make("p", "tv-remark", visible(remark)));
+  return row;
+}
+
+function drawStrip(strip, strategy) { // above: what trains; below: where it differs from the truth
+  const width = strip.width = Math.max(1, strip.clientWidth), height = strip.height = 18;
+  const style = getComputedStyle(root), paint = strip.getContext("2d"), n = nodes.length;
+  const trained = new Uint8Array(width), wrong = new Uint8Array(width);
+  for (let i = 0; i < n; i++) {
+    const is = trainsIn(strategy, i), bad = is !== trainsIn(null, i);
+    for (let x = Math.floor(i * width / n); x < Math.max(Math.floor(i * width / n) + 1, Math.floor((i + 1) * width / n)); x++) {
+      if (is) trained[x] = 1;
+      if (bad) wrong[x] = 1;
+    }
+  }
+  for (let x = 0; x < width; x++) {
+    if (trained[x]) { paint.fillStyle = style.getPropertyValue("--ms-trained-line"); paint.fillRect(x, 0, 1, 11); }
+    if (wrong[x]) { paint.fillStyle = style.getPropertyValue("--ms-straddler"); paint.fillRect(x, 13, 1, height - 13); }
+  }
+}
+
+function recolour() { // the tokens, the count and the legend, by the strategy chosen
+  let trained = 0;
+  for (let i = 0; i < nodes.length; i++) {
+    const is = trainsIn(shown, i);
+    trained += is;
+    nodes[i].classList.toggle("trained", is);
+    idNodes[i].classList.toggle("trained", is);
+    nodes[i].classList.toggle("differs", differs(i));
+  }
+  const total = nodes.length, count = root.querySelector(".tv-count");
+  count.replaceChildren(make("strong", "", number(trained)), ` of ${number(total)} tokens train`);
+  if (total) count.append(make("span", "tv-share", ` ${(100 * trained / total).toFixed(1)} %`));
+  if (shown) count.append(make("span", "tv-share", ` under ${shown.name}`));
+  root.querySelector('[data-key="1"] .tv-number').textContent = number(trained);
+  root.querySelector('[data-key="0"] .tv-number').textContent = number(total - trained);
+  root.dataset.strategy = shown ? shown.name : "traced";
+}
+
 function heading() {
-  const trained = countWhere(bits => bits & TRAINED), total = data.ids.length;
   const bar = make("div", "tv-bar");
   const count = make("div", "tv-count");
-  count.append(make("strong", "", number(trained)), ` of ${number(total)} tokens train`);
-  if (total) count.append(make("span", "tv-share", ` ${(100 * trained / total).toFixed(1)} %`));
   const tools = make("div", "tv-tools");
   const whitespace = button("Whitespace", "Show spaces, tabs and line ends", () => toggle("whitespace"));
   const ids = button("Ids", "Show token ids beside the text", () => toggle("ids"));
   whitespace.dataset.setting = "whitespace";
   ids.dataset.setting = "ids";
   tools.append(
-    button("‹ Trained", "Previous trained span (p)", () => jump(-1)),
-    button("Trained ›", "Next trained span (n)", () => jump(1)),
+    button("‹ Trained", "Previous trained span (p)", () => jumpTo(-1, startsSpan)),
+    button("Trained ›", "Next trained span (n)", () => jumpTo(1, startsSpan)),
     whitespace, ids,
     copyButton("Copy ids", () => JSON.stringify(data.ids)),
-    copyButton("Copy labels", () => JSON.stringify(data.ids.map((id, i) => classOf(i) & TRAINED ? id : -100))),
+    copyButton("Copy labels", () => JSON.stringify(data.ids.map((id, i) => trainsIn(shown, i) ? id : -100))),
     copyButton("Copy link", () => location.href.split("#")[0] + "#" + data.link));
   bar.append(count, tools);
   const legend = make("div", "tv-legend");
-  const counts = {"1": trained, "0": total - trained, "3": countWhere(b => b & SPECIAL), "5": countWhere(b => b & STRADDLER)};
+  const counts = {"3": countWhere(b => b & SPECIAL), "5": countWhere(b => b & STRADDLER)};
   for (const [bits, name] of LEGEND) {
     const item = make("span", "tv-key");
     const sample = make("i", className(bits === "5" ? STRADDLER : bits === "3" ? SPECIAL : parseInt(bits, 16)), "ab");
     sample.setAttribute("aria-hidden", "true");
-    item.append(sample, ` ${name} `, make("span", "tv-number", number(counts[bits])));
+    item.append(sample, ` ${name} `, make("span", "tv-number", bits in counts ? number(counts[bits]) : ""));
+    item.dataset.key = bits;
     legend.append(item);
   }
-  const from = make("div", "tv-from", `${data.model} · ${data.revision || "no revision"} · template ${data.template}`);
+  const from = make("div", "tv-from", `${data.model} · ${data.revision || data.source} · template ${data.template}`);
   const head = make("div", "tv-head");
   head.append(bar, from, legend);
   return head;
@@ -221,7 +311,7 @@ function select(i, center) {
   if (center) root.scrollIntoView({block: "nearest"});
   showDetail(i);
   live.textContent = `Token ${i} of ${nodes.length}, id ${data.ids[i]}, ${JSON.stringify(textOf(i))}, characters ` +
-    `${data.starts[i]} to ${data.ends[i]}, ${originsOf(i)}, ${data.reasonTexts[data.reasons[i]]}`;
+    `${data.starts[i]} to ${data.ends[i]}, ${originsOf(i)}, ${data.reasonTexts[reasonIn(shown, i)]}`;
 }
 
 function scrollTo(node, center) { // within the token box only: the page must not jump
@@ -245,11 +335,12 @@ function showDetail(i) {
     ["text", visible(JSON.stringify(textOf(i)))],
     ["characters", `${data.starts[i]}–${data.ends[i]}`],
     ["origin", originsOf(i)],
-    ["training", data.reasonTexts[data.reasons[i]]],
+    ["training", data.reasonTexts[reasonIn(shown, i)]],
   ];
+  if (shown) rows.push(["traced", data.reasonTexts[reasonIn(null, i)]]);
   const list = make("dl");
   for (const [name, value] of rows) {
-    const row = make("div", "tv-row " + (name === "training" ? (bits & TRAINED ? "is-trained" : "is-untrained") : ""));
+    const row = make("div", "tv-row " + (name === "training" && trainsIn(shown, i) ? "is-trained" : ""));
     row.append(make("dt", "", name), make("dd", "", value));
     list.append(row);
   }
@@ -278,11 +369,11 @@ function nextWhere(from, step, test) {
   for (let i = from + step; i >= 0 && i < nodes.length; i += step) if (test(i)) return i;
   return -1;
 }
-const isTrained = i => classOf(i) & TRAINED;
+const isTrained = i => trainsIn(shown, i);
 const startsSpan = i => isTrained(i) && (i === 0 || !isTrained(i - 1));
 
-function jump(step) {
-  const i = nextWhere(step < 0 && current < 0 ? nodes.length : current, step, startsSpan);
+function jumpTo(step, test) {
+  const i = nextWhere(step < 0 && current < 0 ? nodes.length : current, step, test);
   if (i >= 0) select(i, true);
 }
 
@@ -308,6 +399,7 @@ function onKey(event) {
     Home: () => 0, End: () => nodes.length - 1,
     n: () => nextWhere(current, 1, startsSpan), p: () => nextWhere(Math.max(current, 0), -1, startsSpan),
     s: () => nextWhere(current, 1, i => classOf(i) & STRADDLER),
+    d: () => nextWhere(current, 1, startsDifference),
     Enter: () => current,
   }[event.key];
   if (!to) return;

@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from inspector.compare import Comparison
 from inspector.finding import Finding
 from inspector.findings import describe
 from inspector.inspect import Inspection
@@ -33,8 +34,11 @@ def build_token_view(**options: Any) -> gr.HTML:
     return gr.HTML(value="", html_template=_SHELL, js_on_load=script, apply_default_css=False, **options)
 
 
-def pack(inspection: Inspection, *, notices: list[str], link: str) -> str:
-    """Everything the view shows of an inspection. `link`: the address fragment that opens this view again."""
+def pack(inspection: Inspection, *, notices: list[str], link: str, comparison: Comparison | None = None) -> str:
+    """Everything the view shows of an inspection.
+
+    `link`: the address fragment that opens this view again. `comparison`: other strategies over the same tokens.
+    """
     tokens, labelled = inspection.example.tokens, inspection.labelled
     origins: dict[Origin, int] = {}
     token_origins = [[origins.setdefault(o, len(origins)) for o in tokens.origins(i)] for i in range(len(tokens))]
@@ -44,6 +48,7 @@ def pack(inspection: Inspection, *, notices: list[str], link: str) -> str:
         {
             "model": inspection.model.name,
             "revision": inspection.model.revision,
+            "source": inspection.model.source.value,
             "template": _template(inspection),
             "texts": tokens.pieces(),
             "whole": {i: tokens.texts[i] for i in range(len(tokens)) if tokens.is_part(i)},
@@ -54,10 +59,12 @@ def pack(inspection: Inspection, *, notices: list[str], link: str) -> str:
             "turns": [next((run.turn for run in runs), None) for runs in tokens.runs],
             "reasons": [reasons.index(reason) for reason in labelled.reasons],
             "reasonTexts": [REASON_TEXTS[reason] for reason in reasons],
+            "reasonTrains": [reason.is_trained for reason in reasons],
             "roles": [message["role"] for message in inspection.example.conversation.messages],
             "origins": [_origin(origin) for origin in origins],
             "tokenOrigins": token_origins,
             "findings": [finding.to_dict() for finding in inspection.findings],
+            "strategies": [] if comparison is None else _strategies(comparison),
             "notices": notices,
             "link": link,
         }
@@ -74,6 +81,28 @@ def as_json(value: Mapping[str, Any]) -> str:
     """Compact JSON that cannot close a script tag and holds no lone surrogate, which would break the event stream."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return text.encode("utf-8", "replace").decode()
+
+
+def _strategies(comparison: Comparison) -> list[dict[str, Any]]:
+    """One entry a strategy. `reasons`: one character per token, its code less 48 an index into `reasonTexts`."""
+    reasons = list(Reason)
+    out = []
+    for entry in comparison.entries:
+        labelled = entry.labelled if entry.agreement is not None else None
+        out.append(
+            {
+                "name": entry.strategy,
+                "options": json.dumps(dict(entry.options), ensure_ascii=False) if entry.options else "",
+                "count": None if labelled is None else sum(labelled.trained),
+                "agreement": entry.agreement,
+                "reasons": None if labelled is None else "".join(chr(48 + reasons.index(r)) for r in labelled.reasons),
+                "remarks": [
+                    *(entry.labelled.warnings if entry.labelled else ()),
+                    *([entry.error] if entry.error else []),
+                ],
+            }
+        )
+    return out
 
 
 def _template(inspection: Inspection) -> str:

@@ -9,11 +9,41 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from inspector.errors import StrategyError
+from inspector.errors import InspectorError, StrategyError
+from inspector.strategies.boundaries import dpo_boundary, trl_completion_only
+from inspector.strategies.content_diff import content_diff, content_diff_legacy
+from inspector.strategies.full import full
 from inspector.strategies.labelled import REASON_TEXTS, Example, Labelled, Reason
+from inspector.strategies.markers_in_ids import bos_eos, home_llm, home_llm_intended, trl_completion_collator
+from inspector.strategies.prefixes import incremental_delta, prefix_render
+from inspector.strategies.responses_only import responses_only
+from inspector.strategies.spans import chatml, llama3_sft, string_span
+from inspector.strategies.tags import generation_tags, trl_assistant_only
 from inspector.strategies.traced import StopPolicy, TurnPolicy, traced
 
-STRATEGIES: Mapping[str, Callable[..., Labelled]] = {"traced": traced}
+STRATEGIES: Mapping[str, Callable[..., Labelled]] = {
+    strategy.__name__: strategy
+    for strategy in (
+        traced,
+        full,
+        trl_assistant_only,
+        trl_completion_only,
+        dpo_boundary,
+        generation_tags,
+        trl_completion_collator,
+        responses_only,
+        content_diff,
+        content_diff_legacy,
+        prefix_render,
+        incremental_delta,
+        string_span,
+        chatml,
+        llama3_sft,
+        home_llm,
+        home_llm_intended,
+        bos_eos,
+    )
+}
 """Every strategy by its public name."""
 
 
@@ -22,17 +52,24 @@ def label(example: Example, strategy: str, options: Mapping[str, Any]) -> Labell
     if strategy not in STRATEGIES:
         raise StrategyError(f"There is no strategy {strategy!r}; there are: {', '.join(STRATEGIES)}.")
     function = STRATEGIES[strategy]
-    known = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = inspect.signature(function).parameters.values()
+    known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     unknown = [name for name in options if name not in known]
     if unknown:
         raise StrategyError(
             f"Strategy {strategy!r} has no option {unknown[0]!r}; its options are: {', '.join(known) or 'none'}."
         )
+    missing = [name for name, default in known.items() if default is inspect.Parameter.empty and name not in options]
+    if missing:
+        raise StrategyError(f"Strategy {strategy!r} needs the option {missing[0]!r}.")
+    for name, value in options.items():
+        if isinstance(known[name], bool) and not isinstance(value, bool):
+            raise StrategyError(f"Strategy {strategy!r}: {name} is {value!r}, and must be true or false.")
     try:
         return function(example, **options)
+    except InspectorError:
+        raise
     except ValueError as error:
-        if isinstance(error, StrategyError):
-            raise
         raise StrategyError(f"Strategy {strategy!r}: {error}") from error
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
-from inspector.conversation import Conversation
+from inspector.conversation import Conversation, Message
+from inspector.errors import InspectorError, RenderError, StrategyRefusedError
 from inspector.template import Rendered
 from inspector.tokens import TokenTable
 from inspector.turns import Turn
@@ -24,6 +25,8 @@ class Reason(StrEnum):
     """Trained: the token that ends the turn."""
     EVERY_TOKEN = "every_token"
     """Trained: the policy trains everything."""
+    TRAINED_BY_RULE = "trained_by_rule"
+    """Trained: the rule of a reproduced trainer, which knows tokens or text but not whose they are."""
     FIRST_TOKEN = "first_token"
     """Not trained: nothing comes before the first token that could predict it."""
     CONTEXT = "context"
@@ -38,11 +41,20 @@ class Reason(StrEnum):
     """Not trained: part of an assistant turn that the chosen policy leaves out."""
     STRADDLER = "straddler"
     """Not trained: merges trained with untrained characters, and the policy leaves such tokens out."""
+    LEFT_OUT = "left_out"
+    """Not trained: the rule of a reproduced trainer."""
+    LOST = "lost"
+    """Not trained: the markers that the rule looks for were not found here."""
+    CUT = "cut"
+    """Not trained: truncation removes the token."""
 
     @property
     def is_trained(self) -> bool:
         """Whether this is a reason for training."""
-        return self in {Reason.ANSWER, Reason.SCAFFOLD, Reason.STOP, Reason.EVERY_TOKEN}
+        return self in _TRAINED
+
+
+_TRAINED = frozenset({Reason.ANSWER, Reason.SCAFFOLD, Reason.STOP, Reason.EVERY_TOKEN, Reason.TRAINED_BY_RULE})
 
 
 REASON_TEXTS: Mapping[Reason, str] = {
@@ -50,6 +62,7 @@ REASON_TEXTS: Mapping[Reason, str] = {
     Reason.SCAFFOLD: "trained: template text inside the answer, which the model has to write",
     Reason.STOP: "trained: the stop token of the turn",
     Reason.EVERY_TOKEN: "trained: the policy trains every token",
+    Reason.TRAINED_BY_RULE: "trained: the strategy's rule",
     Reason.FIRST_TOKEN: "not trained: nothing before the first token could predict it",
     Reason.CONTEXT: "not trained: not the text of a trained turn",
     Reason.HEADER: "not trained: the generation prompt supplies it",
@@ -57,32 +70,110 @@ REASON_TEXTS: Mapping[Reason, str] = {
     Reason.GENERATION_PROMPT: "not trained: a trailing generation prompt",
     Reason.POLICY: "not trained: left out by the policy",
     Reason.STRADDLER: "not trained: merges trained with untrained characters",
+    Reason.LEFT_OUT: "not trained: the strategy's rule",
+    Reason.LOST: "not trained: the strategy's markers were not found",
+    Reason.CUT: "not trained: cut off by the truncation",
 }
 """One short sentence a reason, for people."""
 
 
+def _no_renderer(*_: Any) -> Any:
+    raise StrategyRefusedError("This example was made without its model, so the strategy cannot render a changed one.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A rendered and tokenized conversation: what a strategy decides over."""
+    """A rendered and tokenized conversation: what a strategy decides over.
+
+    `template`: the Jinja source it was rendered with. `render_texts`: the texts of other conversations through the same
+    template, each a text or the error in its place. `remake`: the example of a conversation through another template.
+    Both render in the sandbox.
+    """
 
     conversation: Conversation
     rendered: Rendered
     tokens: TokenTable
     turns: Mapping[int, Turn]
     tokenizer: Any
+    template: str = ""
+    render_texts: Callable[[Sequence[Conversation]], list[str | InspectorError]] = field(
+        default=_no_renderer, repr=False, compare=False
+    )
+    remake: Callable[[Conversation, str], Example] = field(default=_no_renderer, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        """The number of tokens."""
+        return len(self.tokens.ids)
+
+    def with_messages(self, messages: Sequence[Message], add_generation_prompt: bool = False) -> Conversation:
+        """The conversation with other messages: the same tools, documents and template keywords."""
+        keywords = {**self.conversation.keywords, "add_generation_prompt": add_generation_prompt}
+        return replace(self.conversation, messages=tuple(messages), keywords=keywords)
+
+    def texts(self, conversations: Sequence[Conversation]) -> list[str]:
+        """Render other conversations. Raises StrategyRefusedError when the template refuses one: so do the trainers."""
+        texts = []
+        for conversation, text in zip(conversations, self.render_texts(conversations), strict=True):
+            if isinstance(text, RenderError):
+                what = f"the first {len(conversation.messages)} messages" if conversation.messages else "no messages"
+                if len(conversation.messages) == len(self.conversation.messages):
+                    what = "the conversation with a placeholder in it"
+                raise StrategyRefusedError(f"The strategy also renders {what} alone, and that fails: {text}") from text
+            if isinstance(text, InspectorError):
+                raise text
+            texts.append(text)
+        return texts
+
+    def ids_of(self, text: str) -> list[int]:
+        """Ids of a text alone, without the tokens that the tokenizer adds around it."""
+        encoded = self.tokenizer(text, add_special_tokens=False, verbose=False)
+        return list(encoded["input_ids"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelled:
     """One strategy's answer. Both tuples have one entry per token.
 
-    `mixed`: indices of the tokens that hold both trained and untrained characters.
+    `mixed`: indices of the tokens that hold both trained and untrained characters. `warnings`: what the trainer says or
+    should say. `example`: what was labelled, where the trainer renders the conversation differently from the example
+    that the strategy was given.
     """
 
     trained: tuple[bool, ...]
     reasons: tuple[Reason, ...]
     mixed: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+    example: Example | None = None
 
-    def labels(self, ids: tuple[int, ...], ignored: int = -100) -> list[int]:
+    @classmethod
+    def by_rule(
+        cls,
+        bits: Sequence[bool],
+        *,
+        why: Reason = Reason.TRAINED_BY_RULE,
+        lost: Collection[int] = (),
+        cut: Collection[int] = (),
+        warnings: Sequence[str] = (),
+        example: Example | None = None,
+    ) -> Self:
+        """The answer of a rule that knows no origins: one bit per token, `lost` and `cut` as token indices.
+
+        The first token that is not cut is never trained, whatever its bit: no loss is taken there.
+        """
+        reasons = [
+            Reason.CUT if index in cut else why if bit else Reason.LOST if index in lost else Reason.LEFT_OUT
+            for index, bit in enumerate(bits)
+        ]
+        first = next((index for index in range(len(bits)) if index not in cut), None)
+        if first is not None:
+            reasons[first] = Reason.FIRST_TOKEN
+        return cls(
+            trained=tuple(reason.is_trained for reason in reasons),
+            reasons=tuple(reasons),
+            warnings=tuple(warnings),
+            example=example,
+        )
+
+    def labels(self, ids: Sequence[int], ignored: int = -100) -> list[int]:
         """The labels a trainer takes: the id where trained, else `ignored`."""
         return [id if trained else ignored for id, trained in zip(ids, self.trained, strict=True)]

@@ -104,7 +104,7 @@ def _marks(example: Example, policy: TurnPolicy, *, reasoning: bool, tool_calls:
         is_assistant = turn.header is not None
         for start, end in turn.char_spans:
             _fill(marks, start, end, Reason.SCAFFOLD if is_assistant else Reason.CONTEXT)
-        _mark_own_text(example, marks, turn)
+        _mark_own_text(marks, turn)
         if not reasoning:
             _leave_out(example, marks, turn, REASONING_FIELDS)
             for match in _THINK.finditer(rendered.text, turn.answer_start, turn.end):
@@ -116,9 +116,14 @@ def _marks(example: Example, policy: TurnPolicy, *, reasoning: bool, tool_calls:
     return marks
 
 
-def _mark_own_text(example: Example, marks: bytearray, turn: Turn) -> None:
-    for start, end, run in example.rendered.spans():
-        if run.origin.kind is OriginKind.MESSAGE and run.turn == turn.message_index:
+def _mark_own_text(marks: bytearray, turn: Turn) -> None:
+    """Mark the message's own words, and what its turn quotes of others; a role, part of a header, is neither."""
+    for start, end, run in turn.runs:
+        if run.origin.message_index is None:
+            continue
+        if run.origin.message_index != turn.message_index:
+            _fill(marks, start, end, Reason.CONTEXT)
+        elif run.origin.top_field != "role":
             _fill(marks, start, end, Reason.ANSWER)
 
 
@@ -127,8 +132,8 @@ def _leave_out(example: Example, marks: bytearray, turn: Turn, fields: tuple[str
     end_of_answer = turn.end if turn.stop_token is None else example.tokens.char_spans[turn.stop_token][0]
     pending: int | None = turn.answer_start
     inside = False
-    for start, end, run in example.rendered.spans():
-        if run.turn != turn.message_index or end <= turn.answer_start:
+    for start, end, run in turn.runs:
+        if end <= turn.answer_start:
             continue
         if run.origin.kind is not OriginKind.MESSAGE:
             pending = start if pending is None else pending

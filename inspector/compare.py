@@ -1,0 +1,151 @@
+"""What each trainer's own mask would train in one conversation, beside the truth.
+
+The conversation is rendered and tokenized once; every strategy labels the same tokens. Strategies that search for ids
+or texts get those that `markers` proposes for this very conversation: the most favourable case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from inspector.conversation import Conversation
+from inspector.errors import InspectorError
+from inspector.inspect import Inspection, inspect
+from inspector.markers import Markers, propose_markers
+from inspector.model import Model
+from inspector.strategies import Labelled, label
+
+Choice = tuple[str, Mapping[str, Any]]
+"""A strategy's name and its options."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One strategy's answer beside the truth.
+
+    `labelled` is None when the strategy refuses the conversation: `error` says why. `agreement` is the share of tokens
+    that both train or both leave out, and `disagreements` are half-open token spans where they differ; both are None
+    when the strategy's trainer renders other tokens than those shown, since nothing can be laid side by side then.
+    """
+
+    strategy: str
+    options: Mapping[str, Any]
+    labelled: Labelled | None
+    error: str | None
+    agreement: float | None
+    disagreements: tuple[tuple[int, int], ...] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public JSON form."""
+        labelled = self.labelled
+        return {
+            "strategy": self.strategy,
+            "options": {name: list(v) if isinstance(v, tuple) else v for name, v in self.options.items()},
+            "trained": None if labelled is None else [int(bit) for bit in labelled.trained],
+            "count": None if labelled is None else sum(labelled.trained),
+            "agreement": self.agreement,
+            "disagreements": None if self.disagreements is None else [list(span) for span in self.disagreements],
+            "warnings": [] if labelled is None else list(labelled.warnings),
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The truth, and every strategy beside it, in the order asked for."""
+
+    truth: Inspection
+    entries: tuple[Entry, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public JSON form: that of the truth's inspection, and `strategies`."""
+        return self.truth.to_dict() | {"strategies": [entry.to_dict() for entry in self.entries]}
+
+
+def compare(
+    model: Model,
+    conversation: Conversation | list[Any] | Mapping[str, Any],
+    choices: Sequence[Choice] | None = None,
+) -> Comparison:
+    """Label a conversation with several strategies. Raises as `inspect`; a strategy that refuses becomes an entry.
+
+    `choices`: strategies with their options; None takes all that one conversation suffices for, with proposed markers.
+    """
+    truth = inspect(model, conversation)
+    return compare_with(truth, choices)
+
+
+def compare_with(truth: Inspection, choices: Sequence[Choice] | None = None) -> Comparison:
+    """Label the conversation of an inspection with several strategies; the inspection is the truth, whatever its own."""
+    if choices is None:
+        choices = default_choices(propose_markers([truth]))
+    return Comparison(truth=truth, entries=tuple(_entry(truth, *choice) for choice in choices))
+
+
+def default_choices(markers: Markers) -> list[Choice]:
+    """Every strategy that needs one conversation only; those that search, with the markers given, if there are any."""
+    choices: list[Choice] = [
+        ("full", {}),
+        ("trl_assistant_only", {}),
+        ("trl_completion_only", {}),
+        ("generation_tags", {}),
+        ("responses_only", {}),
+        ("content_diff", {}),
+        ("prefix_render", {}),
+        ("incremental_delta", {}),
+        ("bos_eos", {}),
+        ("chatml", {}),
+    ]
+    prefix, suffix = markers.prefix_ids, markers.suffix_ids
+    if prefix is not None:
+        choices.append(("trl_completion_collator", {"response": list(prefix)}))
+        if markers.instruction_template is not None:
+            both = {"response": list(prefix), "instruction": markers.instruction_template}
+            choices.append(("trl_completion_collator", both))
+    if markers.response_template is not None:
+        choices.append(("string_span", {"response_template": markers.response_template}))
+    if prefix is not None and suffix is not None:
+        ids = {"prefix_ids": list(prefix), "suffix_ids": list(suffix)}
+        choices += [("home_llm", ids), ("home_llm_intended", ids)]
+    return choices
+
+
+def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entry:
+    try:
+        labelled = label(truth.example, strategy, options)
+    except InspectorError as error:
+        return Entry(
+            strategy=strategy, options=options, labelled=None, error=str(error), agreement=None, disagreements=None
+        )
+    other = labelled.example
+    if other is not None and other.tokens.ids != truth.example.tokens.ids:
+        return Entry(
+            strategy=strategy,
+            options=options,
+            labelled=labelled,
+            error=f"The trainer renders {len(other)} other tokens with its own template: no side by side.",
+            agreement=None,
+            disagreements=None,
+        )
+    differs = [a != b for a, b in zip(labelled.trained, truth.labelled.trained, strict=True)]
+    return Entry(
+        strategy=strategy,
+        options=options,
+        labelled=labelled,
+        error=None,
+        agreement=1 - sum(differs) / len(differs) if differs else 1.0,
+        disagreements=tuple(_spans(differs)),
+    )
+
+
+def _spans(bits: Sequence[bool]) -> list[tuple[int, int]]:
+    """Half-open ranges where the bits are set."""
+    out = []
+    for is_set, group in groupby(range(len(bits)), key=bits.__getitem__):
+        indices = list(group)
+        if is_set:
+            out.append((indices[0], indices[-1] + 1))
+    return out

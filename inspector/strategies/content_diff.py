@@ -1,0 +1,182 @@
+"""Find each turn's content by replacing it and comparing the renders: axolotl's `chat_template` data sets.
+
+axolotl (2025). Written from docs/strategies.md (D8, D9), which was checked against its code; nothing is copied. A
+turn is what changes when its message is replaced by a placeholder, so template text that depends on the content moves
+its edges, and tool calls and reasoning, which the placeholder lacks, count as content.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from inspector.conversation import TRAIN_FLAGS, Message
+from inspector.errors import StrategyRefusedError
+from inspector.strategies.boundaries import shared_length
+from inspector.strategies.labelled import Example, Labelled
+
+PLACEHOLDERS = ("[[dummy_message]]", "zzdummymessagezz")
+"""The two texts that stand in for a message."""
+
+END_REACH = 3
+"""How many tokens behind the content its end token may stand."""
+
+End: TypeAlias = tuple[frozenset[int], str]
+"""End tokens, and when they are trained: one of the choices below."""
+
+_CHOICES = ("turn", "all", "last", "none")
+
+
+def content_diff(
+    example: Example,
+    *,
+    train_on_eos: str = "turn",
+    train_on_eot: str | None = None,
+    eot_tokens: Sequence[str] = (),
+    roles: Sequence[str] = ("assistant",),
+) -> Labelled:
+    """Train the contents that a render with a placeholder finds, and the end tokens near them.
+
+    `roles`: whose messages are trained; a message's own flag (`train`, `weight`, ...) goes before. `train_on_eos`: the
+    eos behind a trained turn ("turn"), behind every turn ("all"), the last one found ("last"), or "none";
+    `train_on_eot` the same for the tokens in `eot_tokens` (default: as train_on_eos). Raises ValueError for another
+    choice or an eot token that is not one token, StrategyRefusedError when a changed conversation does not render.
+    Source: docs/strategies.md D8.
+    """
+    ends = _ends(example, train_on_eos, train_on_eot or train_on_eos, eot_tokens)
+    trained = [_is_trained(message, roles) for message in example.conversation.messages]
+    needed = [i for i, bit in enumerate(trained) if bit or "all" in {choice for _, choice in ends}]
+    spans = _content_spans(example, needed)
+    bits = content_diff_bits(example.tokens.ids, [(trained[i], spans[i]) for i in needed], ends)
+    lost = {
+        token
+        for i in needed
+        if trained[i] and spans[i] == (-1, -1) and i in example.turns
+        for token in example.turns[i].tokens
+    }
+    warnings = [
+        f"Message {i} is to be trained, and its content was not found: none of it is trained."
+        for i in needed
+        if trained[i] and spans[i] == (-1, -1)
+    ]
+    return Labelled.by_rule(bits, lost=lost, warnings=warnings)
+
+
+def content_diff_bits(
+    ids: Sequence[int], turns: Sequence[tuple[bool, tuple[int, int]]], ends: Sequence[End]
+) -> list[bool]:
+    """A bit per token. `turns`: (whether the message is trained, its content's tokens, (-1, -1) if not found)."""
+    bits = [False] * len(ids)
+    last: dict[int, int] = {}
+    for is_trained, (start, stop) in turns:
+        if is_trained and start != -1:
+            bits[start:stop] = [True] * (stop - start)
+        for rule, (end_ids, choice) in enumerate(ends):
+            # A content that was not found ends at -1, and the search begins there: at the row's last token.
+            at = next((k for k in range(stop, len(ids)) if ids[k] in end_ids), -1)
+            if at == -1 or abs(at - stop) > END_REACH:
+                continue
+            last[rule] = at
+            if choice == "all" or (choice == "turn" and is_trained):
+                bits[at] = True
+    for rule, at in last.items():
+        if ends[rule][1] == "last":
+            bits[at] = True
+    return bits
+
+
+def content_diff_legacy(example: Example) -> Labelled:
+    """Train what follows the tokenized prompt of the last message, which is axolotl's way when all options are empty.
+
+    The row's ids are the prompt's, then the whole render's from there on by count: where the prompt is not its prefix,
+    axolotl trains ids that are no render at all, and a warning says so. Raises StrategyRefusedError when there is only
+    one message, or the template refuses the prompt. Source: docs/strategies.md D9.
+    """
+    messages = example.conversation.messages
+    if len(messages) < 2:
+        raise StrategyRefusedError("There is only one message: the prompt would have none, and does not render.")
+    (text,) = example.texts([example.with_messages(messages[:-1], add_generation_prompt=True)])
+    prompt = example.ids_of(text)
+    same = shared_length(prompt, example.tokens.ids)
+    warnings = []
+    if example.conversation.tools is not None:
+        warnings.append("axolotl renders without the tools here, so its row is another one than the one shown.")
+    if same < len(prompt):
+        warnings.append(
+            f"The tokenized prompt is not a prefix of the row: they part at token {same}. The trainer replaces the "
+            f"row's first {len(prompt)} ids by the prompt's, so its ids are not the ones shown."
+        )
+    return Labelled.by_rule([index >= len(prompt) for index in range(len(example))], warnings=warnings)
+
+
+# --- contents
+
+
+def _content_spans(example: Example, indices: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Message -> its content's tokens, (-1, -1) where the renders do not differ by a whole token."""
+    messages = list(example.conversation.messages)
+    changed = [
+        example.with_messages(
+            [*messages[:i], {"role": messages[i]["role"], "content": placeholder}, *messages[i + 1 :]],
+            add_generation_prompt=example.conversation.adds_generation_prompt,
+        )
+        for i in indices
+        for placeholder in PLACEHOLDERS
+    ]
+    texts = example.texts(changed)
+    starts = [start for start, _ in example.tokens.char_spans]
+    stops = [stop for _, stop in example.tokens.char_spans]
+    spans = {}
+    for place, i in enumerate(indices):
+        pair = texts[2 * place : 2 * place + 2]
+        differing = [_differing(example.rendered.text, other) for other in pair]
+        first, end = min(start for start, _ in differing), max(end for _, end in differing)
+        start, stop = bisect_right(stops, first), bisect_left(starts, end)
+        spans[i] = (start, stop) if first < end and start < stop else (-1, -1)
+    return spans
+
+
+def _differing(text: str, other: str) -> tuple[int, int]:
+    """The characters of `text` that are left without the start and the end it shares with `other`."""
+    start = _shared_start(text, other)
+    most = min(len(text), len(other)) - start
+    return start, len(text) - min(_shared_start(text[::-1], other[::-1]), most)
+
+
+def _shared_start(text: str, other: str) -> int:
+    """How many characters two texts have in common at their start, by bisection: a loop over them is slow."""
+    low, high = 0, min(len(text), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if text[:middle] == other[:middle] else (low, middle - 1)
+    return low
+
+
+# --- options
+
+
+def _is_trained(message: Message, roles: Sequence[str]) -> bool:
+    given = next((message[name] for name in TRAIN_FLAGS if message.get(name) is not None), None)
+    return message["role"] in roles if given is None else bool(given)
+
+
+def _ends(example: Example, on_eos: str, on_eot: str, eot_tokens: Sequence[str]) -> list[End]:
+    for name, choice in (("train_on_eos", on_eos), ("train_on_eot", on_eot)):
+        if choice not in _CHOICES:
+            raise ValueError(f"{name} is {choice!r}, which is none of: {', '.join(_CHOICES)}.")
+    if isinstance(eot_tokens, str):
+        raise ValueError(f"eot_tokens is {eot_tokens!r}, and must be a list of tokens.")
+    eos = example.tokenizer.eos_token_id
+    eos_ids = frozenset() if eos is None else frozenset({eos})
+    return [(_eot_ids(example, eot_tokens) or eos_ids, on_eot), (eos_ids, on_eos)]
+
+
+def _eot_ids(example: Example, eot_tokens: Sequence[str]) -> frozenset[int]:
+    found = set()
+    for token in eot_tokens:
+        ids = example.ids_of(token)
+        if len(ids) != 1:
+            raise ValueError(f"eot_tokens has {token!r}, which is {len(ids)} tokens, and must be one.")
+        found.add(ids[0])
+    return frozenset(found)

@@ -1,0 +1,14 @@
+"""Train every token: no mask at all.
+
+TRL's default for rows of messages (1.16), AutoTrain's SFT, and most scripts that set `labels = input_ids`. Specified
+from docs/strategies.md, D1.
+"""
+
+from __future__ import annotations
+
+from inspector.strategies.labelled import Example, Labelled, Reason
+
+
+def full(example: Example) -> Labelled:
+    """Train every token, whoever wrote it. No options, no errors."""
+    return Labelled.by_rule([True] * len(example), why=Reason.EVERY_TOKEN)

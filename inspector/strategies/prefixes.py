@@ -1,0 +1,123 @@
+"""Find turns by rendering growing prefixes of the conversation.
+
+open-instruct (2025; `prefix_render`), and torchtune's and `renderers`' default for any template (`incremental_delta`).
+Written from docs/strategies.md (D10, D13); nothing is copied. Both trust that a longer conversation begins with the
+render of a shorter one; templates that rewrite their history break that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from inspector.errors import StrategyRefusedError
+from inspector.strategies.boundaries import shared_length
+from inspector.strategies.labelled import Example, Labelled
+
+
+def prefix_render(example: Example, *, last_only: bool = False) -> Labelled:
+    """Train what stands between the render up to an answer's generation prompt and the render up to its end.
+
+    `last_only`: the last assistant message only. Where one of these renders is not a prefix of the whole, the turns of
+    the whole row are counted in tokens instead; where that misses an answer, or the template refuses a part, the row is
+    dropped: nothing is trained, and a warning says so. Source: open-instruct, docs/strategies.md D10; the dropping is in the
+    same change of theirs as the counting.
+    """
+    answers = example.conversation.assistant_indices()
+    answers = answers[-1:] if last_only else answers
+    try:
+        pairs = _rendered_prefixes(example, answers)
+    except StrategyRefusedError as error:
+        return _dropped(example, [str(error)])
+    full = example.rendered.text
+    if all(len(head) <= len(turn) and full.startswith(head) and full.startswith(turn) for head, turn in pairs):
+        return Labelled.by_rule(char_bits(example.tokens.char_spans, [(len(head), len(turn)) for head, turn in pairs]))
+    bits = [False] * len(example)
+    warnings = [_HISTORY_REWRITTEN]
+    for index, pair in zip(answers, pairs, strict=True):
+        start, stop = (len(example.ids_of(text)) if text else 0 for text in pair)
+        bits[start:stop] = [True] * len(bits[start:stop])
+        if not _holds_answer(example, index, start, stop):
+            return _dropped(example, [*warnings, f"Counted so, the answer of message {index} is missed."])
+    return Labelled.by_rule(bits, warnings=warnings)
+
+
+_HISTORY_REWRITTEN = (
+    "The template renders earlier messages differently once later ones follow. The trainer then counts the tokens of "
+    "the parts instead, and its turns are shifted."
+)
+
+
+def _dropped(example: Example, warnings: list[str]) -> Labelled:
+    nothing = [False] * len(example)
+    return Labelled.by_rule(nothing, lost=range(len(example)), warnings=[*warnings, "The trainer drops this row."])
+
+
+def _holds_answer(example: Example, index: int, start: int, stop: int) -> bool:
+    """Whether the counted tokens begin with the message's content and hold no content of a later message behind it.
+
+    Always so for an empty range, for content that the template rewrites, and for a range that a shorter row cuts off.
+    """
+    messages, ids = example.conversation.messages, example.tokens.ids
+    content = messages[index].get("content")
+    if not content or start >= min(stop, len(ids)):
+        return True
+    if not isinstance(content, str):
+        raise StrategyRefusedError(
+            f"Message {index} has list content, and the trainer, which looks for it in the text, fails on it."
+        )
+    if content not in example.rendered.text:
+        return True
+    text = str(example.tokenizer.decode(list(ids[start:stop]), clean_up_tokenization_spaces=False))
+    bare = text.lstrip()
+    if stop >= len(ids) and bare and content.startswith(bare):
+        return True
+    if not bare.startswith(content):
+        return False
+    behind = text[text.index(content) + len(content) :]
+    later = [message.get("content") for message in messages[index + 1 :]]
+    return not any(isinstance(other, str) and other and other in behind for other in later)
+
+
+def char_bits(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:
+    """A bit per token: it has characters, and overlaps a span."""
+    return [start != end and any(start < b and a < end for a, b in spans) for start, end in offsets]
+
+
+def _rendered_prefixes(example: Example, indices: Sequence[int]) -> list[tuple[str, str]]:
+    """For each assistant message: the text up to its answer, and up to its end."""
+    messages = example.conversation.messages
+    wanted = []
+    for i in indices:
+        wanted += [example.with_messages(messages[:i], add_generation_prompt=True)] if i else []
+        wanted += [example.with_messages(messages[: i + 1])]
+    texts = iter(example.texts(wanted))
+    return [(next(texts) if i else "", next(texts)) for i in indices]
+
+
+def incremental_delta(example: Example) -> Labelled:
+    """Train the tokens that each assistant message adds to the row when the conversation grows by it: its header too.
+
+    Raises StrategyRefusedError when the template refuses a prefix. Where the history is rewritten, the trainer's ids
+    are not those shown; the bits are by position and a warning says so. Source: torchtune and the default of
+    `renderers`, docs/strategies.md D13.
+    """
+    messages = example.conversation.messages
+    texts = example.texts([example.with_messages(messages[: i + 1]) for i in range(len(messages))])
+    row: list[int] = []
+    bits: list[bool] = []
+    before = 0
+    for message, text in zip(messages, texts, strict=True):
+        ids = example.ids_of(text)
+        added = ids[before:]
+        row += added
+        bits += [message["role"] == "assistant"] * len(added)
+        before = len(ids)
+    warnings = []
+    same = shared_length(row, example.tokens.ids)
+    if same < len(row) or same < len(example):
+        warnings.append(
+            f"The trainer's row has {len(row)} tokens and is not the one shown from token {same} on: the template "
+            "renders earlier messages differently once later ones follow."
+        )
+    bits = (bits + [False] * len(example))[: len(example)]
+    return Labelled.by_rule(bits, warnings=warnings)

@@ -1,0 +1,165 @@
+"""Find answers by the ids of the user's and the assistant's headers: Unsloth's `train_on_responses_only`.
+
+Unsloth (2025). Written from the description in docs/strategies.md (D7), never from its code. Each header is cut to
+the ids that stay the same whatever stands next to it; ids cut off at its edges are taken along where they are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inspector.errors import StrategyRefusedError
+from inspector.origins import Origin, OriginKind
+from inspector.strategies.boundaries import shared_length
+from inspector.strategies.labelled import Example, Labelled
+
+PROBES = "\\{aA1(.<}>"
+"""Characters put next to a header to see which of its ids stay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """A header's ids: those that must be there, and those that may stand before and behind them."""
+
+    core: tuple[int, ...]
+    left: tuple[int, ...] = ()
+    right: tuple[int, ...] = ()
+
+
+def responses_only(
+    example: Example,
+    *,
+    instruction_part: str | None = None,
+    response_part: str | None = None,
+    last_only: bool = False,
+) -> Labelled:
+    """Train from behind each `response_part` to the eos, the next `instruction_part` or the end.
+
+    The parts are the texts of the two headers; those that are not given are read from this conversation. `last_only`:
+    the last answer only. Raises ValueError for a part without tokens, StrategyRefusedError where a part is not given
+    and cannot be read. Source: Unsloth, docs/strategies.md D7.
+    """
+    parts = {
+        "instruction_part": _user_header(example) if instruction_part is None else instruction_part,
+        "response_part": _assistant_header(example) if response_part is None else response_part,
+    }
+    for name, part in parts.items():
+        if not isinstance(part, str) or not example.ids_of(part):
+            raise ValueError(f"{name} is {part!r}, and must be the text of a header.")
+    question, answer = markers(example, *parts.values())
+    spans = answer_spans(example, question, answer)
+    bits = [False] * len(example)
+    for start, stop in spans[-1:] if last_only else spans:
+        bits[start:stop] = [True] * len(bits[start:stop])
+    warnings = []
+    if not any(bits):
+        warnings.append(
+            f"All labels of this row are -100: the ids {list(answer.core)} of {parts['response_part']!r} are not in it."
+        )
+    return Labelled.by_rule(bits, lost=range(len(bits)) if warnings else (), warnings=warnings)
+
+
+# --- markers
+
+
+def markers(example: Example, instruction: str, response: str) -> tuple[Marker, Marker]:
+    """The two markers. Where one core begins the other, both get back what was cut off behind them."""
+    question, answer = _marker(example, instruction), _marker(example, response)
+    shared = min(len(question.core), len(answer.core))
+    if question.core[:shared] == answer.core[:shared]:
+        question, answer = (Marker(core=marker.core + marker.right, left=marker.left) for marker in (question, answer))
+    return question, answer
+
+
+def _marker(example: Example, part: str) -> Marker:
+    ids = example.ids_of(part)
+    start, stop = 0, len(ids)
+    for probe in PROBES:
+        stop = min(stop, shared_length(ids, example.ids_of(part + probe)))
+        behind = shared_length(ids[::-1], example.ids_of(probe + part)[::-1])
+        start = max(start, len(ids) - behind)
+    core = ids[start:stop]
+    added = example.tokenizer.added_tokens_decoder
+    if len(core) == len(ids) or not any(id in added and str(added[id].content).strip() for id in core):
+        return Marker(core=tuple(ids))
+    return Marker(core=tuple(core), left=tuple(ids[:start]), right=tuple(ids[stop:]))
+
+
+def _opener(example: Example, question: Marker, answer: Marker) -> tuple[int, ...]:
+    """What both headers begin with, when that is special tokens that are not blank."""
+    shared = question.core[: shared_length(question.core, answer.core)]
+    added = example.tokenizer.added_tokens_decoder
+    special = [id in added and added[id].special and str(added[id].content).strip() for id in shared]
+    return shared if shared and all(special) else ()
+
+
+# --- the scan
+
+
+def answer_spans(example: Example, question: Marker, answer: Marker) -> list[tuple[int, int]]:
+    """The token spans that are trained, in order."""
+    ids = example.tokens.ids
+    opener = _opener(example, question, answer)
+    spans = []
+    at = 0
+    while at < len(ids):
+        if not _is_at(ids, answer.core, at):
+            at += 1
+            continue
+        start = at + len(answer.core)
+        start += shared_length(ids[start:], answer.right)
+        if start == len(ids):  # a header at the very end opens no answer
+            break
+        stop, at = _answer_end(example, start, question, answer, opener)
+        spans.append((start, stop))
+    return spans
+
+
+def _answer_end(
+    example: Example, start: int, question: Marker, answer: Marker, opener: tuple[int, ...]
+) -> tuple[int, int]:
+    """(where the answer that begins at `start` ends, where the search goes on)."""
+    ids, tokenizer = example.tokens.ids, example.tokenizer
+    for at in range(start, len(ids)):
+        if ids[at] == tokenizer.eos_token_id:
+            return at + 1, at + 1
+        if _is_at(ids, question.core, at):
+            left = shared_length(ids[start:at][::-1], question.left[::-1])
+            return at - left, at + len(question.core)
+        if ids[at] == tokenizer.bos_token_id or _is_at(ids, answer.core, at) or (opener and _is_at(ids, opener, at)):
+            return at, at
+    return len(ids), len(ids)
+
+
+def _is_at(ids: Sequence[int], marker: Sequence[int], at: int) -> bool:
+    return tuple(ids[at : at + len(marker)]) == tuple(marker)
+
+
+# --- headers of the conversation at hand
+
+
+def _assistant_header(example: Example) -> str:
+    prompts = [header.prompt for header in example.rendered.headers if header.prompt.strip()]
+    if not prompts:
+        raise StrategyRefusedError("Give response_part: this conversation shows no assistant header to take it from.")
+    return min(prompts, key=len)
+
+
+def _user_header(example: Example) -> str:
+    """The template's text before the first character of a user message, in its turn; of the last one, without a bos."""
+    for index in reversed(range(len(example.conversation.messages))):
+        if example.conversation.role(index) != "user" or index not in example.turns:
+            continue
+        turn = example.turns[index]
+        own = [start for start, _, run in turn.runs if _is_own_text(run.origin)]
+        header = example.rendered.text[turn.start : own[0]] if own else ""
+        header = header.removeprefix(example.tokenizer.bos_token or "")
+        if header.strip():
+            return header
+    raise StrategyRefusedError("Give instruction_part: this conversation shows no user header to take it from.")
+
+
+def _is_own_text(origin: Origin) -> bool:
+    """Whether a message wrote it, and not as its role, which headers name."""
+    return origin.kind is OriginKind.MESSAGE and origin.top_field != "role"

@@ -1,0 +1,173 @@
+"""The tree is the architecture: who may import whom, and what the package offers."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import inspector
+
+ROOT = Path(__file__).parent.parent
+ROOMS = [
+    "errors",
+    "conversation",
+    "files",
+    "samples",
+    "origins",
+    "traced_values",
+    "tracing",
+    "template",
+    "model",
+    "hub_failures",
+    "hub",
+    "sandbox_child",
+    "sandbox",
+    "tokens",
+    "turns",
+    "strategies.labelled",
+    "strategies.modifiers",
+    "strategies.traced",
+    "strategies.full",
+    "strategies.markers_in_ids",
+    "strategies.tags",
+    "strategies.boundaries",
+    "strategies.prefixes",
+    "strategies.spans",
+    "strategies.responses_only",
+    "strategies.content_diff",
+    "strategies",
+    "finding",
+    "findings",
+    "refusals",
+    "inspect",
+    "markers",
+    "compare",
+    "terminal",
+    "",
+    "commands",
+    "__main__",
+]
+"""The modules of `inspector` from the ground up, as the README's tree has them; "" is its `__init__`."""
+
+PUBLIC = [
+    "BUILT_IN_TEMPLATES",
+    "Code",
+    "Conversation",
+    "Finding",
+    "Inspection",
+    "Model",
+    "STRATEGIES",
+    "Severity",
+    "diagnose",
+    "errors",
+    "inspect",
+    "load",
+]
+
+
+def modules() -> dict[str, Path]:
+    """Module name (without `inspector.`) -> its file."""
+    package = ROOT / "inspector"
+    found = {}
+    for path in package.rglob("*.py"):
+        parts = list(path.relative_to(package).with_suffix("").parts)
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """Every absolute module name that a file imports, anywhere in it, unless only for types."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path.name} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return found
+
+
+def rooms_of(path: Path) -> set[str]:
+    """The rooms of `inspector` that a file imports from."""
+    own = {
+        name.removeprefix("inspector").removeprefix(".") for name in imports(path) if name.split(".")[0] == "inspector"
+    }
+    known = modules()
+    rooms = {name for name in own if name in known}
+    return rooms - {""} if rooms - {""} else rooms
+
+
+def test_every_module_has_its_place() -> None:
+    """A new file needs one in the list above and in the README."""
+    assert set(modules()) <= set(ROOMS)
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_modules_import_only_what_stands_above_them(name: str) -> None:
+    """So that each can be read with what was read before."""
+    place = ROOMS.index(name)
+    below = {room for room in rooms_of(modules()[name]) if room != name and ROOMS.index(room) >= place}
+    assert below == set()
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_the_inspector_knows_no_page_and_no_training(name: str) -> None:
+    """Not even inside a function."""
+    roots = {module.split(".")[0] for module in imports(modules()[name])}
+    assert not roots & {"gradio", "torch", "ui", "training", "app", "trl", "tests"}
+
+
+def loaded_after(statement: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after a statement."""
+    script = f"{statement}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    return set(done.stdout.split())
+
+
+HEAVY = {"torch", "gradio", "transformers", "tokenizers", "datasets", "numpy", "pandas", "huggingface_hub"}
+
+
+def test_importing_the_inspector_is_light() -> None:
+    """transformers is imported only once a model is loaded."""
+    assert not loaded_after("import inspector") & HEAVY
+
+
+def test_importing_the_command_line_is_light() -> None:
+    """`--help` answers at once: not even the inspector's own heavier files are needed."""
+    statement = "import contextlib, inspector.__main__ as m\nwith contextlib.suppress(SystemExit): m._parser()"
+    assert not loaded_after(statement) & HEAVY
+
+
+def test_public_names_are_these() -> None:
+    """Adding or removing one is a decision."""
+    assert sorted(inspector.__all__) == sorted(PUBLIC)
+    assert all(hasattr(inspector, name) for name in PUBLIC)
+
+
+def test_error_tree_in_the_docstring_is_the_one_in_the_code() -> None:
+    """Each class with its standard-library base, in the order of the file."""
+    errors = inspector.errors
+    classes = [value for value in vars(errors).values() if isinstance(value, type)]
+    drawn = [line.split("──")[-1].split() for line in (errors.__doc__ or "").splitlines() if "──" in line]
+    assert [words[0] for words in drawn] == [
+        kind.__name__ for kind in sorted(classes, key=lambda kind: tree_order(kind, classes))
+    ][1:]
+    for words in drawn:
+        kind = getattr(errors, words[0])
+        assert issubclass(kind, errors.InspectorError)
+        if words[1].startswith("("):
+            assert words[1].strip("()") in [base.__name__ for base in kind.__mro__]
+        assert kind.__doc__
+
+
+def tree_order(kind: type, classes: list[type]) -> list[int]:
+    """The place of a class in the tree: the places of its ancestors, then its own."""
+    return [classes.index(base) for base in reversed(kind.__mro__) if base in classes]

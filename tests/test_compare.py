@@ -1,0 +1,117 @@
+"""Strategies beside the truth: counts, agreement and differences are those of the bits; refusals stay entries."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import inspector
+from inspector.compare import Comparison, compare, compare_with, default_choices
+from inspector.markers import propose_markers
+from inspector.strategies import STRATEGIES
+
+ROOT = Path(__file__).parents[1]
+CHAT = [
+    {"role": "user", "content": "What is the capital of France?"},
+    {"role": "assistant", "content": "\nParis."},
+    {"role": "user", "content": "And of Spain?"},
+    {"role": "assistant", "content": "Madrid."},
+]
+NEEDS_MORE = {"traced", "dpo_boundary", "content_diff_legacy", "llama3_sft"}
+"""Strategies left out by default: the truth, one that needs a second answer, and two that nobody meant."""
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    return compare(inspector.load("tiny-chat"), CHAT)
+
+
+def test_every_strategy_is_compared(comparison: Comparison) -> None:
+    """One entry at least for each strategy that one conversation suffices for."""
+    assert {entry.strategy for entry in comparison.entries} == set(STRATEGIES) - NEEDS_MORE
+
+
+def test_agreement_and_differences_are_those_of_the_bits(comparison: Comparison) -> None:
+    """Counted again here, token by token, from the public form."""
+    data = json.loads(json.dumps(comparison.to_dict()))
+    for entry in data["strategies"]:
+        if entry["trained"] is None:
+            assert entry["error"]
+            continue
+        assert entry["count"] == sum(entry["trained"])
+        differing = [i for i, (a, b) in enumerate(zip(entry["trained"], data["trained"], strict=True)) if a != b]
+        assert entry["agreement"] == pytest.approx(1 - len(differing) / len(data["ids"]))
+        assert [i for start, end in entry["disagreements"] for i in range(start, end)] == differing
+        assert all(a[1] < b[0] for a, b in zip(entry["disagreements"], entry["disagreements"][1:], strict=False))
+
+
+def test_each_entry_is_what_inspect_says(comparison: Comparison) -> None:
+    """A strategy beside the truth trains what it trains alone."""
+    model = inspector.load("tiny-chat")
+    for entry in comparison.entries:
+        if entry.labelled is not None and entry.agreement is not None:
+            alone = inspector.inspect(model, CHAT, entry.strategy, **entry.options)
+            assert alone.labelled.trained == entry.labelled.trained
+
+
+def test_a_refusal_is_an_entry_with_its_reason(comparison: Comparison) -> None:
+    """tiny-chat has no bos token: bos_eos says so, and the others are compared all the same."""
+    (entry,) = [entry for entry in comparison.entries if entry.strategy == "bos_eos"]
+    assert entry.labelled is None
+    assert entry.agreement is None
+    assert "bos" in str(entry.error)
+
+
+def test_other_tokens_are_not_laid_side_by_side() -> None:
+    """Where a trainer renders with a template of its own and gets other tokens, nothing is compared."""
+    import oracle
+
+    model = inspector.load("tiny-chat", template=oracle.stored_templates()["trl/qwen3"])
+    (entry,) = compare(model, CHAT, [("trl_assistant_only", {})]).entries
+    if entry.labelled is not None and entry.labelled.example is not None:
+        same = entry.labelled.example.tokens.ids == tuple(compare(model, CHAT, []).truth.ids)
+        assert (entry.agreement is None) == (not same)
+
+
+def test_without_constant_markers_the_searching_strategies_are_left_out() -> None:
+    """No proposal, no search: nothing is compared with ids that were never verified."""
+    truth = inspector.inspect(inspector.load("tiny-chat"), [{"role": "user", "content": "Hi"}])
+    names = {name for name, _ in default_choices(propose_markers([truth]))}
+    assert names.isdisjoint({"home_llm", "home_llm_intended", "trl_completion_collator", "string_span"})
+    assert len(compare_with(truth).entries) == len(names)
+
+
+def test_the_command_prints_a_table_and_json(tmp_path: Path) -> None:
+    """`compare` in a terminal has a line per strategy; with --json it is the public form."""
+    file = tmp_path / "chat.json"
+    file.write_text(json.dumps(CHAT))
+    command = [sys.executable, "-m", "inspector", "compare", "tiny-chat", str(file)]
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "strategy" in text
+    assert "trl_completion_collator + instruction" in text
+    assert "leaves out token" in text
+    done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == json.loads(json.dumps(compare(inspector.load("tiny-chat"), CHAT).to_dict()))
+
+
+def test_the_markers_command_prints_text_and_json(tmp_path: Path) -> None:
+    """`markers` over one's own rows, as text and as JSON; unusable rows are named."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(json.dumps({"messages": CHAT}) for _ in range(2)))
+    command = [sys.executable, "-m", "inspector", "markers", "tiny-chat", "--data", str(file)]
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "4 answers in 2 conversations" in text
+    assert "find_split" in text
+    data = json.loads(subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True).stdout)
+    assert (data["turns"], data["found"], data["rows"]) == (4, 2, 2)
+    file.write_text('{"messages": [{"content": "x"}]}')
+    failed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert failed.returncode == 2
+    assert "row 0: message 0 has no `role`" in failed.stderr
+    file.write_text("")
+    failed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "holds no conversation" in failed.stderr
