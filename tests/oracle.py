@@ -414,8 +414,7 @@ FAMILIES: Mapping[str, str] = {
     "trl/qwen2": "qwen2_5", "trl/qwen3": "qwen3", "trl/llama3_2": "llama3_2", "trl/llama3": "llama3_1",
     "trl/gemma": "gemma3", "built in/chatml": "qwen2_5", "built in/zephyr": "qwen3", "built in/llama-2": "gemma3",
     "built in/alpaca": "llama3_1", "built in/human-assistant": "llama3_1", "tiny-chat": "qwen2_5",
-    "real/gemma3": "gemma3", "real/llama3_1": "llama3_1", "real/llama3_2": "llama3_2", "real/qwen2_5": "qwen2_5",
-    "real/qwen3": "qwen3",
+    "trl/smolvlm": "smollm2", **{f"real/{name}": name for name in REAL_MODELS},
 }  # fmt: skip
 """The start of a template's name -> the real tokenizer that it is tokenized with; the longest one counts."""
 
