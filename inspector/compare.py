@@ -79,7 +79,7 @@ def compare(
 
 
 def compare_with(truth: Inspection, choices: Sequence[Choice] | None = None) -> Comparison:
-    """Label the conversation of an inspection with several strategies; the inspection is the truth, whatever its own."""
+    """Label the conversation of an inspection with several strategies; its own answer counts as the truth."""
     if choices is None:
         choices = default_choices(propose_markers([truth]))
     return Comparison(truth=truth, entries=tuple(_entry(truth, *choice) for choice in choices))

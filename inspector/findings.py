@@ -13,8 +13,10 @@ from itertools import groupby
 
 from inspector.conversation import is_flagged, string_fields
 from inspector.finding import Code, Finding, Severity
+from inspector.loss_findings import LOSS_FINDERS
 from inspector.origins import Origin, OriginKind
 from inspector.strategies import Example, Labelled
+from inspector.tokenizer_findings import TOKENIZER_FINDERS
 from inspector.tokens import owner
 
 
@@ -358,6 +360,8 @@ _FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
     find_trailing_prompt,
     find_unreachable_answers,
     find_slow_tokenizer,
+    *LOSS_FINDERS,
+    *TOKENIZER_FINDERS,
 )
 
 
@@ -365,9 +369,8 @@ _FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
 
 
 def _span_of(example: Example, message_index: int) -> tuple[int, int] | None:
-    """The tokens of a message's turn, from the first to the last."""
     turn = example.turns.get(message_index)
-    return (turn.tokens[0], turn.tokens[-1] + 1) if turn is not None and turn.tokens else None
+    return None if turn is None else turn.token_span
 
 
 def _message_of(example: Example, index: int) -> int | None:

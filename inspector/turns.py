@@ -46,6 +46,11 @@ class Turn:
         return self.char_spans[-1][1]
 
     @property
+    def token_span(self) -> tuple[int, int] | None:
+        """From its first token to its last; None when no token overlaps it."""
+        return (self.tokens[0], self.tokens[-1] + 1) if self.tokens else None
+
+    @property
     def answer_start(self) -> int:
         """The first character after the header."""
         return self.header.end if self.header else self.start

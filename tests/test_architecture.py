@@ -41,6 +41,8 @@ ROOMS = [
     "strategies.content_diff",
     "strategies",
     "finding",
+    "loss_findings",
+    "tokenizer_findings",
     "findings",
     "refusals",
     "inspect",

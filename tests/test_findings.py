@@ -45,6 +45,38 @@ def slow(chat: Any) -> Inspection:
     return inspector.inspect(models.model_of(tokenizer, TURN + "<|b|>{% endfor %}" + PROMPT), chat)
 
 
+def chatml_markers() -> dict[str, list[int]]:
+    """The ids of ChatML's header and stop token, tokenized alone: how a trainer is usually given them."""
+    tokenizer = models.model("chatml").tokenizer
+    return {
+        "prefix_ids": tokenizer.encode("<|im_start|>assistant\n", add_special_tokens=False),
+        "suffix_ids": tokenizer.encode("<|im_end|>", add_special_tokens=False),
+    }
+
+
+def long_suffix() -> dict[str, list[int]]:
+    """The first seed's mistake: the next header in the suffix."""
+    markers = chatml_markers()
+    return markers | {"suffix_ids": [*markers["suffix_ids"], *markers["prefix_ids"]]}
+
+
+def with_special(**named: str) -> Inspection:
+    """One turn that ends in <|b|>, with a byte tokenizer of these named special tokens."""
+    tokenizer = oracle.byte_tokenizer(["<|a|>", "<|b|>", "<|c|>"], **named)
+    return inspector.inspect(models.model_of(tokenizer, TURN + "<|b|>{% endfor %}" + PROMPT), CORPUS["one turn"])
+
+
+def with_bos() -> Inspection:
+    """One turn behind a bos token, with a tokenizer that also adds one."""
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = oracle.byte_tokenizer(["<|a|>", "<|b|>"], bos_token="<|a|>")
+    bos = ("<|a|>", tokenizer.convert_tokens_to_ids("<|a|>"))
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<|a|> $A", special_tokens=[bos])
+    source = "{{ bos_token }}" + TURN.replace("<|a|>", "[") + "<|b|>{% endfor %}" + PROMPT.replace("<|a|>", "[")
+    return inspector.inspect(models.model_of(tokenizer, source), CORPUS["one turn"])
+
+
 FIRES: dict[Code, tuple[Callable[[], Inspection], Severity, int | None, str]] = {
     Code.BOUNDARY_MERGE: (
         lambda: chatml(CORPUS["answer starts with a line break"]),
@@ -80,6 +112,49 @@ FIRES: dict[Code, tuple[Callable[[], Inspection], Severity, int | None, str]] = 
         Severity.NOTE, 257, "<|im_start|>",
     ),
     Code.SLOW_TOKENIZER: (lambda: slow(CORPUS["one turn"]), Severity.NOTE, None, ""),
+    Code.MARKER_NOT_FOUND: (
+        lambda: chatml(
+            CORPUS["answer starts with a line break"], strategy="home_llm", **chatml_markers()
+        ),
+        Severity.ERROR, 1, "'\\n\\n'",
+    ),
+    Code.SUFFIX_INCLUDES_NEXT_HEADER: (
+        lambda: chatml(CORPUS["one turn"], strategy="home_llm", **long_suffix()), Severity.ERROR, None, "",
+    ),
+    Code.PROMPT_TEXT_IN_LOSS: (
+        lambda: chatml(CORPUS["one turn"], strategy="full"), Severity.WARNING, 1, "<|im_start|>assistant\n",
+    ),
+    Code.ONLY_STOP_TRAINED: (lambda: chatml(CORPUS["empty answer"]), Severity.WARNING, 1, "<|im_end|>"),
+    Code.BOILERPLATE_LOSS_SHARE: (
+        lambda: template(
+            TURN + " (and a long line that every turn ends in)<|b|>{% endfor %}" + PROMPT, CORPUS["one turn"]
+        ),
+        Severity.NOTE, None, " ",
+    ),
+    Code.TAGS_MISPLACED: (
+        lambda: template(
+            "{% for m in messages %}{% set turn %}<|a|>{{ m.role }}:{% if m.role == 'assistant' %}{% generation %}"
+            "{{ m.content }}<|b|>{% endgeneration %}{% else %}{{ m.content }}<|b|>{% endif %}{% endset %}{{ turn }}"
+            "{% endfor %}" + PROMPT,
+            CORPUS["two turns"],
+        ),
+        Severity.ERROR, 1, "<|a|>assistant",
+    ),
+    Code.TEMPLATE_NOT_PREFIX_STABLE: (
+        lambda: template(
+            TURN.replace("m.content", "m.content if loop.last or m.role == 'assistant' else '(earlier)'")
+            + "<|b|>{% endfor %}" + PROMPT,
+            CORPUS["two turns"],
+        ),
+        Severity.WARNING, 1, "<|a|>assistant",
+    ),
+    Code.CONTROL_TOKEN_IN_CONTENT: (
+        lambda: chatml(CORPUS["answer holds stop tokens"]), Severity.ERROR, 1, "<|im_end|>",
+    ),
+    Code.STOP_TOKEN_MISMATCH: (lambda: with_special(eos_token="<|c|>"), Severity.WARNING, 1, "<|b|>"),
+    Code.PAD_IS_EOS: (lambda: with_special(eos_token="<|b|>", pad_token="<|b|>"), Severity.WARNING, None, ""),
+    Code.PAD_ID_ZERO: (lambda: with_special(pad_token="!"), Severity.NOTE, None, ""),
+    Code.DOUBLE_BOS: (lambda: with_bos(), Severity.NOTE, None, "<|a|>"),
 }  # fmt: skip
 """Code -> (an example that triggers it, severity, message, how the text of its tokens begins; "" for no tokens)."""
 

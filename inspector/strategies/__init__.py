@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from inspector.errors import InspectorError, StrategyError
@@ -66,7 +67,7 @@ def label(example: Example, strategy: str, options: Mapping[str, Any]) -> Labell
         if isinstance(known[name], bool) and not isinstance(value, bool):
             raise StrategyError(f"Strategy {strategy!r}: {name} is {value!r}, and must be true or false.")
     try:
-        return function(example, **options)
+        return replace(function(example, **options), strategy=strategy, options=dict(options))
     except InspectorError:
         raise
     except ValueError as error:

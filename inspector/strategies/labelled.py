@@ -136,7 +136,7 @@ class Labelled:
 
     `mixed`: indices of the tokens that hold both trained and untrained characters. `warnings`: what the trainer says or
     should say. `example`: what was labelled, where the trainer renders the conversation differently from the example
-    that the strategy was given.
+    that the strategy was given. `strategy` and `options`: what was asked for.
     """
 
     trained: tuple[bool, ...]
@@ -144,6 +144,8 @@ class Labelled:
     mixed: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
     example: Example | None = None
+    strategy: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def by_rule(

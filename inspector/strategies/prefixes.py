@@ -116,7 +116,7 @@ def incremental_delta(example: Example) -> Labelled:
     same = shared_length(row, example.tokens.ids)
     if same < len(row) or same < len(example):
         warnings.append(
-            f"The trainer's row has {len(row)} tokens and is not the one shown from token {same} on: the template "
+            f"torchtune's row has {len(row)} tokens and is not the one shown from token {same} on: the template "
             "renders earlier messages differently once later ones follow."
         )
     bits = (bits + [False] * len(example))[: len(example)]

@@ -1,0 +1,118 @@
+"""Findings about the tokenizer's special tokens in an example: one small function per code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from inspector.finding import Code, Finding, Severity
+from inspector.origins import OriginKind
+from inspector.strategies import Example, Labelled
+
+
+def find_control_tokens(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """Text of a message that the tokenizer reads as a special token; one finding a message."""
+    tokens = example.tokens
+    seen: dict[int, list[int]] = {}
+    for index, runs in enumerate(tokens.runs):
+        if tokens.special[index] and runs and all(run.origin.kind is OriginKind.MESSAGE for run in runs):
+            message, field = runs[0].origin.message_index, runs[0].origin.field
+            if message is not None and field != "role" and tokens.texts[index].strip():
+                seen.setdefault(message, []).append(index)
+    for message, indices in seen.items():
+        role = example.conversation.role(message)
+        first = indices[0]
+        more = f" and {len(indices) - 1} more" if len(indices) > 1 else ""
+        is_error = role == "assistant" and any(labelled.trained[i] and tokens.control[i] for i in indices)
+        yield Finding(
+            code=Code.CONTROL_TOKEN_IN_CONTENT,
+            severity=Severity.ERROR if is_error else Severity.WARNING,
+            message_index=message,
+            token_span=(first, first + 1),
+            detail=f"Text of message {message} ({role}) becomes a special token: {tokens.texts[first]!r} (id "
+            f"{tokens.ids[first]}){more}. "
+            + ("The model learns to write it in the middle of an answer." if is_error else "It can fake a turn."),
+            remedy="Change the text, or tokenize message text without special tokens (sanitize_control_tokens).",
+        )
+
+
+def find_stop_mismatch(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """The last answer ends in another token than the tokenizer's eos."""
+    eos = example.tokenizer.eos_token_id
+    last = next((i for i in reversed(example.conversation.assistant_indices()) if i in example.turns), None)
+    stop = None if last is None else example.turns[last].stop_token
+    if eos is None or stop is None or example.tokens.ids[stop] == eos:
+        return
+    yield Finding(
+        code=Code.STOP_TOKEN_MISMATCH,
+        severity=Severity.WARNING,
+        message_index=last,
+        token_span=(stop, stop + 1),
+        detail=f"The template ends the answer in {example.tokens.texts[stop]!r} (id {example.tokens.ids[stop]}), the "
+        f"tokenizer's eos is {example.tokenizer.eos_token!r} (id {eos}). Generation stops at the ids of "
+        "generation_config, which is not read here, or at eos.",
+        remedy="See that generation_config.json lists the template's stop token in eos_token_id.",
+    )
+
+
+def find_pad_is_stop(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """Padding shares its id with eos or with a stop token: a collator that masks by id erases real labels."""
+    pad = example.tokenizer.pad_token_id
+    stops = {example.tokens.ids[turn.stop_token] for turn in example.turns.values() if turn.stop_token is not None}
+    if pad is None or pad not in stops | {example.tokenizer.eos_token_id}:
+        return
+    trained = sum(labelled.trained)
+    erased = sum(bit and id == pad for bit, id in zip(labelled.trained, example.tokens.ids, strict=True))
+    yield Finding(
+        code=Code.PAD_IS_EOS,
+        severity=Severity.WARNING if erased else Severity.NOTE,
+        message_index=None,
+        token_span=None,
+        detail=f"The padding token {example.tokenizer.pad_token!r} (id {pad}) is also eos or the stop token. A "
+        f"collator that masks padding by its id leaves {trained - erased} of {trained} trained tokens: it erases "
+        f"{erased} stop tokens.",
+        remedy="Give the tokenizer a padding token of its own (an unused one, or a new one with the embeddings "
+        "resized), or use a collator that masks by position.",
+    )
+
+
+def find_pad_zero(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """The padding id is 0."""
+    if example.tokenizer.pad_token_id == 0:
+        yield Finding(
+            code=Code.PAD_ID_ZERO,
+            severity=Severity.NOTE,
+            message_index=None,
+            token_span=None,
+            detail=f"The padding token {example.tokenizer.pad_token!r} has the id 0. Code that asks `if pad_token_id` "
+            "takes it for missing.",
+            remedy="Nothing in this program depends on it; check collators of your own.",
+        )
+
+
+def find_double_bos(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """The rendered text begins with bos, and the tokenizer adds another one when asked for special tokens."""
+    bos = example.tokenizer.bos_token_id
+    if bos is None or example.tokens.ids[:1] != (bos,):
+        return
+    start = example.rendered.text[: example.tokens.char_spans[0][1]]
+    again = list(example.tokenizer(start, verbose=False)["input_ids"])
+    if again[:2] == [bos, bos]:
+        yield Finding(
+            code=Code.DOUBLE_BOS,
+            severity=Severity.NOTE,
+            message_index=None,
+            token_span=(0, 1),
+            detail=f"The template writes {example.tokenizer.bos_token!r} and the tokenizer adds it, too: a trainer "
+            "that is given the rendered text and tokenizes it with special tokens begins every row with two.",
+            remedy="Give trainers messages or ids, or tokenize the text with add_special_tokens=False.",
+        )
+
+
+TOKENIZER_FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
+    find_control_tokens,
+    find_stop_mismatch,
+    find_pad_is_stop,
+    find_pad_zero,
+    find_double_bos,
+)
+"""Every finder of this file."""
