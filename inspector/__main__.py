@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "inspect": commands.run_inspect,
         "compare": commands.run_compare,
         "markers": commands.run_markers,
+        "decode": commands.run_decode,
     }[options.command]
     try:
         return run(options)
@@ -63,11 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     markers.add_argument(
         "--data", metavar="FILE", help="conversations: a JSON list, or .jsonl; default: varied ones made for this"
     )
+    decode = commands.add_parser("decode", help="explain a trainer's warning: its examples, the cause, the right ids")
+    decode.add_argument("log", metavar="LOG", help="the trainer's output, or the part with the warning; - reads it")
+    _add_model(decode, "--model", required=True)
     return parser
 
 
-def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("model", metavar="MODEL", help="a hub id, a local folder, or tiny-chat")
+def _add_model(command: argparse.ArgumentParser, name: str = "model", **options: Any) -> None:
+    command.add_argument(name, metavar="MODEL", help="a hub id, a local folder, or tiny-chat", **options)
     command.add_argument("--template", metavar="FILE", help="a Jinja file, or the name of a template")
     command.add_argument("--revision", help="branch, tag or commit of a hub model")
     command.add_argument("--json", action="store_true", help="print JSON")

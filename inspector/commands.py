@@ -10,7 +10,7 @@ from typing import Any
 
 import inspector
 from inspector.errors import InspectorError, RenderError
-from inspector.files import read_conversation, read_conversations, read_template
+from inspector.files import read_conversation, read_conversations, read_template, read_text
 from inspector.model import Model
 
 
@@ -69,6 +69,20 @@ def run_markers(options: argparse.Namespace) -> int:
     except RenderError:
         splits = None
     print(format_markers(model, markers, splits, rows=len(rows), refused=refused))
+    return 0
+
+
+def run_decode(options: argparse.Namespace) -> int:
+    """Print what a trainer's log says. Raises InspectorError."""
+    from inspector.decode import decode_log
+    from inspector.terminal import format_decoded
+
+    log = read_text(options.log)
+    decoded = decode_log(_load(options), log)
+    if options.json:
+        _print_json(decoded.to_dict())
+    else:
+        print(format_decoded(decoded, colour=_wants_colour("auto")))
     return 0
 
 

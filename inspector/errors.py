@@ -6,6 +6,7 @@ Each leaf is also the standard-library exception a caller would expect, and each
 InspectorError
 ├── ConversationError (ValueError)            the conversation is not one; names the message and the field
 ├── InputFileError (ValueError)               a file given on the command line cannot be used
+├── LogError (ValueError)                     a pasted log holds nothing that can be decoded
 ├── StrategyError (ValueError)                no such strategy, or an option it does not have
 │   └── StrategyRefusedError                  the trainer itself would refuse this conversation or template
 ├── ModelError                                a model could not be loaded
@@ -46,6 +47,10 @@ class ConversationError(InspectorError, ValueError):
 
 class InputFileError(InspectorError, ValueError):
     """A file given on the command line cannot be used."""
+
+
+class LogError(InspectorError, ValueError):
+    """A pasted log holds nothing that can be decoded."""
 
 
 class StrategyError(InspectorError, ValueError):

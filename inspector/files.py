@@ -16,7 +16,7 @@ MAX_FILE_BYTES = 50_000_000
 
 def read_conversation(name: str) -> Conversation:
     """The conversation in a JSON file; `-` is standard input. Raises InputFileError, ConversationError."""
-    return Conversation.parse(_parsed(name, _read_text(name)))
+    return Conversation.parse(_parsed(name, read_text(name)))
 
 
 def read_conversations(name: str) -> list[Conversation]:
@@ -24,7 +24,7 @@ def read_conversations(name: str) -> list[Conversation]:
 
     Raises InputFileError, or ConversationError, which names the row.
     """
-    text = _read_text(name)
+    text = read_text(name)
     if name.endswith(".jsonl"):
         rows = [_parsed(f"{name}, line {i}", line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
     else:
@@ -45,7 +45,7 @@ def read_conversations(name: str) -> list[Conversation]:
 def read_template(name: str) -> str:
     """The source in a file, or `name` itself when it is no file: then it names a template. Raises InputFileError."""
     looks_like_file = Path(name).suffix in {".jinja", ".jinja2", ".j2", ".txt"} or "/" in name
-    return _read_text(name) if looks_like_file or Path(name).is_file() else name
+    return read_text(name) if looks_like_file or Path(name).is_file() else name
 
 
 def _parsed(where: str, text: str) -> Any:
@@ -59,7 +59,8 @@ def _parsed(where: str, text: str) -> Any:
         ) from error
 
 
-def _read_text(name: str) -> str:
+def read_text(name: str) -> str:
+    """The text of a file; `-` is standard input. Raises InputFileError."""
     if name == "-":
         text = sys.stdin.read(MAX_FILE_BYTES + 1)
         if len(text) > MAX_FILE_BYTES:

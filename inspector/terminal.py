@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from inspector.compare import Comparison, Entry
-from inspector.finding import Severity
+from inspector.decode import Decoded
+from inspector.finding import Finding, Severity
 from inspector.inspect import Inspection
 from inspector.markers import Markers, Split
 from inspector.model import Model
@@ -77,10 +78,14 @@ def _findings(inspection: Inspection, colour: bool) -> Iterator[str]:
         yield "No findings."
         return
     for finding in inspection.findings:
-        severity = _paint(finding.severity.value, _SEVERITY_COLOURS[finding.severity], colour)
-        where = "" if finding.token_span is None else f" at token {finding.token_span[0]}"
-        yield f"{severity} {finding.code}{where}: {finding.detail}"
-        yield f"    → {finding.remedy}"
+        yield from _finding(finding, colour)
+
+
+def _finding(finding: Finding, colour: bool) -> Iterator[str]:
+    severity = _paint(finding.severity.value, _SEVERITY_COLOURS[finding.severity], colour)
+    where = "" if finding.token_span is None else f" at token {finding.token_span[0]}"
+    yield f"{severity} {finding.code}{where}: {finding.detail}"
+    yield f"    → {finding.remedy}"
 
 
 def format_comparison(comparison: Comparison) -> str:
@@ -110,6 +115,26 @@ def format_comparison(comparison: Comparison) -> str:
 def _strategy(entry: Entry) -> str:
     shown = {"instruction": "+ instruction"}
     return " ".join([entry.strategy, *(text for option, text in shown.items() if option in entry.options)])
+
+
+def format_decoded(decoded: Decoded, *, colour: bool) -> str:
+    """A log's warnings in other words, its examples, what went wrong, and the ids to use instead."""
+    lines = [*decoded.meanings]
+    for number, example in enumerate(decoded.examples):
+        exact = "the ids are exactly those of this conversation" if example.is_exact else "not its exact ids"
+        read = "" if example.inspection is None else f", read as {_roles(example.inspection)}: {exact}"
+        lines += ["", f"example {number}: {len(example.ids)} ids{read}", _visible(example.text[-400:])]
+    lines += ["", *(line for finding in decoded.findings for line in _finding(finding, colour))]
+    prefix, suffix = _ids(decoded.markers.prefix_ids), _ids(decoded.markers.suffix_ids)
+    lines += ["", f"use  --prefix_ids {prefix} --suffix_ids {suffix}"]
+    lines.append(
+        f"     found {decoded.markers.found} of {decoded.markers.turns}, {decoded.markers.false_hits} false hits"
+    )
+    return "\n".join(lines)
+
+
+def _roles(inspection: Inspection) -> str:
+    return ", ".join(str(message["role"]) for message in inspection.example.conversation.messages)
 
 
 def format_markers(

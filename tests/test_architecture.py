@@ -48,6 +48,7 @@ ROOMS = [
     "inspect",
     "markers",
     "compare",
+    "decode",
     "terminal",
     "",
     "commands",
