@@ -406,6 +406,28 @@ def test_axe_finds_nothing_to_mend(page: Page, theme: str) -> None:
         assert [(v["id"], [node["html"] for node in v["nodes"][:3]]) for v in found["violations"]] == []
 
 
+def test_a_pasted_log_is_explained(page: Page, real_model_dir: Callable[[str], Path]) -> None:
+    """The first seed's log in the box: its example is shown, the cause and the right ids are said; noise is refused."""
+    from seed_log import logged_ids
+
+    page.tab.click("#decode button")
+    page.tab.fill("#log textarea", "nothing of the kind")
+    with page.redrawn():
+        page.tab.click("#explain")
+    assert "no list of token ids" in page.failure()
+    page.set_model(str(real_model_dir("llama3_1")))
+    page.tab.fill("#log textarea", f"{logged_ids()}\nwarning! example had no assistant response in it!")
+    with page.redrawn():
+        page.tab.click("#explain")
+    said = " ".join(page.tab.locator(".tv-notice").all_inner_texts())
+    assert "Its ids are exactly the logged ones." in said
+    assert "suffix_includes_next_header" in said
+    assert "Use prefix_ids 128006,78191,128007,271 and suffix_ids 128009" in said
+    assert "trailing_generation_prompt" in page.findings()
+    page.tab.locator(".tv-more summary").first.click()
+    assert page.tab.locator(".tv-more p").first.is_visible()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 420])
 def test_it_fits_every_screen(page: Page, theme: str, width: int) -> None:

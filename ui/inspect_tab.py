@@ -24,6 +24,7 @@ from ui.conversation_json import (
     write_options,
 )
 from ui.inspect_view import (
+    decode_view,
     describe_model,
     failure_view,
     inspect_view,
@@ -123,6 +124,7 @@ def build(demo: gr.Blocks) -> None:
             options = _build_options()
             policy = _build_policy()
             template_choice, template, reset = _build_template()
+            log, explain = _build_decode()
         with gr.Column(scale=7, min_width=320, elem_id="output"):
             compare = gr.Checkbox(
                 label="Compare trainers", info="Lay beside it what each trainer's own mask would train",
@@ -134,6 +136,12 @@ def build(demo: gr.Blocks) -> None:
         conversation=conversation, editor=editor, compare=compare, view=view, **options, **policy,
     )  # fmt: skip
     _connect(demo, widgets, example, reset)
+    explain.click(
+        on_decode,
+        [log, *widgets.inspected()],
+        [widgets.conversation, widgets.editor, *widgets.options(), widgets.view],
+        **_QUIET,
+    )
 
 
 def _build_conversation() -> tuple[gr.HTML, gr.HTML]:
@@ -209,16 +217,30 @@ def _build_template() -> tuple[gr.Dropdown, gr.HTML, gr.Button]:
     return choice, source, reset
 
 
+def _build_decode() -> tuple[gr.HTML, gr.Button]:
+    with gr.Accordion("A trainer's warning", open=False, elem_id="decode"):
+        log = build_text_box(
+            "Log",
+            info="Paste what the trainer printed, ids included: the example is shown, cause and right ids are named.",
+            rows=6,
+            elem_id="log",
+        )
+        explain = gr.Button("Explain it", size="sm", elem_id="explain")
+    return log, explain
+
+
 # --- events
+
+_QUIET: dict[str, Any] = {
+    "show_progress": "hidden",
+    "concurrency_limit": 4,
+    "concurrency_id": "inspect",
+    "api_visibility": "private",
+}
 
 
 def _connect(demo: gr.Blocks, w: _Widgets, example: gr.Dropdown, reset: gr.Button) -> None:
-    quiet: dict[str, Any] = {
-        "show_progress": "hidden",
-        "concurrency_limit": 4,
-        "concurrency_id": "inspect",
-        "api_visibility": "private",
-    }
+    quiet = _QUIET
     latest: dict[str, Any] = {**quiet, "trigger_mode": "always_last"}
     fragment = gr.Textbox(visible=False)
     demo.load(on_open, [fragment], w.all(), js="() => [window.location.hash.slice(1)]", **quiet)
@@ -326,6 +348,17 @@ def on_example(example: str, name: str, revision: str, template: str, _: str, *r
     """A conversation from the examples."""
     text = _example_text(example)
     return [text, text, *astuple(read_options(text)), on_inspect(name, revision, template, text, *rest)]
+
+
+def on_decode(
+    log: str, name: str, revision: str, template: str, conversation: str, compare: bool, *policy: Any
+) -> list[Any]:
+    """A pasted log: its first example becomes the conversation, and the view says what went wrong."""
+    options = dict(zip(POLICY_DEFAULTS, policy, strict=True))
+    text, view = decode_view(log or "", name or "", revision, template, conversation, options, compare=compare)
+    if text is None:
+        return [gr.skip()] * (2 + len(fields(TemplateOptions))) + [view]
+    return [text, text, *astuple(read_options(text)), view]
 
 
 POLICY_DEFAULTS: dict[str, Any] = {

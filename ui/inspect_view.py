@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import inspector
 from inspector import sandbox
 from inspector.compare import compare_with
+from inspector.decode import Decoded, LoggedExample, decode_log
 from inspector.errors import InspectorError, NoTemplateError, RenderError
 from inspector.model import Model, short_hash
-from ui.conversation_json import ConversationJsonError, parse_json
+from ui.conversation_json import ConversationJsonError, dump, parse_json
 from ui.links import ViewState, encode_link
 from ui.token_view import pack, pack_failure
 
@@ -42,16 +43,57 @@ def inspect_view(
     *,
     compare: bool = False,
     expected_hash: str = "",
+    notices: Sequence[str] = (),
 ) -> str:
     """The token view's value.
 
     `template`: Jinja source; `compare`: whether other strategies are laid beside; `expected_hash`: of the template a
-    link was made with.
+    link was made with; `notices`: what the view says above the tokens, before what it has to say itself.
     """
     try:
-        return _inspect_view(name, revision, template, conversation, policy, compare, expected_hash)
+        return _inspect_view(name, revision, template, conversation, policy, compare, expected_hash, notices)
     except Exception as error:  # whatever it is, the page has to say so and stay alive
         return failure_view(error, name, revision, template, conversation)
+
+
+def decode_view(
+    log: str, name: str, revision: str, template: str, conversation: str, policy: Mapping[str, Any], *, compare: bool
+) -> tuple[str | None, str]:
+    """A pasted trainer warning -> (the JSON of its first readable example, or None; the view that explains it)."""
+    try:
+        decoded = decode_log(_with_template(name, revision, template), log)
+    except InspectorError as error:
+        return None, failure_view(error, name, revision, template, conversation)
+    shown = next((example for example in decoded.examples if example.inspection is not None), None)
+    text = None
+    if shown is not None and shown.inspection is not None:
+        value = shown.inspection.example.conversation.to_json()
+        text = dump(value if len(value) > 1 else value["messages"])
+    view = inspect_view(
+        name, revision, template, text or conversation, policy, compare=compare, notices=list(_said(decoded, shown))
+    )
+    return text, view
+
+
+def _said(decoded: Decoded, shown: LoggedExample | None) -> Iterator[str]:
+    """What a decoded log has to say, for the head of the view."""
+    yield from decoded.meanings
+    if shown is not None:
+        number, count = decoded.examples.index(shown) + 1, len(decoded.examples)
+        yield f"Below is example {number} of {count} in the log. " + (
+            "Its ids are exactly the logged ones." if shown.is_exact else "Its ids are not exactly the logged ones."
+        )
+    own = {finding.code for finding in shown.inspection.findings} if shown and shown.inspection else set()
+    for finding in decoded.findings:
+        if finding.code not in own:
+            yield f"{finding.code}: {finding.detail} {finding.remedy}"
+    markers = decoded.markers
+    if markers.prefix_ids is not None and markers.suffix_ids is not None:
+        prefix, suffix = (",".join(map(str, ids)) for ids in (markers.prefix_ids, markers.suffix_ids))
+        yield (
+            f"Use prefix_ids {prefix} and suffix_ids {suffix}: they find {markers.found} of {markers.turns} answers, "
+            f"with {markers.false_hits} false hits."
+        )
 
 
 def failure_view(error: Exception, name: str, revision: str, template: str, conversation: str) -> str:
@@ -95,6 +137,7 @@ def _inspect_view(
     policy: Mapping[str, Any],
     compare: bool,
     expected_hash: str,
+    said: Sequence[str],
 ) -> str:
     parsed = inspector.Conversation.parse(parse_json(conversation))
     model = _with_template(name, revision, template)
@@ -111,7 +154,7 @@ def _inspect_view(
         compare=compare,
     )
     link = encode_link(state)
-    notices = list(_notices(inspection))
+    notices = [*said, *_notices(inspection)]
     if expected_hash and expected_hash != used:
         notices.insert(0, f"The link was made with template {expected_hash}; this model's template is now {used}.")
     if not link:
@@ -173,6 +216,8 @@ def _title(error: Exception) -> str:
 
 _TITLES = {
     "ConversationError": "The conversation cannot be used",
+    "LogError": "There is nothing to decode in it",
+    "SandboxError": "Templates cannot be rendered",
     "StrategyError": "The policy cannot be used",
     "ModelNameError": "That is not a model's name",
     "RepoNotFoundError": "No such model",

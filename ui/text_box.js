@@ -2,9 +2,14 @@
 const area = element.querySelector("textarea");
 let timer = null;
 const show = () => { if ((props.value || "") !== area.value) area.value = props.value || ""; };
-area.addEventListener("input", () => {
+const report = () => {
+  if (timer === null) return;
   clearTimeout(timer);
-  timer = setTimeout(() => { props.value = area.value; trigger("input"); }, 250);
-});
+  timer = null;
+  props.value = area.value;
+  trigger("input");
+};
+area.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(report, 250); });
+area.addEventListener("blur", report); // a click on a button must find the text that was just pasted
 show();
 watch("value", show);

@@ -280,6 +280,11 @@ function findingList() {
     head.append(make("span", "tv-severity", finding.severity), make("code", "", finding.code));
     if (finding.token_span) head.append(make("span", "tv-where", "token " + finding.token_span[0] + " →"));
     item.append(head, make("p", "", visible(finding.detail)), make("p", "tv-remedy", visible(finding.remedy)));
+    if (data.explanations[finding.code]) {
+      const more = make("details", "tv-more");
+      more.append(make("summary", "", "About " + finding.code), make("p", "", data.explanations[finding.code]));
+      item.append(more);
+    }
     list.append(item);
   }
   section.append(list);

@@ -8,6 +8,7 @@ from the parsed JSON with `textContent` only.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,22 @@ _HERE = Path(__file__).parent
 _SHELL = '<div class="token-view" data-rev="0"></div>'
 TRAINED, SPECIAL, STRADDLER, PART = 1, 2, 4, 8
 """Bits of a token's class, written as one hexadecimal digit."""
+
+
+def _explanations() -> dict[str, str]:
+    """Code -> its section of docs/findings.md, as plain text."""
+    sections = re.split(
+        r"^## ", (_HERE.parent / "docs" / "findings.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    out = {}
+    for section in sections[1:]:
+        code, text = section.split("\n", 1)
+        paragraphs = re.split(r"\n\n|\n(?=- )", text.strip())
+        out[code.strip()] = "\n".join(" ".join(p.split()) for p in paragraphs).replace("**", "").replace("`", "")
+    return out
+
+
+EXPLANATIONS = _explanations()
 
 
 def build_token_view(**options: Any) -> gr.HTML:
@@ -65,6 +82,7 @@ def pack(inspection: Inspection, *, notices: list[str], link: str, comparison: C
             "tokenOrigins": token_origins,
             "findings": [finding.to_dict() for finding in inspection.findings],
             "strategies": [] if comparison is None else _strategies(comparison),
+            "explanations": {f.code.value: EXPLANATIONS.get(f.code.value, "") for f in inspection.findings},
             "notices": notices,
             "link": link,
         }
@@ -74,7 +92,9 @@ def pack(inspection: Inspection, *, notices: list[str], link: str, comparison: C
 def pack_failure(title: str, detail: str, *, line: int | None = None, finding: Finding | None = None) -> str:
     """A view that has no tokens to show, only why. `line`: the template line to blame."""
     findings = [] if finding is None else [finding.to_dict()]
-    return as_json({"failure": {"title": title, "detail": detail, "line": line}, "findings": findings})
+    explanations = {} if finding is None else {finding.code.value: EXPLANATIONS.get(finding.code.value, "")}
+    failure = {"title": title, "detail": detail, "line": line}
+    return as_json({"failure": failure, "findings": findings, "explanations": explanations})
 
 
 def as_json(value: Mapping[str, Any]) -> str:
