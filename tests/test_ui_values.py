@@ -20,7 +20,7 @@ from ui.conversation_json import (
     read_options,
     write_options,
 )
-from ui.inspect_tab import EXAMPLES, POLICY_DEFAULTS
+from ui.inspect_events import EXAMPLES, POLICY_DEFAULTS
 from ui.inspect_view import inspect_view
 from ui.links import LinkError, ViewState, decode_link, encode_link
 from ui.token_view import as_json, pack

@@ -1,44 +1,21 @@
-"""The Inspect tab: widgets, and the events between them. What they compute is in inspect_view and conversation_json.
-
-The conversation's JSON is the one truth: the editor and the template options read from it and write to it.
-"""
+"""The Inspect tab: its widgets, and which handler of inspect_events each event calls."""
 
 from __future__ import annotations
 
-import html
-import json
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from inspector.errors import InspectorError, NoTemplateError
 from inspector.strategies import StopPolicy, TurnPolicy
-from ui.conversation_json import (
-    THINKING,
-    ConversationJsonError,
-    TemplateOptions,
-    dump,
-    read_options,
-    write_options,
-)
-from ui.inspect_view import (
-    decode_view,
-    describe_model,
-    failure_view,
-    inspect_view,
-    load_model,
-    template_choices,
-    template_source,
-)
-from ui.links import LinkError, ViewState, decode_link
+from ui import inspect_events as events
+from ui.conversation_json import THINKING
+from ui.inspect_events import DEFAULT_MODEL
 from ui.text_box import build_text_box
-from ui.token_view import build_token_view, pack_failure
+from ui.token_view import build_token_view
 
 _HERE = Path(__file__).parent
-EXAMPLES = Path(__file__).parents[1] / "examples"
-DEFAULT_MODEL = "tiny-chat"
 MODELS = [
     DEFAULT_MODEL,
     "Qwen/Qwen3-0.6B",
@@ -66,7 +43,7 @@ _STOP_CHOICES = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Widgets:
-    """Everything the events read or write, in the order of `_page_values`."""
+    """Everything the events read or write, in the order in which `on_open` returns their values."""
 
     model: gr.Dropdown
     revision: gr.Textbox
@@ -114,7 +91,7 @@ def build(demo: gr.Blocks) -> None:
             label="Revision", info="Branch, tag or commit", placeholder="main", max_lines=1, elem_id="revision", scale=2
         )
         example = gr.Dropdown(
-            list(_examples()), value=None, label="Examples", info="Conversations that show something", scale=3,
+            list(events.examples()), value=None, label="Examples", info="Conversations that show something", scale=3,
             elem_id="example",
         )  # fmt: skip
     model_info = gr.HTML(elem_id="model-info")
@@ -137,7 +114,7 @@ def build(demo: gr.Blocks) -> None:
     )  # fmt: skip
     _connect(demo, widgets, example, reset)
     explain.click(
-        on_decode,
+        events.on_decode,
         [log, *widgets.inspected()],
         [widgets.conversation, widgets.editor, *widgets.options(), widgets.view],
         **_QUIET,
@@ -243,169 +220,28 @@ def _connect(demo: gr.Blocks, w: _Widgets, example: gr.Dropdown, reset: gr.Butto
     quiet = _QUIET
     latest: dict[str, Any] = {**quiet, "trigger_mode": "always_last"}
     fragment = gr.Textbox(visible=False)
-    demo.load(on_open, [fragment], w.all(), js="() => [window.location.hash.slice(1)]", **quiet)
+    demo.load(events.on_open, [fragment], w.all(), js="() => [window.location.hash.slice(1)]", **quiet)
     gr.on(
         [w.model.input, w.revision.submit, w.revision.blur],
-        on_model, w.inspected(), [w.model_info, w.template_choice, w.template, w.view], **quiet,
+        events.on_model, w.inspected(), [w.model_info, w.template_choice, w.template, w.view], **quiet,
     )  # fmt: skip
-    w.template_choice.input(on_template_choice, [w.template_choice, *w.inspected()], [w.template, w.view], **quiet)
-    reset.click(on_template_choice, [w.template_choice, *w.inspected()], [w.template, w.view], **quiet)
+    w.template_choice.input(
+        events.on_template_choice, [w.template_choice, *w.inspected()], [w.template, w.view], **quiet
+    )
+    reset.click(events.on_template_choice, [w.template_choice, *w.inspected()], [w.template, w.view], **quiet)
     gr.on(
         [w.template.input, w.compare.input, *(widget.input for widget in w.policy())],
-        on_inspect,
+        events.on_inspect,
         w.inspected(),
         w.view,
         **latest,
     )
-    gr.on([w.conversation.input], on_json, w.inspected(), [w.editor, *w.options(), w.view], **latest)
-    w.editor.input(on_editor, [w.editor, *w.inspected()], [w.conversation, *w.options(), w.view], **latest)
+    gr.on([w.conversation.input], events.on_json, w.inspected(), [w.editor, *w.options(), w.view], **latest)
+    w.editor.input(events.on_editor, [w.editor, *w.inspected()], [w.conversation, *w.options(), w.view], **latest)
     gr.on(
         [widget.input for widget in w.options()],
-        on_options, [*w.options(), *w.inspected()], [w.conversation, w.editor, w.view], **latest,
+        events.on_options, [*w.options(), *w.inspected()], [w.conversation, w.editor, w.view], **latest,
     )  # fmt: skip
-    example.input(on_example, [example, *w.inspected()], [w.conversation, w.editor, *w.options(), w.view], **quiet)
-
-
-def on_open(fragment: str) -> list[Any]:
-    """The page as a link describes it, or as it opens by default."""
-    notice, state = "", _default_state()
-    if fragment:
-        try:
-            state = decode_link(fragment)
-        except LinkError as error:
-            notice = str(error)
-    info, choice, template = _template_of(state)
-    policy = [state.policy.get(name, default) for name, default in POLICY_DEFAULTS.items()]
-    view = inspect_view(
-        state.model, state.revision, template, state.conversation,
-        dict(zip(POLICY_DEFAULTS, policy, strict=True)), compare=state.compare, expected_hash=state.template_hash,
-    )  # fmt: skip
-    if notice:
-        view = pack_failure("This link cannot be opened", notice)
-    options = astuple(read_options(state.conversation))
-    revision = state.revision
-    return [
-        state.model, revision, info, choice, template, state.conversation, state.conversation, *options, *policy,
-        state.compare, view,
-    ]  # fmt: skip
-
-
-def on_model(name: str, revision: str, template: str, conversation: str, *rest: Any) -> list[Any]:
-    """Another model: its description, its templates, its default template, and the view."""
-    info, choice, source = _template_of(ViewState(model=name or "", revision=revision))
-    return [info, choice, source, on_inspect(name, revision, source, conversation, *rest)]
-
-
-def on_template_choice(
-    choice: str | None, name: str, revision: str, template: str, conversation: str, *rest: Any
-) -> list[Any]:
-    """Another template by name, or the chosen one again after an edit."""
-    if not choice:
-        return [gr.skip(), on_inspect(name, revision, template, conversation, *rest)]
-    try:
-        source = template_source(load_model(name, revision, choice), choice)
-    except InspectorError as error:
-        return [gr.skip(), failure_view(error, name, revision, template, conversation)]
-    return [source, on_inspect(name, revision, source, conversation, *rest)]
-
-
-def on_inspect(name: str, revision: str, template: str, conversation: str, compare: bool, *policy: Any) -> str:
-    """The view of what the boxes hold."""
-    options = dict(zip(POLICY_DEFAULTS, policy, strict=True))
-    return inspect_view(name or "", revision, template, conversation, options, compare=compare)
-
-
-def on_json(name: str, revision: str, template: str, conversation: str, *rest: Any) -> list[Any]:
-    """The JSON was edited: the editor and the options follow."""
-    return [
-        conversation,
-        *astuple(read_options(conversation)),
-        on_inspect(name, revision, template, conversation, *rest),
-    ]
-
-
-def on_editor(edited: str, name: str, revision: str, template: str, _: str, *rest: Any) -> list[Any]:
-    """The messages were edited: the JSON follows."""
-    return [edited, *astuple(read_options(edited)), on_inspect(name, revision, template, edited, *rest)]
-
-
-def on_options(
-    generation_prompt: bool, thinking: str, tools: str, documents: str, keywords: str,
-    name: str, revision: str, template: str, conversation: str, *rest: Any,
-) -> list[Any]:  # fmt: skip
-    """A template option was changed: the JSON follows."""
-    options = TemplateOptions(
-        generation_prompt=generation_prompt, thinking=thinking, tools=tools, documents=documents, keywords=keywords
+    example.input(
+        events.on_example, [example, *w.inspected()], [w.conversation, w.editor, *w.options(), w.view], **quiet
     )
-    try:
-        text = write_options(conversation, options)
-    except ConversationJsonError as error:
-        return [gr.skip(), gr.skip(), failure_view(error, name, revision, template, conversation)]
-    return [text, text, on_inspect(name, revision, template, text, *rest)]
-
-
-def on_example(example: str, name: str, revision: str, template: str, _: str, *rest: Any) -> list[Any]:
-    """A conversation from the examples."""
-    text = _example_text(example)
-    return [text, text, *astuple(read_options(text)), on_inspect(name, revision, template, text, *rest)]
-
-
-def on_decode(
-    log: str, name: str, revision: str, template: str, conversation: str, compare: bool, *policy: Any
-) -> list[Any]:
-    """A pasted log: its first example becomes the conversation, and the view says what went wrong."""
-    options = dict(zip(POLICY_DEFAULTS, policy, strict=True))
-    text, view = decode_view(log or "", name or "", revision, template, conversation, options, compare=compare)
-    if text is None:
-        return [gr.skip()] * (2 + len(fields(TemplateOptions))) + [view]
-    return [text, text, *astuple(read_options(text)), view]
-
-
-POLICY_DEFAULTS: dict[str, Any] = {
-    "turns": TurnPolicy.ALL.value,
-    "stop": StopPolicy.EVERY.value,
-    "reasoning": True,
-    "tool_calls": True,
-    "straddlers": True,
-    "closing_header": False,
-}
-"""The strategy's options in the order of their widgets."""
-
-
-def _template_of(state: ViewState) -> tuple[str, Any, str]:
-    """(description, update of the template box, template source) for a model; on failure the view will say why."""
-    wanted = state.template_source or state.template_name or None
-    try:
-        model = load_model(state.model, state.revision, wanted)
-    except NoTemplateError:
-        try:
-            model = load_model(state.model, state.revision, "chatml")
-        except InspectorError:
-            return "", gr.update(choices=[], value=None), ""
-        info = f"{describe_model(model)} · no chat template: choose one below"
-        return _info(info), gr.update(choices=template_choices(model), value=None), ""
-    except InspectorError:
-        return "", gr.update(choices=[], value=None), ""
-    choices = template_choices(model)
-    named = model.template_name if model.template_name in [name for _, name in choices] else None
-    value = named or next((name for _, name in choices), None)
-    return _info(describe_model(model)), gr.update(choices=choices, value=value), model.template
-
-
-def _info(text: str) -> str:
-    return f"<p class='model-info'>{html.escape(text)}</p>"
-
-
-def _default_state() -> ViewState:
-    return ViewState(model=DEFAULT_MODEL, conversation=_example_text(next(iter(_examples()))[1]))
-
-
-def _examples() -> list[tuple[str, str]]:
-    """(title, file name) of each example conversation."""
-    return [(path.stem[3:].replace("-", " "), path.name) for path in sorted(EXAMPLES.glob("*.json"))]
-
-
-def _example_text(name: str) -> str:
-    if name not in {known for _, known in _examples()}:
-        raise gr.Error(f"There is no example {html.escape(name)!r}.")
-    return dump(json.loads((EXAMPLES / name).read_text(encoding="utf-8")))
