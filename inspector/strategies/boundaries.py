@@ -1,8 +1,8 @@
 """Train what follows a prompt: TRL's completion_only_loss and its preference pairs.
 
-trl 1.16 (SFTTrainer on prompt/completion rows, DPOTrainer). Written from docs/strategies.md (D6, D6b) and proved equal to
-TRL's own preparation in the tests. The prompt's ids are compared with the row's: where they part, the answer begins,
-so text of the prompt can be trained.
+trl 1.16 (SFTTrainer on prompt/completion rows, DPOTrainer). Written from docs/strategies.md (D6, D6b) and proved equal
+to TRL's own preparation in the tests. The prompt's ids are compared with the row's: where they part, the answer
+begins, so text of the prompt can be trained.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from inspector.conversation import Conversation, Message
-from inspector.errors import InspectorError, RenderError, StrategyRefusedError
+from inspector.errors import InspectorError, RenderError, StrategyError, StrategyRefusedError
 from inspector.template import Rendered
 from inspector.tokens import TokenTable
 from inspector.turns import Turn
@@ -78,7 +78,7 @@ REASON_TEXTS: Mapping[Reason, str] = {
 
 
 def _no_renderer(*_: Any) -> Any:
-    raise StrategyRefusedError("This example was made without its model, so the strategy cannot render a changed one.")
+    raise StrategyError("This example was made without its model, so the strategy cannot render a changed one.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,9 @@ def home_llm(example: Example, *, prefix_ids: Ids | str, suffix_ids: Ids | str) 
     """Train what home-llm trains, its bugs included.
 
     `prefix_ids`, `suffix_ids`: ids (or a text of ids, `1,2,3`) before and behind a response. Of the suffix only the
-    first id is trained; the last token of every row is trained; a suffix whose first id matches and whose rest does not
-    loses its turn. Raises ValueError for ids that are none. Source: home-llm's train.py, docs/strategies.md D2.
+    first id is trained; the last token of every row is trained, unless the row ends in the prefix; a suffix whose first
+    id matches and whose rest does not loses its turn. Raises ValueError for ids that are none. Source: home-llm's
+    train.py, docs/strategies.md D2.
     """
     prefix, suffix = id_list("prefix_ids", prefix_ids), id_list("suffix_ids", suffix_ids)
     bits, lost, is_lost_whole = home_llm_bits(example.tokens.ids, prefix, suffix)

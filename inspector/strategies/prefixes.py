@@ -19,8 +19,8 @@ def prefix_render(example: Example, *, last_only: bool = False) -> Labelled:
 
     `last_only`: the last assistant message only. Where one of these renders is not a prefix of the whole, the turns of
     the whole row are counted in tokens instead; where that misses an answer, or the template refuses a part, the row is
-    dropped: nothing is trained, and a warning says so. Source: open-instruct, docs/strategies.md D10; the dropping is in the
-    same change of theirs as the counting.
+    dropped: nothing is trained, and a warning says so. Source: open-instruct, docs/strategies.md D10; the dropping came
+    with the counting in one change of theirs.
     """
     answers = example.conversation.assistant_indices()
     answers = answers[-1:] if last_only else answers

@@ -58,9 +58,7 @@ def llama3_sft(example: Example, *, response_template: str) -> Labelled:
     bits = [index >= start and id != pad for index, id in enumerate(example.tokens.ids)]
     if found >= 0:
         return Labelled.by_rule(bits)
-    warning = (
-        f"Could not find response key: {response_template!r} is not in the decoded row; the trainer does not see it."
-    )
+    warning = f"Could not find response key: {response_template!r} is not in the row, and the trainer does not notice."
     return Labelled.by_rule(bits, warnings=[warning])
 
 

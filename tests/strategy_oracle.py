@@ -1,0 +1,232 @@
+"""Our mask strategies against the projects whose masks they reproduce.
+
+`python -m tests.strategy_oracle` prints one line a strategy and model, and exits with 1 on any mismatch.
+transformers and trl run here. What the others labelled was recorded from their own code, on the conversations of
+tests/corpus.py, as token ranges in tests/data/strategy_vectors.json; none of their code is here.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+if __package__:
+    sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+import oracle
+import strategy_peers
+from corpus import CORPUS
+from strategy_peers import Outcome, differs, ours, transformers_mask
+
+import models
+from inspector.conversation import Conversation
+from inspector.errors import InspectorError
+from inspector.inspect import make_example
+from inspector.model import Model
+from inspector.strategies import Example
+
+MODELS: Mapping[str, str] = {
+    "qwen3": "trl/qwen3",
+    "qwen2_5": "trl/qwen2_5",
+    "llama3_1": "trl/llama3",
+    "llama3_2": "trl/llama3_2",
+    "gemma3": "trl/gemma3",
+}
+"""Real tokenizer -> the stored template it is used with: its own, but for qwen3, whose own has no twin in trl."""
+
+GENERATED = 60
+"""Conversations made up for each model, beside the corpus."""
+
+VECTORS = Path(__file__).parent / "data" / "strategy_vectors.json"
+
+_PIECES = [
+    "Hi", "\n", "\n\n", " ", "\t", "the river", "Danube", "?", "!", ".", "assistant", "user", "é", "日本", "👩‍🚀",
+    "<think>", "</think>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "1", "\\", "{a}", "(b", "\r\n", "😀",
+    "<|im_start|>assistant\n", "[[dummy_message]]", "%%%%", "Answer",
+]  # fmt: skip
+
+
+def made_up(seed: int) -> list[dict[str, Any]]:
+    """A conversation of odd pieces; the same for the same seed."""
+    dice = random.Random(seed)
+
+    def message(role: str) -> dict[str, Any]:
+        count = 0 if dice.random() < 0.1 else dice.randint(1, 6)
+        return {"role": role, "content": "".join(dice.choice(_PIECES) for _ in range(count))}
+
+    chat = [message("system")] if dice.random() < 0.3 else []
+    for _ in range(dice.randint(1, 3)):
+        chat += [message("user"), message("assistant")]
+    if dice.random() < 0.2:
+        chat.append(message(dice.choice(["user", "assistant"])))
+    return chat
+
+
+@lru_cache(maxsize=16)
+def real_model(name: str, template: str | None = None) -> Model:
+    """A real tokenizer with a stored template, by default that of MODELS. Raises NotFetchedError."""
+    source = oracle.stored_templates().get(template or MODELS[name], template)
+    return models.model_of(oracle.load_tokenizer(name), str(source), name)
+
+
+@lru_cache(maxsize=16)
+def examples(name: str, template: str | None = None) -> dict[str, Example]:
+    """Title -> example, of all conversations that the template renders: the corpus, and the made-up ones."""
+    model = real_model(name, template)
+    found = {}
+    chats = {**CORPUS, **{f"made up {seed}": made_up(seed) for seed in range(GENERATED)}}
+    for title, chat in chats.items():
+        try:
+            found[title] = make_example(model, Conversation.parse(chat), model.template)
+        except InspectorError:
+            continue
+    return found
+
+
+# --- recorded labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What another project trains. `rows`: title -> (number of tokens, the ranges that are trained)."""
+
+    model: str
+    strategy: str
+    options: dict[str, Any]
+    rows: dict[str, tuple[int, list[tuple[int, int]]]] = field(repr=False)
+
+
+@lru_cache(maxsize=1)
+def recorded() -> list[Recorded]:
+    """All recorded labels."""
+    cases = json.loads(VECTORS.read_text(encoding="utf-8"))["cases"]
+    return [
+        Recorded(
+            model=case["model"],
+            strategy=case["strategy"],
+            options=case["options"],
+            rows={title: _ranges(text) for title, text in case["rows"].items()},
+        )
+        for case in cases
+    ]
+
+
+def _ranges(text: str) -> tuple[int, list[tuple[int, int]]]:
+    """`30: 4-7 9-12` -> 30 tokens, of which 4 to 6 and 9 to 11 are trained."""
+    count, _, spans = text.partition(":")
+    return int(count), [(int(a), int(b)) for a, b in (span.split("-") for span in spans.split())]
+
+
+def recorded_mismatches(case: Recorded) -> list[str]:
+    """Titles over which our labels differ from the recorded ones."""
+    wrong = []
+    for title, (count, spans) in case.rows.items():
+        example = examples(case.model)[title]
+        expected = [False] * count
+        for start, end in spans:
+            expected[start:end] = [True] * (end - start)
+        said = ours(example, case.strategy, **case.options)
+        if said.bits is None or said.bits[1:] != expected[1:]:
+            wrong.append(title)
+    return wrong
+
+
+# --- the table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One strategy on one model. `refused`: cases both sides refuse; `mismatches`: titles over which they differ."""
+
+    strategy: str
+    model: str
+    cases: int
+    refused: int
+    mismatches: list[str]
+
+
+def compare(strategy: str, name: str) -> Report:
+    """One strategy that runs here, on one model."""
+    cases = list(LIVE[strategy](name))
+    wrong = [title for title, one, other in cases if differs(one, other)]
+    refused = sum(one.bits is None and other.bits is None for _, one, other in cases)
+    return Report(strategy=strategy, model=name, cases=len(cases), refused=refused, mismatches=wrong)
+
+
+def _tags_cases(name: str) -> Iterator[tuple[str, Outcome, Outcome]]:
+    template = f"{MODELS[name]}_training" if name != "llama3_2" else "trl/llama3_training"
+    for title, example in examples(name, template).items():
+        yield title, ours(example, "generation_tags"), transformers_mask(example, example.template)
+
+
+def _assistant_cases(name: str) -> Iterator[tuple[str, Outcome, Outcome]]:
+    for title, example in examples(name).items():
+        yield title, ours(example, "trl_assistant_only"), strategy_peers.trl_assistant_only(example)
+
+
+def _answered(name: str) -> Iterator[tuple[str, Example]]:
+    """Examples with an assistant message: without one there is no row of a prompt and its completion."""
+    return ((title, e) for title, e in examples(name).items() if e.conversation.assistant_indices())
+
+
+def _completion_cases(name: str) -> Iterator[tuple[str, Outcome, Outcome]]:
+    for title, example in _answered(name):
+        yield title, ours(example, "trl_completion_only"), strategy_peers.trl_completion_only(example)
+
+
+def _dpo_cases(name: str) -> Iterator[tuple[str, Outcome, Outcome]]:
+    for title, example in _answered(name):
+        for rejected in ("No.", "\nNo", "\n\n"):
+            yield title, ours(example, "dpo_boundary", rejected=rejected), strategy_peers.trl_dpo(example, rejected)
+
+
+LIVE: Mapping[str, Callable[[str], Iterator[tuple[str, Outcome, Outcome]]]] = {
+    "generation_tags": _tags_cases,
+    "trl_assistant_only": _assistant_cases,
+    "trl_completion_only": _completion_cases,
+    "dpo_boundary": _dpo_cases,
+}
+"""Strategies whose original is installed with the tests."""
+
+
+def reports() -> Iterator[Report]:
+    """Every strategy on every model that it is compared on."""
+    for strategy in LIVE:
+        for name in MODELS:
+            yield compare(strategy, name)
+    for case in recorded():
+        yield Report(
+            strategy=case.strategy,
+            model=case.model,
+            cases=len(case.rows),
+            refused=0,
+            mismatches=recorded_mismatches(case),
+        )
+
+
+def main() -> int:
+    """Print the table; 1 on any mismatch."""
+    failures = 0
+    print(f"{'strategy':26} {'model':10} {'cases':>6} {'refused':>8} {'mismatches':>11}")
+    for report in reports():
+        failures += len(report.mismatches)
+        print(
+            f"{report.strategy:26} {report.model:10} {report.cases:6} {report.refused:8} {len(report.mismatches):11}",
+            *report.mismatches,
+            flush=True,
+        )
+    print(f"{failures} mismatches")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    import logging
+
+    logging.disable(logging.WARNING)
+    sys.exit(main())
