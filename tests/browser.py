@@ -1,7 +1,7 @@
 """The app in its own process, and a real Chromium on it: fixtures for the tests of the page.
 
-conftest.py makes the fixtures known. The page fixture fails its test when the browser asked for anything outside the app
-or wrote an error to its console, and leaves a screenshot in tests/screenshots.
+conftest.py makes the fixtures known. The page fixture fails its test when the browser asked for anything outside the
+app or wrote an error to its console, and leaves a screenshot in tests/screenshots.
 """
 
 from __future__ import annotations
