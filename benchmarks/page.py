@@ -40,7 +40,7 @@ def conversation(size: int) -> list[dict[str, str]]:
         {"role": "user", "content": "Hello! What is the capital of France, and what comes after Monday?\n"},
         {"role": "assistant", "content": "The capital of France is Paris. Tuesday comes after Monday.\n"},
     ]
-    return turn * (size // 40 + 1)
+    return turn * (size // 30 + 1)
 
 
 def cut(packed: str, size: int) -> str:
@@ -48,6 +48,8 @@ def cut(packed: str, size: int) -> str:
     data = json.loads(packed)
     for name in ("texts", "ids", "starts", "ends", "classes", "turns", "reasons", "tokenOrigins"):
         data[name] = data[name][:size]
+    if len(data["ids"]) != size:
+        raise ValueError(f"the conversation has only {len(data['ids'])} tokens, fewer than {size}")
     return json.dumps(data, ensure_ascii=False)
 
 

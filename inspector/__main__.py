@@ -1,6 +1,7 @@
 """`python -m inspector COMMAND ...`: the inspector from the command line.
 
-Exit status: 0 done; 2 unusable input, with one line on standard error that says what, where, and what to do.
+Exit status: 0 done; 1 nothing could be proven (template); 2 unusable input, with one line on standard error that says
+what, where, and what to do.
 Heavy libraries are imported only once a model is loaded, so that `--help` answers at once.
 """
 
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "compare": commands.run_compare,
         "markers": commands.run_markers,
         "decode": commands.run_decode,
+        "template": commands.run_template,
     }[options.command]
     try:
         return run(options)
@@ -64,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     markers.add_argument(
         "--data", metavar="FILE", help="conversations: a JSON list, or .jsonl; default: varied ones made for this"
     )
+    template = commands.add_parser("template", help="write the chat template with generation tags, and prove it")
+    _add_model(template)
+    template.add_argument("--out", metavar="FILE", help="where to write it")
     decode = commands.add_parser("decode", help="explain a trainer's warning: its examples, the cause, the right ids")
     decode.add_argument("log", metavar="LOG", help="the trainer's output, or the part with the warning; - reads it")
     _add_model(decode, "--model", required=True)

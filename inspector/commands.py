@@ -10,7 +10,7 @@ from typing import Any
 
 import inspector
 from inspector.errors import InspectorError, RenderError
-from inspector.files import read_conversation, read_conversations, read_template, read_text
+from inspector.files import read_conversation, read_conversations, read_template, read_text, write_text
 from inspector.model import Model
 
 
@@ -84,6 +84,25 @@ def run_decode(options: argparse.Namespace) -> int:
     else:
         print(format_decoded(decoded, colour=_wants_colour("auto")))
     return 0
+
+
+def run_template(options: argparse.Namespace) -> int:
+    """Write the model's template with generation tags; status 1 when none can be proven. Raises InspectorError."""
+    from inspector.generation_tags import write_training_template
+    from inspector.trl_status import trl_status
+
+    model = _load(options)
+    written = write_training_template(model)
+    if written.template is not None and options.out is not None:
+        write_text(options.out, written.template)
+    if options.json:
+        _print_json(written.to_dict())
+        return 0 if written.proven else 1
+    print(trl_status(model).reason)
+    print(f"{'Proven' if written.proven else 'Not proven'}: {written.reason}")
+    if written.diff:
+        print(f"\n{written.diff}")
+    return 0 if written.proven else 1
 
 
 def _load(options: argparse.Namespace) -> Model:

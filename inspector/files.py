@@ -77,5 +77,13 @@ def read_text(name: str) -> str:
         raise InputFileError(f"{name} cannot be read: {error.strerror}.") from error
 
 
+def write_text(name: str, text: str) -> None:
+    """Write a text file. Raises InputFileError."""
+    try:
+        Path(name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputFileError(f"{name} cannot be written: {error.strerror}.") from error
+
+
 def _too_large(name: str) -> str:
     return f"{name} is over {MAX_FILE_BYTES // 1_000_000} MB: give a part of it."

@@ -75,13 +75,13 @@ def texts(
     A few share one request, unless they are long. What ends the whole process (time, memory) is raised.
     """
     found: list[str | InspectorError] = []
-    size = max((len(frame(conversation.to_json())) for conversation in conversations), default=1)
+    size = max((len(frame(_fields(conversation))) for conversation in conversations), default=1)
     step = max(1, min(TEXTS_PER_REQUEST, MAX_INPUT_CHARS // 2 // size))
     for start in range(0, len(conversations), step):
         request = {
             "do": "texts",
             "template": source,
-            "conversations": [c.to_json() for c in conversations[start : start + step]],
+            "conversations": [_fields(c) for c in conversations[start : start + step]],
             "special_tokens": dict(special_tokens),
         }
         found += [_text_or_error(answer) for answer in _POOL.call(_checked(frame(request)))["texts"]]
@@ -113,7 +113,7 @@ def _request(source: str, conversation: Conversation, special_tokens: Mapping[st
     request = {
         "do": "render",
         "template": source,
-        "conversation": conversation.to_json(),
+        "conversation": _fields(conversation),
         "special_tokens": dict(special_tokens),
     }
     return _checked(frame(request))
@@ -347,6 +347,15 @@ class _Pool:
 
 _POOL = _Pool()
 atexit.register(_POOL.close)
+
+
+def _fields(conversation: Conversation) -> dict[str, Any]:
+    return {
+        "messages": conversation.messages,
+        "tools": conversation.tools,
+        "documents": conversation.documents,
+        "keywords": dict(conversation.keywords),
+    }
 
 
 def _decoded(answer: Mapping[str, Any]) -> Rendered:

@@ -61,7 +61,7 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
             return {"keywords": sorted(template_keywords(request["template"]))}
         if request["do"] == "texts":
             return {"texts": [_text(request, conversation) for conversation in request["conversations"]]}
-        conversation = Conversation.parse(request["conversation"])
+        conversation = _conversation(request["conversation"])
         rendered = render(request["template"], conversation, request["special_tokens"], max_chars=MAX_OUTPUT_CHARS)
         _refuse_surrogates(rendered.text)
         return _encoded(rendered)
@@ -71,7 +71,7 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _text(request: Mapping[str, Any], conversation: Any) -> dict[str, Any]:
     try:
-        text = render_text(request["template"], Conversation.parse(conversation), request["special_tokens"])
+        text = render_text(request["template"], _conversation(conversation), request["special_tokens"])
         if len(text) > MAX_OUTPUT_CHARS:
             raise TemplateTooLargeError(f"The chat template wrote {len(text):,} characters.")
         _refuse_surrogates(text)
@@ -139,8 +139,14 @@ def _write(output: BinaryIO, message: Mapping[str, Any]) -> None:
 
 
 def _encoded(rendered: Rendered) -> dict[str, Any]:
-    table: dict[Origin, int] = {}
-    runs = [[run.length, table.setdefault(run.origin, len(table)), run.offset, run.turn] for run in rendered.runs]
+    table: list[Origin] = []
+    places: dict[int, int] = {}  # by identity: hashing an origin costs more than writing it twice
+    runs = []
+    for length, origin, offset, turn in rendered.runs:
+        place = places.setdefault(id(origin), len(table))
+        if place == len(table):
+            table.append(origin)
+        runs.append((length, place, offset, turn))
     return {
         "text": rendered.text,
         "origins": [[o.kind, o.message_index, o.field, o.line] for o in table],
@@ -149,6 +155,17 @@ def _encoded(rendered: Rendered) -> dict[str, Any]:
         "headers": rendered.headers,
         "prompt_start": rendered.prompt_start,
     }
+
+
+def _conversation(fields: Mapping[str, Any]) -> Conversation:
+    """The conversation as the parent sent it, which has checked it."""
+    tools, documents = fields["tools"], fields["documents"]
+    return Conversation(
+        messages=tuple(fields["messages"]),
+        tools=None if tools is None else tuple(tools),
+        documents=None if documents is None else tuple(documents),
+        keywords=fields["keywords"],
+    )
 
 
 def frame(message: Mapping[str, Any]) -> bytes:

@@ -18,6 +18,8 @@ import inspector
 import models
 from inspector.__main__ import main
 
+ROOT = Path(__file__).parents[1]
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CHATML = oracle.stored_templates()["built in/chatml"]
 
@@ -235,3 +237,26 @@ def test_help_says_what_there_is(run: Run) -> None:
 def test_the_package_says_how_it_is_called(run: Run) -> None:
     """`python -m inspector --help` names its commands."""
     assert "inspect" in run("--help").stdout
+
+
+def test_template_writes_proven_tags(tmp_path: Path) -> None:
+    """`template` prints a diff and the proof, writes the file, and its status says whether it is proven."""
+    out = tmp_path / "out.jinja"
+    command = [sys.executable, "-m", "inspector", "template", "tiny-chat", "--template", "chatml"]
+    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "Proven:" in done.stdout
+    assert "+" in done.stdout
+    assert "generation" in out.read_text()
+    data = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+    assert sorted(data) == ["proven", "reason", "template"]
+    assert data["template"] == out.read_text()
+    refused = subprocess.run(
+        [*command[:-1], "{{ messages[0].content }}"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert refused.returncode == 1
+    assert "Not proven" in refused.stdout
+    failed = subprocess.run(
+        [*command, "--out", str(tmp_path / "no" / "x")], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert failed.returncode == 2
+    assert "cannot be written" in failed.stderr

@@ -167,6 +167,25 @@ def test_the_template_can_be_edited_and_reset(page: Page) -> None:
     assert page.tokens() == before
 
 
+def test_generation_tags_are_written_and_proven(page: Page) -> None:
+    """One click puts a proven training template in the box; transformers' own tags then train what traced does."""
+    page.set_template(CHATML)
+    truth = trained_text(page)
+    with page.redrawn():
+        page.tab.click("#add-tags")
+    assert "endgeneration" in page.tab.input_value("#template-source textarea")
+    assert any(text.startswith("Proven") for text in page.tab.locator(".tv-notice").all_inner_texts())
+    assert trained_text(page) == truth
+    with page.redrawn():
+        page.tab.check("#compare input")
+    row = page.tab.locator(".tv-strategy").filter(has_text="generation_tags").first
+    assert "100.0 % agree" in row.inner_text()
+    page.set_template("no loop here {{ messages[0].content }}")
+    with page.redrawn():
+        page.tab.click("#add-tags")
+    assert any(text.startswith("Not proven") for text in page.tab.locator(".tv-notice").all_inner_texts())
+
+
 def test_an_endless_template_is_stopped_and_the_page_lives(page: Page) -> None:
     """A hostile template ends in a named error within seconds, and the next edit works."""
     started = time.monotonic()

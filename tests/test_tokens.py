@@ -183,7 +183,7 @@ def test_an_inspection_with_a_slow_tokenizer_says_so(slow_tokenizer: Any) -> Non
         "{% if add_generation_prompt %}<|a|>assistant:{% endif %}"
     )
     inspection = inspector.inspect(models.model_of(slow_tokenizer, template), CORPUS["one turn"])
-    assert [finding.code for finding in inspection.findings] == ["slow_tokenizer"]
+    assert "slow_tokenizer" in [finding.code for finding in inspection.findings]
     assert models.trained_text(inspection) == "The Danube.<|b|>"
 
 

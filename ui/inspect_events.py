@@ -25,6 +25,7 @@ from ui.inspect_view import (
     load_model,
     template_choices,
     template_source,
+    training_template_view,
 )
 from ui.links import LinkError, ViewState, decode_link
 from ui.token_view import pack_failure
@@ -125,6 +126,13 @@ def on_example(example: str, name: str, revision: str, template: str, _: str, *r
     """A conversation from the examples."""
     text = _example_text(example)
     return [text, text, *astuple(read_options(text)), on_inspect(name, revision, template, text, *rest)]
+
+
+def on_tags(name: str, revision: str, template: str, conversation: str, compare: bool, *policy: Any) -> list[Any]:
+    """The template with generation tags in the template's box, if one can be proven; the view says what was."""
+    options = dict(zip(POLICY_DEFAULTS, policy, strict=True))
+    written, view = training_template_view(name or "", revision, template, conversation, options, compare=compare)
+    return [gr.skip() if written is None else written, view]
 
 
 def on_decode(

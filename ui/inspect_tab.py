@@ -100,7 +100,7 @@ def build(demo: gr.Blocks) -> None:
             conversation, editor = _build_conversation()
             options = _build_options()
             policy = _build_policy()
-            template_choice, template, reset = _build_template()
+            template_choice, template, reset, tags = _build_template()
             log, explain = _build_decode()
         with gr.Column(scale=7, min_width=320, elem_id="output"):
             compare = gr.Checkbox(
@@ -113,6 +113,7 @@ def build(demo: gr.Blocks) -> None:
         conversation=conversation, editor=editor, compare=compare, view=view, **options, **policy,
     )  # fmt: skip
     _connect(demo, widgets, example, reset)
+    tags.click(events.on_tags, widgets.inspected(), [widgets.template, widgets.view], **_QUIET)
     explain.click(
         events.on_decode,
         [log, *widgets.inspected()],
@@ -180,18 +181,19 @@ def _build_policy() -> dict[str, Any]:
     }
 
 
-def _build_template() -> tuple[gr.Dropdown, gr.HTML, gr.Button]:
+def _build_template() -> tuple[gr.Dropdown, gr.HTML, gr.Button, gr.Button]:
     with gr.Accordion("Chat template", open=True, elem_id="template-pane"):
         with gr.Row(equal_height=True):
             choice = gr.Dropdown([], label="Template", elem_id="template-choice", scale=4)
             reset = gr.Button("Reset", size="sm", scale=1, min_width=80, elem_id="reset")
+            tags = gr.Button("Add generation tags", size="sm", scale=2, min_width=140, elem_id="add-tags")
         source = build_text_box(
             "Source",
             info="The line that wrote the token you point at is marked. Edit it to try a change.",
             rows=16,
             elem_id="template-source",
         )
-    return choice, source, reset
+    return choice, source, reset, tags
 
 
 def _build_decode() -> tuple[gr.HTML, gr.Button]:

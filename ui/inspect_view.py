@@ -17,7 +17,9 @@ from inspector import sandbox
 from inspector.compare import compare_with
 from inspector.decode import Decoded, LoggedExample, decode_log
 from inspector.errors import InspectorError, NoTemplateError, RenderError
+from inspector.generation_tags import write_training_template
 from inspector.model import Model, short_hash
+from inspector.trl_status import trl_status
 from ui.conversation_json import ConversationJsonError, dump, parse_json
 from ui.links import ViewState, encode_link
 from ui.token_view import pack, pack_failure
@@ -73,6 +75,20 @@ def decode_view(
         name, revision, template, text or conversation, policy, compare=compare, notices=list(_said(decoded, shown))
     )
     return text, view
+
+
+def training_template_view(
+    name: str, revision: str, template: str, conversation: str, policy: Mapping[str, Any], *, compare: bool
+) -> tuple[str | None, str]:
+    """(the template with generation tags, or None when none can be proven; the view with what was proven)."""
+    try:
+        model = _with_template(name, revision, template)
+        written = write_training_template(model)
+        said = [trl_status(model).reason, f"{'Proven' if written.proven else 'Not proven'}: {written.reason}"]
+    except InspectorError as error:
+        return None, failure_view(error, name, revision, template, conversation)
+    used = written.template or template
+    return written.template, inspect_view(name, revision, used, conversation, policy, compare=compare, notices=said)
 
 
 def _said(decoded: Decoded, shown: LoggedExample | None) -> Iterator[str]:
