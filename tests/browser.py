@@ -98,16 +98,16 @@ class Page:
         self.outside: list[str] = []
         self.errors: list[str] = []
         tab.on("request", self._on_request)
-        tab.on("pageerror", self._on_error)
-        tab.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        tab.on("pageerror", lambda error: self._on_error(str(error)))
+        tab.on("console", lambda message: self._on_error(message.text) if message.type == "error" else None)
 
     def _on_request(self, request: Any) -> None:
         if not request.url.startswith((self.address, "data:", "blob:")):
             self.outside.append(request.url)
 
-    def _on_error(self, error: Any) -> None:
-        if not str(error).startswith("AbortError"):  # gradio's own stream, cut off by leaving the page
-            self.errors.append(str(error))
+    def _on_error(self, text: str) -> None:
+        if not text.startswith("AbortError"):  # gradio's own stream, cut off by leaving the page
+            self.errors.append(text)
 
     def open(self, fragment: str = "", *, theme: str = "light") -> None:
         """Open the app and wait for the first view."""
