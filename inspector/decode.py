@@ -17,11 +17,13 @@ from typing import Any
 
 from inspector.errors import InspectorError, LogError
 from inspector.finding import Finding
+from inspector.findings import find_all
 from inspector.inspect import Inspection, inspect
 from inspector.markers import Markers, propose_markers
 from inspector.model import Model
 from inspector.origins import OriginKind
 from inspector.samples import sample_conversations
+from inspector.strategies import label
 
 MAX_LOG_CHARS = 2_000_000
 MAX_EXAMPLES = 20
@@ -242,18 +244,13 @@ def _as_home_llm(log: str, inspection: Inspection, markers: Markers) -> Sequence
     suffix = _logged(_SUFFIX, log) or _detected_suffix(inspection, prefix)
     if not prefix or not suffix:
         return ()
+    example = inspection.example
     try:
-        masked = inspect(
-            inspection.model,
-            inspection.example.conversation,
-            "home_llm",
-            prefix_ids=prefix,
-            suffix_ids=suffix,
-        )
+        masked = label(example, "home_llm", {"prefix_ids": prefix, "suffix_ids": suffix})
     except InspectorError:
         return ()
     codes = {"suffix_includes_next_header", "marker_not_found"}
-    return [finding for finding in masked.findings if finding.code.value in codes]
+    return [finding for finding in find_all(example, masked) if finding.code.value in codes]
 
 
 def _logged(pattern: re.Pattern[str], log: str) -> list[int]:

@@ -24,7 +24,6 @@ from ui.inspect_view import (
     inspect_view,
     load_model,
     template_choices,
-    template_source,
     training_template_view,
 )
 from ui.links import LinkError, ViewState, decode_link
@@ -81,7 +80,7 @@ def on_template_choice(
     if not choice:
         return [gr.skip(), on_inspect(name, revision, template, conversation, *rest)]
     try:
-        source = template_source(load_model(name, revision, choice), choice)
+        source = load_model(name, revision, choice).template
     except InspectorError as error:
         return [gr.skip(), failure_view(error, name, revision, template, conversation)]
     return [source, on_inspect(name, revision, source, conversation, *rest)]

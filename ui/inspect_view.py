@@ -134,11 +134,6 @@ def template_choices(model: Model) -> list[tuple[str, str]]:
     return own + built_in
 
 
-def template_source(model: Model, name: str) -> str:
-    """The source of a template by name. Raises NoTemplateError."""
-    return model.with_template(name).template
-
-
 def describe_model(model: Model) -> str:
     """One line about where the tokenizer came from."""
     where = f"commit {model.revision}" if model.revision else f"{model.source.value} model"
@@ -188,7 +183,7 @@ def _with_template(name: str, revision: str, template: str) -> Model:
         return load_model(name, revision, template)
     if template == model.template or not template.strip():
         return model
-    names = [known for _, known in template_choices(model) if template_source(model, known) == template]
+    names = [known for _, known in template_choices(model) if model.with_template(known).template == template]
     return model.with_template(names[0] if names else template)
 
 
