@@ -19,7 +19,7 @@ def main() -> None:
 
     with running_app() as address, sync_playwright() as playwright:
         browser = launch_chromium(playwright, chromium_path())
-        page = Page(browser.new_page(viewport={"width": 1400, "height": 1080}), address)
+        page = Page(browser.new_page(viewport={"width": 1400, "height": 1230}), address)
         page.open()
         page.set_json(EXAMPLE.read_text(encoding="utf-8"))
         page.tab.get_by_role("tab", name="Messages").click()

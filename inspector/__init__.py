@@ -13,7 +13,7 @@ from inspector.conversation import Conversation
 from inspector.finding import Code, Finding, Severity
 from inspector.hub import BUILT_IN_TEMPLATES, Model, load
 from inspector.inspect import Inspection, diagnose, inspect
-from inspector.strategies import STRATEGIES
+from inspector.strategies import STRATEGIES, Modifiers
 
 __all__ = [
     "BUILT_IN_TEMPLATES",
@@ -23,6 +23,7 @@ __all__ = [
     "Finding",
     "Inspection",
     "Model",
+    "Modifiers",
     "Severity",
     "diagnose",
     "errors",

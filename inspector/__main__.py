@@ -1,7 +1,7 @@
 """`python -m inspector COMMAND ...`: the inspector from the command line.
 
-Exit status: 0 done; 1 nothing could be proven (template); 2 unusable input, with one line on standard error that says
-what, where, and what to do.
+Exit status: 0 done; 1 nothing could be proven (template), or findings at or above the level (audit, merge); 2 unusable
+input, with one line on standard error that says what, where, and what to do.
 Heavy libraries are imported only once a model is loaded, so that `--help` answers at once.
 """
 
@@ -18,15 +18,19 @@ from typing import Any
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    from inspector import commands
+    from inspector import audit_commands, commands
     from inspector.errors import InspectorError
 
     run = {
+        "audit": audit_commands.run_audit,
+        "merge": audit_commands.run_merge,
         "inspect": commands.run_inspect,
         "compare": commands.run_compare,
         "markers": commands.run_markers,
         "decode": commands.run_decode,
         "template": commands.run_template,
+        "export": commands.run_export,
+        "gallery": commands.run_gallery,
     }[options.command]
     try:
         return run(options)
@@ -48,15 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser("inspect", help="show every token of a conversation, and whether it trains")
     _add_model(inspect)
     _add_conversation(inspect)
-    inspect.add_argument("--strategy", default="traced", metavar="NAME", help="the mask strategy (default: traced)")
-    inspect.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        type=_option,
-        metavar="NAME=VALUE",
-        help="an option of the strategy, its value as JSON or plain text; may be repeated",
-    )
+    _add_strategy(inspect)
+    _add_modifiers(inspect)
     inspect.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
     compare = commands.add_parser("compare", help="show what each trainer's own mask would train, beside the truth")
     _add_model(compare)
@@ -69,10 +66,57 @@ def _parser() -> argparse.ArgumentParser:
     template = commands.add_parser("template", help="write the chat template with generation tags, and prove it")
     _add_model(template)
     template.add_argument("--out", metavar="FILE", help="where to write it")
+    export = commands.add_parser("export", help="write settings for each trainer, and labelled rows")
+    _add_model(export)
+    _add_conversation(export, "a conversation, a list of them, or .jsonl; settings are for the first")
+    _add_strategy(export)
+    _add_modifiers(export)
+    export.add_argument("--to", metavar="TRAINER", help="such as trl_labels or axolotl; default: all")
+    export.add_argument("--out", metavar="FOLDER", help="write the settings to files in this folder")
+    export.add_argument("--rows", metavar="FILE", help="write labelled rows of all conversations: .parquet or .jsonl")
+    gallery = commands.add_parser("gallery", help="examples: one for each finding, and how a response template merges")
+    gallery.add_argument("name", nargs="?", metavar="NAME", help="the example to show; default: a list of them")
+    gallery.add_argument("--json", action="store_true", help="print JSON")
+    gallery.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
+    _add_audit(commands)
     decode = commands.add_parser("decode", help="explain a trainer's warning: its examples, the cause, the right ids")
     decode.add_argument("log", metavar="LOG", help="the trainer's output, or the part with the warning; - reads it")
     _add_model(decode, "--model", required=True)
     return parser
+
+
+def _add_audit(commands: Any) -> None:
+    audit = commands.add_parser(
+        "audit", help="look at a whole data set: what trains, what goes wrong, in how many rows"
+    )
+    _add_model(audit)
+    audit.add_argument(
+        "data", metavar="DATA", help="a file (JSONL, JSON, CSV, TSV, Parquet, Arrow), a folder, a hub id"
+    )
+    audit.add_argument("--split", default="", help="of a hub data set (default: train), or the start of file names")
+    audit.add_argument("--config", default="", help="of a hub data set")
+    audit.add_argument("--data-revision", default="", metavar="REVISION", help="of a hub data set")
+    audit.add_argument(
+        "--map", action="append", default=[], type=_pair, metavar="NAME=COLUMN",
+        help="which column is which: messages=, prompt=, completion=, text_column=, ...; format= for another layout",
+    )  # fmt: skip
+    _add_strategy(audit)
+    _add_modifiers(audit)
+    audit.add_argument("--limit", type=int, metavar="N", help="read so many rows at most")
+    audit.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    audit.add_argument("--shard", type=_shard, default=(0, 1), metavar="I/N", help="every N-th row from the I-th on")
+    audit.add_argument("--baseline", metavar="FILE", help="an earlier report: only more findings than there fail")
+    audit.add_argument("--bad", metavar="FILE", help="write the rows that cannot be used to this file, as JSONL")
+    merge = commands.add_parser("merge", help="merge the reports of shards")
+    merge.add_argument("reports", nargs="+", metavar="REPORT.json")
+    merge.add_argument("--json", action="store_true", help="print JSON")
+    for command in (audit, merge):
+        command.add_argument(
+            "--fail-on", default="error", metavar="LEVEL,...",
+            help="end with status 1 on findings of these severities or codes (default: error; never)",
+        )  # fmt: skip
+        command.add_argument("--out", metavar="FILE", help="write the report to a JSON file")
+        command.add_argument("--html", metavar="FILE", help="write the report as a page of its own")
 
 
 def _add_model(command: argparse.ArgumentParser, name: str = "model", **options: Any) -> None:
@@ -82,12 +126,55 @@ def _add_model(command: argparse.ArgumentParser, name: str = "model", **options:
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _add_conversation(command: argparse.ArgumentParser) -> None:
+def _add_strategy(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--strategy", default="traced", metavar="NAME", help="the mask strategy (default: traced)")
     command.add_argument(
-        "conversation",
-        metavar="CONVERSATION.json",
-        help="a list of messages, or an object with messages and template keywords; - reads standard input",
+        "--option",
+        action="append",
+        default=[],
+        type=_option,
+        metavar="NAME=VALUE",
+        help="an option of the strategy, its value as JSON or plain text; may be repeated",
     )
+
+
+def _add_modifiers(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--keep", default="all", metavar="WHAT", help="all, last_response, last_turn, or flagged")
+    command.add_argument("--max-length", type=int, metavar="N", help="truncate to so many tokens")
+    command.add_argument("--truncation", default="keep_start", metavar="SIDE", help="keep_start (default) or keep_end")
+    command.add_argument(
+        "--special-tokens", type=_object, default={}, metavar="JSON", help='such as {"pad_token": "[PAD]"}'
+    )
+
+
+def _add_conversation(
+    command: argparse.ArgumentParser, what: str = "a list of messages, or an object with messages and template keywords"
+) -> None:
+    command.add_argument("conversation", metavar="CONVERSATION.json", help=f"{what}; - reads standard input")
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
+    return value
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=COLUMN")
+    return name, value
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 0 to N-1")
+    return int(index), int(count)
 
 
 def _option(text: str) -> tuple[str, Any]:

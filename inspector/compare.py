@@ -79,7 +79,10 @@ def compare(
 
 
 def compare_with(truth: Inspection, choices: Sequence[Choice] | None = None) -> Comparison:
-    """Label the conversation of an inspection with several strategies; its own answer counts as the truth."""
+    """Label the conversation of an inspection with several strategies; its own answer counts as the truth.
+
+    The inspection's modifiers are applied to each.
+    """
     if choices is None:
         choices = default_choices(propose_markers([truth]))
     return Comparison(truth=truth, entries=tuple(_entry(truth, *choice) for choice in choices))
@@ -120,6 +123,7 @@ def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entr
         return Entry(
             strategy=strategy, options=options, labelled=None, error=str(error), agreement=None, disagreements=None
         )
+    labelled = truth.modifiers.apply(labelled.example or truth.example, labelled)
     other = labelled.example
     if other is not None and other.tokens.ids != truth.example.tokens.ids:
         return Entry(

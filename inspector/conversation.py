@@ -8,7 +8,7 @@ because templates read them as such; nothing is renamed, trimmed or dropped.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from inspector.errors import ConversationError
@@ -99,6 +99,10 @@ class Conversation:
     def assistant_indices(self) -> list[int]:
         """Indices of the assistant's messages, in order."""
         return [i for i in range(len(self.messages)) if self.role(i) == "assistant"]
+
+    def with_keywords(self, **keywords: JsonValue) -> Conversation:
+        """This conversation with these template keywords set."""
+        return replace(self, keywords={**self.keywords, **keywords})
 
     def to_json(self) -> dict[str, JsonValue]:
         """The dict that `parse` reads back."""

@@ -5,7 +5,15 @@ Each leaf is also the standard-library exception a caller would expect, and each
 
 InspectorError
 ├── ConversationError (ValueError)            the conversation is not one; names the message and the field
+├── FormatError (ValueError)                  a data set's rows have another layout, or one of them does
+├── DataError (ValueError)                    a data set cannot be read; names the file and the row
+├── ReportError (ValueError)                  an audit report cannot be read, or merged with this one
+├── BatchError (ValueError)                   rows that no collator could make a batch of
 ├── InputFileError (ValueError)               a file given on the command line cannot be used
+├── SetupError (ValueError)                   what to inspect is described with fields that do not exist
+├── RemedyError (ValueError)                  no such remedy, or it cannot do anything here
+├── GalleryError (LookupError)                there is no example of that name
+├── ExportError (ValueError)                  no such trainer to export for, or rows that cannot be written
 ├── LogError (ValueError)                     a pasted log holds nothing that can be decoded
 ├── StrategyError (ValueError)                no such strategy, or an option it does not have
 │   └── StrategyRefusedError                  the trainer itself would refuse this conversation or template
@@ -19,6 +27,7 @@ InspectorError
 │   ├── RemoteCodeError (PermissionError)     the tokenizer is Python code in the repository; it is never run
 │   ├── UnsupportedTokenizerError (NotImplementedError)  it encodes chats itself, or needs a package that is missing
 │   ├── NoTemplateError (LookupError)         there is no chat template, or none of that name
+│   ├── SpecialTokensError (ValueError)       special tokens asked for that no tokenizer has
 │   ├── OfflineError (ConnectionError)        the hub cannot be reached and the files are not cached
 │   └── CorruptFileError (ValueError)         a file is there and cannot be read
 ├── RenderError                               the chat template gave no text; `line` is its line where known
@@ -45,8 +54,40 @@ class ConversationError(InspectorError, ValueError):
     """The conversation is not one; the message names the message index and the field."""
 
 
+class FormatError(InspectorError, ValueError):
+    """A data set's rows have another layout than the one asked for, or a row has."""
+
+
+class DataError(InspectorError, ValueError):
+    """A data set cannot be read; the message names the file and the row."""
+
+
+class ReportError(InspectorError, ValueError):
+    """An audit report cannot be read, or merged with another one."""
+
+
+class BatchError(InspectorError, ValueError):
+    """Rows that no collator could make a batch of, or settings that mean nothing."""
+
+
 class InputFileError(InspectorError, ValueError):
     """A file given on the command line cannot be used."""
+
+
+class SetupError(InspectorError, ValueError):
+    """What to inspect is described with fields that do not exist, or values of another kind."""
+
+
+class RemedyError(InspectorError, ValueError):
+    """There is no such remedy, or it cannot do anything here."""
+
+
+class GalleryError(InspectorError, LookupError):
+    """There is no example of that name."""
+
+
+class ExportError(InspectorError, ValueError):
+    """There is no such trainer to export for, or labelled rows cannot be written to the file named."""
 
 
 class LogError(InspectorError, ValueError):
@@ -99,6 +140,10 @@ class UnsupportedTokenizerError(ModelError, NotImplementedError):
 
 class NoTemplateError(ModelError, LookupError):
     """There is no chat template, or none of the name asked for."""
+
+
+class SpecialTokensError(ModelError, ValueError):
+    """Special tokens were asked for that no tokenizer has, or with values that are not texts."""
 
 
 class OfflineError(ModelError, ConnectionError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,24 @@ def write_text(name: str, text: str) -> None:
         Path(name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputFileError(f"{name} cannot be written: {error.strerror}.") from error
+
+
+def write_new_texts(texts: Mapping[Path, str]) -> None:
+    """Write text files, none of which may exist, and the folders they are in. Raises InputFileError."""
+    for path in texts:
+        refuse_existing(path)
+    for path, text in texts.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputFileError(f"{path.parent} cannot be made: {error.strerror}.") from error
+        write_text(str(path), text)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise InputFileError for a file that is there already."""
+    if path.exists():
+        raise InputFileError(f"{path} exists already: move it away, or choose another name.")
 
 
 def _too_large(name: str) -> str:

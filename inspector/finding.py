@@ -56,6 +56,18 @@ class Code(StrEnum):
     """The padding id is 0, which some code takes for missing."""
     DOUBLE_BOS = "double_bos"
     """The rendered text tokenized again, with special tokens, begins with two bos tokens."""
+    TRUNCATED_RESPONSE = "truncated_response"
+    """Truncation cuts through an answer."""
+    TRUNCATED_AWAY = "truncated_away"
+    """Truncation leaves nothing that trains."""
+    THINKING_DEFAULT = "thinking_default"
+    """The prompt depends on enable_thinking, which is not set."""
+    NONDETERMINISTIC_RENDER = "nondeterministic_render"
+    """The render holds today's date or time."""
+    DUPLICATE_ANSWER = "duplicate_answer"
+    """Several rows of a data set train the same text."""
+    NEAR_EMPTY_LOSS = "near_empty_loss"
+    """Rows of a data set train next to nothing."""
 
 
 class Severity(StrEnum):

@@ -13,9 +13,11 @@ from itertools import groupby
 
 from inspector.conversation import is_flagged, string_fields
 from inspector.finding import Code, Finding, Severity
-from inspector.loss_findings import LOSS_FINDERS
+from inspector.formats import TEXT_ROLE
+from inspector.loss_findings import LOSS_FINDERS, SEARCHING
 from inspector.origins import Origin, OriginKind
-from inspector.strategies import Example, Labelled
+from inspector.strategies import Example, Labelled, Reason, is_trained
+from inspector.template_findings import TEMPLATE_FINDERS
 from inspector.tokenizer_findings import TOKENIZER_FINDERS
 from inspector.tokens import owner
 
@@ -33,7 +35,8 @@ def describe(origin: Origin) -> str:
         where = "" if origin.message_index is None else f"message {origin.message_index} · "
         return f"{where}{origin.field}"
     if origin.kind is OriginKind.TEMPLATE:
-        return "the template" if origin.line is None else f"template line {origin.line}"
+        line = "the template" if origin.line is None else f"template line {origin.line}"
+        return line if origin.field is None else f"{line}, from the clock"
     return "unknown origin" if origin.line is None else f"unknown origin, written at template line {origin.line}"
 
 
@@ -101,12 +104,20 @@ def find_no_trained_tokens(example: Example, labelled: Labelled) -> Iterator[Fin
     if any(labelled.trained):
         return
     assistants = example.conversation.assistant_indices()
-    if not assistants:
+    if all(message["role"] == TEXT_ROLE for message in example.conversation.messages):
+        why = "the row is a rendered text, and nothing in it says who wrote which part"
+        remedy = "Choose a strategy that searches the text or its ids, such as string_span or trl_completion_collator."
+        if labelled.strategy in SEARCHING:
+            why, remedy = "what the strategy looks for is not in the text", "Check its options against the ids shown."
+    elif not assistants:
         roles = ", ".join(dict.fromkeys(repr(message["role"]) for message in example.conversation.messages))
         why, remedy = f"no message has the role 'assistant' (roles: {roles})", "Add the answer that is to be learned."
     elif not any(index in example.turns for index in assistants):
         why = "the template renders none of the assistant's messages"
         remedy = "Use a template that renders them, or the message form it expects (list or plain text content)."
+    elif labelled.cut:
+        why = f"truncation cuts off all {len(labelled.cut)} that would train"
+        remedy = "Raise max_length, or keep the other end of the row."
     else:
         why = "the strategy leaves every assistant turn out"
         remedy = "Check the strategy's options and the messages' own train flags."
@@ -127,7 +138,7 @@ def find_untrained_stops(example: Example, labelled: Labelled) -> Iterator[Findi
         if example.conversation.role(index) != "assistant" or not trained:
             continue
         end = turn.stop_token if turn.stop_token is not None else turn.closing_token
-        if end is not None and labelled.trained[end]:
+        if end is not None and (labelled.trained[end] or labelled.reasons[end] is Reason.CUT):
             continue
         span, remedy = (trained[-1], trained[-1] + 1), "Train the stop token of every turn (stop='every')."
         if turn.stop_token is not None:
@@ -181,7 +192,7 @@ def _foreign(example: Example, index: int) -> Origin | None:
         if origin.message_index is None:
             return Origin(OriginKind.MESSAGE, None, origin.top_field)
         message = example.conversation.messages[origin.message_index]
-        if message["role"] != "assistant" and not is_flagged(message):
+        if message["role"] not in ("assistant", TEXT_ROLE) and not is_flagged(message):
             return Origin(OriginKind.MESSAGE, origin.message_index)
     return None
 
@@ -193,7 +204,7 @@ def find_lost_content(example: Example, labelled: Labelled) -> Iterator[Finding]
         for path, text in string_fields(message):
             lost = _lost_offsets(example, index, text, shown.get((index, path), {}))
             if lost and not _is_structure(path):
-                yield _lost_field(example, index, path, text, lost)
+                yield _lost_field(example, labelled, index, path, text, lost)
     for start, end in example.tokens.uncovered:
         yield Finding(
             code=Code.CONTENT_LOST,
@@ -228,7 +239,7 @@ def _lost_offsets(example: Example, index: int, text: str, shown: Mapping[int, i
     return lost
 
 
-def _lost_field(example: Example, index: int, path: str, text: str, lost: list[int]) -> Finding:
+def _lost_field(example: Example, labelled: Labelled, index: int, path: str, text: str, lost: list[int]) -> Finding:
     role = example.conversation.role(index)
     dropped = "".join(text[i] for i in lost)
     span = _span_of(example, index)
@@ -249,7 +260,9 @@ def _lost_field(example: Example, index: int, path: str, text: str, lost: list[i
         what, severity = f"{len(lost)} of {len(text)} characters", Severity.WARNING
     if role == "assistant" and path.startswith("content") and len(lost) == len(text) and dropped.strip():
         severity = Severity.ERROR
-    if _IDENTIFIER.fullmatch(path):
+    answered_later = any(i > index and is_trained(example, labelled, i) for i in example.turns)
+    is_history = role == "assistant" and answered_later and not is_trained(example, labelled, index)
+    if _IDENTIFIER.fullmatch(path) or is_history:  # an earlier answer as the model is given it
         severity = Severity.NOTE
     return Finding(
         code=Code.CONTENT_LOST,
@@ -361,6 +374,7 @@ _FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
     find_unreachable_answers,
     find_slow_tokenizer,
     *LOSS_FINDERS,
+    *TEMPLATE_FINDERS,
     *TOKENIZER_FINDERS,
 )
 

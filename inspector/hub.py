@@ -1,10 +1,10 @@
 """A model's name -> Model: the very tokenizer object a trainer would load, and the chat template it would render with.
 
-A name means, in this order: `tiny-chat`, the model embedded beside the package; a folder, when one of that name exists
-(transformers decides so too); a hub id such as `owner/name`. A name that starts with `.`, `/` or `~` always means a
-folder. Hub models are pinned to a commit first and only tokenizer files are fetched, never weights; while the hub is
-unreachable the commit in the local cache is used, for this machine's own account only. Loaded tokenizers are kept (four
-of them), shared and never changed.
+A name means, in this order: a model embedded beside the package, such as `tiny-chat`; a folder, when one of that name
+exists (transformers decides so too); a hub id such as `owner/name`. A name that starts with `.`, `/` or `~` always
+means a folder. Hub models are pinned to a commit first and only tokenizer files are fetched, never weights; while the
+hub is unreachable the commit in the local cache is used, for this machine's own account only. Loaded tokenizers are
+kept (four of them), shared and never changed.
 
 Refuses: URLs, tokenizers that are Python code in the repository, tokenizers that encode chats without a Jinja template,
 and models without a template unless one is chosen. Importing this file imports neither transformers nor torch.
@@ -37,8 +37,9 @@ from inspector.model import BUILT_IN_TEMPLATES, Model, Source, choose_template
 
 __all__ = ["BUILT_IN_TEMPLATES", "Model", "Source", "Token", "load"]
 
-EMBEDDED_NAME = "tiny-chat"
-EMBEDDED_FOLDER = Path(__file__).parent.parent / "models" / EMBEDDED_NAME
+_MODELS = Path(__file__).parent.parent / "models"
+EMBEDDED = {path.parent.name: path.parent for path in _MODELS.glob("*/tokenizer_config.json")}
+"""The models embedded beside the package: name -> folder."""
 CACHED_MODELS = 4  # a loaded tokenizer takes 30-100 MB
 Token = str | Literal[False] | None
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
@@ -84,8 +85,8 @@ def load(name: str, *, revision: str | None = None, template: str | None = None,
 def _locate(name: str, revision: str | None, token: Token) -> _Place:
     name = name.strip()
     name = name.rstrip("/") or name
-    path = str(EMBEDDED_FOLDER) if name == EMBEDDED_NAME else os.path.expanduser(name)
-    if name == EMBEDDED_NAME or name.startswith((".", "/", "~")) or os.path.isdir(path):
+    path = str(EMBEDDED[name]) if name in EMBEDDED else os.path.expanduser(name)
+    if name in EMBEDDED or name.startswith((".", "/", "~")) or os.path.isdir(path):
         if not os.path.isdir(path):
             kind = "is a file; give the folder it is in" if os.path.isfile(path) else "does not exist on this machine"
             raise ModelNameError(f"The folder {name!r} {kind}.")
@@ -93,7 +94,7 @@ def _locate(name: str, revision: str | None, token: Token) -> _Place:
             raise RevisionNotFoundError(
                 f"{name!r} is a folder and has no revision {revision!r}. Leave the revision out."
             )
-        source = Source.EMBEDDED if name == EMBEDDED_NAME else Source.FOLDER
+        source = Source.EMBEDDED if name in EMBEDDED else Source.FOLDER
         return _Place(name=name, source=source, path=path, files=tuple(sorted(os.listdir(path))))
     if match := _HUB_URL.fullmatch(name):
         is_model = match[1].split("/")[0] not in ("datasets", "spaces")

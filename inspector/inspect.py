@@ -17,7 +17,7 @@ from inspector.finding import Finding
 from inspector.findings import find_all
 from inspector.hub import Model
 from inspector.refusals import explain_refusal
-from inspector.strategies import Example, Labelled, label
+from inspector.strategies import Example, Labelled, Modifiers, Reason, label
 from inspector.tokens import tokenize
 from inspector.turns import find_turns
 
@@ -30,6 +30,7 @@ class Inspection:
     template: str
     strategy: str
     options: Mapping[str, Any]
+    modifiers: Modifiers
     example: Example
     labelled: Labelled
     findings: tuple[Finding, ...]
@@ -53,6 +54,21 @@ class Inspection:
     def labels(self) -> list[int]:
         """What a trainer takes: the id where trained, else -100."""
         return self.labelled.labels(self.example.tokens.ids)
+
+    @property
+    def row(self) -> tuple[list[int], list[int]]:
+        """(input_ids, labels) as a trainer takes them, without what truncation cuts off."""
+        ids, labels, kept = self.ids, self.labels, self._kept
+        return [ids[i] for i in kept], [labels[i] for i in kept]
+
+    @property
+    def row_texts(self) -> list[str]:
+        """The texts of the tokens of `row`."""
+        return [self.example.tokens.texts[i] for i in self._kept]
+
+    @property
+    def _kept(self) -> list[int]:
+        return [i for i, reason in enumerate(self.labelled.reasons) if reason is not Reason.CUT]
 
     @property
     def straddlers(self) -> list[int]:
@@ -86,24 +102,29 @@ def inspect(
     model: Model,
     conversation: Conversation | list[Any] | Mapping[str, Any],
     strategy: str = "traced",
+    modifiers: Modifiers | Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Inspection:
     """Render, tokenize and label one conversation.
 
     `conversation`: a Conversation, a list of messages, or a dict with `messages` and optionally `tools`, `documents`
-    and template keywords. `options`: those of the strategy. Raises ConversationError, StrategyError, a RenderError,
+    and template keywords. `modifiers`: what is done to the strategy's answer (see Modifiers), such as
+    `{"max_length": 512}`. `options`: those of the strategy. Raises ConversationError, StrategyError, a RenderError,
     TraceError, or TokenizationError.
     """
     conversation = Conversation.parse(conversation)
+    modifiers = Modifiers.parse(modifiers)
     _, source = model.template_for(conversation.tools is not None)
     example = make_example(model, conversation, source)
     labelled = label(example, strategy, options)
     example = labelled.example or example
+    labelled = modifiers.apply(example, labelled)
     return Inspection(
         model=model,
         template=example.template,
         strategy=strategy,
         options=dict(options),
+        modifiers=modifiers,
         example=example,
         labelled=labelled,
         findings=tuple(find_all(example, labelled)),

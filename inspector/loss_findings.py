@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from inspector.finding import Code, Finding, Severity
-from inspector.origins import OriginKind, Run
-from inspector.strategies import Example, Labelled
+from inspector.origins import OriginKind
+from inspector.strategies import Example, Labelled, Reason
 from inspector.strategies.markers_in_ids import find_all as find_ids
 from inspector.strategies.markers_in_ids import id_list
 from inspector.turns import Turn
@@ -22,15 +22,35 @@ SEARCHING = {
     "trl_completion_collator": -1,
 }
 """Strategies that search for a marker, and the first answer that each of them is sure to look for (-1: the last)."""
-_FEW_TOKENS = 8
+FEW_TOKENS = 8
 """Below so many trained tokens a share says nothing."""
+
+
+def find_truncation(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """Answers that truncation cuts through, or removes."""
+    cut, kept = set(labelled.cut), len(labelled.reasons) - labelled.reasons.count(Reason.CUT)
+    for index, turn in example.answers():
+        gone = [i for i in turn.tokens if i in cut]
+        left = sum(labelled.trained[i] for i in turn.tokens)
+        if not gone:
+            continue
+        end = "its stop token is among them" if turn.stop_token in cut else "its stop token is not among them"
+        yield Finding(
+            code=Code.TRUNCATED_RESPONSE if left else Code.TRUNCATED_AWAY,
+            severity=Severity.WARNING if any(labelled.trained) else Severity.ERROR,
+            message_index=index,
+            token_span=(gone[0], gone[-1] + 1),
+            detail=f"Truncation to {kept} of {len(example)} tokens removes {len(gone)} of the {len(gone) + left} "
+            f"tokens of message {index} that would train; {end}.",
+            remedy=f"Raise max_length (this example needs {len(example)}), or split or drop the example.",
+        )
 
 
 def find_missed_markers(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Answers that a searching strategy did not find, with the token that holds the boundary."""
     if labelled.strategy not in SEARCHING:
         return
-    for index, turn in list(_answers(example))[SEARCHING[labelled.strategy] :]:
+    for index, turn in list(example.answers())[SEARCHING[labelled.strategy] :]:
         tokens = example.tokens
         answer = [i for i in turn.tokens if tokens.char_spans[i][1] > turn.answer_start]
         if turn.stop_token is not None:
@@ -38,6 +58,8 @@ def find_missed_markers(example: Example, labelled: Labelled) -> Iterator[Findin
         if not answer or any(labelled.trained[i] for i in answer):
             continue
         at = answer[0]
+        if labelled.reasons[at] is Reason.CUT:
+            continue
         swallowed = tokens.char_spans[at][0] < turn.answer_start
         before = list(tokens.ids[max(0, at - 4) : at + swallowed])
         why = (
@@ -52,10 +74,53 @@ def find_missed_markers(example: Example, labelled: Labelled) -> Iterator[Findin
             message_index=index,
             token_span=(at, at + 1),
             detail=f"Message {index} is not trained: the marker is not found before it. In context the ids are "
-            f"{before}: {why}.",
+            f"{before}: {why}.{_nearest(example, labelled, turn, at)}",
             remedy="Take the ids as they are in context (the markers command proposes verified ones), or train exact "
             "labels with the traced strategy.",
         )
+
+
+def _nearest(example: Example, labelled: Labelled, turn: Turn, at: int) -> str:
+    """A sentence about the longest beginning of the marker that stands near the answer's first token, and what follows.
+
+    Nothing for strategies that look for no ids.
+    """
+    marker = _marker_ids(example, labelled)
+    start = max(0, min(turn.tokens[0], at) - 1)
+    ids = example.tokens.ids[start : at + len(marker) + 1]
+    lengths = [_shared(ids[i:], marker) for i in range(len(ids))]
+    longest = max(lengths, default=0)
+    if not marker or longest in (0, len(marker)):
+        return ""
+    place = start + max(i for i, length in enumerate(lengths) if length == longest) + longest
+    wanted = example.tokenizer.convert_ids_to_tokens(marker[longest])
+    there = "nothing" if place >= len(example) else f"{example.tokens.ids[place]} {example.tokens.texts[place]!r}"
+    return (
+        f" The nearest match has the first {longest} of the marker's {len(marker)} ids; then comes {there} (token "
+        f"{place}) instead of {marker[longest]} {wanted!r}."
+    )
+
+
+def _marker_ids(example: Example, labelled: Labelled) -> list[int]:
+    option = _MARKER_OPTIONS.get(labelled.strategy)
+    value = None if option is None else labelled.options.get(option)
+    if isinstance(value, str) and labelled.strategy not in ("home_llm", "home_llm_intended"):
+        return example.ids_of(value)
+    return [] if option is None or value is None else id_list(option, value)
+
+
+_MARKER_OPTIONS = {
+    "home_llm": "prefix_ids",
+    "home_llm_intended": "prefix_ids",
+    "trl_completion_collator": "response",
+    "responses_only": "response_part",
+}
+"""Strategies that search among ids, and the option that holds what they look for."""
+
+
+def _shared(ids: Sequence[int], other: Sequence[int]) -> int:
+    """How many ids agree at the start."""
+    return next((i for i, (a, b) in enumerate(zip(ids, other, strict=False)) if a != b), min(len(ids), len(other)))
 
 
 def find_long_suffix(example: Example, labelled: Labelled) -> Iterator[Finding]:
@@ -80,7 +145,7 @@ def find_long_suffix(example: Example, labelled: Labelled) -> Iterator[Finding]:
 def find_prompt_text(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Trained tokens that lie in a header, which the generation prompt supplies."""
     spans = example.tokens.char_spans
-    for index, turn in _answers(example):
+    for index, turn in example.answers():
         header = turn.header
         if header is None:
             continue
@@ -102,7 +167,7 @@ def find_prompt_text(example: Example, labelled: Labelled) -> Iterator[Finding]:
 
 def find_empty_answers(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Turns in which the stop token alone trains."""
-    for index, turn in _answers(example):
+    for index, turn in example.answers():
         if turn.stop_token is not None and [i for i in turn.tokens if labelled.trained[i]] == [turn.stop_token]:
             yield Finding(
                 code=Code.ONLY_STOP_TRAINED,
@@ -118,7 +183,7 @@ def find_boilerplate(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Examples in which most of the trained tokens are the template's own text."""
     trained = [i for i, bit in enumerate(labelled.trained) if bit]
     own = [i for i in trained if all(run.origin.kind is not OriginKind.MESSAGE for run in example.tokens.runs[i])]
-    if len(trained) < _FEW_TOKENS or len(own) <= BOILERPLATE_SHARE * len(trained):
+    if len(trained) < FEW_TOKENS or len(own) <= BOILERPLATE_SHARE * len(trained):
         return
     yield Finding(
         code=Code.BOILERPLATE_LOSS_SHARE,
@@ -130,62 +195,12 @@ def find_boilerplate(example: Example, labelled: Labelled) -> Iterator[Finding]:
     )
 
 
-def find_misplaced_tags(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Generation spans that do not hold the answer they are about: tags inside set blocks or macros are shifted."""
-    spans = example.rendered.generation_spans
-    for index, turn in _answers(example):
-        near = [span for span in spans if span[0] < turn.end and span[1] > turn.start]
-        own = [(start, end) for start, end, run in turn.runs if _is_answer(run, index) and start >= turn.answer_start]
-        outside = [own_span for own_span in own if not any(a <= own_span[0] and own_span[1] <= b for a, b in near)]
-        if near and outside:
-            (start, end), (lost, _) = near[0], outside[0]
-            yield Finding(
-                code=Code.TAGS_MISPLACED,
-                severity=Severity.ERROR,
-                message_index=index,
-                token_span=turn.token_span,
-                detail=f"A generation tag is recorded at characters {start} to {end}, "
-                f"{example.rendered.text[start:end][:60]!r}, and does not hold the answer of message {index}, which "
-                f"goes on at {lost}: transformers counts what was written before the tag, and text captured by a set "
-                "block or a macro is not written yet.",
-                remedy="Move the tags to the top level of the loop over the messages.",
-            )
-
-
-def find_rewritten_history(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Templates that render earlier messages differently once later ones follow."""
-    rewritten = [header.message_index for header in example.rendered.headers if not header.history_kept]
-    if not rewritten:
-        return
-    turn = example.turns.get(rewritten[0])
-    yield Finding(
-        code=Code.TEMPLATE_NOT_PREFIX_STABLE,
-        severity=Severity.WARNING,
-        message_index=rewritten[0],
-        token_span=None if turn is None else turn.token_span,
-        detail=f"Before message {rewritten[0]} the template renders the history differently from how it does in the "
-        "whole example: what trains is not what the model is given when it has to write that answer.",
-        remedy="Make one example per assistant turn, each with its history as it is rendered at that point.",
-    )
-
-
-def _answers(example: Example) -> Iterator[tuple[int, Turn]]:
-    return ((i, turn) for i, turn in example.turns.items() if example.conversation.role(i) == "assistant")
-
-
-def _is_answer(run: Run, message_index: int) -> bool:
-    """Whether a run is text of this message, other than its role."""
-    origin = run.origin
-    return origin.kind is OriginKind.MESSAGE and origin.message_index == message_index and origin.field != "role"
-
-
 LOSS_FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
     find_missed_markers,
     find_long_suffix,
     find_prompt_text,
     find_empty_answers,
     find_boilerplate,
-    find_misplaced_tags,
-    find_rewritten_history,
+    find_truncation,
 )
 """Every finder of this file."""

@@ -16,6 +16,8 @@ from typing import Any
 from inspector.inspect import Inspection
 from inspector.model import Model
 from inspector.origins import OriginKind
+from inspector.template import Rendered
+from inspector.tokens import tokenize
 
 _REACH = 24
 """Most ids before an answer that are compared between turns."""
@@ -280,3 +282,16 @@ def _split(tokenizer: Any, text: str) -> Split:
         return tuple(tokenizer(of, add_special_tokens=False, verbose=False)["input_ids"])
 
     return Split(text=text, alone=ids(text), after_space=ids(" " + text), after_newline=ids("\n" + text))
+
+
+WORDS = ("Computerwiz", "Computer wiz")
+"""The first seed's demonstration: a space is no token of its own, it makes another token of the word behind it."""
+
+
+def pieces(model: Model, text: str) -> list[tuple[int, str]]:
+    """(id, text) of each token of a text by itself; of tokens that share a character only the first shows it.
+
+    Raises TokenizationError where tokens and text cannot be aligned.
+    """
+    table = tokenize(model.tokenizer, Rendered(text=text, runs=(), generation_spans=(), headers=(), prompt_start=None))
+    return list(zip(table.ids, table.pieces(), strict=True))

@@ -6,14 +6,15 @@ Jinja source. Refuses a name that neither has. Knows nothing of how a tokenizer 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from inspector.errors import NoTemplateError
+from inspector.errors import NoTemplateError, SpecialTokensError
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
 BUILT_IN_TEMPLATES = tuple(sorted(path.stem for path in TEMPLATE_FOLDER.glob("*.jinja")))
@@ -38,6 +39,7 @@ class Model:
     `revision` is the full commit sha of a hub model, None otherwise. `templates` are the model's own (a single unnamed
     one is called "default"); `template` is the Jinja source in use and `template_name` its name among the model's own
     or the built-in ones, or "custom". `template_is_chosen` is False when the model's own rule picked it.
+    `changed_tokens`: the special tokens that are not the tokenizer's own, as `with_special_tokens` was given them.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Model:
     template_name: str
     template_is_chosen: bool
     is_fast: bool
+    changed_tokens: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def template_hash(self) -> str:
@@ -77,6 +80,41 @@ class Model:
         """
         name, source = choose_template(self.name, self.templates, template)
         return replace(self, template=source, template_name=name, template_is_chosen=True)
+
+    def with_special_tokens(self, tokens: Mapping[str, Any]) -> Model:
+        """Return this model with other special tokens; the vocabulary grows where a token is new.
+
+        `tokens`: `bos_token`, `eos_token`, `pad_token`, ... with their texts, and `additional_special_tokens` with a
+        list of texts. The tokenizer is copied; with a token that is new, a trainer has to resize the embeddings.
+
+        Raises:
+            SpecialTokensError: a name or value that is none of these.
+        """
+        if not tokens:
+            return self
+        _check_special_tokens(tokens)
+        tokenizer = copy.deepcopy(self.tokenizer)
+        named = {name: text for name, text in tokens.items() if name != _ADDITIONAL}
+        if named:
+            tokenizer.add_special_tokens(named)
+        if tokens.get(_ADDITIONAL):
+            tokenizer.add_tokens(list(tokens[_ADDITIONAL]), special_tokens=True)
+        return replace(self, tokenizer=tokenizer, changed_tokens={**self.changed_tokens, **tokens})
+
+
+_ADDITIONAL = "additional_special_tokens"
+_NAMED = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
+
+
+def _check_special_tokens(tokens: Mapping[str, Any]) -> None:
+    known = ", ".join((*_NAMED, _ADDITIONAL))
+    for name, value in tokens.items():
+        if name not in (*_NAMED, _ADDITIONAL):
+            raise SpecialTokensError(f"There is no special token {name!r}; there are: {known}.")
+        texts = value if name == _ADDITIONAL else [value]
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
+            what = "a list of texts" if name == _ADDITIONAL else "a text"
+            raise SpecialTokensError(f"{name} is {value!r:.80}, and must be {what}, none of them empty.")
 
 
 def short_hash(source: str) -> str:

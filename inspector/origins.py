@@ -31,8 +31,9 @@ class Origin:
     """One source of characters.
 
     `message_index`: which message, or None outside the messages. `field`: its path (`content`, `content[0].text`,
-    `tool_calls[0].function.name`), or `tools[0]...`, `documents[1].text`, or a keyword's name. `line`: the template
-    line (from 1) that wrote the text, or None when unknown or when it is message text.
+    `tool_calls[0].function.name`), or `tools[0]...`, `documents[1].text`, or a keyword's name; of template text only
+    `strftime_now`, for what it wrote of the date. `line`: the template line (from 1) that wrote the text, or None when
+    unknown or when it is message text.
     """
 
     kind: OriginKind
@@ -56,6 +57,8 @@ class Origin:
 
 
 TEMPLATE = Origin(OriginKind.TEMPLATE)
+CLOCK = Origin(OriginKind.TEMPLATE, field="strftime_now")
+"""What a template writes of today's date or time."""
 UNKNOWN = Origin(OriginKind.UNKNOWN)
 
 

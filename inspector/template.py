@@ -83,8 +83,15 @@ def render(
         )
     traced, generation_spans = _trace(source, conversation, special_tokens)
     if traced != expected:  # a clock in the template may have ticked between the two
-        expected = plain(conversation.messages, conversation.adds_generation_prompt)
+        before, expected = expected, plain(conversation.messages, conversation.adds_generation_prompt)
         traced, generation_spans = _trace(source, conversation, special_tokens)
+        if traced != expected and before != expected:
+            same = _common_prefix(before, expected)
+            raise TraceError(
+                f"The chat template renders the same conversation differently each time, from character {same} on "
+                f"({before[same : same + 20]!a}, then {expected[same : same + 20]!a}): no two epochs would train the "
+                "same tokens. Remove what is random or counts time from it."
+            )
     if traced != expected:
         same = _common_prefix(traced, expected)
         raise TraceError(

@@ -6,11 +6,12 @@ boundary stands in {braces} or inverse. Line ends are shown as ⏎, other contro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from inspector.compare import Comparison, Entry
 from inspector.decode import Decoded
+from inspector.export import Export
 from inspector.finding import Finding, Severity
 from inspector.inspect import Inspection
 from inspector.markers import Markers, Split
@@ -167,6 +168,22 @@ def format_markers(
             f"  behind a line end   {_ids(split.after_newline)}",
         ]
     return "\n".join(lines)
+
+
+def format_pieces(words: Sequence[tuple[str, Sequence[tuple[int, str]]]]) -> str:
+    """Texts with the tokens of each: a space belongs to the token behind it."""
+    lines = ["", "whitespace is part of the token beside it"]
+    for word, tokens in words:
+        lines.append(f"  {word!r:<20}" + "  ".join(f"{id} {piece!r}" for id, piece in tokens))
+    return "\n".join(lines)
+
+
+def format_exports(exports: Sequence[Export]) -> str:
+    """The snippets and the files that they need, a title above each; a single one bare, so that it can be piped."""
+    texts = [(f"{export.target}/{name}", text) for export in exports for name, text in export.all_files.items()]
+    if len(texts) == 1:
+        return texts[0][1].rstrip("\n")
+    return "\n".join(f"──── {title}\n{text}" for title, text in texts).rstrip("\n")
 
 
 def _ids(ids: tuple[int, ...] | None) -> str:

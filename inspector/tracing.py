@@ -8,6 +8,7 @@ turn it is written in. Not thread-safe: one render at a time in a process.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
 
-from inspector.origins import TEMPLATE, UNKNOWN, Origin, OriginKind, OriginStr, Run, concat
+from inspector.origins import CLOCK, TEMPLATE, UNKNOWN, Origin, OriginKind, OriginStr, Run, concat
 from inspector.traced_values import OriginDict, traced_json
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         self.filters.update(model.filters)
         self.filters.update(tojson=_tojson, join=_join, indent=_indent, title=_title, safe=OriginMarkup)
         clock: Callable[[str], str] = model.globals["strftime_now"]
-        self.globals["strftime_now"] = lambda format: OriginStr.of(clock(format), TEMPLATE)
+        self.globals["strftime_now"] = lambda format: OriginStr.of(clock(format), CLOCK)
         self.code_generator_class = _TracingCodeGenerator
         setattr(self, "concat", concat)  # noqa: B010  # a class attribute of Jinja's that its code looks up
         self._lines: dict[int, Origin] = {}
@@ -130,6 +131,8 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         turn = self.turn if run.turn is None else run.turn
         if run.origin is TEMPLATE:
             return run._replace(origin=self.line(line), turn=turn)
+        if run.origin is CLOCK:
+            return run._replace(origin=replace(CLOCK, line=line), turn=turn)
         if run.origin is UNKNOWN:
             return run._replace(origin=Origin(OriginKind.UNKNOWN, line=line), turn=turn)
         return run._replace(turn=turn)

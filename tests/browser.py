@@ -133,6 +133,10 @@ class Page:
         )
         return [(text, set(names.split())) for text, names in found]
 
+    def trained_text(self) -> str:
+        """The text of the tokens that train."""
+        return "".join(text for text, classes in self.tokens() if "trained" in classes)
+
     def count(self) -> str:
         """The heading's count."""
         return self.tab.inner_text(".tv-count")
@@ -151,6 +155,18 @@ class Page:
     def failure(self) -> str:
         """The text of a view that shows an error."""
         return str(self.tab.inner_text(".tv-failure"))
+
+    def unfold(self, pane: str) -> None:
+        """Open an accordion."""
+        self.tab.locator(f"{pane} > button").first.click()
+
+    def choose(self, dropdown: str, name: str, *, inside: str = "") -> None:
+        """Choose from a dropdown by the start of a label and wait for the view; `inside`: an accordion to open."""
+        if inside:
+            self.unfold(inside)
+        self.tab.click(f"{dropdown} input")
+        with self.redrawn():
+            self.tab.get_by_role("option", name=name).first.click()
 
     def set_model(self, name: str) -> None:
         """Type a model's name and wait for its view."""

@@ -260,3 +260,18 @@ def test_template_writes_proven_tags(tmp_path: Path) -> None:
     )
     assert failed.returncode == 2
     assert "cannot be written" in failed.stderr
+
+
+def test_modifiers_and_special_tokens_reach_the_inspection(run: Run, chat: str, model_folder: Path) -> None:
+    """Truncation leaves nothing that trains; a padding token is one of the model's."""
+
+    def codes(*options: str) -> list[str]:
+        found = json.loads(run("inspect", str(model_folder), chat, *options, "--json").stdout)["findings"]
+        return [finding["code"] for finding in found]
+
+    assert {"no_trained_tokens", "truncated_away"} <= set(codes("--max-length", "4"))
+    assert "pad_is_eos" in codes("--special-tokens", '{"pad_token": "<|im_end|>"}')
+    refused = run("inspect", str(model_folder), chat, "--keep", "some")
+    assert (refused.returncode, "keep is 'some'" in refused.stderr) == (2, True)
+    refused = run("inspect", str(model_folder), chat, "--special-tokens", "[1]")
+    assert (refused.returncode, "'[1]' is not a JSON object" in refused.stderr) == (2, True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import inspector
+import models
 from inspector.compare import Comparison, compare, compare_with, default_choices
 from inspector.markers import propose_markers
 from inspector.strategies import STRATEGIES
@@ -115,3 +116,13 @@ def test_the_markers_command_prints_text_and_json(tmp_path: Path) -> None:
     file.write_text("")
     failed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert "holds no conversation" in failed.stderr
+
+
+def test_modifiers_apply_to_every_strategy() -> None:
+    """What is cut off trains nowhere, and is no difference."""
+    chat = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hi, how can I help you today?"}]
+    truth = inspector.inspect(models.model("chatml"), chat, modifiers={"max_length": 14})
+    entry = next(e for e in compare_with(truth).entries if e.strategy == "content_diff")
+    assert entry.labelled is not None
+    assert not any(entry.labelled.trained[14:])
+    assert entry.disagreements == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import oracle
@@ -155,6 +156,20 @@ FIRES: dict[Code, tuple[Callable[[], Inspection], Severity, int | None, str]] = 
     Code.PAD_IS_EOS: (lambda: with_special(eos_token="<|b|>", pad_token="<|b|>"), Severity.WARNING, None, ""),
     Code.PAD_ID_ZERO: (lambda: with_special(pad_token="!"), Severity.NOTE, None, ""),
     Code.DOUBLE_BOS: (lambda: with_bos(), Severity.NOTE, None, "<|a|>"),
+    Code.TRUNCATED_RESPONSE: (
+        lambda: chatml(CORPUS["one turn"], modifiers={"max_length": len(chatml(CORPUS["one turn"]).ids) - 2}),
+        Severity.WARNING, 1, "<|im_end|>",
+    ),
+    Code.TRUNCATED_AWAY: (
+        lambda: chatml(CORPUS["one turn"], modifiers={"max_length": 4}), Severity.ERROR, 1, "The",
+    ),
+    Code.THINKING_DEFAULT: (
+        lambda: stored("trl/qwen3", CORPUS["two turns"]), Severity.NOTE, 3, "<|im_start|>",
+    ),
+    Code.NONDETERMINISTIC_RENDER: (
+        lambda: template(TURN + "<|b|>{% endfor %}{{ strftime_now('%Y') }}" + PROMPT, CORPUS["one turn"]),
+        Severity.NOTE, None, datetime.now().strftime("%Y"),
+    ),
 }  # fmt: skip
 """Code -> (an example that triggers it, severity, message, how the text of its tokens begins; "" for no tokens)."""
 
@@ -191,17 +206,20 @@ def test_finding_fires_and_points_at_its_tokens(code: Code) -> None:
 
 REFUSALS = {Code.ROLES_MUST_ALTERNATE}
 """Codes that only `diagnose` gives."""
+DATA_SET = {Code.DUPLICATE_ANSWER, Code.NEAR_EMPTY_LOSS}
+"""Codes about a data set as a whole: tests/test_summary.py."""
 
 
 def test_every_code_is_tested() -> None:
     """A new code needs its example here."""
-    assert set(FIRES) | REFUSALS == set(Code)
+    assert set(FIRES) | REFUSALS | DATA_SET == set(Code)
 
 
 @pytest.mark.parametrize("name", ["chatml", "llama3", "qwen3", "tiny-chat"])
 def test_clean_conversation_has_no_findings(name: str) -> None:
     """Silence where nothing is wrong."""
-    assert [f.code for f in inspector.inspect(models.model(name), CLEAN).findings if f.code != "boundary_merge"] == []
+    decided = {"messages": CLEAN, "enable_thinking": True}
+    assert [f.code for f in inspector.inspect(models.model(name), decided).findings if f.code != "boundary_merge"] == []
     assert chatml(CLEAN).findings == ()
 
 
@@ -453,3 +471,104 @@ def test_a_strategy_that_trains_nothing_gets_no_other_blame() -> None:
 
     nothing = Labelled(trained=(False,) * count, reasons=(Reason.CONTEXT,) * count)
     assert [finding.code for finding in find_all(inspection.example, nothing)] == [Code.NO_TRAINED_TOKENS]
+
+
+# --- truncation, thinking, the clock
+
+
+def test_truncation_says_what_is_left_of_each_answer() -> None:
+    """Answers that stay whole are not mentioned; one that goes whole is a warning while others are left."""
+    whole = chatml(CORPUS["two turns"])
+    end = whole.example.turns[1].tokens[-1] + 1
+    cut = chatml(CORPUS["two turns"], modifiers={"max_length": end})
+    found = [(f.code, f.severity, f.message_index) for f in cut.findings]
+    assert found == [(Code.TRUNCATED_AWAY, Severity.WARNING, 3)]
+    count = sum(whole.trained[end:])
+    assert f"Truncation to {end} of {len(whole.ids)} tokens removes {count} of the {count} tokens of message 3" in (
+        cut.findings[0].detail
+    )
+    assert cut.row == (whole.ids[:end], whole.labels[:end])
+
+
+def test_truncation_from_the_left_keeps_the_stop_token() -> None:
+    """The start of the answer is gone, the stop token is not; the first token that is left predicts nothing."""
+    whole = chatml(CORPUS["one turn"])
+    cut = chatml(CORPUS["one turn"], modifiers={"max_length": 3, "truncation": "keep_end"})
+    assert "its stop token is not among them" in find(cut, Code.TRUNCATED_RESPONSE).detail
+    assert cut.row[0] == whole.ids[-3:]
+    assert cut.row[1][0] == -100
+    assert chatml(CORPUS["one turn"], modifiers={"max_length": len(whole.ids)}).findings == ()
+
+
+def test_nothing_trained_because_of_truncation() -> None:
+    """The cause is the length, not the policy."""
+    detail = find(chatml(CORPUS["one turn"], modifiers={"max_length": 4}), Code.NO_TRAINED_TOKENS).detail
+    assert "truncation cuts off all" in detail
+
+
+THINK = TURN.replace("{{ m.content }}", "{{ thought if m.role == 'assistant' }}{{ m.content }}") + "<|b|>{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("source", "strategy", "state"),
+    [
+        (TURN + "<|b|>{% endfor %}", "traced", "absent"),
+        (THINK.replace("thought", "'<think></think>'"), "traced", "trained"),
+        (THINK.replace("thought", "'<think></think>'"), "chatml", "in the answer, but not trained"),
+    ],
+)
+def test_thinking_says_where_the_tag_is(source: str, strategy: str, state: str) -> None:
+    """Trained, not trained, or absent; the prompts differ in the part that enable_thinking decides."""
+    prompt = "{% if add_generation_prompt %}<|a|>assistant:{{ '<no>' if enable_thinking == false }}{% endif %}"
+    finding = find(template(source + prompt, CORPUS["one turn"], strategy=strategy), Code.THINKING_DEFAULT)
+    assert f"<think> is {state}." in finding.detail
+    assert "unset '', true '', false '<no>'" in finding.detail
+
+
+def test_thinking_that_the_prompt_supplies() -> None:
+    """The tag is in the header."""
+    source = THINK.replace("thought", "'<think>'") + "{% if add_generation_prompt %}<|a|>assistant:<think>"
+    source += "{{ '</think>' if enable_thinking == false }}{% endif %}"
+    assert "supplied by the prompt" in find(template(source, CORPUS["one turn"]), Code.THINKING_DEFAULT).detail
+
+
+def test_thinking_is_silent_once_it_is_set_or_has_no_effect() -> None:
+    """A row that says so; a template that only mentions the keyword."""
+    chat = {"messages": CORPUS["two turns"], "enable_thinking": False}
+    assert Code.THINKING_DEFAULT not in [f.code for f in stored("trl/qwen3", chat).findings]
+    mentions = TURN + "<|b|>{% endfor %}{% if enable_thinking %}{% endif %}" + PROMPT
+    assert template(mentions, CORPUS["one turn"]).findings == ()
+    refuses = (
+        TURN
+        + "<|b|>{% endfor %}{% if add_generation_prompt %}{{ raise_exception('no ' ~ enable_thinking) }}{% endif %}"
+    )
+    assert Code.THINKING_DEFAULT not in [f.code for f in template(refuses, CORPUS["one turn"]).findings]
+
+
+def test_clock_is_silent_when_the_date_is_given() -> None:
+    """Llama 3 writes the date that it is given."""
+    source = "{{ date_string or strftime_now('%Y') }}" + TURN + "<|b|>{% endfor %}" + PROMPT
+    dated = {"messages": CORPUS["one turn"], "date_string": "1 Jan 2025"}
+    assert template(source, dated).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options", "said"),
+    [
+        (
+            "home_llm",
+            lambda ids, stop: {"prefix_ids": [*ids[:2], 5, 6], "suffix_ids": stop},
+            "The nearest match has the first 2 of the marker's 4 ids; then comes",
+        ),
+        ("trl_completion_collator", lambda ids, stop: {"response": [*ids, 7]}, "of the marker's 4 ids; then comes"),
+        ("home_llm", lambda ids, stop: {"prefix_ids": [5, 6], "suffix_ids": stop}, None),
+    ],
+)
+def test_missed_marker_shows_its_nearest_match(
+    strategy: str, options: Callable[[list[int], list[int]], dict[str, Any]], said: str | None
+) -> None:
+    """How much of the marker is there, and what comes instead; nothing where nothing is."""
+    markers = chatml_markers()
+    own = options(markers["prefix_ids"], markers["suffix_ids"])
+    detail = find(chatml(CORPUS["one turn"], strategy=strategy, **own), Code.MARKER_NOT_FOUND).detail
+    assert (said in detail) if said else "nearest" not in detail

@@ -139,7 +139,7 @@ def test_existing_folder_wins_over_a_hub_id(
 
 def test_tiny_chat_is_the_embedded_model(base: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The default model needs neither network nor path."""
-    monkeypatch.setattr(hub_module, "EMBEDDED_FOLDER", write(tmp_path, chat(base)))
+    monkeypatch.setitem(hub_module.EMBEDDED, "tiny-chat", write(tmp_path, chat(base)))
     model = load("tiny-chat")
     assert (model.name, model.source, model.revision) == ("tiny-chat", Source.EMBEDDED, None)
 

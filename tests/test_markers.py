@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import inspector
-from inspector.markers import Markers, find_split, propose_markers
+from inspector.markers import WORDS, Markers, find_split, pieces, propose_markers
 from inspector.samples import sample_conversations
 
 PUBLISHED = {
@@ -128,3 +128,21 @@ def test_find_split_prints_what_the_first_seed_printed(real_model_dir: Callable[
     assert suffix.alone == (128009, *header)
     assert suffix.after_space == (220, 128009, *header)
     assert suffix.after_newline == (198, 128009, *header)
+
+
+def test_a_space_makes_another_token_of_the_word_behind_it(real_model_dir: Callable[[str], Path]) -> None:
+    """The first seed's words: the space is no token between the same two, it is part of the second."""
+    model = inspector.load(str(real_model_dir("qwen3")))
+    together, apart = (pieces(model, word) for word in WORDS)
+    assert ["".join(text for _, text in shown) for shown in (together, apart)] == list(WORDS)
+    assert together[0] == apart[0] == (together[0][0], "Computer")
+    assert apart[1][1] == " " + together[1][1]
+    assert apart[1][0] != together[1][0]
+
+
+def test_pieces_show_a_shared_character_once() -> None:
+    """The bytes of one character are several tokens: the first shows it, the others nothing."""
+    shown = pieces(inspector.load("tiny-chat"), "a\U0001f98a")
+    assert "".join(text for _, text in shown) == "a\U0001f98a"
+    assert len(shown) > 2
+    assert pieces(inspector.load("tiny-chat"), "") == []

@@ -27,15 +27,11 @@ CHATML = (
 )
 
 
-def trained_text(page: Page) -> str:
-    return "".join(text for text, classes in page.tokens() if "trained" in classes)
-
-
 def test_it_opens_on_the_embedded_model(page: Page) -> None:
     """The first view needs no network, shows the embedded model, and trains the answers only."""
     assert page.tab.input_value("#model input") == "tiny-chat"
     assert "embedded model" in page.tab.inner_text("#model-info")
-    assert trained_text(page) == "The capital of France is Paris.<|im_end|>Tuesday comes after Monday.<|im_end|>"
+    assert page.trained_text() == "The capital of France is Paris.<|im_end|>Tuesday comes after Monday.<|im_end|>"
     trained = sum("trained" in classes for _, classes in page.tokens())
     assert page.count().startswith(f"{trained} of {len(page.tokens())} tokens train")
 
@@ -93,7 +89,7 @@ def test_editor_and_json_stay_in_step(page: Page) -> None:
     """An edit of a message changes the JSON and the view; an edit of the JSON changes the rows."""
     with page.redrawn():
         page.tab.fill(".ce-row:nth-of-type(3) textarea", "It is Paris!")
-    assert "It is Paris!<|im_end|>" in trained_text(page)
+    assert "It is Paris!<|im_end|>" in page.trained_text()
     assert page.json()[2] == {"role": "assistant", "content": "It is Paris!"}
     page.set_json(CHAT)
     page.tab.get_by_role("tab", name="Messages").click()
@@ -115,7 +111,7 @@ def test_pasting_with_the_keyboard_counts_as_an_edit(page: Page) -> None:
     page.tab.keyboard.press("Control+A")
     with page.redrawn():
         page.tab.keyboard.press("Control+V")
-    assert trained_text(page) == "Hello there.<|im_end|>"
+    assert page.trained_text() == "Hello there.<|im_end|>"
 
 
 def test_bad_json_says_where_and_loses_nothing(page: Page) -> None:
@@ -145,7 +141,7 @@ def test_template_options_write_into_the_json(page: Page) -> None:
 
 def test_a_policy_changes_what_trains(page: Page) -> None:
     """Training every token colours all but the first, and the page says whose text that is."""
-    page.tab.click("#policy button")
+    page.tab.click("#training button")
     page.tab.click("#turns input")
     with page.redrawn():
         page.tab.get_by_role("option", name="every token").click()
@@ -165,25 +161,6 @@ def test_the_template_can_be_edited_and_reset(page: Page) -> None:
     with page.redrawn():
         page.tab.click("#reset")
     assert page.tokens() == before
-
-
-def test_generation_tags_are_written_and_proven(page: Page) -> None:
-    """One click puts a proven training template in the box; transformers' own tags then train what traced does."""
-    page.set_template(CHATML)
-    truth = trained_text(page)
-    with page.redrawn():
-        page.tab.click("#add-tags")
-    assert "endgeneration" in page.tab.input_value("#template-source textarea")
-    assert any(text.startswith("Proven") for text in page.tab.locator(".tv-notice").all_inner_texts())
-    assert trained_text(page) == truth
-    with page.redrawn():
-        page.tab.check("#compare input")
-    row = page.tab.locator(".tv-strategy").filter(has_text="generation_tags").first
-    assert "100.0 % agree" in row.inner_text()
-    page.set_template("no loop here {{ messages[0].content }}")
-    with page.redrawn():
-        page.tab.click("#add-tags")
-    assert any(text.startswith("Not proven") for text in page.tab.locator(".tv-notice").all_inner_texts())
 
 
 def test_an_endless_template_is_stopped_and_the_page_lives(page: Page) -> None:
@@ -338,7 +315,7 @@ def test_no_text_is_ever_run(page: Page, nasty: str) -> None:
     page.tab.get_by_role("tab", name="Messages").click()
     page.tab.locator(".tv-token.trained").first.hover()
     if "\u0000" not in nasty:
-        assert nasty in trained_text(page)
+        assert nasty in page.trained_text()
     page.set_template("{% raw %}" + nasty + "{% endraw %}{% for m in messages %}{{ m.content }}{% endfor %}")
     page.set_template("{{ raise_exception(messages[0].content) }}")
     page.set_template(nasty + "{% broken")
@@ -379,7 +356,7 @@ def test_the_first_seeds_log_is_shown_from_its_ids(page: Page, real_model_dir: C
 def test_trainers_are_laid_beside_the_truth(page: Page) -> None:
     """Each strategy has a strip, a count and its agreement; choosing one recolours; d walks the differences."""
     page.set_json([*CHAT[1:], {"role": "user", "content": "And?"}, {"role": "assistant", "content": "That is all."}])
-    truth = trained_text(page)
+    truth = page.trained_text()
     with page.redrawn():
         page.tab.check("#compare input")
     rows = page.tab.locator(".tv-strategy")
@@ -390,7 +367,7 @@ def test_trainers_are_laid_beside_the_truth(page: Page) -> None:
     chosen = rows.filter(has_text="chatml").first
     chosen.locator("input").check()
     assert "under chatml" in page.count()
-    assert trained_text(page) == truth.replace("<|im_end|>", "")
+    assert page.trained_text() == truth.replace("<|im_end|>", "")
     page.tab.focus(".tv-body")
     page.tab.keyboard.press("Home")
     page.tab.keyboard.press("d")
@@ -401,7 +378,7 @@ def test_trainers_are_laid_beside_the_truth(page: Page) -> None:
     agreeing = page.tab.locator(".tv-body .tv-token:not(.differs)").first
     assert float(agreeing.evaluate("e => getComputedStyle(e).opacity")) < 1
     rows.first.locator("input").check()
-    assert trained_text(page) == truth
+    assert page.trained_text() == truth
     rows.filter(has_text="full").first.locator("canvas").click(position={"x": 1, "y": 5})
     assert page.detail()["token"].startswith("0 of ")
 
@@ -420,7 +397,7 @@ def test_axe_finds_nothing_to_mend(page: Page, theme: str) -> None:
         page.tab.get_by_role("tab", name=tab).click()
         found = page.tab.evaluate(
             "parts => axe.run({include: parts.map(part => [part])})",
-            ["#view", "#editor", "#conversation", "#template-source", ".ms-heading"],
+            ["#view", "#editor", "#conversation", "#template-source", ".ms-heading", ".report", "#strategy-about"],
         )
         assert [(v["id"], [node["html"] for node in v["nodes"][:3]]) for v in found["violations"]] == []
 

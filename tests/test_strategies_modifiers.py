@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 from corpus import CORPUS
 from hypothesis import given
@@ -9,8 +12,9 @@ from hypothesis import strategies as st
 
 import inspector
 import models
+from inspector.errors import StrategyError
 from inspector.inspect import Inspection
-from inspector.strategies import Example, Labelled, Reason
+from inspector.strategies import Example, Keep, Labelled, Reason
 from inspector.strategies.modifiers import (
     flagged_only,
     kept_range,
@@ -109,3 +113,43 @@ def test_packing_refuses_rows_that_do_not_fit_their_labels() -> None:
     """The row is named."""
     with pytest.raises(ValueError, match="row 1 has 2 ids and 1 labels"):
         pack([([1], [1]), ([1, 2], [1])])
+
+
+# --- as inspect takes them
+
+
+@pytest.mark.parametrize("keep", list(Keep))
+def test_inspect_applies_what_is_named(keep: Keep) -> None:
+    """The same as the functions themselves, by name, after any strategy."""
+    functions = {
+        Keep.ALL: lambda example, labelled: labelled,
+        Keep.LAST_RESPONSE: last_response_only,
+        Keep.LAST_TURN: last_turn_only,
+        Keep.FLAGGED: flagged_only,
+    }
+    for name, strategy in ((name, strategy) for name in ("two turns", "own flags") for strategy in ("traced", "full")):
+        if name not in CORPUS:
+            continue
+        whole = look(name, strategy)
+        seen = inspector.inspect(models.model("chatml"), CORPUS[name], strategy, {"keep": keep.value, "max_length": 20})
+        expected = truncated(functions[keep](whole.example, whole.labelled), 20)
+        assert seen.labelled.trained == expected.trained
+        assert seen.row == (whole.ids[:20], expected.labels(whole.ids)[:20])
+        assert seen.modifiers.to_dict() == {"max_length": 20} | ({} if keep is Keep.ALL else {"keep": keep.value})
+
+
+@pytest.mark.parametrize(
+    ("modifiers", "message"),
+    [
+        ({"keep": "some"}, "keep is 'some', which is none of: all, last_response, last_turn, flagged"),
+        ({"truncation": "middle"}, "truncation is 'middle', which is none of: keep_start, keep_end"),
+        ({"max_length": 0}, "max_length is 0, and must be a number of tokens from 1 on, or None"),
+        ({"max_length": "9"}, "max_length is '9', and must be a number"),
+        ({"max_length": True}, "max_length is True, and must be a number"),
+        ({"packing": True}, "There is no modifier 'packing'; there are: keep, max_length, truncation"),
+    ],
+)
+def test_modifiers_that_mean_nothing_are_refused(modifiers: dict[str, Any], message: str) -> None:
+    """Before anything is rendered."""
+    with pytest.raises(StrategyError, match=re.escape(message)):
+        inspector.inspect(models.model("chatml"), CHAT, modifiers=modifiers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,14 @@ def parse_json(text: str, what: str = "The conversation") -> Any:
         ) from error
 
 
+def parse_object(text: str, what: str, example: str) -> dict[str, Any]:
+    """The object in a text; an empty text is an empty one. Raises ConversationJsonError, which gives the example."""
+    value = parse_json(text, what) if text and text.strip() else {}
+    if not isinstance(value, dict):
+        raise ConversationJsonError(f"{what} must be an object, such as {example}.")
+    return value
+
+
 def read_options(text: str) -> TemplateOptions:
     """The options in a conversation's JSON; all unset where it is not an object."""
     try:
@@ -64,9 +73,7 @@ def write_options(text: str, options: TemplateOptions) -> str:
     """The conversation's JSON with these options. Raises ConversationJsonError, which names the option."""
     value = parse_json(text)
     messages = value["messages"] if isinstance(value, dict) and "messages" in value else value
-    keywords = parse_json(options.keywords, "Other keywords") if options.keywords.strip() else {}
-    if not isinstance(keywords, dict):
-        raise ConversationJsonError('Other keywords must be an object, such as {"date_string": "1 Jan 2025"}.')
+    keywords = parse_object(options.keywords, "Other keywords", '{"date_string": "1 Jan 2025"}')
     out: dict[str, Any] = {"messages": messages}
     if options.tools.strip():
         out["tools"] = parse_json(options.tools, "Tools")
@@ -83,6 +90,12 @@ def write_options(text: str, options: TemplateOptions) -> str:
 def dump(value: Any) -> str:
     """JSON as the page writes it."""
     return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def dump_flat(value: Mapping[str, Any]) -> str:
+    """An object with one line a key, so that a list of ids stays on one line; "" for an empty one."""
+    lines = [f"  {json.dumps(name)}: {json.dumps(own, ensure_ascii=False)}" for name, own in value.items()]
+    return "{\n" + ",\n".join(lines) + "\n}" if lines else ""
 
 
 def _dumped(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What happens on the Inspect tab: values of its boxes in, new values of its boxes out. The widgets are in inspect_tab.
+"""What happens on the Inspect tab: the boxes' values in, new values by name out. The widgets are in inspect_tab.
 
 The conversation's JSON is the one truth: the editor and the template options are read from it and written to it. Each
 handler ends in the view of what the boxes then hold.
@@ -8,174 +8,221 @@ from __future__ import annotations
 
 import html
 import json
-from dataclasses import astuple, fields
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from inspector.errors import InspectorError, NoTemplateError
-from inspector.strategies import StopPolicy, TurnPolicy
-from ui.conversation_json import ConversationJsonError, TemplateOptions, dump, read_options, write_options
-from ui.inspect_view import (
-    decode_view,
-    describe_model,
-    failure_view,
-    inspect_view,
-    load_model,
-    template_choices,
-    training_template_view,
-)
+from inspector.errors import GalleryError, InspectorError
+from inspector.finding import Code
+from inspector.gallery import find_entry, gallery
+from inspector.markers import Markers, propose_markers
+from inspector.remedies import REMEDIES, apply_remedy
+from inspector.setup import Setup
+from ui.boxes import EXACT, Boxes, conversation_values, setup_of
+from ui.conversation_json import ConversationJsonError, TemplateOptions, dump, write_options
+from ui.inspect_view import boxes_view, decoded_conversation, diagnosis, failure_view, inspect_setup
 from ui.links import LinkError, ViewState, decode_link
+from ui.models import hub_token, load_model
+from ui.open_rows import open_rows, template_values
+from ui.rows import Rows
 from ui.token_view import pack_failure
+from ui.training_box import prefilled, training_values
+from ui.wiring import Changes
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DEFAULT_MODEL = "tiny-chat"
-
-POLICY_DEFAULTS: dict[str, Any] = {
-    "turns": TurnPolicy.ALL.value,
-    "stop": StopPolicy.EVERY.value,
-    "reasoning": True,
-    "tool_calls": True,
-    "straddlers": True,
-    "closing_header": False,
-}
-"""The strategy's options in the order of their widgets."""
+_SECTIONS = {"findings": "Finding", "lesson": "Lesson"}
+_COUNTED_ROWS = 24
+"""Of more rows only these are looked at when a remedy's effect is counted."""
 
 
-def on_open(fragment: str) -> list[Any]:
+def on_open(fragment: str) -> Changes:
     """The page as a link describes it, or as it opens by default."""
-    notice, state = "", _default_state()
-    if fragment:
-        try:
-            state = decode_link(fragment)
-        except LinkError as error:
-            notice = str(error)
-    info, choice, template = _template_of(state)
-    policy = [state.policy.get(name, default) for name, default in POLICY_DEFAULTS.items()]
-    view = inspect_view(
-        state.model, state.revision, template, state.conversation,
-        dict(zip(POLICY_DEFAULTS, policy, strict=True)), compare=state.compare, expected_hash=state.template_hash,
-    )  # fmt: skip
-    if notice:
-        view = pack_failure("This link cannot be opened", notice)
-    options = astuple(read_options(state.conversation))
-    revision = state.revision
-    return [
-        state.model, revision, info, choice, template, state.conversation, state.conversation, *options, *policy,
-        state.compare, view,
-    ]  # fmt: skip
-
-
-def on_model(name: str, revision: str, template: str, conversation: str, *rest: Any) -> list[Any]:
-    """Another model: its description, its templates, its default template, and the view."""
-    info, choice, source = _template_of(ViewState(model=name or "", revision=revision))
-    return [info, choice, source, on_inspect(name, revision, source, conversation, *rest)]
-
-
-def on_template_choice(
-    choice: str | None, name: str, revision: str, template: str, conversation: str, *rest: Any
-) -> list[Any]:
-    """Another template by name, or the chosen one again after an edit."""
-    if not choice:
-        return [gr.skip(), on_inspect(name, revision, template, conversation, *rest)]
+    state = ViewState(model=DEFAULT_MODEL, conversation=_example_text(next(iter(examples()))[1]))
+    if not fragment:
+        return {**open_rows(state.setups()), "compare": False}
     try:
-        source = load_model(name, revision, choice).template
+        asked = decode_link(fragment)
+        changes = open_rows(
+            asked.setups(), asked.row, asked.token, compare=asked.compare, expected_hash=asked.template_hash
+        )
+        return {**changes, "compare": asked.compare}
+    except (LinkError, InspectorError) as error:
+        view = pack_failure("This link cannot be opened", str(error))
+        return {**open_rows(state.setups()), "compare": False, "view": view}
+
+
+def on_model(boxes: Boxes) -> Changes:
+    """Another model: its description, its templates, its default template, and the view."""
+    return _shown(boxes, template_values(boxes.model or "", boxes.revision or ""))
+
+
+def on_revision(loaded: tuple[str, str] | None, boxes: Boxes) -> Changes:
+    """As `on_model`, unless it is the revision that is shown: leaving the box must not reset the template."""
+    return {} if loaded == (boxes.model or "", boxes.revision or "") else on_model(boxes)
+
+
+def on_template_choice(choice: str | None, boxes: Boxes) -> Changes:
+    """Another template by name, or the chosen one again after an edit; the model's default when none is chosen."""
+    try:
+        source = load_model(boxes.model or "", boxes.revision or "", choice or None).template
     except InspectorError as error:
-        return [gr.skip(), failure_view(error, name, revision, template, conversation)]
-    return [source, on_inspect(name, revision, source, conversation, *rest)]
+        return {"view": failure_view(error, rows=boxes.rows)}
+    return _shown(boxes, {"template": source, "template_report": ""})
 
 
-def on_inspect(name: str, revision: str, template: str, conversation: str, compare: bool, *policy: Any) -> str:
+def on_template(boxes: Boxes) -> Changes:
+    """The template was edited: what was said about the one before is gone."""
+    return _shown(boxes, {"template_report": ""})
+
+
+def on_inspect(boxes: Boxes) -> Changes:
     """The view of what the boxes hold."""
-    options = dict(zip(POLICY_DEFAULTS, policy, strict=True))
-    return inspect_view(name or "", revision, template, conversation, options, compare=compare)
+    return _shown(boxes, {})
 
 
-def on_json(name: str, revision: str, template: str, conversation: str, *rest: Any) -> list[Any]:
+def on_json(boxes: Boxes) -> Changes:
     """The JSON was edited: the editor and the options follow."""
-    return [
-        conversation,
-        *astuple(read_options(conversation)),
-        on_inspect(name, revision, template, conversation, *rest),
-    ]
+    values = conversation_values(boxes.conversation)
+    del values["conversation"]
+    return _shown(boxes, values)
 
 
-def on_editor(edited: str, name: str, revision: str, template: str, _: str, *rest: Any) -> list[Any]:
+def on_editor(edited: str, boxes: Boxes) -> Changes:
     """The messages were edited: the JSON follows."""
-    return [edited, *astuple(read_options(edited)), on_inspect(name, revision, template, edited, *rest)]
+    values = conversation_values(edited)
+    del values["editor"]
+    return _shown(boxes, values)
 
 
 def on_options(
-    generation_prompt: bool, thinking: str, tools: str, documents: str, keywords: str,
-    name: str, revision: str, template: str, conversation: str, *rest: Any,
-) -> list[Any]:  # fmt: skip
+    generation_prompt: bool, thinking: str, tools: str, documents: str, keywords: str, boxes: Boxes
+) -> Changes:
     """A template option was changed: the JSON follows."""
     options = TemplateOptions(
         generation_prompt=generation_prompt, thinking=thinking, tools=tools, documents=documents, keywords=keywords
     )
     try:
-        text = write_options(conversation, options)
+        text = write_options(boxes.conversation, options)
     except ConversationJsonError as error:
-        return [gr.skip(), gr.skip(), failure_view(error, name, revision, template, conversation)]
-    return [text, text, on_inspect(name, revision, template, text, *rest)]
+        return {"view": failure_view(error, rows=boxes.rows)}
+    return _shown(boxes, {"conversation": text, "editor": text})
 
 
-def on_example(example: str, name: str, revision: str, template: str, _: str, *rest: Any) -> list[Any]:
-    """A conversation from the examples."""
-    text = _example_text(example)
-    return [text, text, *astuple(read_options(text)), on_inspect(name, revision, template, text, *rest)]
+def on_strategy(boxes: Boxes) -> Changes:
+    """Another strategy: its own boxes, and the options it needs, filled with what fits this conversation."""
+    values = training_values(boxes.strategy)
+    if boxes.strategy != EXACT:
+        values["strategy_options"] = prefilled(boxes.strategy, _markers(boxes))
+    return _shown(boxes, values)
 
 
-def on_tags(name: str, revision: str, template: str, conversation: str, compare: bool, *policy: Any) -> list[Any]:
-    """The template with generation tags in the template's box, if one can be proven; the view says what was."""
-    options = dict(zip(POLICY_DEFAULTS, policy, strict=True))
-    written, view = training_template_view(name or "", revision, template, conversation, options, compare=compare)
-    return [gr.skip() if written is None else written, view]
+def on_example(example: str, boxes: Boxes) -> Changes:
+    """A conversation from the examples, in place of all rows."""
+    return _shown(boxes, {**conversation_values(_example_text(example)), "rows": None, "gallery": None})
 
 
-def on_decode(
-    log: str, name: str, revision: str, template: str, conversation: str, compare: bool, *policy: Any
-) -> list[Any]:
-    """A pasted log: its first example becomes the conversation, and the view says what went wrong."""
-    options = dict(zip(POLICY_DEFAULTS, policy, strict=True))
-    text, view = decode_view(log or "", name or "", revision, template, conversation, options, compare=compare)
-    if text is None:
-        return [gr.skip()] * (2 + len(fields(TemplateOptions))) + [view]
-    return [text, text, *astuple(read_options(text)), view]
-
-
-def _template_of(state: ViewState) -> tuple[str, Any, str]:
-    """(description, update of the template box, template source) for a model; on failure the view will say why."""
-    wanted = state.template_source or state.template_name or None
+def on_gallery(name: str, boxes: Boxes) -> Changes:
+    """A finding's or a lesson's example: its whole setup, and what to look at."""
     try:
-        model = load_model(state.model, state.revision, wanted)
-    except NoTemplateError:
-        try:
-            model = load_model(state.model, state.revision, "chatml")
-        except InspectorError:
-            return "", gr.update(choices=[], value=None), ""
-        info = f"{describe_model(model)} · no chat template: choose one below"
-        return _info(info), gr.update(choices=template_choices(model), value=None), ""
-    except InspectorError:
-        return "", gr.update(choices=[], value=None), ""
-    choices = template_choices(model)
-    named = model.template_name if model.template_name in [name for _, name in choices] else None
-    value = named or next((name for _, name in choices), None)
-    return _info(describe_model(model)), gr.update(choices=choices, value=value), model.template
+        entry = find_entry(name)
+    except GalleryError as error:
+        raise gr.Error(html.escape(str(error))) from error
+    return {**open_rows([entry.setup], compare=boxes.compare, notices=[entry.about]), "example": None}
 
 
-def _info(text: str) -> str:
-    return f"<p class='model-info'>{html.escape(text)}</p>"
+def on_decode(log: str, boxes: Boxes) -> Changes:
+    """A pasted log: its first example becomes the conversation, and the view says what went wrong."""
+    try:
+        text, said = decoded_conversation(log or "", setup_of(boxes))
+    except (InspectorError, ConversationJsonError) as error:
+        return {"view": failure_view(error, rows=boxes.rows)}
+    values = {} if text is None else {**conversation_values(text), "rows": None}
+    return _shown(boxes, values, notices=said)
 
 
-def _default_state() -> ViewState:
-    return ViewState(model=DEFAULT_MODEL, conversation=_example_text(next(iter(examples()))[1]))
+def on_row(event: Mapping[str, Any], boxes: Boxes) -> Changes:
+    """Another of the open rows. What was edited stays with the row that is left."""
+    step = event.get("step")
+    if boxes.rows is None or not isinstance(step, int):
+        return _shown(boxes, {})
+    try:
+        rows = boxes.rows.edited(setup_of(boxes)).moved(step)
+    except (InspectorError, ConversationJsonError) as error:
+        return {"view": failure_view(error, rows=boxes.rows, notices=["Mend this row before you leave it."])}
+    return open_rows(rows.setups, rows.at, compare=boxes.compare)
+
+
+def on_remedy(event: Mapping[str, Any], boxes: Boxes) -> Changes:
+    """Apply what a finding's button offers: the boxes follow, and the view says whether the finding is gone."""
+    name, code = str(event.get("name")), str(event.get("code"))
+    try:
+        before = setup_of(boxes)
+        changed = apply_remedy(name, before, hub_token())
+        rows = (boxes.rows.edited(before) if boxes.rows else Rows(setups=(before,))).replaced(changed)
+        said = f"Applied: {REMEDIES[name].what} {_effect(code, changed)}"
+        return open_rows(rows.setups, rows.at, compare=boxes.compare, notices=[said], undo=rows.undo)
+    except (InspectorError, ConversationJsonError) as error:
+        return _shown(boxes, {}, notices=[f"Not applied: {error}"])
+    except Exception as error:  # the button waits for a view, whatever happens
+        return {"view": failure_view(error, rows=boxes.rows)}
+
+
+def on_undo(_: Mapping[str, Any], boxes: Boxes) -> Changes:
+    """The rows before the remedy that was applied last."""
+    if boxes.rows is None or boxes.rows.undo is None:
+        return _shown(boxes, {})
+    before = boxes.rows.undo
+    return open_rows(before.setups, before.at, compare=boxes.compare, notices=["Undone."])
+
+
+def _effect(code: str, setups: list[Setup]) -> str:
+    """Whether a finding is gone from the rows, in a sentence."""
+    found = [codes_of(setup) for setup in setups[:_COUNTED_ROWS]]
+    left = sum(code in codes for codes in found if codes is not None)
+    rows = "" if len(found) == 1 else f" in {left} of {len(found)} rows"
+    if left:
+        return f"{code} is still there{rows}."
+    return "What comes of it cannot be inspected." if None in found else f"{code} is gone."
+
+
+def codes_of(setup: Setup) -> set[Code] | None:
+    """The codes of everything that is found, a refusal's cause included; None for an unknown failure."""
+    try:
+        return {finding.code for finding in inspect_setup(setup).findings}
+    except InspectorError as error:
+        finding = diagnosis(error, setup)
+        return None if finding is None else {finding.code}
+
+
+def _markers(boxes: Boxes) -> Markers | None:
+    """What stands around the answers of the shown conversation; None where it cannot be inspected."""
+    try:
+        setup = setup_of(replace(boxes, strategy=EXACT))
+        return propose_markers([inspect_setup(replace(setup, options={}, modifiers={}))])
+    except (InspectorError, ConversationJsonError):
+        return None
+
+
+def _shown(boxes: Boxes, changes: Mapping[str, Any], **said: Any) -> Changes:
+    """The changes, and the view of the boxes once they have been made."""
+    return {**changes, "view": boxes_view(boxes.with_changes(changes), **said)}
 
 
 def examples() -> list[tuple[str, str]]:
     """(title, file name) of each example conversation."""
     return [(path.stem[3:].replace("-", " "), path.name) for path in sorted(EXAMPLES.glob("*.json"))]
+
+
+def gallery_choices() -> list[tuple[str, str]]:
+    """(label, name) of each entry of the gallery; the section stands first in its label."""
+    return [
+        (f"{_SECTIONS.get(entry.section, entry.section)} · {entry.code or entry.title}", entry.name)
+        for entry in gallery()
+    ]
 
 
 def _example_text(name: str) -> str:

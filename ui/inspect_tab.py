@@ -1,19 +1,23 @@
-"""The Inspect tab: its widgets, and which handler of inspect_events each event calls."""
+"""The Inspect tab: its widgets, and which handler each event calls. The panes build and connect their own."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from inspector.strategies import StopPolicy, TurnPolicy
 from ui import inspect_events as events
 from ui.conversation_json import THINKING
+from ui.export_pane import build_export_pane, connect_export_pane
 from ui.inspect_events import DEFAULT_MODEL
+from ui.markers_pane import build_markers_pane, connect_markers_pane
+from ui.open_rows import OPENED
+from ui.template_pane import build_template_pane, connect_template_pane
 from ui.text_box import build_text_box
 from ui.token_view import build_token_view
+from ui.training_box import build_training_box
+from ui.wiring import Wires
 
 _HERE = Path(__file__).parent
 MODELS = [
@@ -28,60 +32,37 @@ MODELS = [
     "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
     "bigscience/bloom-560m",
 ]
-_TURN_CHOICES = [
-    ("every assistant turn", TurnPolicy.ALL.value),
-    ("the last assistant turn", TurnPolicy.LAST.value),
-    ("by the messages' own flags", TurnPolicy.FLAGGED.value),
-    ("every token", TurnPolicy.EVERY_TOKEN.value),
-]
-_STOP_CHOICES = [
-    ("every trained turn", StopPolicy.EVERY.value),
-    ("the last one only", StopPolicy.LAST.value),
-    ("never", StopPolicy.NEVER.value),
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Widgets:
-    """Everything the events read or write, in the order in which `on_open` returns their values."""
-
-    model: gr.Dropdown
-    revision: gr.Textbox
-    model_info: gr.HTML
-    template_choice: gr.Dropdown
-    template: gr.HTML
-    conversation: gr.HTML
-    editor: gr.HTML
-    generation_prompt: gr.Checkbox
-    thinking: gr.Radio
-    tools: gr.HTML
-    documents: gr.HTML
-    keywords: gr.HTML
-    turns: gr.Dropdown
-    stop: gr.Dropdown
-    reasoning: gr.Checkbox
-    tool_calls: gr.Checkbox
-    straddlers: gr.Checkbox
-    closing_header: gr.Checkbox
-    compare: gr.Checkbox
-    view: gr.HTML
-
-    def all(self) -> list[Any]:
-        return [getattr(self, field.name) for field in fields(self)]
-
-    def options(self) -> list[Any]:
-        return [self.generation_prompt, self.thinking, self.tools, self.documents, self.keywords]
-
-    def policy(self) -> list[Any]:
-        return [self.turns, self.stop, self.reasoning, self.tool_calls, self.straddlers, self.closing_header]
-
-    def inspected(self) -> list[Any]:
-        """What an inspection reads."""
-        return [self.model, self.revision, self.template, self.conversation, self.compare, *self.policy()]
 
 
 def build(demo: gr.Blocks) -> None:
     """Make the tab's widgets inside `demo`, and connect them."""
+    widgets = {"rows": gr.State(None), "loaded": gr.State(None), **_build_head()}
+    with gr.Row(elem_id="main-row"):
+        with gr.Column(scale=5, min_width=320, elem_id="inputs"):
+            widgets |= _build_conversation()
+            widgets |= _build_options()
+            widgets |= build_training_box()
+            widgets |= build_template_pane()
+            widgets |= build_markers_pane()
+            widgets |= build_export_pane()
+            widgets |= _build_decode()
+        with gr.Column(scale=7, min_width=320, elem_id="output"):
+            widgets["compare"] = gr.Checkbox(
+                label="Compare trainers", info="Lay beside it what each trainer itself would train",
+                elem_id="compare", container=False,
+            )  # fmt: skip
+            widgets["view"] = build_token_view(elem_id="view")
+    wires = Wires(widgets)
+    wires.on_load(demo, events.on_open, [*OPENED, "compare"])
+    _connect_boxes(wires)
+    _connect_conversation(wires)
+    _connect_view(wires)
+    connect_template_pane(wires)
+    connect_markers_pane(wires)
+    connect_export_pane(wires)
+
+
+def _build_head() -> dict[str, Any]:
     with gr.Row(elem_id="model-row", equal_height=True):
         model = gr.Dropdown(
             MODELS, value=DEFAULT_MODEL, label="Model", info="A hub id, a local folder, or the embedded tiny-chat",
@@ -94,35 +75,15 @@ def build(demo: gr.Blocks) -> None:
             list(events.examples()), value=None, label="Examples", info="Conversations that show something", scale=3,
             elem_id="example",
         )  # fmt: skip
-    model_info = gr.HTML(elem_id="model-info")
-    with gr.Row(elem_id="main-row"):
-        with gr.Column(scale=5, min_width=320, elem_id="inputs"):
-            conversation, editor = _build_conversation()
-            options = _build_options()
-            policy = _build_policy()
-            template_choice, template, reset, tags = _build_template()
-            log, explain = _build_decode()
-        with gr.Column(scale=7, min_width=320, elem_id="output"):
-            compare = gr.Checkbox(
-                label="Compare trainers", info="Lay beside it what each trainer's own mask would train",
-                elem_id="compare", container=False,
-            )  # fmt: skip
-            view = build_token_view(elem_id="view")
-    widgets = _Widgets(
-        model=model, revision=revision, model_info=model_info, template_choice=template_choice, template=template,
-        conversation=conversation, editor=editor, compare=compare, view=view, **options, **policy,
-    )  # fmt: skip
-    _connect(demo, widgets, example, reset)
-    tags.click(events.on_tags, widgets.inspected(), [widgets.template, widgets.view], **_QUIET)
-    explain.click(
-        events.on_decode,
-        [log, *widgets.inspected()],
-        [widgets.conversation, widgets.editor, *widgets.options(), widgets.view],
-        **_QUIET,
-    )
+        gallery = gr.Dropdown(
+            events.gallery_choices(), value=None, label="Findings and lessons",
+            info="What goes wrong, with a way out", scale=3, elem_id="gallery",
+        )  # fmt: skip
+    info = gr.HTML(elem_id="model-info")
+    return {"model": model, "revision": revision, "example": example, "gallery": gallery, "model_info": info}
 
 
-def _build_conversation() -> tuple[gr.HTML, gr.HTML]:
+def _build_conversation() -> dict[str, Any]:
     with gr.Tabs():
         with gr.Tab("Messages", id="messages"):
             editor = gr.HTML(
@@ -139,7 +100,7 @@ def _build_conversation() -> tuple[gr.HTML, gr.HTML]:
                 rows=18,
                 elem_id="conversation",
             )
-    return conversation, editor
+    return {"conversation": conversation, "editor": editor}
 
 
 def _build_options() -> dict[str, Any]:
@@ -162,41 +123,7 @@ def _build_options() -> dict[str, Any]:
     }
 
 
-def _build_policy() -> dict[str, Any]:
-    with gr.Accordion("Training policy", open=False, elem_id="policy"):
-        turns = gr.Dropdown(_TURN_CHOICES, value=TurnPolicy.ALL.value, label="Train", elem_id="turns")
-        stop = gr.Dropdown(_STOP_CHOICES, value=StopPolicy.EVERY.value, label="Stop token", elem_id="stop")
-        with gr.Row():
-            reasoning = gr.Checkbox(True, label="Reasoning", min_width=140, elem_id="reasoning")
-            tool_calls = gr.Checkbox(True, label="Tool calls", min_width=140)
-            straddlers = gr.Checkbox(True, label="Straddlers", min_width=140, elem_id="straddlers")
-            closing_header = gr.Checkbox(False, label="Closing header", min_width=140)
-    return {
-        "turns": turns,
-        "stop": stop,
-        "reasoning": reasoning,
-        "tool_calls": tool_calls,
-        "straddlers": straddlers,
-        "closing_header": closing_header,
-    }
-
-
-def _build_template() -> tuple[gr.Dropdown, gr.HTML, gr.Button, gr.Button]:
-    with gr.Accordion("Chat template", open=True, elem_id="template-pane"):
-        with gr.Row(equal_height=True):
-            choice = gr.Dropdown([], label="Template", elem_id="template-choice", scale=4)
-            reset = gr.Button("Reset", size="sm", scale=1, min_width=80, elem_id="reset")
-            tags = gr.Button("Add generation tags", size="sm", scale=2, min_width=140, elem_id="add-tags")
-        source = build_text_box(
-            "Source",
-            info="The line that wrote the token you point at is marked. Edit it to try a change.",
-            rows=16,
-            elem_id="template-source",
-        )
-    return choice, source, reset, tags
-
-
-def _build_decode() -> tuple[gr.HTML, gr.Button]:
+def _build_decode() -> dict[str, Any]:
     with gr.Accordion("A trainer's warning", open=False, elem_id="decode"):
         log = build_text_box(
             "Log",
@@ -205,45 +132,55 @@ def _build_decode() -> tuple[gr.HTML, gr.Button]:
             elem_id="log",
         )
         explain = gr.Button("Explain it", size="sm", elem_id="explain")
-    return log, explain
+    return {"log": log, "explain": explain}
 
 
 # --- events
 
-_QUIET: dict[str, Any] = {
-    "show_progress": "hidden",
-    "concurrency_limit": 4,
-    "concurrency_id": "inspect",
-    "api_visibility": "private",
-}
+_OPTIONS = ("generation_prompt", "thinking", "tools", "documents", "keywords")
+_TRAINING = (
+    "strategy_options", "turns", "stop", "reasoning", "tool_calls", "straddlers", "closing_header", "keep",
+    "max_length", "truncation", "special_tokens", "compare",
+)  # fmt: skip
 
 
-def _connect(demo: gr.Blocks, w: _Widgets, example: gr.Dropdown, reset: gr.Button) -> None:
-    quiet = _QUIET
-    latest: dict[str, Any] = {**quiet, "trigger_mode": "always_last"}
-    fragment = gr.Textbox(visible=False)
-    demo.load(events.on_open, [fragment], w.all(), js="() => [window.location.hash.slice(1)]", **quiet)
-    gr.on(
-        [w.model.input, w.revision.submit, w.revision.blur],
-        events.on_model, w.inspected(), [w.model_info, w.template_choice, w.template, w.view], **quiet,
+def _connect_boxes(wires: Wires) -> None:
+    """Model, template and training."""
+    template = ["template", "template_report", "view"]
+    model = ["loaded", "model_info", "template_choice", *template]
+    wires.on([wires["model"].input, wires["revision"].submit], events.on_model, model)
+    wires.on(wires["revision"].blur, events.on_revision, model, also=[wires["loaded"]])
+    choice = wires["template_choice"]
+    wires.on([choice.input, wires["reset"].click], events.on_template_choice, template, also=[choice])
+    wires.on(wires["template"].input, events.on_template, ["template_report", "view"], is_latest=True)
+    wires.on(
+        wires["strategy"].input,
+        events.on_strategy, ["strategy_about", "policy_box", "options_box", "strategy_options", "view"],
     )  # fmt: skip
-    w.template_choice.input(
-        events.on_template_choice, [w.template_choice, *w.inspected()], [w.template, w.view], **quiet
-    )
-    reset.click(events.on_template_choice, [w.template_choice, *w.inspected()], [w.template, w.view], **quiet)
-    gr.on(
-        [w.template.input, w.compare.input, *(widget.input for widget in w.policy())],
-        events.on_inspect,
-        w.inspected(),
-        w.view,
-        **latest,
-    )
-    gr.on([w.conversation.input], events.on_json, w.inspected(), [w.editor, *w.options(), w.view], **latest)
-    w.editor.input(events.on_editor, [w.editor, *w.inspected()], [w.conversation, *w.options(), w.view], **latest)
-    gr.on(
-        [widget.input for widget in w.options()],
-        events.on_options, [*w.options(), *w.inspected()], [w.conversation, w.editor, w.view], **latest,
+    wires.on([wires[name].input for name in _TRAINING], events.on_inspect, ["view"], is_latest=True)
+
+
+def _connect_conversation(wires: Wires) -> None:
+    """The conversation in its three forms, and what replaces it."""
+    forms = ["conversation", "editor", *_OPTIONS]
+    wires.on(wires["conversation"].input, events.on_json, [*forms[1:], "view"], is_latest=True)
+    wires.on(
+        wires["editor"].input,
+        events.on_editor, ["conversation", *_OPTIONS, "view"], also=[wires["editor"]], is_latest=True,
     )  # fmt: skip
-    example.input(
-        events.on_example, [example, *w.inspected()], [w.conversation, w.editor, *w.options(), w.view], **quiet
-    )
+    options = [wires[name] for name in _OPTIONS]
+    wires.on(
+        [widget.input for widget in options],
+        events.on_options, ["conversation", "editor", "view"], also=options, is_latest=True,
+    )  # fmt: skip
+    wires.on(wires["example"].input, events.on_example, [*forms, "rows", "gallery", "view"], also=[wires["example"]])
+    wires.on(wires["gallery"].input, events.on_gallery, [*OPENED, "example"], also=[wires["gallery"]])
+    wires.on(wires["explain"].click, events.on_decode, [*forms, "rows", "view"], also=[wires["log"]])
+
+
+def _connect_view(wires: Wires) -> None:
+    """What is clicked in the token view: another row, a remedy, its undoing."""
+    view = wires["view"]
+    wires.on(view.row, events.on_row, OPENED, with_event=True)
+    wires.on(view.remedy, events.on_remedy, OPENED, with_event=True)
+    wires.on(view.undo, events.on_undo, OPENED, with_event=True)

@@ -1,94 +1,141 @@
-"""From the Inspect page's plain values to what its view shows; no widgets here.
+"""From a setup to what the Inspect page's view shows; no widgets here.
 
-`inspect_view` is the one path from a model's name, a template and a conversation's JSON to the token view; whatever
-goes wrong becomes a view that says so.
+`inspect_view` is the one path from a setup to the token view; whatever goes wrong becomes a view that says so.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 import inspector
 from inspector import sandbox
-from inspector.compare import compare_with
+from inspector.compare import Comparison, compare_with, default_choices
 from inspector.decode import Decoded, LoggedExample, decode_log
-from inspector.errors import InspectorError, NoTemplateError, RenderError
-from inspector.generation_tags import write_training_template
-from inspector.model import Model, short_hash
-from inspector.trl_status import trl_status
-from ui.conversation_json import ConversationJsonError, dump, parse_json
+from inspector.errors import InspectorError, RenderError
+from inspector.inspect import Inspection
+from inspector.markers import propose_markers
+from inspector.model import short_hash
+from inspector.remedies import offers, offers_for_refusal
+from inspector.setup import Setup
+from ui.boxes import EXACT, Boxes, setup_of
+from ui.conversation_json import ConversationJsonError, dump
 from ui.links import ViewState, encode_link
+from ui.models import model_of
+from ui.rows import Rows
 from ui.token_view import pack, pack_failure
 
 _LOG = logging.getLogger(__name__)
 
 
-def load_model(name: str, revision: str, template: str | None = None) -> Model:
-    """Load a model by what the page's boxes hold. Raises ModelError.
-
-    Locally with the token this machine is logged in with; on a Space without any: its own is not its visitors'.
-    """
-    token = False if os.environ.get("SPACE_ID") else None
-    return inspector.load(name, revision=revision.strip() or None, template=template, token=token)
+def boxes_view(boxes: Boxes, **said: Any) -> str:
+    """The token view's value for what the boxes hold. `said`: as `inspect_view`."""
+    try:
+        setup = setup_of(boxes)
+    except Exception as error:  # whatever it is, the page has to say so and stay alive
+        return failure_view(error, rows=boxes.rows)
+    rows = boxes.rows.edited(setup) if boxes.rows else None
+    return inspect_view(setup, compare=boxes.compare, rows=rows, **said)
 
 
 def inspect_view(
-    name: str,
-    revision: str,
-    template: str,
-    conversation: str,
-    policy: Mapping[str, Any],
+    setup: Setup,
     *,
     compare: bool = False,
+    rows: Rows | None = None,
+    token: int | None = None,
     expected_hash: str = "",
     notices: Sequence[str] = (),
+    can_undo: bool = False,
 ) -> str:
     """The token view's value.
 
-    `template`: Jinja source; `compare`: whether other strategies are laid beside; `expected_hash`: of the template a
-    link was made with; `notices`: what the view says above the tokens, before what it has to say itself.
+    `compare`: whether other strategies are laid beside; `rows`: all that are open, `setup` the one shown; `token`: to
+    point at; `expected_hash`: of the template a link was made with; `notices`: what the view says above the tokens,
+    before what it has to say itself; `can_undo`: whether the first of them has a button for that.
     """
     try:
-        return _inspect_view(name, revision, template, conversation, policy, compare, expected_hash, notices)
-    except Exception as error:  # whatever it is, the page has to say so and stay alive
-        return failure_view(error, name, revision, template, conversation)
+        inspection = inspect_setup(setup)
+        link = _link(setup, inspection, compare, rows, token)
+        said = [*_mismatch(inspection, expected_hash), *notices, *_notices(inspection)]
+        if not link:
+            said.append("This view is too long for a link: keep the JSON instead.")
+        return pack(
+            inspection,
+            notices=said,
+            link=link,
+            comparison=_comparison(inspection) if compare else None,
+            remedies=offers(inspection),
+            row=_place(rows),
+            selected=token,
+            can_undo=can_undo,
+        )
+    except Exception as error:  # as above
+        return failure_view(error, setup, rows=rows, notices=notices, can_undo=can_undo)
 
 
-def decode_view(
-    log: str, name: str, revision: str, template: str, conversation: str, policy: Mapping[str, Any], *, compare: bool
-) -> tuple[str | None, str]:
-    """A pasted trainer warning -> (the JSON of its first readable example, or None; the view that explains it)."""
-    try:
-        decoded = decode_log(_with_template(name, revision, template), log)
-    except InspectorError as error:
-        return None, failure_view(error, name, revision, template, conversation)
-    shown = next((example for example in decoded.examples if example.inspection is not None), None)
-    text = None
-    if shown is not None and shown.inspection is not None:
-        value = shown.inspection.example.conversation.to_json()
-        text = dump(value if len(value) > 1 else value["messages"])
-    view = inspect_view(
-        name, revision, template, text or conversation, policy, compare=compare, notices=list(_said(decoded, shown))
+def inspect_setup(setup: Setup) -> Inspection:
+    """As `Setup.inspect`, with what the page keeps loaded. Raises InspectorError."""
+    return inspector.inspect(
+        model_of(setup),
+        inspector.Conversation.parse(setup.conversation),
+        setup.strategy,
+        modifiers=setup.modifiers,
+        **setup.options,
     )
-    return text, view
 
 
-def training_template_view(
-    name: str, revision: str, template: str, conversation: str, policy: Mapping[str, Any], *, compare: bool
-) -> tuple[str | None, str]:
-    """(the template with generation tags, or None when none can be proven; the view with what was proven)."""
+def failure_view(
+    error: Exception,
+    setup: Setup | None = None,
+    *,
+    rows: Rows | None = None,
+    notices: Sequence[str] = (),
+    can_undo: bool = False,
+) -> str:
+    """A view that says what went wrong; for a refused conversation also why, and what could be done."""
+    beside: dict[str, Any] = {"notices": notices, "row": _place(rows), "can_undo": can_undo}
+    if not isinstance(error, InspectorError | ConversationJsonError):
+        _LOG.error("The inspection failed", exc_info=error)
+        title = "Something failed that should not have"
+        detail = f"{type(error).__name__}: {error}. Please report it, with this input."
+        return pack_failure(title, detail, **beside)
+    finding = diagnosis(error, setup)
+    return pack_failure(
+        _TITLES.get(type(error).__name__, _title(error)),
+        str(error),
+        line=error.line if isinstance(error, RenderError) else None,
+        finding=finding,
+        remedies={} if finding is None else {finding.code: offers_for_refusal(finding)},
+        **beside,
+    )
+
+
+def diagnosis(error: Exception, setup: Setup | None) -> inspector.Finding | None:
+    """Why the template refuses the conversation, if it does and the cause is known."""
+    if setup is None or not isinstance(error, RenderError):
+        return None
     try:
-        model = _with_template(name, revision, template)
-        written = write_training_template(model)
-        said = [trl_status(model).reason, f"{'Proven' if written.proven else 'Not proven'}: {written.reason}"]
-    except InspectorError as error:
-        return None, failure_view(error, name, revision, template, conversation)
-    used = written.template or template
-    return written.template, inspect_view(name, revision, used, conversation, policy, compare=compare, notices=said)
+        conversation = inspector.Conversation.parse(setup.conversation)
+        return inspector.diagnose(model_of(setup), conversation, error)
+    except InspectorError:
+        return None
+
+
+def decoded_conversation(log: str, setup: Setup) -> tuple[str | None, list[str]]:
+    """A pasted trainer warning -> (the JSON of its first readable example, or None; what is to be said about it).
+
+    Raises InspectorError.
+    """
+    decoded = decode_log(model_of(setup), log)
+    shown = next((example for example in decoded.examples if example.inspection is not None), None)
+    said = list(_said(decoded, shown))
+    if shown is None or shown.inspection is None:
+        return None, said
+    value = shown.inspection.example.conversation.to_json()
+    return dump(value if len(value) > 1 else value["messages"]), said
 
 
 def _said(decoded: Decoded, shown: LoggedExample | None) -> Iterator[str]:
@@ -112,95 +159,70 @@ def _said(decoded: Decoded, shown: LoggedExample | None) -> Iterator[str]:
         )
 
 
-def failure_view(error: Exception, name: str, revision: str, template: str, conversation: str) -> str:
-    """A view that says what went wrong."""
-    if isinstance(error, InspectorError | ConversationJsonError):
-        return pack_failure(
-            _TITLES.get(type(error).__name__, _title(error)),
-            str(error),
-            line=error.line if isinstance(error, RenderError) else None,
-            finding=_diagnosis(error, name, revision, template, conversation),
+def _link(setup: Setup, inspection: Inspection, compare: bool, rows: Rows | None, token: int | None) -> str:
+    model, used = inspection.model, short_hash(inspection.template)
+    is_named = model.template_name != "custom"
+    others = rows.setups if rows is not None and 1 < len(rows.setups) <= _LINKED_ROWS else ()
+    return encode_link(
+        ViewState(
+            model=model.name,
+            revision=model.revision or "",
+            template_name=model.template_name if is_named else "",
+            template_hash=used,
+            template_source="" if is_named else setup.template,
+            special_tokens=setup.special_tokens,
+            conversation=dump(setup.conversation),
+            strategy=setup.strategy,
+            options=setup.options,
+            modifiers=setup.modifiers,
+            compare=compare,
+            rows=[row.to_dict() for row in others],
+            row=rows.at if rows and others else 0,
+            token=token,
         )
-    _LOG.exception("The inspection failed")
-    return pack_failure(
-        "Something failed that should not have", f"{type(error).__name__}: {error}. Please report it, with this input."
     )
 
 
-def template_choices(model: Model) -> list[tuple[str, str]]:
-    """(label, name) of every template that can be chosen for a model: its own first, then the built-in ones."""
-    own = [(f"{name} (the model's own)", name) for name in model.templates]
-    built_in = [(f"{name} (built in)", name) for name in inspector.BUILT_IN_TEMPLATES if name not in model.templates]
-    return own + built_in
+_LINKED_ROWS = 50
+"""Where more rows are open, a link holds the shown one only."""
 
 
-def describe_model(model: Model) -> str:
-    """One line about where the tokenizer came from."""
-    where = f"commit {model.revision}" if model.revision else f"{model.source.value} model"
-    return f"{where} · {type(model.tokenizer).__name__} · {len(model.tokenizer):,} ids"
+def _place(rows: Rows | None) -> tuple[int, int] | None:
+    return (rows.at, len(rows.setups)) if rows is not None and len(rows.setups) > 1 else None
 
 
-def _inspect_view(
-    name: str,
-    revision: str,
-    template: str,
-    conversation: str,
-    policy: Mapping[str, Any],
-    compare: bool,
-    expected_hash: str,
-    said: Sequence[str],
-) -> str:
-    parsed = inspector.Conversation.parse(parse_json(conversation))
-    model = _with_template(name, revision, template)
-    inspection = inspector.inspect(model, parsed, "traced", **policy)
+def _comparison(inspection: Inspection) -> Comparison:
+    """Every strategy beside the one that is shown; markers are those of the truth."""
+    if inspection.strategy == EXACT:
+        return compare_with(inspection)
+    truth = inspector.inspect(inspection.model, inspection.example.conversation)
+    return compare_with(inspection, [(EXACT, {}), *default_choices(propose_markers([truth]))])
+
+
+def _mismatch(inspection: Inspection, expected_hash: str) -> Iterator[str]:
     used = short_hash(inspection.template)
-    state = ViewState(
-        model=model.name,
-        revision=model.revision or "",
-        template_name="" if model.template_name == "custom" else model.template_name,
-        template_hash=used,
-        template_source=template if model.template_name == "custom" else "",
-        conversation=conversation,
-        policy=policy,
-        compare=compare,
-    )
-    link = encode_link(state)
-    notices = [*said, *_notices(inspection)]
     if expected_hash and expected_hash != used:
-        notices.insert(0, f"The link was made with template {expected_hash}; this model's template is now {used}.")
-    if not link:
-        notices.append("This view is too long for a link: keep the JSON instead.")
-    return pack(inspection, notices=notices, link=link, comparison=compare_with(inspection) if compare else None)
-
-
-def _with_template(name: str, revision: str, template: str) -> Model:
-    """The model with the page's template; when that is the model's own default, the choice stays the model's."""
-    try:
-        model = load_model(name, revision)
-    except NoTemplateError:
-        if not template.strip():
-            raise
-        return load_model(name, revision, template)
-    if template == model.template or not template.strip():
-        return model
-    names = [known for _, known in template_choices(model) if model.with_template(known).template == template]
-    return model.with_template(names[0] if names else template)
+        yield f"The link was made with template {expected_hash}; this model's template is now {used}."
 
 
 def _notices(inspection: inspector.Inspection) -> list[str]:
-    """What the page should say beside the findings: options without effect, a template chosen by the tools."""
+    """What the page should say beside the findings: a trainer's warnings, options without effect, another template."""
     read = _keywords(inspection.template)
     conversation = inspection.example.conversation
     unread = [name for name in conversation.keywords if name not in read and name != "add_generation_prompt"]
-    notices = [f"The template does not read {name}: it has no effect." for name in unread]
+    notices = [f"{inspection.strategy} says: {warning}" for warning in inspection.labelled.warnings]
+    notices += [f"The template does not read {name}: it has no effect." for name in unread]
     if conversation.adds_generation_prompt and "add_generation_prompt" not in read:
         notices.append("The template does not read add_generation_prompt: it has no effect.")
     if conversation.tools and "tools" not in read:
         notices.append("The template does not read tools: they are not shown to the model.")
     if conversation.documents and "documents" not in read:
         notices.append("The template does not read documents: they are not shown to the model.")
-    if inspection.template != inspection.model.template:
+    own = inspection.model.template_for(conversation.tools is not None)[1]
+    if own != inspection.model.template:
         notices.append("The tools select the model's tool_use template, as they would in a trainer.")
+    if inspection.template != own:
+        notices.append(f"{inspection.strategy} renders the conversation with a template of its own.")
     return notices
 
 
@@ -209,27 +231,18 @@ def _keywords(source: str) -> frozenset[str]:
     return sandbox.keywords(source)
 
 
-def _diagnosis(
-    error: Exception, name: str, revision: str, template: str, conversation: str
-) -> inspector.Finding | None:
-    if not isinstance(error, RenderError):
-        return None
-    try:
-        parsed = inspector.Conversation.parse(parse_json(conversation))
-        return inspector.diagnose(_with_template(name, revision, template), parsed, error)
-    except (InspectorError, ConversationJsonError):
-        return None
-
-
 def _title(error: Exception) -> str:
-    return "The conversation cannot be read" if isinstance(error, ConversationJsonError) else "That did not work"
+    return "That cannot be read" if isinstance(error, ConversationJsonError) else "That did not work"
 
 
 _TITLES = {
     "ConversationError": "The conversation cannot be used",
     "LogError": "There is nothing to decode in it",
     "SandboxError": "Templates cannot be rendered",
-    "StrategyError": "The policy cannot be used",
+    "StrategyError": "The strategy cannot be used so",
+    "StrategyRefusedError": "The trainer refuses this conversation",
+    "SetupError": "The setup cannot be used",
+    "SpecialTokensError": "The special tokens cannot be used",
     "ModelNameError": "That is not a model's name",
     "RepoNotFoundError": "No such model",
     "GatedRepoError": "Access must be granted first",

@@ -11,8 +11,11 @@ import binascii
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
+
+from inspector.errors import InspectorError
+from inspector.setup import Setup
 
 MAX_LINK_CHARS = 60_000
 """Longest fragment written: browsers and chat programs cut longer addresses."""
@@ -25,23 +28,60 @@ class LinkError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewState:
-    """What a link reopens. `template_source` only for a template without a name; `template_hash` is checked."""
+    """What a link reopens: the setup that is shown, as plain values.
+
+    `template_source` only for a template without a name; `template_hash` is checked. `conversation`: JSON text.
+    `rows`: where several setups are open, all of them in their JSON form; `row` is the one shown. `token`: to open at.
+    """
 
     model: str
     revision: str = ""
     template_name: str = ""
     template_hash: str = ""
     template_source: str = ""
+    special_tokens: Mapping[str, Any] = field(default_factory=dict)
     conversation: str = ""
-    policy: Mapping[str, Any] = field(default_factory=dict)
+    strategy: str = "traced"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    modifiers: Mapping[str, Any] = field(default_factory=dict)
     compare: bool = False
+    rows: list[Any] = field(default_factory=list)
+    row: int = 0
+    token: int | None = None
+
+    def setups(self) -> list[Setup]:
+        """All setups; the one shown is number `row`. Raises LinkError for rows that are none."""
+        try:
+            rows = [Setup.from_dict(row) for row in self.rows]
+            shown = Setup(
+                model=self.model,
+                revision=self.revision,
+                template=self.template_source or self.template_name,
+                special_tokens=self.special_tokens,
+                conversation=json.loads(self.conversation),
+                strategy=self.strategy,
+                options=self.options,
+                modifiers=self.modifiers,
+            )
+        except (InspectorError, ValueError, RecursionError) as error:
+            raise LinkError(f"The link holds something that is no setup: {error}") from error
+        if not rows:
+            return [shown]
+        if not 0 <= self.row < len(rows):
+            raise LinkError(f"The link shows row {self.row + 1} of {len(rows)}.")
+        return [*rows[: self.row], shown, *rows[self.row + 1 :]]
 
 
 def encode_link(state: ViewState) -> str:
-    """The fragment, without `#`; empty when the state is too long for a link."""
-    data = json.dumps(asdict(state), ensure_ascii=True, separators=(",", ":")).encode()
-    fragment = base64.urlsafe_b64encode(zlib.compress(data, 9)).decode().rstrip("=")
-    return fragment if len(fragment) <= MAX_LINK_CHARS else ""
+    """The fragment, without `#`; without the other rows when they are too long for a link; empty when all of it is."""
+    values = {f.name: getattr(state, f.name) for f in fields(ViewState)}
+    filled = {name: value for name, value in values.items() if value not in ("", False, None, 0, [], {})}
+    data = json.dumps({"model": state.model, **filled}, ensure_ascii=True, separators=(",", ":")).encode()
+    if len(data) < _MAX_JSON_BYTES:
+        fragment = base64.urlsafe_b64encode(zlib.compress(data, 9)).decode().rstrip("=")
+        if len(fragment) <= MAX_LINK_CHARS:
+            return fragment
+    return encode_link(replace(state, rows=[], row=0)) if state.rows else ""
 
 
 def decode_link(fragment: str) -> ViewState:
@@ -62,11 +102,24 @@ def decode_link(fragment: str) -> ViewState:
     return _checked(values)
 
 
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "special_tokens": dict,
+    "options": dict,
+    "modifiers": dict,
+    "compare": bool,
+    "rows": list,
+    "row": int,
+    "token": (int, type(None)),
+}
+
+
 def _checked(values: Any) -> ViewState:
-    known = {name: {"policy": dict, "compare": bool}.get(name, str) for name in ViewState.__dataclass_fields__}
     if not isinstance(values, dict) or "model" not in values:
         raise LinkError("The link names no model.")
+    if "policy" in values and "options" not in values:  # what older links call the options of traced
+        values["options"] = values.pop("policy")
+    known = [field.name for field in fields(ViewState)]
     for name, value in values.items():
-        if name not in known or not isinstance(value, known[name]):
+        if name not in known or not isinstance(value, _KINDS.get(name, str)):
             raise LinkError(f"The link has a field {name[:40]!r} that this version does not read.")
     return ViewState(**values)

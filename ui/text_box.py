@@ -10,11 +10,13 @@ import gradio as gr
 _SCRIPT = (Path(__file__).parent / "text_box.js").read_text(encoding="utf-8")
 
 
-def build_text_box(label: str, *, elem_id: str, rows: int, info: str = "", placeholder: str = "") -> gr.HTML:
+def build_text_box(
+    label: str, *, elem_id: str, rows: int, info: str = "", placeholder: str = "", value: str = ""
+) -> gr.HTML:
     """The component; its value is the text. Label, info and placeholder are ours, never a user's."""
     shell = (
         f'<label class="text-box"><span class="tb-label">{html.escape(label)}</span>'
         f'<span class="tb-info">{html.escape(info)}</span>'
         f'<textarea rows="{rows}" spellcheck="false" placeholder="{html.escape(placeholder)}"></textarea></label>'
     )
-    return gr.HTML(value="", html_template=shell, js_on_load=_SCRIPT, apply_default_css=False, elem_id=elem_id)
+    return gr.HTML(value=value, html_template=shell, js_on_load=_SCRIPT, apply_default_css=False, elem_id=elem_id)

@@ -1,10 +1,13 @@
 // Draws the JSON of token_view.py. Only textContent and createElement: no user text is ever parsed as HTML.
+// token_view_compare.js and token_view_findings.js stand before it in the same scope.
 const root = element.querySelector(".token-view");
 const TRAINED = 1, SPECIAL = 2, STRADDLER = 4, PART = 8;
 const CHUNK = 600; // tokens per block: small enough for content-visibility to skip most of a long text
 const HELP = "Arrow keys move by token and line, n and p jump to the next and previous trained span, s to the next " +
   "straddler, d to the next difference from another strategy, Home and End to the ends, Enter keeps the token selected.";
-const LEGEND = [["1", "trained"], ["0", "not trained"], ["3", "special"], ["5", "straddler: merged across a boundary"]];
+const LEGEND = [["1", "trained"], ["0", "not trained"], ["3", "special"], ["5", "straddler: merged across a boundary"],
+  ["cut", "cut off: the trainer never sees it"]];
+const SAMPLES = {"1": "tv-token trained", "0": "tv-token", "3": "tv-token special", "5": "tv-token straddler", cut: "tv-token cut"};
 
 let data = null, nodes = [], idNodes = [], current = -1, hovered = -1;
 let body, detail, live, shown = null; // shown: the strategy whose answer colours the tokens, null for the truth
@@ -55,21 +58,16 @@ function build() {
   root.dataset.n = nodes.length;
   root.dataset.state = !data ? "empty" : data.failure ? "failed" : "shown";
   root.dataset.rev = Number(root.dataset.rev) + 1;
+  root.removeAttribute("aria-busy");
+  for (const node of document.querySelectorAll(".follows-view .report")) node.classList.add("stale");
+  if (data && Number.isInteger(data.selected)) select(data.selected, true);
+  moveFocus();
   if (data && data.link) history.replaceState(null, "", "#" + data.link);
 }
 
-function buildFailure() {
-  const box = make("div", "tv-failure");
-  box.setAttribute("role", "alert");
-  box.append(make("h2", "", data.failure.title), make("p", "", data.failure.detail));
-  root.append(box);
-  if (data.findings.length) root.append(findingList());
-  highlightLines(data.failure.line ? [data.failure.line] : []);
-}
-
 function buildTokens() {
-  root.append(heading());
-  for (const text of data.notices) root.append(make("p", "tv-notice", text));
+  if (data.row) root.append(rowBar());
+  root.append(heading(), ...noticeList());
   body = make("div", "tv-body");
   body.tabIndex = 0;
   body.setAttribute("role", "application");
@@ -91,91 +89,28 @@ function buildTokens() {
   showDetail(-1);
 }
 
-// --- comparison: one strip a strategy, all over the same tokens
-
-const trainsIn = (strategy, i) => data.reasonTrains[reasonIn(strategy, i)];
-const reasonIn = (strategy, i) => strategy ? strategy.reasons.charCodeAt(i) - 48 : data.reasons[i];
-const differs = i => shown !== null && trainsIn(shown, i) !== trainsIn(null, i);
-const startsDifference = i => differs(i) && (i === 0 || !differs(i - 1));
-
-function comparison() {
-  const section = make("section", "tv-compare");
-  const head = make("div", "tv-compare-head");
-  const only = button("Differences only", "Fade the tokens on which both agree", () => toggle("differences"));
-  only.dataset.setting = "differences";
-  head.append(make("h2", "", "What each trainer would train"),
-    button("‹ Difference", "Previous difference", () => jumpTo(-1, startsDifference)),
-    button("Difference ›", "Next difference (d)", () => jumpTo(1, startsDifference)), only);
-  const table = make("div", "tv-strategies");
-  table.setAttribute("role", "radiogroup");
-  table.setAttribute("aria-label", "Strategy that colours the tokens");
-  table.append(strategyRow(null), ...data.strategies.map(strategyRow));
-  section.append(head, table);
-  return section;
-}
-
-function strategyRow(strategy) {
-  const row = make("div", "tv-strategy" + (strategy && !strategy.reasons ? " refused" : ""));
-  const choose = make("label", "tv-strategy-name");
-  const radio = make("input");
-  radio.type = "radio";
-  radio.name = "tv-strategy";
-  radio.disabled = Boolean(strategy && !strategy.reasons);
-  radio.checked = shown === strategy;
-  radio.addEventListener("change", () => { shown = strategy; recolour(); showDetail(current); });
-  choose.append(radio, make("span", "", strategy ? strategy.name : "traced (the truth)"));
-  row.append(choose);
-  if (strategy && strategy.options) choose.append(make("code", "tv-options", strategy.options));
-  if (!strategy || strategy.reasons) {
-    const strip = make("canvas", "tv-strip");
-    strip.setAttribute("aria-hidden", "true");
-    strip.title = "Click to go to that place";
-    strip.addEventListener("click", event => {
-      const box = strip.getBoundingClientRect();
-      select(Math.floor((event.clientX - box.left) / box.width * nodes.length), true);
-    });
-    requestAnimationFrame(() => drawStrip(strip, strategy));
-    const count = strategy ? strategy.count : countWhere(bits => bits & TRAINED);
-    row.append(strip, make("span", "tv-strategy-count", number(count) + " train"),
-      make("span", "tv-agreement", strategy ? (100 * strategy.agreement).toFixed(1) + " % agree" : ""));
-  }
-  for (const remark of strategy ? strategy.remarks : []) row.append(make("p", "tv-remark", visible(remark)));
-  return row;
-}
-
-function drawStrip(strip, strategy) { // above: what trains; below: where it differs from the truth
-  const width = strip.width = Math.max(1, strip.clientWidth), height = strip.height = 18;
-  const style = getComputedStyle(root), paint = strip.getContext("2d"), n = nodes.length;
-  const trained = new Uint8Array(width), wrong = new Uint8Array(width);
-  for (let i = 0; i < n; i++) {
-    const is = trainsIn(strategy, i), bad = is !== trainsIn(null, i);
-    for (let x = Math.floor(i * width / n); x < Math.max(Math.floor(i * width / n) + 1, Math.floor((i + 1) * width / n)); x++) {
-      if (is) trained[x] = 1;
-      if (bad) wrong[x] = 1;
-    }
-  }
-  for (let x = 0; x < width; x++) {
-    if (trained[x]) { paint.fillStyle = style.getPropertyValue("--ms-trained-line"); paint.fillRect(x, 0, 1, 11); }
-    if (wrong[x]) { paint.fillStyle = style.getPropertyValue("--ms-straddler"); paint.fillRect(x, 13, 1, height - 13); }
-  }
-}
-
 function recolour() { // the tokens, the count and the legend, by the strategy chosen
-  let trained = 0;
+  let trained = 0, cut = 0;
   for (let i = 0; i < nodes.length; i++) {
-    const is = trainsIn(shown, i);
+    const is = trainsIn(shown, i), isCut = reasonIn(shown, i) === data.cut;
     trained += is;
-    nodes[i].classList.toggle("trained", is);
-    idNodes[i].classList.toggle("trained", is);
+    cut += isCut;
+    for (const node of [nodes[i], idNodes[i]]) {
+      node.classList.toggle("trained", is);
+      node.classList.toggle("cut", isCut);
+    }
     nodes[i].classList.toggle("differs", differs(i));
   }
   const total = nodes.length, count = root.querySelector(".tv-count");
   count.replaceChildren(make("strong", "", number(trained)), ` of ${number(total)} tokens train`);
   if (total) count.append(make("span", "tv-share", ` ${(100 * trained / total).toFixed(1)} %`));
-  if (shown) count.append(make("span", "tv-share", ` under ${shown.name}`));
-  root.querySelector('[data-key="1"] .tv-number').textContent = number(trained);
-  root.querySelector('[data-key="0"] .tv-number').textContent = number(total - trained);
-  root.dataset.strategy = shown ? shown.name : "traced";
+  const name = shown ? shown.name : data.strategy;
+  if (name !== "traced" || shown) count.append(make("span", "tv-share", ` under ${name}`));
+  for (const [key, n] of [["1", trained], ["0", total - trained - cut], ["cut", cut]]) {
+    root.querySelector(`[data-key="${key}"] .tv-number`).textContent = number(n);
+  }
+  root.querySelector('[data-key="cut"]').hidden = !cut;
+  root.dataset.strategy = name;
 }
 
 function heading() {
@@ -198,13 +133,14 @@ function heading() {
   const counts = {"3": countWhere(b => b & SPECIAL), "5": countWhere(b => b & STRADDLER)};
   for (const [bits, name] of LEGEND) {
     const item = make("span", "tv-key");
-    const sample = make("i", className(bits === "5" ? STRADDLER : bits === "3" ? SPECIAL : parseInt(bits, 16)), "ab");
+    const sample = make("i", SAMPLES[bits], "ab");
     sample.setAttribute("aria-hidden", "true");
     item.append(sample, ` ${name} `, make("span", "tv-number", bits in counts ? number(counts[bits]) : ""));
     item.dataset.key = bits;
     legend.append(item);
   }
-  const from = make("div", "tv-from", `${data.model} · ${data.revision || data.source} · template ${data.template}`);
+  const from = make("div", "tv-from", [data.model, data.revision || data.source, "template " + data.template, data.modifiers]
+    .filter(Boolean).join(" · "));
   const head = make("div", "tv-head");
   head.append(bar, from, legend);
   return head;
@@ -266,31 +202,6 @@ function turnBlock(turn, start, end, isFirst, columns) {
   return block;
 }
 
-function findingList() {
-  const section = make("section", "tv-findings");
-  section.append(make("h2", "", data.findings.length ? `${data.findings.length} finding${data.findings.length > 1 ? "s" : ""}` : "No findings"));
-  const list = make("ul");
-  for (const finding of data.findings) {
-    const item = make("li", "tv-finding " + finding.severity);
-    const head = make(finding.token_span ? "button" : "div", "tv-finding-head");
-    if (finding.token_span) {
-      head.type = "button";
-      head.addEventListener("click", () => { select(finding.token_span[0], true); body.focus({preventScroll: true}); });
-    }
-    head.append(make("span", "tv-severity", finding.severity), make("code", "", finding.code));
-    if (finding.token_span) head.append(make("span", "tv-where", "token " + finding.token_span[0] + " →"));
-    item.append(head, make("p", "", visible(finding.detail)), make("p", "tv-remedy", visible(finding.remedy)));
-    if (data.explanations[finding.code]) {
-      const more = make("details", "tv-more");
-      more.append(make("summary", "", "About " + finding.code), make("p", "", data.explanations[finding.code]));
-      item.append(more);
-    }
-    list.append(item);
-  }
-  section.append(list);
-  return section;
-}
-
 function toggle(name) { settings[name] = !settings[name]; applySettings(); }
 function applySettings() {
   for (const name in settings) root.classList.toggle("show-" + name, settings[name]);
@@ -342,7 +253,7 @@ function showDetail(i) {
     ["origin", originsOf(i)],
     ["training", data.reasonTexts[reasonIn(shown, i)]],
   ];
-  if (shown) rows.push(["traced", data.reasonTexts[reasonIn(null, i)]]);
+  if (shown) rows.push([data.strategy, data.reasonTexts[reasonIn(null, i)]]);
   const list = make("dl");
   for (const [name, value] of rows) {
     const row = make("div", "tv-row " + (name === "training" && trainsIn(shown, i) ? "is-trained" : ""));

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from inspector.compare import Comparison
-from inspector.finding import Finding
+from inspector.finding import Code, Finding
 from inspector.findings import describe
 from inspector.inspect import Inspection
 from inspector.model import short_hash
 from inspector.origins import Origin, OriginKind
+from inspector.remedies import Remedy
 from inspector.strategies import REASON_TEXTS, Reason
 
 _HERE = Path(__file__).parent
+_SCRIPTS = ("token_view_compare.js", "token_view_findings.js", "token_view.js")
+"""One scope: the last of them starts the view."""
 _SHELL = '<div class="token-view" data-rev="0"></div>'
 TRAINED, SPECIAL, STRADDLER, PART = 1, 2, 4, 8
 """Bits of a token's class, written as one hexadecimal digit."""
@@ -47,14 +50,26 @@ EXPLANATIONS = _explanations()
 
 def build_token_view(**options: Any) -> gr.HTML:
     """The component; its value is what `pack` or `pack_failure` returns, or an empty string."""
-    script = (_HERE / "token_view.js").read_text(encoding="utf-8")
+    script = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     return gr.HTML(value="", html_template=_SHELL, js_on_load=script, apply_default_css=False, **options)
 
 
-def pack(inspection: Inspection, *, notices: list[str], link: str, comparison: Comparison | None = None) -> str:
+def pack(
+    inspection: Inspection,
+    *,
+    notices: Sequence[str],
+    link: str,
+    comparison: Comparison | None = None,
+    remedies: Mapping[Code, Iterable[Remedy]] | None = None,
+    row: tuple[int, int] | None = None,
+    selected: int | None = None,
+    can_undo: bool = False,
+) -> str:
     """Everything the view shows of an inspection.
 
     `link`: the address fragment that opens this view again. `comparison`: other strategies over the same tokens.
+    `remedies`: what can be done about each finding. `row`: (number, count) where several rows are open. `selected`: the
+    token to open at. `can_undo`: whether the first notice has a button for that.
     """
     tokens, labelled = inspection.example.tokens, inspection.labelled
     origins: dict[Origin, int] = {}
@@ -67,6 +82,8 @@ def pack(inspection: Inspection, *, notices: list[str], link: str, comparison: C
             "revision": inspection.model.revision,
             "source": inspection.model.source.value,
             "template": _template(inspection),
+            "strategy": inspection.strategy,
+            "modifiers": _modifiers(inspection),
             "texts": tokens.pieces(),
             "whole": {i: tokens.texts[i] for i in range(len(tokens)) if tokens.is_part(i)},
             "ids": list(tokens.ids),
@@ -77,24 +94,46 @@ def pack(inspection: Inspection, *, notices: list[str], link: str, comparison: C
             "reasons": [reasons.index(reason) for reason in labelled.reasons],
             "reasonTexts": [REASON_TEXTS[reason] for reason in reasons],
             "reasonTrains": [reason.is_trained for reason in reasons],
+            "cut": reasons.index(Reason.CUT),
             "roles": [message["role"] for message in inspection.example.conversation.messages],
             "origins": [_origin(origin) for origin in origins],
             "tokenOrigins": token_origins,
             "findings": [finding.to_dict() for finding in inspection.findings],
             "strategies": [] if comparison is None else _strategies(comparison),
             "explanations": {f.code.value: EXPLANATIONS.get(f.code.value, "") for f in inspection.findings},
-            "notices": notices,
+            "remedies": _remedies(remedies or {}),
+            "notices": list(notices),
             "link": link,
+            "row": row,
+            "selected": selected,
+            "canUndo": can_undo,
         }
     )
 
 
-def pack_failure(title: str, detail: str, *, line: int | None = None, finding: Finding | None = None) -> str:
-    """A view that has no tokens to show, only why. `line`: the template line to blame."""
-    findings = [] if finding is None else [finding.to_dict()]
-    explanations = {} if finding is None else {finding.code.value: EXPLANATIONS.get(finding.code.value, "")}
-    failure = {"title": title, "detail": detail, "line": line}
-    return as_json({"failure": failure, "findings": findings, "explanations": explanations})
+def pack_failure(
+    title: str,
+    detail: str,
+    *,
+    line: int | None = None,
+    finding: Finding | None = None,
+    remedies: Mapping[Code, Iterable[Remedy]] | None = None,
+    notices: Sequence[str] = (),
+    row: tuple[int, int] | None = None,
+    can_undo: bool = False,
+) -> str:
+    """A view that has no tokens to show, only why. `line`: the template line to blame; the others as in `pack`."""
+    return as_json(
+        {
+            "failure": {"title": title, "detail": detail, "line": line},
+            "findings": [] if finding is None else [finding.to_dict()],
+            "explanations": {} if finding is None else {finding.code.value: EXPLANATIONS.get(finding.code.value, "")},
+            "remedies": _remedies(remedies or {}),
+            "notices": list(notices),
+            "row": row,
+            "canUndo": can_undo,
+        }
+    )
 
 
 def as_json(value: Mapping[str, Any]) -> str:
@@ -123,6 +162,18 @@ def _strategies(comparison: Comparison) -> list[dict[str, Any]]:
             }
         )
     return out
+
+
+def _remedies(offered: Mapping[Code, Iterable[Remedy]]) -> dict[str, list[dict[str, str]]]:
+    return {
+        code.value: [{"name": remedy.name, "label": remedy.label, "what": remedy.what} for remedy in remedies]
+        for code, remedies in offered.items()
+    }
+
+
+def _modifiers(inspection: Inspection) -> str:
+    """The modifiers in words, such as "keep last_response, max_length 512"; empty without any."""
+    return ", ".join(f"{name} {value}" for name, value in inspection.modifiers.to_dict().items())
 
 
 def _template(inspection: Inspection) -> str:

@@ -14,8 +14,9 @@ from inspector.errors import InspectorError, StrategyError
 from inspector.strategies.boundaries import dpo_boundary, trl_completion_only
 from inspector.strategies.content_diff import content_diff, content_diff_legacy
 from inspector.strategies.full import full
-from inspector.strategies.labelled import REASON_TEXTS, Example, Labelled, Reason
+from inspector.strategies.labelled import REASON_TEXTS, Example, Labelled, Reason, is_trained
 from inspector.strategies.markers_in_ids import bos_eos, home_llm, home_llm_intended, trl_completion_collator
+from inspector.strategies.modifiers import Keep, Modifiers, Truncation
 from inspector.strategies.prefixes import incremental_delta, prefix_render
 from inspector.strategies.responses_only import responses_only
 from inspector.strategies.spans import chatml, llama3_sft, string_span
@@ -74,4 +75,17 @@ def label(example: Example, strategy: str, options: Mapping[str, Any]) -> Labell
         raise StrategyError(f"Strategy {strategy!r}: {error}") from error
 
 
-__all__ = ["REASON_TEXTS", "STRATEGIES", "Example", "Labelled", "Reason", "StopPolicy", "TurnPolicy", "label"]
+__all__ = [
+    "REASON_TEXTS",
+    "STRATEGIES",
+    "Example",
+    "Keep",
+    "Labelled",
+    "Modifiers",
+    "Reason",
+    "StopPolicy",
+    "Truncation",
+    "TurnPolicy",
+    "is_trained",
+    "label",
+]

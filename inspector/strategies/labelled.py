@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -105,6 +105,10 @@ class Example:
         """The number of tokens."""
         return len(self.tokens.ids)
 
+    def answers(self) -> Iterator[tuple[int, Turn]]:
+        """(message index, turn) of each assistant message that has a turn."""
+        return ((i, turn) for i, turn in self.turns.items() if self.conversation.role(i) == "assistant")
+
     def with_messages(self, messages: Sequence[Message], add_generation_prompt: bool = False) -> Conversation:
         """The conversation with other messages: the same tools, documents and template keywords."""
         keywords = {**self.conversation.keywords, "add_generation_prompt": add_generation_prompt}
@@ -134,14 +138,16 @@ class Example:
 class Labelled:
     """One strategy's answer. Both tuples have one entry per token.
 
-    `mixed`: indices of the tokens that hold both trained and untrained characters. `warnings`: what the trainer says or
-    should say. `example`: what was labelled, where the trainer renders the conversation differently from the example
-    that the strategy was given. `strategy` and `options`: what was asked for.
+    `mixed`: indices of the tokens that hold both trained and untrained characters. `cut`: indices of the tokens that
+    would be trained if truncation did not remove them. `warnings`: what the trainer says or should say. `example`: what
+    was labelled, where the trainer renders the conversation differently from the example that the strategy was given.
+    `strategy` and `options`: what was asked for.
     """
 
     trained: tuple[bool, ...]
     reasons: tuple[Reason, ...]
     mixed: tuple[int, ...] = ()
+    cut: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
     example: Example | None = None
     strategy: str = ""
@@ -172,6 +178,7 @@ class Labelled:
         return cls(
             trained=tuple(reason.is_trained for reason in reasons),
             reasons=tuple(reasons),
+            cut=tuple(index for index, bit in enumerate(bits) if bit and index in cut),
             warnings=tuple(warnings),
             example=example,
         )
@@ -179,3 +186,9 @@ class Labelled:
     def labels(self, ids: Sequence[int], ignored: int = -100) -> list[int]:
         """The labels a trainer takes: the id where trained, else `ignored`."""
         return [id if trained else ignored for id, trained in zip(ids, self.trained, strict=True)]
+
+
+def is_trained(example: Example, labelled: Labelled, message_index: int) -> bool:
+    """Whether any token of a message's turn is trained."""
+    turn = example.turns.get(message_index)
+    return turn is not None and any(labelled.trained[i] for i in turn.tokens)

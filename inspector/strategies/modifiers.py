@@ -1,17 +1,85 @@
 """What trainers do to labelled rows afterwards: keep some turns only, truncate, pack.
 
-Pure functions over the answer of any strategy. They only ever take tokens out of training.
+Pure functions over the answer of any strategy, and `Modifiers`, which names them. They only ever take tokens out of
+training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
+from typing import Any
 
 from inspector.conversation import is_flagged
+from inspector.errors import StrategyError
 from inspector.strategies.labelled import Example, Labelled, Reason
 
 IGNORED = -100
+
+
+class Keep(StrEnum):
+    """Whose trained tokens stay trained."""
+
+    ALL = "all"
+    """Whatever the strategy trains."""
+    LAST_RESPONSE = "last_response"
+    """What it trains in the last assistant message."""
+    LAST_TURN = "last_turn"
+    """What it trains behind the last user message."""
+    FLAGGED = "flagged"
+    """All but the messages whose own flag (`train`, `weight`, ...) says no."""
+
+
+class Truncation(StrEnum):
+    """Which end of a row that is longer than `max_length` stays."""
+
+    KEEP_START = "keep_start"
+    """The first tokens, as TRL's default."""
+    KEEP_END = "keep_end"
+    """The last tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modifiers:
+    """What is done to a strategy's answer, in this order: keep, truncate. `max_length` in tokens; None: no limit."""
+
+    keep: str = Keep.ALL
+    max_length: int | None = None
+    truncation: str = Truncation.KEEP_START
+
+    def __post_init__(self) -> None:
+        """Raise StrategyError for a value that is none of those named."""
+        for name, kind in (("keep", Keep), ("truncation", Truncation)):
+            if (value := getattr(self, name)) not in list(kind):
+                raise StrategyError(f"{name} is {value!r}, which is none of: {', '.join(kind)}.")
+        length = self.max_length
+        if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
+            raise StrategyError(f"max_length is {length!r}, and must be a number of tokens from 1 on, or None.")
+
+    @classmethod
+    def parse(cls, value: Modifiers | Mapping[str, Any] | None) -> Modifiers:
+        """Modifiers from a mapping of their fields. Raises StrategyError for another field or a wrong value."""
+        if isinstance(value, Modifiers):
+            return value
+        known = [field.name for field in fields(cls)]
+        unknown = [name for name in value or () if name not in known]
+        if unknown:
+            raise StrategyError(f"There is no modifier {unknown[0]!r}; there are: {', '.join(known)}.")
+        return cls(**(value or {}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that are not at their defaults."""
+        return {name: value for name, value in asdict(self).items() if value != getattr(_UNMODIFIED, name)}
+
+    def apply(self, example: Example, labelled: Labelled) -> Labelled:
+        """The answer of a strategy over `example`, modified."""
+        keep = _KEEPERS.get(self.keep)
+        kept = labelled if keep is None else keep(example, labelled)
+        return kept if self.max_length is None else truncated(kept, self.max_length, self.truncation)
+
+
+_UNMODIFIED = Modifiers()
 
 
 def last_response_only(example: Example, labelled: Labelled) -> Labelled:
@@ -53,10 +121,19 @@ def truncated(labelled: Labelled, max_length: int | None, mode: str = "keep_star
     The answer has as many entries as before. Raises ValueError as `kept_range`.
     """
     kept = kept_range(len(labelled.trained), max_length, mode)
+    if len(kept) == len(labelled.trained):
+        return labelled
     reasons = [reason if i in kept else Reason.CUT for i, reason in enumerate(labelled.reasons)]
-    if kept:
-        reasons[kept.start] = Reason.FIRST_TOKEN
-    return _with_reasons(labelled, reasons)
+    cut = tuple(i for i, bit in enumerate(labelled.trained) if bit and i not in kept)
+    reasons[kept.start] = Reason.FIRST_TOKEN
+    return replace(_with_reasons(labelled, reasons), cut=tuple(sorted({*labelled.cut, *cut})))
+
+
+_KEEPERS: Mapping[str, Callable[[Example, Labelled], Labelled]] = {
+    Keep.LAST_RESPONSE: last_response_only,
+    Keep.LAST_TURN: last_turn_only,
+    Keep.FLAGGED: flagged_only,
+}
 
 
 def _filtered(labelled: Labelled, is_kept: Callable[[int], bool]) -> Labelled:

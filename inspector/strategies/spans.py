@@ -27,8 +27,9 @@ def string_span(example: Example, *, response_template: str) -> Labelled:
     stops |= {example.tokenizer.eos_token_id}
     ends = [span[1] for span, id in zip(tokens.char_spans, tokens.ids, strict=True) if id in stops]
     places = [match.span() for match in re.finditer(re.escape(response_template), text)]
+    limits = [start for start, _ in places[1:]] + [len(text)]
     spans = []
-    for (_, start), limit in zip(places, [*(place[0] for place in places[1:]), len(text)], strict=True):
+    for (_, start), limit in zip(places, limits, strict=False):  # without a place there is one limit too many
         spans.append((start, next((end for end in ends if start < end <= limit), limit)))
     return _of_spans(example, spans, response_template)
 

@@ -1,0 +1,315 @@
+"""A data set -> an AuditReport: every row rendered, tokenized, labelled and looked at, on all cores, in little memory.
+
+Rows are read one at a time and handed out in chunks; each worker process keeps its own model and sandbox and gives back
+a small report for each chunk. Rows of a shape that was seen before take the short way of `skeletons`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from multiprocessing import get_context
+from typing import Any
+
+from inspector import sandbox
+from inspector.conversation import Conversation
+from inspector.errors import ConversationError, DataError, FormatError, InspectorError
+from inspector.formats import Format, Layout, detect, read, text_template
+from inspector.hub import Token
+from inspector.inspect import Inspection, diagnose, inspect
+from inspector.model import Model
+from inspector.report import KEPT_EXAMPLES, AuditReport, RowCounts, count
+from inspector.rows import BadRow, DataSource, Row
+from inspector.segments import Encoded, SegmentCache
+from inspector.skeletons import Shape, Skeleton, part_starts, shape_of, skeleton_of
+from inspector.strategies import Modifiers
+
+CHUNK = 256
+"""Rows handed to a worker at a time."""
+DETECTED_FROM = 20
+"""Rows that the layout is detected from."""
+_HOPELESS = 3
+"""Rows of one shape that may fail to be a model before no more of it are tried."""
+_SHAPES = 2_000
+"""Shapes remembered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is done to every row."""
+
+    model: Model
+    strategy: str = "traced"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    modifiers: Modifiers = field(default_factory=Modifiers)
+
+    def about(self) -> dict[str, Any]:
+        """What all rows have in common, for the report."""
+        return {
+            "model": self.model.name,
+            "revision": self.model.revision,
+            "template": self.model.template_name,
+            "template_hash": self.model.template_hash,
+            "strategy": self.strategy,
+            "options": dict(self.options),
+            "modifiers": self.modifiers.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an audit is. `rows_left` is None when nobody knows how many there are."""
+
+    rows: int
+    seconds: float
+    rows_left: int | None
+
+    @property
+    def rows_per_second(self) -> float:
+        """So far."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At this speed."""
+        return None if self.rows_left is None or not self.rows else self.rows_left / self.rows_per_second
+
+
+def audit(
+    task: Task,
+    source: DataSource,
+    *,
+    mapping: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    workers: int | None = None,
+    token: Token = None,
+    on_progress: Callable[[Progress, AuditReport], None] | None = None,
+    on_bad_row: Callable[[BadRow], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> AuditReport:
+    """Audit the rows of a data set.
+
+    `mapping`: as `formats.detect`. `limit`: of rows read. `workers`: processes, by default one a core; 1 works in this
+    process. `on_progress` is called after each chunk with what is known so far, `on_bad_row` with each row that cannot
+    be used, in order within a chunk. `should_stop` is asked between chunks: what was done until then is returned, with
+    `about["complete"]` false. Raises DataError, FormatError, ModelError, StrategyError.
+    """
+    rows = islice(source.rows(token), limit)
+    head = list(islice(rows, DETECTED_FROM))
+    layout = detect_rows(head, mapping)
+    if layout.format is Format.TEXT:
+        task = replace(task, model=task.model.with_template(text_template(task.model.tokenizer)))
+    report = AuditReport(about={**task.about(), "layout": layout.to_dict(), "complete": True})
+    known = source.count() if limit is None else min(limit, source.count() or limit)
+    started, chunks = time.monotonic(), _chunks(chain(head, rows))
+    for part, bad in _parts(task, layout, chunks, workers if workers is not None else os.cpu_count() or 1):
+        report.merge(part)
+        for row in bad if on_bad_row else ():
+            on_bad_row(row)  # type: ignore[misc]
+        if on_progress is not None:
+            left = None if known is None else max(0, known - report.rows)
+            on_progress(Progress(rows=report.rows, seconds=time.monotonic() - started, rows_left=left), report)
+        if should_stop():
+            report.about["complete"] = False
+            break
+    return report
+
+
+def detect_rows(head: Sequence[Row | BadRow], mapping: Mapping[str, str] | None) -> Layout:
+    """The layout of a data set from its first rows. Raises DataError when none of them can be read, and FormatError."""
+    if not head:
+        raise DataError("The data set has no rows.")
+    readable = [row.value for row in head if isinstance(row, Row)]
+    if not readable:
+        first = next(row for row in head if isinstance(row, BadRow))
+        raise DataError(f"None of the first {len(head)} rows can be read; {first.place}: {first.why}.")
+    return detect(readable, mapping)
+
+
+Chunk = Sequence[Row | BadRow]
+Part = tuple[AuditReport, list[BadRow]]
+
+
+def _chunks(rows: Iterator[Row | BadRow]) -> Iterator[Chunk]:
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
+
+
+def _parts(task: Task, layout: Layout, chunks: Iterator[Chunk], workers: int) -> Iterator[Part]:
+    """The report of each chunk. With several workers a few chunks are under way at a time, and no more."""
+    if workers == 1:
+        auditor = Auditor(task, layout)
+        yield from (auditor.audit(chunk) for chunk in chunks)
+        return
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(task, layout))
+    try:
+        pending: set[Future[Part]] = set()
+        for chunk in chunks:
+            pending.add(pool.submit(_work, chunk))
+            if len(pending) >= 2 * workers:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_WORKER: Auditor | None = None
+
+
+def _start_worker(task: Task, layout: Layout) -> None:
+    global _WORKER  # one per process
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    _WORKER = Auditor(task, layout)
+
+
+def _work(chunk: Chunk) -> Part:
+    assert _WORKER is not None
+    return _WORKER.audit(chunk)
+
+
+class _UnusableError(Exception):
+    """A row is no conversation."""
+
+    def __init__(self, row: BadRow) -> None:
+        super().__init__(row.why)
+        self.row = row
+
+
+class Auditor:
+    """Audits chunks of rows, in the order of their numbers; remembers shapes and how many examples it has shown."""
+
+    def __init__(self, task: Task, layout: Layout) -> None:
+        self._task = task
+        self._layout = layout
+        self._short = ShortWay(task)
+        self._shown: Counter[str] = Counter()
+
+    def audit(self, chunk: Chunk) -> Part:
+        """The report about these rows, and those that cannot be used."""
+        report, bad = AuditReport(about=self._task.about()), []
+        waiting: list[tuple[Row, Conversation, Skeleton]] = []
+        for row in chunk:
+            try:
+                conversation = self._read(row)
+            except _UnusableError as error:
+                bad.append(error.row)
+                report.add_bad(error.row)
+                continue
+            assert isinstance(row, Row)
+            skeleton = self._short.skeleton(conversation)
+            if skeleton is not None and self._is_known(skeleton):
+                waiting.append((row, conversation, skeleton))
+            elif refused := self._inspect(report, row, conversation):
+                bad.append(refused)
+        counted = self._short.counts([(conversation, skeleton) for _, conversation, skeleton in waiting])
+        for (row, conversation, _), counts in zip(waiting, counted, strict=True):
+            if counts is not None:
+                report.add(row.number, counts)
+            elif refused := self._inspect(report, row, conversation):
+                bad.append(refused)
+        return report, bad
+
+    def _read(self, row: Row | BadRow) -> Conversation:
+        """The conversation in a row. Raises _UnusableError."""
+        if isinstance(row, BadRow):
+            raise _UnusableError(row)
+        try:
+            return read(row.value, self._layout).conversation
+        except (FormatError, ConversationError) as error:
+            why = BadRow(number=row.number, place=row.place, why=str(error), raw=repr(row.value)[:200])
+            raise _UnusableError(why) from error
+
+    def _is_known(self, skeleton: Skeleton) -> bool:
+        """Whether enough rows with the findings of a shape have been shown."""
+        return all(self._shown[occurrence.code] >= KEPT_EXAMPLES for occurrence in skeleton.found)
+
+    def _inspect(self, report: AuditReport, row: Row, conversation: Conversation) -> BadRow | None:
+        task = self._task
+        try:
+            inspection = inspect(task.model, conversation, task.strategy, task.modifiers, **task.options)
+        except InspectorError as error:
+            finding = diagnose(task.model, conversation, error)
+            report.add_refused(row.number, row.place, str(error), finding)
+            return BadRow(number=row.number, place=row.place, why=str(error), raw=repr(row.value)[:200])
+        self._short.learn(inspection)
+        report.add(row.number, count(inspection))
+        report.add_examples(row.number, row.place, inspection.findings)
+        self._shown.update({finding.code.value for finding in inspection.findings})
+        return None
+
+
+class ShortWay:
+    """Counts rows whose shape is known, several at a time. Only for `traced`, and fast tokenizers."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._is_open = task.strategy == "traced" and task.model.is_fast
+        self._skeletons: dict[Shape, Skeleton] = {}
+        self._failures: Counter[Shape] = Counter()
+        self._segments = SegmentCache(task.model.tokenizer) if self._is_open else None
+
+    def learn(self, inspection: Inspection) -> None:
+        """Take a row that was inspected whole as the model of its shape, if it can be one."""
+        shape = shape_of(inspection.example.conversation) if self._is_open else None
+        if shape is None or shape in self._skeletons or self._failures[shape] >= _HOPELESS:
+            return
+        skeleton = skeleton_of(inspection)
+        if skeleton is None:
+            self._failures[shape] += 1
+        elif len(self._skeletons) < _SHAPES:
+            self._skeletons[shape] = skeleton
+
+    def skeleton(self, conversation: Conversation) -> Skeleton | None:
+        """What a row of this shape can be checked against, if its shape is known."""
+        shape = shape_of(conversation) if self._skeletons else None
+        return self._skeletons.get(shape) if shape is not None else None
+
+    def counts(self, rows: Sequence[tuple[Conversation, Skeleton]]) -> list[RowCounts | None]:
+        """For each row its counts, or None where it has to be inspected whole."""
+        found: list[RowCounts | None] = [None] * len(rows)
+        same: list[tuple[int, list[str], str]] = []
+        for index, text in enumerate(self._texts([conversation for conversation, _ in rows])):
+            conversation, skeleton = rows[index]
+            parts = skeleton.fill(conversation)
+            if text is not None and "".join(parts) == text:
+                same.append((index, parts, text))
+        if self._segments is not None:
+            encoded = self._segments.encode([text for _, _, text in same])
+            for (index, parts, _), tokens in zip(same, encoded, strict=True):
+                found[index] = self._count(rows[index][1], parts, tokens)
+        return found
+
+    def _texts(self, conversations: Sequence[Conversation]) -> list[str | None]:
+        """The plain renders; None where there is none, so that the whole inspection says why."""
+        model = self._task.model
+        out: list[str | None] = [None] * len(conversations)
+        for has_tools in (True, False):  # a model may have another template for tools
+            own = [i for i, c in enumerate(conversations) if (c.tools is not None) is has_tools]
+            if not own:
+                continue
+            _, source = model.template_for(has_tools)
+            with suppress(InspectorError):
+                for i, text in zip(
+                    own, sandbox.texts(source, [conversations[i] for i in own], model.special_tokens), strict=True
+                ):
+                    out[i] = text if isinstance(text, str) else None
+        return out
+
+    def _count(self, skeleton: Skeleton, parts: list[str], encoded: Encoded) -> RowCounts | None:
+        limit = self._task.modifiers.max_length
+        if limit is not None and encoded.size > limit:
+            return None
+        if encoded.special != skeleton.special or not encoded.is_whole:
+            return None
+        starts = [encoded.token_at(position) for position in part_starts(parts)]
+        whole = [start for start in starts if start is not None]
+        return skeleton.counts(parts, whole, encoded.size) if len(whole) == len(starts) else None

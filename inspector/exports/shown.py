@@ -1,0 +1,108 @@
+"""What a trainer has to be told of an inspection: the model, its template, the ids to search for, the row's length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from inspector.conversation import Conversation
+from inspector.errors import RenderError, StrategyRefusedError
+from inspector.inspect import Inspection
+from inspector.markers import Markers, propose_markers
+from inspector.model import Model, Source
+from inspector.samples import sample_conversations
+from inspector.strategies import Example, Truncation, label
+
+TEMPLATE_FILE = "chat_template.jinja"
+"""The name under which a chosen template goes along; transformers reads it from a model's folder by this name."""
+
+USUAL_LENGTH = 2048
+"""Row length for trainers that want one, in tokens, unless the shown row is longer."""
+
+
+def base_model(model: Model) -> str:
+    """What trainers load: a hub id or a folder."""
+    return f"models/{model.name}" if model.source is Source.EMBEDDED else model.name
+
+
+def chosen_template(inspection: Inspection) -> Mapping[str, str]:
+    """The template as a file to go along, where it is another one than trainers find with the model."""
+    model, conversation = inspection.model, inspection.example.conversation
+    _, source = model.template_for(conversation.tools is not None)
+    if not model.template_is_chosen or source == model.templates.get("default"):
+        return {}
+    return {TEMPLATE_FILE: source}
+
+
+def trainers_example(
+    inspection: Inspection, conversation: Conversation | None = None, template: str | None = None
+) -> Example:
+    """The conversation as a trainer renders it: with the model's template, whatever the inspected strategy used.
+
+    `conversation`: what of it the trainer passes to the template; `template`: the one it is told to use. Raises as
+    `inspect`.
+    """
+    example = inspection.example
+    conversation = conversation or example.conversation
+    source = template or inspection.model.template_for(conversation.tools is not None)[1]
+    if (conversation, source) == (example.conversation, example.template):
+        return example
+    return example.remake(conversation, source)
+
+
+def max_length(inspection: Inspection) -> int | None:
+    """The length at which rows are cut, by a modifier or by the strategy itself; None where they are not."""
+    lengths = (inspection.modifiers.max_length, inspection.options.get("max_length"))
+    return min((length for length in lengths if length is not None), default=None)
+
+
+def row_length(inspection: Inspection) -> int:
+    """The length at which rows are cut; where they are not, one that this row fits in."""
+    return max_length(inspection) or max(USUAL_LENGTH, -(-len(inspection.ids) // 1024) * 1024)
+
+
+def tokenizer_side(model: Model) -> str:
+    """Which end of a long row stays when a trainer leaves truncation to the tokenizer."""
+    return Truncation.KEEP_END if model.tokenizer.truncation_side == "left" else Truncation.KEEP_START
+
+
+def passed(conversation: Conversation, *, fields: Sequence[str] | None = None, tools: bool = True) -> Conversation:
+    """What a trainer passes of a conversation that knows no template keywords: these fields of each message."""
+    messages = tuple(
+        {name: value for name, value in message.items() if fields is None or name in fields}
+        for message in conversation.messages
+    )
+    return Conversation(messages=messages, tools=conversation.tools if tools else None)
+
+
+def trains_last_answer_only(inspection: Inspection) -> bool:
+    """Whether only the last of several answers trains, by whichever setting."""
+    answers = [turn.tokens for _, turn in inspection.example.answers()]
+    trained = {index for index, bit in enumerate(inspection.labelled.trained) if bit}
+    return len(answers) > 1 and bool(trained) and trained <= set(answers[-1])
+
+
+def verified_markers(inspection: Inspection) -> tuple[Markers, list[str]]:
+    """Marker ids verified over this conversation and varied ones, and a note on how many answers they find.
+
+    One conversation alone would not do: where its only answer merges with the header, no ids can be read off it. Raises
+    StrategyRefusedError when there are none, and as `inspect`.
+    """
+    examples = [trainers_example(inspection)]
+    for conversation in sample_conversations():
+        try:
+            examples.append(trainers_example(inspection, conversation))
+        except RenderError:  # a template need not take every sample
+            continue
+    rows = [replace(inspection, example=example, labelled=label(example, "traced", {})) for example in examples]
+    markers = propose_markers(rows)
+    if markers.prefix_ids is None:
+        raise StrategyRefusedError("No constant ids stand before the answers: use rows with exact labels instead.")
+    if markers.suffix_ids is None:
+        return markers, ["No constant ids end the answers, so the ids before them are not verified."]
+    if markers.found == markers.turns and not markers.false_hits:
+        return markers, []
+    return markers, [
+        f"Over {len(rows)} conversations the ids find {markers.found} of {markers.turns} answers, and match "
+        f"{markers.false_hits} times elsewhere; `python -m inspector markers` says where."
+    ]

@@ -1,0 +1,13 @@
+"""Settings as YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def yaml_text(settings: Mapping[str, Any]) -> str:
+    """The settings in the order given."""
+    import yaml
+
+    return str(yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))

@@ -1,0 +1,373 @@
+"""Data sets -> rows, one at a time: files, folders, pasted text, the hub. Nothing is read whole that can be streamed.
+
+A row that cannot be read is a BadRow with its file, its place and what is wrong; it never stops the others. What cannot
+be read at all (no such file, no readable row format) raises DataError.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from inspector.errors import DataError
+from inspector.hub import Token
+
+MAX_LINE_BYTES = 64_000_000
+"""Longest line of a JSONL file that is read; no chat is that long."""
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+"""Kinds of files; each but the last two may also be gzipped (.gz)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row. `number` counts from 0 over the whole data set; `place` says where it is, for people."""
+
+    number: int
+    place: str
+    value: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadRow:
+    """A row that cannot be used, and why. `raw`: its beginning as it stands in the file."""
+
+    number: int
+    place: str
+    why: str
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSource:
+    """Where rows come from. `name`: a file, a folder of files, or a hub id; `text`: pasted JSON, JSONL or CSV instead.
+
+    `split`, `config`: of a hub data set; in a folder, `split` picks the files whose name begins with it. Shard `index`
+    of `shards` has the rows whose number leaves the rest `index` when divided by `shards`.
+    """
+
+    name: str = ""
+    text: str = ""
+    split: str = ""
+    config: str = ""
+    revision: str = ""
+    index: int = 0
+    shards: int = 1
+
+    def rows(self, token: Token = None) -> Iterator[Row | BadRow]:
+        """Every row of the shard, in order. Raises DataError."""
+        if not 0 <= self.index < self.shards:
+            raise DataError(f"There is no shard {self.index} of {self.shards}: shards count from 0.")
+        for number, (place, value) in enumerate(self._values(token)):
+            if number % self.shards != self.index:
+                continue
+            if isinstance(value, _Unreadable):
+                yield BadRow(number=number, place=place, why=value.why, raw=value.raw[:200])
+            elif not isinstance(value, Mapping):
+                why = f"the row is {_kind(value)}, and must be an object with columns"
+                yield BadRow(number=number, place=place, why=why, raw=repr(value)[:200])
+            else:
+                yield Row(number=number, place=place, value=value)
+
+    def count(self) -> int | None:
+        """How many rows the shard has, where that can be told without reading them: lines and Parquet files."""
+        if self.text:
+            return None
+        path = Path(os.path.expanduser(self.name))
+        try:
+            files = _files(path, self.split) if path.is_dir() else [path]
+            counts = [_counted(file) for file in files]
+        except (DataError, OSError):
+            return None
+        if None in counts:
+            return None
+        total = sum(filter(None, counts))
+        return len(range(self.index, total, self.shards))
+
+    def _values(self, token: Token) -> Iterator[tuple[str, Any]]:
+        if self.text:
+            yield from _pasted(self.text)
+            return
+        path = Path(os.path.expanduser(self.name))
+        if path.is_dir():
+            for file in _files(path, self.split):
+                yield from _file(file)
+        elif path.exists() or self.name.startswith((".", "/", "~")) or _suffix(path) in SUFFIXES:
+            yield from _file(path)
+        else:
+            yield from _hub(self, token)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    why: str
+    raw: str
+
+
+# --- files
+
+
+def _files(folder: Path, split: str) -> list[Path]:
+    files = sorted(path for path in folder.iterdir() if _suffix(path) in SUFFIXES and path.name.startswith(split))
+    if not files:
+        which = f" whose name begins with {split!r}" if split else ""
+        raise DataError(f"The folder {folder} holds no data file{which}: {', '.join(SUFFIXES)}, or these with .gz.")
+    return files
+
+
+def _suffix(path: Path) -> str:
+    name = path.name.lower()
+    return Path(name.removesuffix(".gz")).suffix
+
+
+def _file(path: Path) -> Iterator[tuple[str, Any]]:
+    reader = _READERS.get(_suffix(path))
+    if reader is None:
+        raise DataError(f"{path} is no data file: its name must end in {', '.join(SUFFIXES)}, or these with .gz.")
+    try:
+        if reader in (_parquet, _arrow):
+            yield from _columnar(reader, path)
+        elif path.name.lower().endswith(".gz"):
+            with gzip.open(path, "rb") as stream:
+                yield from reader(stream, path.name)
+        else:
+            with path.open("rb") as stream:
+                yield from reader(stream, path.name)
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}.") from error
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise DataError(f"{path} is not a whole gzip file: {error}.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _counted(file: Path) -> int | None:
+    """Rows of a file; blank lines count, so it may be a few too many."""
+    if file.suffix in (".jsonl", ".ndjson"):
+        with file.open("rb") as stream:
+            return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
+    if file.suffix == ".parquet":
+        from pyarrow import ArrowException, parquet
+
+        try:
+            return int(parquet.read_metadata(file).num_rows)
+        except ArrowException:
+            return None
+    return None
+
+
+def _jsonl(stream: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
+    number, is_empty = 0, True
+    while line := stream.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        place = f"{name}, line {number}"
+        if len(line) > MAX_LINE_BYTES:
+            is_empty = False
+            yield place, _Unreadable(f"the line is over {MAX_LINE_BYTES // 1_000_000} MB", _shown(line))
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(MAX_LINE_BYTES)
+            continue
+        if line.strip():
+            is_empty = False
+            yield place, _json_line(line)
+    if is_empty:
+        raise DataError(f"{name} is empty.")
+
+
+def _json_line(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        return _Unreadable(f"byte {error.start} of the line is not UTF-8", _shown(line))
+    except RecursionError:
+        return _Unreadable("the line is nested too deeply", _shown(line))
+    except ValueError as error:
+        return _Unreadable(f"the line is not JSON: {error}", _shown(line))
+
+
+def _json(stream: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
+    data = stream.read(MAX_JSON_BYTES + 1)
+    if len(data) > MAX_JSON_BYTES:
+        raise DataError(
+            f"{name} is over {MAX_JSON_BYTES // 1_000_000} MB of JSON in one piece: use JSONL, a row a line."
+        )
+    if not data.strip():
+        raise DataError(f"{name} is empty.")
+    try:
+        value = json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name} is not UTF-8 text: byte {error.start} cannot be read.") from error
+    except RecursionError as error:
+        raise DataError(f"{name} is nested too deeply to be a data set.") from error
+    except ValueError as error:
+        lines = [line for line in data.splitlines() if line.strip()]
+        if len(lines) > 1 and lines[0].lstrip().startswith(b"{"):  # JSONL under another name
+            yield from _jsonl(io.BytesIO(data), name)
+            return
+        raise DataError(f"{name} is not JSON: {error}.") from error
+    yield from ((f"{name}, row {number}", row) for number, row in enumerate(_rows_of(value, name)))
+
+
+MAX_JSON_BYTES = 1_000_000_000
+"""Largest JSON file read, which has to be read whole."""
+
+
+def _rows_of(value: Any, name: str) -> list[Any]:
+    """Rows of a JSON value: a list of rows, one row, `{"data": [...]}`, or columns as pandas writes them."""
+    if isinstance(value, list):
+        is_messages = bool(value) and all(isinstance(item, dict) and "role" in item for item in value)
+        rows = (
+            [{"messages": value}]
+            if is_messages
+            else [{"messages": row} if isinstance(row, list) else row for row in value]
+        )
+        if not rows:
+            raise DataError(f"{name} holds an empty list.")
+        return rows
+    if not isinstance(value, dict):
+        raise DataError(f"{name} holds {_kind(value)}, and must hold rows.")
+    columns = list(value.values())
+    if columns and all(isinstance(column, dict) and column for column in columns):
+        keys = list(columns[0])
+        if all(list(column) == keys for column in columns) and all(key.isdecimal() for key in keys):
+            return [{name: column[key] for name, column in value.items()} for key in keys]
+    if len(value) == 1 and isinstance(columns[0], list) and not _is_chat(columns[0]):
+        return list(columns[0])
+    lists = [column for column in columns if isinstance(column, list) and not _is_chat(column)]
+    if columns and len(lists) == len(columns) and len({len(column) for column in lists}) == 1:
+        return [dict(zip(value, items, strict=True)) for items in zip(*lists, strict=True)]
+    return [value]
+
+
+def _is_chat(column: list[Any]) -> bool:
+    return bool(column) and all(isinstance(m, dict) and ("role" in m or "from" in m) for m in column)
+
+
+def _csv(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[tuple[str, Any]]:
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    csv.field_size_limit(MAX_LINE_BYTES)
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    while True:
+        start = reader.line_num + 1
+        place = f"{name}, line {start}"
+        try:
+            cells = next(reader)
+        except StopIteration:
+            break
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{name} is not UTF-8 text: byte {error.start} after line {start} cannot be read."
+            ) from error
+        except csv.Error as error:
+            yield place, _Unreadable(f"the line is not CSV: {error}", "")
+            continue
+        if header is None:
+            header = cells
+            if len(set(header)) < len(header):
+                raise DataError(f"{name} names a column twice: {', '.join(header)}.")
+        elif cells and len(cells) != len(header):
+            why = f"the line has {len(cells)} cells, the header {len(header)}"
+            yield place, _Unreadable(why, delimiter.join(cells)[:200])
+        elif cells:
+            yield place, dict(zip(header, cells, strict=True))
+    if header is None:
+        raise DataError(f"{name} is empty.")
+
+
+def _tsv(stream: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
+    yield from _csv(stream, name, "\t")
+
+
+def _columnar(reader: Callable[..., Any], path: Path) -> Iterator[tuple[str, Any]]:
+    import pyarrow
+
+    number = 0
+    try:
+        for batch in reader(path):
+            for row in batch.to_pylist():
+                yield f"{path.name}, row {number}", row
+                number += 1
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _parquet(path: Path) -> Iterator[Any]:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        yield from file.iter_batches(batch_size=256)
+
+
+def _arrow(path: Path) -> Iterator[Any]:
+    import pyarrow
+
+    with pyarrow.memory_map(str(path)) as source:
+        try:
+            yield from pyarrow.ipc.open_stream(source)
+        except pyarrow.ArrowInvalid:
+            source.seek(0)
+            file = pyarrow.ipc.open_file(source)
+            yield from (file.get_batch(i) for i in range(file.num_record_batches))
+
+
+_READERS: Mapping[str, Callable[..., Iterator[Any]]] = {
+    ".jsonl": _jsonl,
+    ".ndjson": _jsonl,
+    ".json": _json,
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".parquet": _parquet,
+    ".arrow": _arrow,
+}
+
+
+def _pasted(text: str) -> Iterator[tuple[str, Any]]:
+    """JSON, JSONL, or CSV with a header."""
+    data = text.strip().encode("utf-8", "surrogatepass")
+    yield from (_json if data[:1] in (b"[", b"{") else _csv)(io.BytesIO(data), "the pasted text")
+
+
+def _shown(line: bytes) -> str:
+    return line[:200].decode("utf-8", "replace").rstrip("\n")
+
+
+def _kind(value: object) -> str:
+    names = {
+        type(None): "null",
+        str: "a text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+    }
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+# --- the hub
+
+
+def _hub(source: DataSource, token: Token) -> Iterator[tuple[str, Any]]:
+    """Rows of a hub data set, streamed. Raises DataError with what the hub says."""
+    import datasets
+
+    split = source.split or "train"
+    try:
+        rows = datasets.load_dataset(
+            source.name, source.config or None, split=split, revision=source.revision or None, streaming=True,
+            token=token,
+        )  # fmt: skip
+        for number, row in enumerate(rows):
+            yield f"{source.name}, {split} row {number}", row
+    except Exception as error:  # the libraries below raise nothing more precise
+        said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        raise DataError(
+            f"The data set {source.name!r} ({split}) cannot be read from the hub: {said}. Check its name, config and "
+            "split, and that it may be read."
+        ) from error

@@ -1,0 +1,69 @@
+"""Everything that decides what an inspection shows, as plain values: what a link, an example or a command holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from inspector.conversation import Conversation
+from inspector.errors import SetupError
+from inspector.hub import Token, load
+from inspector.inspect import Inspection, inspect
+from inspector.model import Model
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "conversation": (list, dict),
+    "special_tokens": dict,
+    "options": dict,
+    "modifiers": dict,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What to inspect, and how.
+
+    `model`, `revision`, `template`: as `inspector.load` takes them, "" for the default. `special_tokens`: as
+    `Model.with_special_tokens`. `conversation`: a list of messages, or an object with messages and template keywords.
+    `strategy`, `options`, `modifiers`: as `inspector.inspect`.
+    """
+
+    model: str
+    conversation: Any
+    revision: str = ""
+    template: str = ""
+    special_tokens: Mapping[str, Any] = field(default_factory=dict)
+    strategy: str = "traced"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    modifiers: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, value: Any) -> Setup:
+        """A setup from its JSON form. Raises SetupError for missing or unknown fields, and values of another kind."""
+        known = [field.name for field in fields(cls)]
+        if not isinstance(value, dict):
+            raise SetupError(f"A setup is an object with: {', '.join(known)}; this is a {type(value).__name__}.")
+        for name in ("model", "conversation"):
+            if name not in value:
+                raise SetupError(f"The setup has no {name!r}.")
+        for name, own in value.items():
+            if name not in known:
+                raise SetupError(f"A setup has no field {name!r}; it has: {', '.join(known)}.")
+            if not isinstance(own, _KINDS.get(name, str)):
+                raise SetupError(f"The setup's {name!r} is a {type(own).__name__}.")
+        return cls(**value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form, without the fields that are empty."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+    def load(self, token: Token = None) -> Model:
+        """The model with its template and special tokens. Raises ModelError."""
+        model = load(self.model, revision=self.revision or None, template=self.template or None, token=token)
+        return model.with_special_tokens(self.special_tokens)
+
+    def inspect(self, token: Token = None) -> Inspection:
+        """The inspection. Raises ModelError, and what `inspector.inspect` raises."""
+        conversation = Conversation.parse(self.conversation)
+        return inspect(self.load(token), conversation, self.strategy, modifiers=self.modifiers, **self.options)

@@ -1,0 +1,357 @@
+"""The short way counts what the whole inspection counts; shards, workers and merges make no difference."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import oracle
+import pytest
+from corpus import CORPUS
+
+import inspector
+import models
+from inspector.audit import Auditor, Progress, ShortWay, Task, audit
+from inspector.conversation import Conversation
+from inspector.errors import DataError, FormatError, InspectorError, ReportError
+from inspector.finding import Code
+from inspector.formats import Format, Layout
+from inspector.model import Model
+from inspector.report import AuditReport, RowCounts, count
+from inspector.rows import BadRow, DataSource, Row
+from inspector.segments import SegmentCache
+from inspector.strategies import Modifiers
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "data"
+PIECES = [
+    "Paris.", "The capital of France is Paris, and it is large.", "\nred", "\n\nx", " lead", "trail ", "tail\n", "  ",
+    "a?\n\n", "<think>", "<think>\nhm</think>ok", "</think>", "<", "<tool_call>", "assistant", "user\n", "é", "日本",
+    "👩‍👩‍👧", "<|im_end|>", "<|eot_id|>", "x<|im_end|>y", "", "\t", "[INST]", "### Assistant:", "</s>", "<s>", "1",
+    "The", "<|im_start|>assistant\n", "\u200b", "a\r\nb", "e\u0301", "word " * 80,
+]  # fmt: skip
+"""Texts that merge, strip, fake turns, or are cut by a template."""
+
+
+def variants(conversation: Conversation, rng: random.Random, count: int) -> Iterator[Conversation]:
+    """Conversations of the same roles and fields with other texts."""
+    for _ in range(count):
+        messages = []
+        for message in conversation.messages:
+            changed = dict(message)
+            for name, value in message.items():
+                if name != "role" and isinstance(value, str) and rng.random() < 0.8:
+                    parts = [rng.choice(PIECES), rng.choice(["Hello", "x y z"]), rng.choice(PIECES)]
+                    changed[name] = "".join(parts if rng.random() < 0.5 else parts[:1])
+            messages.append(changed)
+        yield replace(conversation, messages=tuple(messages))
+
+
+def comparable(counts: RowCounts) -> Any:
+    """Everything that a report takes from a row; the order of its findings does not matter."""
+    return replace(counts, found=tuple(sorted(counts.found, key=repr)))
+
+
+def disagreements(task: Task, names: Sequence[str], rng: random.Random, each: int) -> tuple[int, list[Any]]:
+    """(rows that went the short way, those of them whose counts are not those of the whole inspection)."""
+    short, taken, wrong = ShortWay(task), 0, []
+    for name in names:
+        base = Conversation.parse(CORPUS[name])
+        for conversation in (base, *variants(base, rng, each)):
+            try:
+                inspection = inspector.inspect(task.model, conversation, modifiers=task.modifiers, **task.options)
+            except InspectorError:
+                inspection = None
+            skeleton = short.skeleton(conversation)
+            counts = None if skeleton is None else short.counts([(conversation, skeleton)])[0]
+            if counts is not None:
+                taken += 1
+                if inspection is None or comparable(counts) != comparable(count(inspection)):
+                    wrong.append((name, conversation.messages, counts))
+            if inspection is not None:
+                short.learn(inspection)
+    return taken, wrong
+
+
+POLICIES: list[dict[str, Any]] = [
+    {},
+    {"stop": "last"},
+    {"turns": "last"},
+    {"turns": "flagged"},
+    {"turns": "every_token"},
+]
+
+
+@pytest.mark.parametrize("options", POLICIES, ids=str)
+@pytest.mark.parametrize("name", ["chatml", "llama3", "qwen3", "tiny-chat"])
+def test_short_way_counts_what_the_inspection_counts(name: str, options: dict[str, Any]) -> None:
+    """Over every conversation of the corpus and texts made to break it; some rows do go that way."""
+    task = Task(model=models.model(name), options=options)
+    taken, wrong = disagreements(task, list(CORPUS), random.Random(name), 2)
+    assert wrong == []
+    assert taken > 20
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_short_way_on_every_template(part: int) -> None:
+    """trl's, real models' and ours, each with some conversations of the corpus."""
+    taken = 0
+    for name, source in sorted(oracle.stored_templates().items())[part::4]:
+        rng = random.Random(name)
+        model = models.model_of(oracle.tokenizer_for_source(source), source, name)
+        own, wrong = disagreements(Task(model=model), rng.sample(list(CORPUS), 8), rng, 3)
+        assert wrong == [], name
+        taken += own
+    assert taken > 100
+
+
+@pytest.mark.parametrize("name", ["gemma3", "llama3_1", "qwen2_5", "qwen3"])
+def test_short_way_on_real_tokenizers(name: str, real_model_dir: Any) -> None:
+    """Their added tokens, normalizers and merges."""
+    task = Task(model=inspector.load(str(real_model_dir(name))))
+    taken, wrong = disagreements(task, list(CORPUS)[::3], random.Random(name), 2)
+    assert wrong == []
+    assert taken > 5
+
+
+def test_truncated_rows_go_the_long_way() -> None:
+    """Rows over max_length have findings of their own."""
+    task = Task(model=models.model("chatml"), modifiers=Modifiers(max_length=30))
+    taken, wrong = disagreements(task, list(CORPUS), random.Random(0), 2)
+    assert (wrong, taken > 20) == ([], True)
+
+
+# --- segments
+
+
+SHARED = "You are a helpful assistant. " * 40
+
+
+@pytest.mark.parametrize("name", ["tiny-chat", "bytes-bos", "llama3_1", "qwen2_5", "gemma3"])
+def test_segments_have_the_ids_of_the_whole_text(name: str, real_model_dir: Any) -> None:
+    """Whatever stands beside the shared ones; what is not separable is never taken apart."""
+    model = inspector.load(name if name in ("tiny-chat", "bytes-bos") else str(real_model_dir(name)))
+    rng, cache = random.Random(name), SegmentCache(model.tokenizer)
+    for _ in range(30):
+        texts = []
+        for _ in range(4):
+            chat = [
+                {"role": "user", "content": SHARED + rng.choice(["", "x", "\n"])},
+                {"role": "assistant", "content": rng.choice(PIECES) + "a" + rng.choice(PIECES)},
+                {"role": "user", "content": rng.choice(PIECES) + "b"},
+                {"role": "assistant", "content": SHARED},
+            ]
+            texts.append(model.tokenizer.apply_chat_template(chat, tokenize=False))
+        for text, encoded in zip(texts, cache.encode(texts), strict=True):
+            whole = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+            assert encoded.ids == whole["input_ids"]
+            assert encoded.size == len(whole["input_ids"])
+            starts = {start for start, _ in whole["offset_mapping"]}
+            for position in rng.sample(range(len(text)), 20):
+                token = encoded.token_at(position)
+                expected = whole.char_to_token(position) if position in starts else None
+                if token is not None:
+                    assert token == expected
+
+
+def test_shared_segments_are_taken_from_the_cache() -> None:
+    """The third text with the same long segment does not tokenize it."""
+    model = inspector.load("tiny-chat")
+    cache = SegmentCache(model.tokenizer)
+    for number in range(3):
+        (encoded,) = cache.encode([f"<|im_start|>system\n{SHARED}<|im_end|>\n<|im_start|>user\n{number}<|im_end|>"])
+    assert len(encoded.segments) > 1
+    (again,) = cache.encode([f"<|im_start|>system\n{SHARED}<|im_end|>\n<|im_start|>user\nnew<|im_end|>"])
+    assert again.segments[1].encoding is encoded.segments[1].encoding
+
+
+# --- the report
+
+
+def generated(path: Path, rows: int, seed: int = 0) -> Path:
+    """A data set with merges, empty answers, refusable roles, bad rows and repeated answers in it."""
+    rng = random.Random(seed)
+    lines = []
+    for number in range(rows):
+        answer = rng.choice(["Paris.", "\nRome.", "", "It is <|im_end|> here.", f"Answer {number}.", "word " * 60])
+        messages = [{"role": "user", "content": f"Question {number}?"}, {"role": "assistant", "content": answer}]
+        if rng.random() < 0.3:
+            messages = [{"role": "system", "content": SHARED}, *messages, *messages]
+        lines.append(json.dumps({"messages": messages}) if rng.random() > 0.05 else rng.choice(["{", "[]", '{"x": 1}']))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def by_hand(model: Model, path: Path, **task: Any) -> AuditReport:
+    """The report made by inspecting every row whole."""
+    report = AuditReport()
+    for row in DataSource(name=str(path)).rows():
+        if isinstance(row, BadRow):
+            report.add_bad(row)
+            continue
+        try:
+            conversation = Conversation.parse({"messages": row.value["messages"]})
+        except KeyError:
+            report.add_bad(BadRow(number=row.number, place=row.place, why="no messages"))
+            continue
+        inspection = inspector.inspect(model, conversation, **task)
+        report.add(row.number, count(inspection))
+        report.add_examples(row.number, row.place, inspection.findings)
+    return report
+
+
+def figures(report: AuditReport) -> Mapping[str, Any]:
+    """A report without what it is about and why rows were bad."""
+    return {k: v for k, v in report.to_dict().items() if k not in ("about", "reasons", "bad_rows")}
+
+
+@pytest.mark.parametrize("modifiers", [{}, {"max_length": 60}, {"max_length": 40, "truncation": "keep_end"}])
+def test_report_is_that_of_inspecting_each_row(tmp_path: Path, modifiers: dict[str, Any]) -> None:
+    """Counts, findings, clusters, examples, lengths, limits and repeated answers."""
+    path, model = generated(tmp_path / "a.jsonl", 700), inspector.load("tiny-chat")
+    task = Task(model=model, modifiers=Modifiers(**modifiers))
+    assert figures(audit(task, DataSource(name=str(path)), workers=1)) == figures(
+        by_hand(model, path, modifiers=modifiers)
+    )
+
+
+def test_workers_and_shards_make_no_difference(tmp_path: Path) -> None:
+    """Two processes, and three shards merged in any order, give the report of one process."""
+    path, task = generated(tmp_path / "a.jsonl", 900), Task(model=inspector.load("tiny-chat"))
+    alone = audit(task, DataSource(name=str(path)), workers=1)
+    assert audit(task, DataSource(name=str(path)), workers=2).to_dict() == alone.to_dict()
+    shards = [audit(task, DataSource(name=str(path), index=i, shards=3), workers=1) for i in range(3)]
+    for order in ([0, 1, 2], [2, 0, 1]):
+        merged = AuditReport()
+        for index in order:
+            merged.merge(AuditReport.from_dict(json.loads(json.dumps(shards[index].to_dict()))))
+        assert merged.to_dict() == alone.to_dict()
+
+
+def test_merge_is_associative(tmp_path: Path) -> None:
+    """(a + b) + c is a + (b + c)."""
+    task = Task(model=inspector.load("tiny-chat"))
+    parts = [audit(task, DataSource(name=str(generated(tmp_path / f"{s}.jsonl", 60, s))), workers=1) for s in range(3)]
+    left, right, tail = AuditReport(), AuditReport(), AuditReport()
+    for part in parts:
+        left.merge(part)
+    for part in parts[1:]:
+        tail.merge(part)
+    for part in (parts[0], tail):
+        right.merge(part)
+    assert left.to_dict() == right.to_dict()
+
+
+def test_reports_about_other_things_do_not_merge() -> None:
+    """Another template, another strategy."""
+    source = DataSource(name=str(EXAMPLES / "messages.jsonl"))
+    one = audit(Task(model=inspector.load("tiny-chat")), source, workers=1)
+    other = audit(Task(model=inspector.load("tiny-chat", template="chatml")), source, workers=1)
+    with pytest.raises(ReportError, match="cannot be merged: their template_hash differ"):
+        one.merge(other)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([], "This is no audit report of version 1"),
+        ({"version": 0}, "This is no audit report of version 1"),
+        ({"version": 1}, "The audit report is damaged"),
+    ],
+)
+def test_damaged_report_is_refused(value: Any, message: str) -> None:
+    """With what is wrong."""
+    with pytest.raises(ReportError, match=message):
+        AuditReport.from_dict(value)
+
+
+# --- running it
+
+
+def test_progress_and_bad_rows_are_told(tmp_path: Path) -> None:
+    """After each chunk; every bad row, with its place."""
+    path = generated(tmp_path / "a.jsonl", 600)
+    seen: list[Progress] = []
+    bad: list[BadRow] = []
+    report = audit(
+        Task(model=inspector.load("tiny-chat")), DataSource(name=str(path)), workers=1,
+        on_progress=lambda progress, _: seen.append(progress), on_bad_row=bad.append,
+    )  # fmt: skip
+    assert [progress.rows for progress in seen] == [256, 512, 600]
+    assert [progress.rows_left for progress in seen] == [344, 88, 0]
+    assert seen[0].seconds_left is not None
+    assert len(bad) == report.bad > 0
+    assert all(row.place.startswith("a.jsonl, line ") for row in bad)
+
+
+def test_cancelled_audit_keeps_what_it_has(tmp_path: Path) -> None:
+    """One chunk is done; the report says that it is not complete."""
+    path = generated(tmp_path / "a.jsonl", 1_000)
+    for workers in (1, 2):
+        report = audit(
+            Task(model=inspector.load("tiny-chat")), DataSource(name=str(path)), workers=workers,
+            should_stop=lambda: True,
+        )  # fmt: skip
+        assert report.rows == 256
+        assert report.about["complete"] is False
+
+
+def test_limit_stops_early(tmp_path: Path) -> None:
+    """So many rows are read, and known to be all."""
+    report = audit(
+        Task(model=inspector.load("tiny-chat")), DataSource(name=str(EXAMPLES / "messages.jsonl")), limit=5, workers=1
+    )
+    assert (report.rows, report.about["complete"]) == (5, True)
+
+
+def test_rows_that_the_template_refuses_are_counted() -> None:
+    """With the reason, as a finding where it can be shown."""
+    source = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    source += "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    bad: list[BadRow] = []
+    report = audit(
+        Task(model=inspector.load("tiny-chat", template=source)), DataSource(name=str(EXAMPLES / "sharegpt.json")),
+        workers=1, on_bad_row=bad.append,
+    )  # fmt: skip
+    assert (report.refused, report.inspected, len(bad)) == (6, 0, 6)
+    assert report.findings[Code.SYSTEM_UNSUPPORTED].rows == 6
+    assert "no system" in bad[0].why
+
+
+def test_text_rows_are_rendered_as_they_are() -> None:
+    """With the template for texts, whatever the model's own is; another strategy finds its answers."""
+    task = Task(
+        model=inspector.load("tiny-chat"), strategy="string_span", options={"response_template": "### Assistant:"}
+    )
+    report = audit(task, DataSource(name=str(EXAMPLES / "text.jsonl")), workers=1)
+    assert (report.inspected, report.untrained, report.about["template"]) == (6, 0, "custom")
+    assert report.about["layout"]["format"] == Format.TEXT
+
+
+def test_data_without_rows_is_refused() -> None:
+    """Nothing there, nothing readable, or no layout that fits."""
+    task = Task(model=inspector.load("tiny-chat"))
+    with pytest.raises(DataError, match=r"None of the first 1 rows can be read; the pasted text, row 0: the row is"):
+        audit(task, DataSource(text='["x"]'), workers=1)
+    with pytest.raises(DataError, match="The data set has no rows"):
+        audit(task, DataSource(text="question,answer"), workers=1)
+    with pytest.raises(FormatError, match="No layout fits the columns 'question', 'reply'"):
+        audit(task, DataSource(name=str(EXAMPLES / "missing-column.csv")), workers=1)
+
+
+def test_auditor_is_the_same_for_any_chunks() -> None:
+    """One row at a time, or all at once."""
+    task, layout = (
+        Task(model=inspector.load("tiny-chat")),
+        Layout(format=Format.MESSAGES, columns={"messages": "messages"}),
+    )
+    rows = list(DataSource(name=str(EXAMPLES / "merged-boundaries.jsonl")).rows())
+    at_once, _ = Auditor(task, layout).audit(rows)
+    one_by_one, auditor = AuditReport(), Auditor(task, layout)
+    for row in rows:
+        one_by_one.merge(auditor.audit([row])[0])
+    assert one_by_one.to_dict() == at_once.to_dict()
+    assert all(isinstance(row, Row) for row in rows)

@@ -1,0 +1,48 @@
+"""Several setups in one view: which of them is shown, and what editing the shown one means for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+from inspector.setup import Setup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Setups and the place of the one that is shown.
+
+    `opened`: the shown setup as the boxes held it when it was opened; what differs from it was edited since. `undo`:
+    the rows before the remedy that these come from.
+    """
+
+    setups: tuple[Setup, ...]
+    at: int = 0
+    opened: Setup | None = None
+    undo: Rows | None = None
+
+    def edited(self, now: Setup) -> Rows:
+        """The rows once the boxes hold `now`.
+
+        Another conversation is the shown row's own; another model, template, strategy, ... becomes that of every row.
+        """
+        before = self.opened or self.setups[self.at]
+        names = [field.name for field in fields(Setup) if field.name != "conversation"]
+        changed = {name: getattr(now, name) for name in names if getattr(now, name) != getattr(before, name)}
+        setups = [replace(setup, **changed) for setup in self.setups] if changed else list(self.setups)
+        setups[self.at] = now
+        return replace(self, setups=tuple(setups), opened=now)
+
+    def moved(self, step: int) -> Rows:
+        """The rows with another one shown: `step` further, as far as there are any."""
+        return Rows(setups=self.setups, at=max(0, min(len(self.setups) - 1, self.at + step)))
+
+    def replaced(self, setups: Sequence[Setup]) -> Rows:
+        """The rows with others in the place of the one shown; the first of them is shown then, and this can be undone.
+
+        What a single setup changes beside its conversation becomes that of every row, as in `edited`.
+        """
+        if len(setups) == 1:
+            return replace(self.edited(setups[0]), opened=None, undo=replace(self, undo=None))
+        rows = (*self.setups[: self.at], *setups, *self.setups[self.at + 1 :])
+        return Rows(setups=rows, at=self.at, undo=replace(self, undo=None))
