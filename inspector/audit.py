@@ -10,10 +10,10 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from multiprocessing import get_context
 from typing import Any
 
@@ -27,13 +27,17 @@ from inspector.model import Model
 from inspector.report import KEPT_EXAMPLES, AuditReport, RowCounts, count
 from inspector.rows import BadRow, DataSource, Row
 from inspector.segments import Encoded, SegmentCache
-from inspector.skeletons import Shape, Skeleton, part_starts, shape_of, skeleton_of
+from inspector.skeletons import Shape, Skeleton, shape_of, skeleton_of
 from inspector.strategies import Modifiers
 
 CHUNK = 256
 """Rows handed to a worker at a time."""
+ALONE = 4
+"""Chunks that are worked on before other processes are started."""
 DETECTED_FROM = 20
 """Rows that the layout is detected from."""
+TOGETHER = 64
+"""Rows rendered by one request to the sandbox."""
 _HOPELESS = 3
 """Rows of one shape that may fail to be a model before no more of it are tried."""
 _SHAPES = 2_000
@@ -142,22 +146,27 @@ def _chunks(rows: Iterator[Row | BadRow]) -> Iterator[Chunk]:
 
 
 def _parts(task: Task, layout: Layout, chunks: Iterator[Chunk], workers: int) -> Iterator[Part]:
-    """The report of each chunk. With several workers a few chunks are under way at a time, and no more."""
-    if workers == 1:
-        auditor = Auditor(task, layout)
-        yield from (auditor.audit(chunk) for chunk in chunks)
+    """The report of each chunk. This process works, too: it does not wait for the others to start.
+
+    A few chunks are under way at a time, and no more. For few rows no other process is started.
+    """
+    auditor = Auditor(task, layout)
+    yield from (auditor.audit(chunk) for chunk in islice(chunks, ALONE if workers > 1 else None))
+    more = next(chunks, None)
+    if more is None:
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(task, layout))
+    pool = ProcessPoolExecutor(workers - 1, get_context("spawn"), initializer=_start_worker, initargs=(task, layout))
+    pending: list[Future[Part]] = []
     try:
-        pending: set[Future[Part]] = set()
-        for chunk in chunks:
-            pending.add(pool.submit(_work, chunk))
-            if len(pending) >= 2 * workers:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        for chunk in chain((more,), chunks):
+            if len(pending) < 2 * (workers - 1):
+                pending.append(pool.submit(_work, chunk))
+            else:
+                yield auditor.audit(chunk)
+            done = [future for future in pending if future.done()]
+            pending = [future for future in pending if future not in done]
             yield from (future.result() for future in done)
+        yield from (future.result() for future in pending)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -298,9 +307,10 @@ class ShortWay:
                 continue
             _, source = model.template_for(has_tools)
             with suppress(InspectorError):
-                for i, text in zip(
-                    own, sandbox.texts(source, [conversations[i] for i in own], model.special_tokens), strict=True
-                ):
+                rendered = sandbox.texts(
+                    source, [conversations[i] for i in own], model.special_tokens, together=TOGETHER
+                )
+                for i, text in zip(own, rendered, strict=True):
                     out[i] = text if isinstance(text, str) else None
         return out
 
@@ -310,6 +320,7 @@ class ShortWay:
             return None
         if encoded.special != skeleton.special or not encoded.is_whole:
             return None
-        starts = [encoded.token_at(position) for position in part_starts(parts)]
-        whole = [start for start in starts if start is not None]
-        return skeleton.counts(parts, whole, encoded.size) if len(whole) == len(starts) else None
+        assert self._segments is not None
+        sizes = map(self._segments.measure, parts)
+        starts = encoded.tokens_at([0, *accumulate(sizes)][:-1])
+        return None if starts is None else skeleton.counts(parts, starts, encoded.size)

@@ -192,13 +192,15 @@ def _checked_json(value: Any, where: str, depth: int) -> JsonValue:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        _refuse_surrogates(value, where)
+        if not value.isascii():
+            _refuse_surrogates(value, where)
         return str(value)
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise ConversationError(f"{where} has the key {key!r}, which is {_kind(key)}; keys must be text.")
-            _refuse_surrogates(key, f"{where}, the key {key!a}")
+            if not key.isascii():
+                _refuse_surrogates(key, f"{where}, the key {key!a}")
         return {str(key): _checked_json(item, f"{where}, `{key}`", depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_checked_json(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,24 +68,35 @@ def render(source: str, conversation: Conversation, special_tokens: Mapping[str,
 
 
 def texts(
-    source: str, conversations: Sequence[Conversation], special_tokens: Mapping[str, str]
+    source: str,
+    conversations: Sequence[Conversation],
+    special_tokens: Mapping[str, str],
+    *,
+    together: int = TEXTS_PER_REQUEST,
 ) -> list[str | InspectorError]:
     """Render several conversations to text alone: a text each, or the error that it ends in.
 
-    A few share one request, unless they are long. What ends the whole process (time, memory) is raised.
+    At most `together` of them share one request and its deadline, fewer when they are long. What ends the whole process
+    (time, memory) is raised.
     """
+    head = frame({"do": "texts", "template": source, "special_tokens": dict(special_tokens)})
     found: list[str | InspectorError] = []
-    size = max((len(frame(_fields(conversation))) for conversation in conversations), default=1)
-    step = max(1, min(TEXTS_PER_REQUEST, MAX_INPUT_CHARS // 2 // size))
-    for start in range(0, len(conversations), step):
-        request = {
-            "do": "texts",
-            "template": source,
-            "conversations": [_fields(c) for c in conversations[start : start + step]],
-            "special_tokens": dict(special_tokens),
-        }
-        found += [_text_or_error(answer) for answer in _POOL.call(_checked(frame(request)))["texts"]]
+    for group in _groups([frame(_fields(conversation)) for conversation in conversations], together):
+        payload = b"".join((head[:-1], b',"conversations":[', b",".join(group), b"]}"))
+        found += [_text_or_error(answer) for answer in _POOL.call(_checked(payload))["texts"]]
     return found
+
+
+def _groups(framed: Sequence[bytes], together: int) -> Iterator[list[bytes]]:
+    """Consecutive conversations, at most so many, and at most half of what one request may hold."""
+    group: list[bytes] = []
+    for one in framed:
+        if group and (len(group) == together or sum(map(len, group)) + len(one) > MAX_INPUT_CHARS // 2):
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
 
 
 def _text_or_error(answer: Mapping[str, Any]) -> str | InspectorError:

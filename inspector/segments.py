@@ -1,8 +1,9 @@
-"""Texts that share long segments, tokenized once: system prompts, tool schemas.
+"""Where tokens begin in many texts, fast: byte lengths instead of offsets, and shared segments tokenized once.
 
-A tokenizer cuts a text at its added tokens first and tokenizes what stands between them by itself, so the ids of a text
-are those of its segments in a row, if nothing in the tokenizer looks across an added token. Where something might
-(stripping added tokens, prefix spaces, a normalizer), no segment is ever taken from the cache.
+Two shortcuts, each taken only where the tokenizer's own description allows it, and each proven equal by tests. The
+tokens of byte-level BPE have as many bytes as their vocabulary entries have letters, so that their places follow from
+the ids alone. And a tokenizer cuts a text at its added tokens first, so that a long segment between two of them (a
+system prompt, a tool schema) has the same ids in every text, if nothing in the tokenizer looks across.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
+from unicodedata import is_normalized
+
+import numpy as np
+from numpy.typing import NDArray
 
 SHORTEST = 256
 """Characters from which on a segment is worth remembering."""
@@ -24,37 +29,32 @@ SEEN = 20_000
 """Hashes kept of segments that were seen once."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """A stretch of text and its tokens. `size`: of ids; `special`: how many of them are special tokens, but
-    whitespace; `is_whole`: no gaps."""
+    """A stretch of text and its tokens. Positions are in the cache's unit (see `SegmentCache.measure`).
 
-    encoding: Any
+    `starts`: where each token begins; `is_clean`: whether no token before it reaches over that place, None when that is
+    so for all. `special`: how many tokens are special, other than whitespace. `is_whole`: all of the text is in tokens.
+    """
+
+    ids: Sequence[int]
     length: int
-    size: int
+    starts: NDArray[np.int64]
+    is_clean: NDArray[np.bool_] | None
     special: int
     is_whole: bool
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Encoded:
-    """A text's tokens, in segments. Positions are characters of the whole text, tokens count over all of it."""
+    """A text's tokens, in segments."""
 
-    segments: list[Segment]
-    chars: list[int]
-    tokens: list[int]
-
-    @classmethod
-    def of(cls, segments: list[Segment]) -> Encoded:
-        """The segments in a row."""
-        chars = [0, *accumulate(segment.length for segment in segments)]
-        tokens = [0, *accumulate(segment.size for segment in segments)]
-        return cls(segments, chars, tokens)
+    segments: Sequence[Segment]
 
     @property
     def size(self) -> int:
         """The number of ids."""
-        return self.tokens[-1]
+        return sum(len(segment.ids) for segment in self.segments)
 
     @property
     def special(self) -> int:
@@ -63,24 +63,37 @@ class Encoded:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every character is in a token."""
+        """Whether all of the text is in tokens."""
         return all(segment.is_whole for segment in self.segments)
 
     @property
     def ids(self) -> list[int]:
         """All ids."""
-        return [id for segment in self.segments for id in segment.encoding.ids]
+        return [id for segment in self.segments for id in segment.ids]
 
-    def token_at(self, position: int) -> int | None:
-        """The token that begins exactly at a character, with no token across it; None when there is none."""
-        at = min(bisect_right(self.chars, position) - 1, len(self.segments) - 1)
-        encoding, inside = self.segments[at].encoding, position - self.chars[at]
-        token = encoding.char_to_token(inside)
-        if token is None or encoding.token_to_chars(token)[0] != inside:
-            return None
-        if token and encoding.token_to_chars(token - 1)[1] > inside:
-            return None
-        return self.tokens[at] + int(token)
+    def tokens_at(self, positions: Sequence[int]) -> list[int] | None:
+        """The tokens that begin exactly at these positions, in order; None when one does not, or another crosses it."""
+        bounds = [0, *accumulate(segment.length for segment in self.segments)]
+        first = [0, *accumulate(len(segment.ids) for segment in self.segments)]
+        out: list[int] = []
+        at = 0
+        while at < len(positions):
+            number = min(bisect_right(bounds, positions[at]), len(self.segments)) - 1
+            end = at + 1
+            while end < len(positions) and positions[end] < bounds[number + 1]:
+                end += 1
+            segment = self.segments[number]
+            wanted = np.asarray(positions[at:end]) - bounds[number]
+            tokens = np.searchsorted(segment.starts, wanted)
+            if not len(segment.starts) or tokens[-1] >= len(segment.starts):
+                return None
+            if (segment.starts[tokens] != wanted).any():
+                return None
+            if segment.is_clean is not None and not segment.is_clean[tokens].all():
+                return None
+            out += (tokens + first[number]).tolist()
+            at = end
+        return out
 
 
 class SegmentCache:
@@ -88,23 +101,26 @@ class SegmentCache:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        added = tokenizer.added_tokens_decoder
-        blank = {id for id, token in added.items() if not token.content.strip()}  # Gemma's "\n\n" is an added token
-        self._special = (frozenset(added) | frozenset(tokenizer.all_special_ids)) - blank
         described = json.loads(tokenizer.backend_tokenizer.to_str())
-        self._covers_all = described.get("normalizer") is None and "ByteLevel" in json.dumps(described["pre_tokenizer"])
+        self._is_nfc = (described.get("normalizer") or {}).get("type") == "NFC"
+        self._byte_lengths = _byte_lengths(tokenizer, described)
+        self._special = _special(tokenizer)
         self._pattern = _added_pattern(described) if _is_separable(described) else None
         self._kept: OrderedDict[str, Segment] = OrderedDict()
         self._seen: OrderedDict[int, None] = OrderedDict()
+
+    def measure(self, text: str) -> int:
+        """The length of a text in the unit of all positions: bytes of UTF-8, or characters."""
+        return len(text) if self._byte_lengths is None or text.isascii() else len(text.encode())
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """The tokens of each text: those of `tokenizer(text, add_special_tokens=False)`."""
         plans = [self._plan(text) for text in texts]
         wanted = list(dict.fromkeys(piece for plan in plans for piece in plan if piece not in self._kept))
         fresh = dict(zip(wanted, self._encode(wanted), strict=True))
-        out = [Encoded.of([fresh.get(piece) or self._kept[piece] for piece in plan]) for plan in plans]
+        out = [Encoded([fresh.get(piece) or self._kept[piece] for piece in plan]) for plan in plans]
         for piece, segment in fresh.items():
-            if hash(piece) in self._seen and len(piece) >= SHORTEST:
+            if len(piece) >= SHORTEST and hash(piece) in self._seen:
                 self._kept[piece] = segment
         while len(self._kept) > REMEMBERED:
             self._kept.popitem(last=False)
@@ -133,36 +149,80 @@ class SegmentCache:
     def _encode(self, texts: list[str]) -> list[Segment]:
         if not texts:
             return []
-        encoded = self._tokenizer(texts, padding=False, truncation=False, add_special_tokens=False, verbose=False)
-        return [self._segment(text, encoding) for text, encoding in zip(texts, encoded.encodings, strict=True)]
+        if self._byte_lengths is not None:
+            encodings = self._tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            return [self._by_bytes(text, encoding.ids) for text, encoding in zip(texts, encodings, strict=True)]
+        called = self._tokenizer(texts, padding=False, truncation=False, add_special_tokens=False, verbose=False)
+        return [self._by_offsets(text, encoding) for text, encoding in zip(texts, called.encodings, strict=True)]
 
-    def _segment(self, text: str, encoding: Any) -> Segment:
-        ids = encoding.ids
-        special = sum(map(self._special.__contains__, ids))
-        is_whole = self._covers_all or _is_whole(encoding.offsets, len(text))
-        return Segment(encoding, len(text), len(ids), special, is_whole)
+    def _by_bytes(self, text: str, ids: list[int]) -> Segment:
+        assert self._byte_lengths is not None
+        index = np.asarray(ids, dtype=np.int64)
+        ends = np.cumsum(self._byte_lengths[index])
+        length = self.measure(text)
+        is_whole = bool(len(ids)) and int(ends[-1]) == length and (not self._is_nfc or is_normalized("NFC", text))
+        starts = np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1]))[: len(ids)]
+        return Segment(ids, length, starts, None, int(self._special[index].sum()), is_whole)
+
+    def _by_offsets(self, text: str, encoding: Any) -> Segment:
+        spans = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        reached = np.maximum.accumulate(np.concatenate((np.zeros(1, dtype=np.int64), spans[:, 1])))
+        starts, before = spans[:, 0], reached[:-1]
+        is_whole = bool((starts <= before).all()) and int(reached[-1]) == len(text)
+        is_clean = before <= starts
+        special = int(self._special[np.asarray(encoding.ids, dtype=np.int64)].sum())
+        return Segment(encoding.ids, len(text), np.maximum.accumulate(starts), is_clean, special, is_whole)
+
+
+def _special(tokenizer: Any) -> NDArray[np.bool_]:
+    """Id -> whether it is a special token, other than whitespace: Gemma's "\\n\\n" is an added token."""
+    added = tokenizer.added_tokens_decoder
+    blank = {id for id, token in added.items() if not token.content.strip()}
+    special = (set(added) | set(tokenizer.all_special_ids)) - blank
+    table = np.zeros(max(len(tokenizer), *special, 1) + 1, dtype=np.bool_)
+    table[list(special)] = True
+    return table
+
+
+def _byte_lengths(tokenizer: Any, described: dict[str, Any]) -> NDArray[np.int64] | None:
+    """Id -> bytes of the text that it stands for; None where ids do not say that, or the class has its own way."""
+    from transformers import PreTrainedTokenizerFast
+
+    is_plain = type(tokenizer)._encode_plus is PreTrainedTokenizerFast._encode_plus
+    if not is_plain or not _is_byte_level(described) or getattr(tokenizer, "split_special_tokens", False):
+        return None
+    vocabulary = tokenizer.get_vocab()
+    lengths = np.zeros(max(vocabulary.values()) + 1, dtype=np.int64)
+    for text, id in vocabulary.items():
+        lengths[id] = len(text)
+    for id, token in tokenizer.added_tokens_decoder.items():
+        lengths[id] = len(token.content.encode())
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    return lengths
+
+
+def _is_byte_level(described: dict[str, Any]) -> bool:
+    """Whether tokens are runs of bytes, every byte of the text in one of them."""
+    steps = described.get("pre_tokenizer") or {}
+    kinds = [step["type"] for step in steps.get("pretokenizers", [steps])] if steps else []
+    kept = all(step.get("behavior", "Isolated") == "Isolated" for step in steps.get("pretokenizers", [steps]))
+    prefixed = '"add_prefix_space": true' in json.dumps(steps)
+    normalizer = (described.get("normalizer") or {"type": "NFC"})["type"]
+    return kinds[-1:] == ["ByteLevel"] and kept and not prefixed and normalizer == "NFC" and not _strips(described)
 
 
 def _is_separable(described: dict[str, Any]) -> bool:
     """Whether what stands between two added tokens is tokenized by itself, whatever stands around it."""
+    return _is_byte_level(described) and bool(described.get("added_tokens"))
+
+
+def _strips(described: dict[str, Any]) -> bool:
+    """Whether an added token takes text around it, or is looked for in normalised text."""
     added = described.get("added_tokens") or []
-    strips = any(token["lstrip"] or token["rstrip"] or token["single_word"] or token["normalized"] for token in added)
-    steps = described.get("pre_tokenizer") or {}
-    kinds = [step["type"] for step in steps.get("pretokenizers", [steps])]
-    prefixed = '"add_prefix_space": true' in json.dumps(steps)
-    normalizer = (described.get("normalizer") or {"type": "NFC"})["type"]
-    return not strips and not prefixed and kinds[-1:] == ["ByteLevel"] and normalizer == "NFC" and bool(added)
+    return any(token["lstrip"] or token["rstrip"] or token["single_word"] or token["normalized"] for token in added)
 
 
 def _added_pattern(described: dict[str, Any]) -> re.Pattern[str]:
     texts = sorted((token["content"] for token in described["added_tokens"]), key=len, reverse=True)
     return re.compile(f"({'|'.join(map(re.escape, texts))})")
-
-
-def _is_whole(offsets: Sequence[tuple[int, int]], length: int) -> bool:
-    reached = 0
-    for start, end in offsets:
-        if start > reached:
-            return False
-        reached = max(reached, end)
-    return reached == length

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby, pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from inspector.conversation import Conversation
@@ -231,8 +231,3 @@ def _part(conversation: Conversation, text: str, runs: Sequence[Run], is_trained
 
 def _stripped(value: str, strip: str) -> str:
     return str(getattr(value, strip)()) if strip else value
-
-
-def part_starts(texts: Sequence[str]) -> list[int]:
-    """The first character of each part."""
-    return [0, *accumulate(map(len, texts))][:-1]

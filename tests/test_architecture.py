@@ -88,6 +88,23 @@ ROOMS = [
 ]
 """The modules of `inspector` from the ground up, as the README's tree has them; "" is its `__init__`."""
 
+TRAINING_ROOMS = [
+    "errors",
+    "spec",
+    "rundir",
+    "runs",
+    "rows",
+    "proof",
+    "weights",
+    "estimate",
+    "answers",
+    "callback",
+    "methods.sft",
+    "worker",
+    "__main__",
+]
+"""The modules of `training` from the ground up."""
+
 PUBLIC = [
     "BUILT_IN_TEMPLATES",
     "Code",
@@ -105,9 +122,9 @@ PUBLIC = [
 ]
 
 
-def modules() -> dict[str, Path]:
-    """Module name (without `inspector.`) -> its file."""
-    package = ROOT / "inspector"
+def modules(name: str = "inspector") -> dict[str, Path]:
+    """Module name (without the package's) -> its file."""
+    package = ROOT / name
     found = {}
     for path in package.rglob("*.py"):
         parts = list(path.relative_to(package).with_suffix("").parts)
@@ -131,12 +148,10 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def rooms_of(path: Path) -> set[str]:
-    """The rooms of `inspector` that a file imports from."""
-    own = {
-        name.removeprefix("inspector").removeprefix(".") for name in imports(path) if name.split(".")[0] == "inspector"
-    }
-    known = modules()
+def rooms_of(path: Path, package: str = "inspector") -> set[str]:
+    """The rooms of a package that a file imports from."""
+    own = {name.removeprefix(package).removeprefix(".") for name in imports(path) if name.split(".")[0] == package}
+    known = modules(package)
     rooms = {name for name in own if name in known}
     return rooms - {""} if rooms - {""} else rooms
 
@@ -159,6 +174,21 @@ def test_the_inspector_knows_no_page_and_no_training(name: str) -> None:
     """Not even inside a function."""
     roots = {module.split(".")[0] for module in imports(modules()[name])}
     assert not roots & {"gradio", "torch", "ui", "training", "app", "trl", "tests"}
+
+
+@pytest.mark.parametrize("name", sorted(set(modules("training")) - {"", "methods"}))
+def test_training_imports_only_what_stands_above(name: str) -> None:
+    """Among itself; the inspector as a whole; never the page."""
+    place = TRAINING_ROOMS.index(name)
+    rooms = rooms_of(modules("training")[name], "training") - {"", "methods", name}
+    assert {room for room in rooms if TRAINING_ROOMS.index(room) >= place} == set()
+    roots = {module.split(".")[0] for module in imports(modules("training")[name])}
+    assert not roots & {"gradio", "ui", "app", "tests"}
+
+
+def test_launching_a_run_needs_no_torch() -> None:
+    """Only the worker's process pays for it."""
+    assert not loaded_after("import training.runs, training.__main__") & (HEAVY - {"numpy"})
 
 
 def loaded_after(statement: str) -> set[str]:

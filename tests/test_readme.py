@@ -51,7 +51,7 @@ def test_the_tree_is_the_tree() -> None:
             folder = words[0].strip()
     missing = sorted(path for path in named if not (ROOT / path).exists())
     assert missing == []
-    for package in ("inspector", "ui"):
+    for package in ("inspector", "training", "ui"):
         files = {f"{package}/{path.name}" for path in (ROOT / package).iterdir() if path.is_file()}
         assert sorted(files - named - {f"{package}/__init__.py"}) == []
 

@@ -1,0 +1,292 @@
+"""`python -m training COMMAND ...`: runs from the command line.
+
+Exit status: 0 done; 1 the run failed; 2 unusable input, with what is wrong on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from training import runs
+from training.errors import Problem, SpecError, TrainingError
+from training.rundir import ENDED, Phase, RunDir, read_lines
+from training.spec import RunSpec, check, read_spec
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except SpecError as error:
+        for problem in error.problems:
+            print(f"error: {problem.field}: {problem.message} {problem.remedy}".rstrip(), file=sys.stderr)
+        return 2
+    except TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def run_start(options: argparse.Namespace) -> int:
+    """Start a run in the background."""
+    spec = _spec(options)
+    run = runs.start(spec, options.runs)
+    pid, _ = run.process()
+    value = {"run_id": run.run_id, "run_dir": str(run.path), "pid": pid}
+    _say(options, value, f"{run.run_id} has started; watch it: python -m training watch {run.run_id}")
+    return 0
+
+
+def run_run(options: argparse.Namespace) -> int:
+    """Start a run and follow it to its end; an interrupt stops it, saved."""
+    spec = _spec(options)
+    if options.dry_run:
+        plan, lines = _plan(spec)
+        _say(options, spec.model_dump(mode="json") | {"plan": plan}, "\n".join((spec.to_yaml(), *lines)))
+        return 0
+    run = runs.start(spec, options.runs)
+    return follow(run, options)
+
+
+def run_estimate(options: argparse.Namespace) -> int:
+    """What a run would cost."""
+    plan, lines = _plan(_spec(options))
+    _say(options, plan, "\n".join(lines))
+    return 0
+
+
+def run_watch(options: argparse.Namespace) -> int:
+    """Follow a run to its end; an interrupt leaves it alone."""
+    try:
+        return follow(runs.find(options.run_id, options.runs), options, is_owner=False)
+    except KeyboardInterrupt:
+        return 0
+
+
+def run_list(options: argparse.Namespace) -> int:
+    """All runs."""
+    values = [describe(run) for run in runs.list_runs(options.runs)]
+    lines = [
+        f"{v['run_id']}  {v['phase']:9}  step {v['step']} of {v['max_steps'] or '?'}  {v['model']}" for v in values
+    ]
+    _say(options, values, "\n".join(lines) or "There are no runs.")
+    return 0
+
+
+def run_show(options: argparse.Namespace) -> int:
+    """One run: its state, its last metrics, its answers."""
+    run = runs.find(options.run_id, options.runs)
+    value = describe(run) | {"metrics": last_metrics(run), "samples": run.samples(), "manifest": run.manifest()}
+    _say(options, value, "\n".join(_shown(value)))
+    return 0
+
+
+def run_stop(options: argparse.Namespace) -> int:
+    """Stop a run, saved; with --now at once."""
+    run = runs.find(options.run_id, options.runs)
+    runs.stop(run, save=not options.now)
+    value = describe(run)
+    _say(options, value, f"{run.run_id}: {value['phase']} at step {value['step']}")
+    return 0
+
+
+def run_resume(options: argparse.Namespace) -> int:
+    """Go on with a run that was stopped or has failed."""
+    run = runs.find(options.run_id, options.runs)
+    runs.resume(run)
+    pid, _ = run.process()
+    value = {"run_id": run.run_id, "run_dir": str(run.path), "pid": pid}
+    _say(options, value, f"{run.run_id} goes on from {run.checkpoint()}")
+    return 0
+
+
+def run_delete(options: argparse.Namespace) -> int:
+    """Remove a run's folder."""
+    run = runs.find(options.run_id, options.runs)
+    runs.delete(run)
+    _say(options, {"run_id": run.run_id}, f"{run.run_id} is gone.")
+    return 0
+
+
+def run_compare(options: argparse.Namespace) -> int:
+    """Which settings of two or more runs differ, and where their losses ended."""
+    chosen = [runs.find(run_id, options.runs) for run_id in options.run_ids]
+    value = compare(chosen)
+    lines = [f"{name}: " + ", ".join(str(own) for own in values) for name, values in value["settings"].items()]
+    losses = ", ".join(str(metrics.get("loss")) for metrics in value["metrics"])
+    _say(options, value, "\n".join([*lines, f"last loss: {losses}"]))
+    return 0
+
+
+# --- what is shown
+
+
+def describe(run: RunDir) -> dict[str, Any]:
+    """A run's public state, JSON-ready."""
+    status = run.status()
+    spec = run.spec()
+    pid, _ = run.process()
+    return {
+        "run_id": run.run_id,
+        "run_dir": str(run.path),
+        "name": spec.name,
+        "model": spec.model,
+        "pid": pid,
+        **asdict(status),
+        "phase": status.phase.value,
+    }
+
+
+def last_metrics(run: RunDir) -> dict[str, Any]:
+    """The newest value of each metric."""
+    merged: dict[str, Any] = {}
+    for line in read_lines(run.metrics_file)[0]:
+        merged |= line
+    return merged
+
+
+def compare(chosen: Sequence[RunDir]) -> dict[str, Any]:
+    """The settings in which runs differ, and each run's newest metrics."""
+    dumped = [run.spec().model_dump(mode="json") for run in chosen]
+    differing = {
+        name: [own[name] for own in dumped] for name in dumped[0] if len({json.dumps(o[name]) for o in dumped}) > 1
+    }
+    return {
+        "run_ids": [run.run_id for run in chosen],
+        "settings": differing,
+        "metrics": [last_metrics(run) for run in chosen],
+    }
+
+
+def follow(run: RunDir, options: argparse.Namespace, *, is_owner: bool = True) -> int:
+    """Print a run's progress until it ends; status 1 when it failed."""
+    offset, shown = 0, Phase.QUEUED
+    while True:
+        try:
+            status = run.status()
+            lines, offset = read_lines(run.metrics_file, offset)
+            if not options.json:
+                if status.phase is not shown and status.phase not in ENDED:
+                    print(f"{status.phase} ...", flush=True)
+                    shown = status.phase
+                for line in lines:
+                    print(_metrics_line(line, status.max_steps), flush=True)
+            if status.phase in ENDED:
+                break
+            time.sleep(0.2)
+        except KeyboardInterrupt:
+            if not is_owner:
+                raise
+            print("stopping; the run saves what it has ...", file=sys.stderr)
+            runs.stop(run)
+    value = describe(run) | {"metrics": last_metrics(run), "samples": run.samples(), "manifest": run.manifest()}
+    _say(options, value, "\n".join(_shown(value)))
+    return 1 if status.phase is Phase.FAILED else 0
+
+
+def _metrics_line(line: dict[str, Any], max_steps: int | None) -> str:
+    parts = [f"step {line.get('step')} of {max_steps or '?'}"]
+    for name, digits in (("loss", 4), ("eval_loss", 4), ("token_accuracy", 3), ("grad_norm", 3), ("learning_rate", 7)):
+        if name in line:
+            parts.append(f"{name} {line[name]:.{digits}g}")
+    return "  ".join(parts)
+
+
+def _shown(value: dict[str, Any]) -> list[str]:
+    lines = [f"{value['run_id']}: {value['phase']}, step {value['step']} of {value['max_steps'] or '?'}"]
+    if value["error"]:
+        lines.append(f"error: {value['error']}")
+    if value["suggestion"]:
+        lines.append(f"→ {value['suggestion']}")
+    proof = value["manifest"].get("proof")
+    if proof:
+        lines.append(proof["sentence"])
+    lines.append(value["run_dir"])
+    for sample in value["samples"]:
+        if sample["when"] != "during":
+            lines.append(f"  {sample['when']:6} {sample['messages'][-1]['content']!r} -> {sample['answer']!r}")
+    return lines
+
+
+def _plan(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
+    """The estimate of a spec over its rows, which are prepared for it. Raises TrainingError."""
+    from inspector.errors import InspectorError
+    from inspector.rows import BadRow
+    from training.estimate import estimate
+    from training.rows import load_model, prepare
+
+    unused: list[BadRow] = []
+    rows = tokens = trained = 0
+    try:
+        for row in prepare(spec, spec.data, load_model(spec), unused):
+            rows, tokens, trained = rows + 1, tokens + len(row.input_ids), trained + row.trained
+        if not rows:
+            raise SpecError(
+                [Problem(field="data", severity="error", message="no row of it trains.", remedy="Audit it.")]
+            )
+        found = estimate(spec, rows, tokens / rows)
+    except (InspectorError, OSError, ValueError) as error:
+        if isinstance(error, TrainingError):
+            raise
+        raise SpecError([Problem(field="model or data", severity="error", message=str(error), remedy="")]) from error
+    plan = found.to_dict() | {"rows": rows, "unused": len(unused), "total_tokens": tokens, "trained_tokens": trained}
+    head = f"{rows:,} rows train {trained:,} of {tokens:,} tokens; {len(unused):,} rows are not used"
+    return plan, [head, *found.lines()]
+
+
+# --- options
+
+
+def _spec(options: argparse.Namespace) -> RunSpec:
+    spec = read_spec(options.spec)
+    for problem in check(spec):
+        print(f"{problem.severity}: {problem.field}: {problem.message} {problem.remedy}".rstrip(), file=sys.stderr)
+    return spec
+
+
+def _say(options: argparse.Namespace, value: Any, text: str) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2) if options.json else text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description="Train exactly what the inspector shows.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print JSON")
+    common.add_argument(
+        "--runs", type=Path, metavar="FOLDER", help="where runs are kept (default: runs, or MASKSCOPE_RUNS)"
+    )
+
+    def add(name: str, run: Any, what: str, *arguments: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=what, parents=[common])
+        command.set_defaults(run=run)
+        for argument in arguments:
+            command.add_argument(argument, metavar=argument.upper())
+        return command
+
+    add("run", run_run, "train in the foreground", "spec").add_argument(
+        "--dry-run", action="store_true", help="only check the spec and print it, every default filled in"
+    )
+    add("start", run_start, "train in the background", "spec")
+    add("estimate", run_estimate, "what a run would cost: memory, FLOPs, time", "spec")
+    add("list", run_list, "all runs")
+    add("show", run_show, "one run: its state and its answers", "run_id")
+    add("watch", run_watch, "follow a run", "run_id")
+    add("stop", run_stop, "stop a run, saved", "run_id").add_argument(
+        "--now", action="store_true", help="at once, without saving"
+    )
+    add("resume", run_resume, "go on with a run", "run_id")
+    add("delete", run_delete, "remove a run's folder", "run_id")
+    add("compare", run_compare, "how runs differ").add_argument("run_ids", nargs="+", metavar="RUN_ID")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""What happens after each step of a run: its metrics are written, requests are read."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import torch
+from transformers import EarlyStoppingCallback, TrainerCallback
+
+from training.errors import TrainingError
+from training.rundir import Phase, RunDir
+from training.spec import RunSpec
+
+_NAMES = {
+    "loss": "loss",
+    "eval_loss": "eval_loss",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "mean_token_accuracy": "token_accuracy",
+    "eval_mean_token_accuracy": "eval_token_accuracy",
+}
+"""trl's names of what it logs, and ours."""
+
+
+class NotANumberError(TrainingError, ArithmeticError):
+    """The loss is no number any more."""
+
+
+class RunCallback(TrainerCallback):  # type: ignore[misc]
+    """Writes status and metrics; stops when asked to; ends the run when the loss is no number."""
+
+    def __init__(self, run: RunDir, journal: Any, sample: Callable[[int, Any], None], spec: RunSpec) -> None:
+        self.run, self.journal, self.sample, self.spec = run, journal, sample, spec
+        self.was_stopped = False
+        self._began = time.monotonic()
+        self._first_step = 0
+        patience = spec.evaluation.patience
+        self._early = None if patience is None else EarlyStoppingCallback(patience)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The number of steps is known."""
+        self._began, self._first_step = time.monotonic(), state.global_step
+        self.journal.say(phase=Phase.TRAINING, max_steps=state.max_steps, step=state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Count the step; sample; look whether anybody asks for something."""
+        self.journal.say(step=state.global_step, epoch=float(state.epoch or 0.0))
+        every = self.spec.sampling.every
+        if every is not None and state.global_step % every == 0 and state.global_step < state.max_steps:
+            self.sample(state.global_step, kwargs["model"])
+        if self.run.is_asked("stop") and state.global_step < state.max_steps:
+            self.was_stopped = True
+            control.should_save = True
+            control.should_training_stop = True
+        return control
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Write what the trainer has measured."""
+        values = {ours: logs[theirs] for theirs, ours in _NAMES.items() if logs and theirs in logs}
+        if not values:
+            return
+        for name, value in values.items():
+            if not math.isfinite(float(value)):
+                raise NotANumberError(f"The {name} is {value} at step {state.global_step}: the run ends here.")
+        seconds = time.monotonic() - self._began
+        steps = state.global_step - self._first_step
+        self.journal.measure(
+            {
+                "step": state.global_step,
+                "epoch": round(float(state.epoch or 0.0), 4),
+                "time": time.time(),
+                "steps_per_second": round(steps / seconds, 4) if seconds and steps else None,
+                "memory_mb": round(memory_mb(), 1),
+                **{name: float(value) for name, value in values.items()},
+            }
+        )
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Early stopping, as transformers counts it."""
+        if self._early is not None:
+            self._early.on_evaluate(args, state, control, **kwargs)
+        return control
+
+
+def memory_mb() -> float:
+    """What the run uses at most: of the GPU where there is one, else of this process now."""
+    if torch.cuda.is_available():
+        return float(torch.cuda.max_memory_allocated()) / 1e6
+    return float(psutil.Process().memory_info().rss) / 1e6

@@ -1,0 +1,206 @@
+"""What a run will cost, before it starts: parameters, memory by part, FLOPs, steps, and time by a measured rate.
+
+The model is built from its configuration on torch's meta device: no weights are read, whatever its size. Memory of
+activations follows Korthikanti et al. 2022 (Reducing Activation Recomputation in Large Transformer Models), without the
+attention matrix, which SDPA does not keep; FLOPs are 6 per token and parameter outside the embeddings, as
+transformers' `floating_point_ops` counts them, and 4 where the base model is frozen (no weight gradients there).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from inspector.hub import EMBEDDED
+from training.spec import RunSpec
+from training.weights import device_of, lora_config, precision_of, total_steps
+
+_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+_QUANTIZED = {"8bit": 1.0, "4bit": 0.55}
+"""Bytes a weight; 4-bit with its double-quantised scales."""
+_OPTIMIZER_BYTES = {"adamw_torch": 8, "adamw_torch_fused": 8, "adafactor": 0.1, "sgd": 0, "adamw_bnb_8bit": 2}
+EFFICIENCY = 0.5
+"""Share of the matrix rate that a training step reaches: attention, normalisation and Python cost the rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Sizes in bytes, times in seconds. `device_memory` and `seconds` are None where nobody knows.
+
+    `parts`: weights, gradients, optimizer, activations, logits. `fits`: whether the sum is within nine tenths of the
+    device's memory. `suggestion`: fields of the spec that make it fit.
+    """
+
+    device: str
+    precision: str
+    parameters: int
+    trainable: int
+    parts: dict[str, int]
+    device_memory: int | None
+    fits: bool | None
+    suggestion: dict[str, Any] | None
+    tokens_per_step: int
+    flops_per_step: float
+    steps: int
+    flops: float
+    flops_per_second: float | None
+    seconds: float | None
+
+    @property
+    def memory(self) -> int:
+        """All parts together."""
+        return sum(self.parts.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return asdict(self) | {"memory": self.memory}
+
+    def lines(self) -> list[str]:
+        """For people."""
+        parts = ", ".join(f"{name} {_size(size)}" for name, size in self.parts.items())
+        has = "" if self.device_memory is None else f" of {_size(self.device_memory)}"
+        time_ = "unknown" if self.seconds is None else _duration(self.seconds)
+        out = [
+            f"{self.parameters:,} parameters, {self.trainable:,} of them train "
+            f"({self.trainable / self.parameters:.2%}); {self.precision} on {self.device}",
+            f"memory {_size(self.memory)}{has}: {parts}",
+            f"{self.steps:,} steps of {self.tokens_per_step:,} tokens, {self.flops_per_step / 1e9:,.1f} GFLOPs each, "
+            f"{self.flops / 1e12:,.2f} TFLOPs in all; time {time_}",
+        ]
+        if self.suggestion:
+            changes = ", ".join(f"{name}: {value}" for name, value in self.suggestion.items())
+            out.append(f"That does not fit. This does: {changes}")
+        return out
+
+
+def estimate(spec: RunSpec, rows: int, mean_length: float, *, measure: bool = True) -> Estimate:
+    """Estimate a run over so many rows of this mean length (tokens, after truncation).
+
+    `measure`: time matrix products on the device for the rate. Raises DeviceError, and OSError where the configuration
+    cannot be read.
+    """
+    device = device_of(spec)
+    precision = precision_of(spec, device)
+    weights, config = _shape(spec)
+    total = sum(parameter.numel() for parameter in weights.parameters())
+    trained = _trainable(spec, weights)
+    outside = weights.num_parameters(exclude_embeddings=True)
+    length = min(float(spec.max_length), mean_length)
+    tokens = round(spec.micro_batch * spec.accumulation * length)
+    per_token = 6.0 * outside if spec.lora is None else 4.0 * outside + 6.0 * trained
+    rate = measured_rate(device, precision) if measure else None
+    steps = total_steps(spec, rows)
+    parts = _memory(spec, config, total, trained, precision)
+    has = device_memory(device)
+    fits = None if has is None else sum(parts.values()) <= 0.9 * has
+    return Estimate(
+        device=device,
+        precision=precision,
+        parameters=total,
+        trainable=trained,
+        parts=parts,
+        device_memory=has,
+        fits=fits,
+        suggestion=_suggestion(spec, config, total, trained, precision, has) if fits is False else None,
+        tokens_per_step=tokens,
+        flops_per_step=per_token * tokens,
+        steps=steps,
+        flops=per_token * tokens * steps,
+        flops_per_second=rate,
+        seconds=None if rate is None else per_token * tokens * steps / (EFFICIENCY * rate),
+    )
+
+
+def _shape(spec: RunSpec) -> tuple[Any, Any]:
+    """The model without weights, and its configuration."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    name = str(EMBEDDED.get(spec.model, spec.model))
+    config = AutoConfig.from_pretrained(name, revision=spec.revision or None, trust_remote_code=False)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False), config.get_text_config()
+
+
+def _trainable(spec: RunSpec, weights: Any) -> int:
+    import torch
+    from peft import get_peft_model
+
+    if spec.lora is None:
+        return sum(parameter.numel() for parameter in weights.parameters())
+    with torch.device("meta"):
+        adapted = get_peft_model(weights, lora_config(spec.lora, weights))
+    return sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
+
+
+def _memory(spec: RunSpec, config: Any, total: int, trained: int, precision: str) -> dict[str, int]:
+    """Bytes by part. Full fine-tuning keeps its weights in fp32, whatever the precision of the step."""
+    width = _BYTES[precision]
+    kept = 4 if spec.lora is None else width
+    weight = _QUANTIZED.get(spec.quantization, kept)
+    tokens = spec.micro_batch * spec.max_length
+    hidden, layers = config.hidden_size, config.num_hidden_layers
+    per_layer = tokens * hidden * 17 * width
+    kept_layers = tokens * hidden * width * layers + per_layer if spec.activation_checkpointing else per_layer * layers
+    return {
+        "weights": round(total * weight + trained * (0 if spec.lora is None else 4)),
+        "gradients": trained * 4,
+        "optimizer": round(trained * _OPTIMIZER_BYTES.get(spec.optimizer, 8)),
+        "activations": round(kept_layers),
+        "logits": tokens * config.vocab_size * 4 * 2,
+    }
+
+
+def _suggestion(
+    spec: RunSpec, config: Any, total: int, trained: int, precision: str, has: int | None
+) -> dict[str, Any] | None:
+    """Smaller steps of the same batch, then checkpointing, until it fits; None when it never does."""
+    best = spec
+    while best.micro_batch > 1:
+        best = best.model_copy(
+            update={"micro_batch": math.ceil(best.micro_batch / 2), "accumulation": best.accumulation * 2}
+        )
+        for candidate in (best, best.model_copy(update={"activation_checkpointing": True})):
+            if sum(_memory(candidate, config, total, trained, precision).values()) <= 0.9 * (has or 0):
+                names = ("micro_batch", "accumulation", "activation_checkpointing")
+                return {n: getattr(candidate, n) for n in names if getattr(candidate, n) != getattr(spec, n)}
+    return None
+
+
+def device_memory(device: str) -> int | None:
+    """What the device has in all, in bytes: of the GPU, or what this machine still has free."""
+    import psutil
+    import torch
+
+    if device == "cuda":
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    return int(psutil.virtual_memory().available)
+
+
+def measured_rate(device: str, precision: str, seconds: float = 0.2) -> float:
+    """FLOPs a second of matrix products of 1,024 by 1,024, the best of a few, measured now."""
+    import torch
+
+    size = 1024
+    kind = torch.float32 if precision == "fp32" else torch.bfloat16 if precision == "bf16" else torch.float16
+    left = torch.randn(size, size, device=device).to(kind)
+    best, until = math.inf, time.perf_counter() + seconds
+    while time.perf_counter() < until or best is math.inf:
+        began = time.perf_counter()
+        left @ left
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - began)
+    return 2.0 * size**3 / best
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

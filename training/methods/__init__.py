@@ -1,0 +1,1 @@
+"""One file per training method: a run's spec and rows -> a trainer."""

@@ -1,0 +1,126 @@
+"""A spec's weights: loaded on the device that there is, with LoRA matrices where it asks for them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from inspector.hub import EMBEDDED
+from inspector.model import Model
+from training.errors import DeviceError
+from training.spec import LoraSpec, ModuleGroup, RunSpec
+
+_ATTENTION = ("attn", "attention")
+_MLP = ("mlp", "feed_forward", "ffn", "block_sparse_moe", "experts")
+
+
+def device_of(spec: RunSpec) -> str:
+    """ "cuda" or "cpu". Raises DeviceError when the spec wants what this machine has not."""
+    import torch
+
+    has_cuda = torch.cuda.is_available()
+    if spec.device == "cuda" and not has_cuda:
+        raise DeviceError("device is cuda, and this machine has no CUDA device: set device: auto.")
+    device = "cuda" if has_cuda and spec.device != "cpu" else "cpu"
+    if spec.quantization != "none" and device == "cpu":
+        raise DeviceError(f"{spec.quantization} weights need a CUDA device (bitsandbytes): set quantization: none.")
+    if spec.precision == "fp16" and device == "cpu":
+        raise DeviceError("fp16 training needs a CUDA device: set precision: auto.")
+    return device
+
+
+def precision_of(spec: RunSpec, device: str) -> str:
+    """ "bf16", "fp16" or "fp32": by default bf16 where the device computes it fast, else fp32."""
+    import torch
+
+    if spec.precision != "auto":
+        return spec.precision
+    return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def load_weights(spec: RunSpec, model: Model) -> Any:
+    """The base model on its device, with embeddings for every token of the tokenizer. Raises DeviceError, OSError."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    device = device_of(spec)
+    compute = torch.bfloat16 if precision_of(spec, device) == "bf16" else torch.float32
+    quantized = None
+    if spec.quantization != "none":
+        quantized = BitsAndBytesConfig(
+            load_in_4bit=spec.quantization == "4bit", load_in_8bit=spec.quantization == "8bit",
+            bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute,
+        )  # fmt: skip
+    name = str(EMBEDDED.get(spec.model, spec.model))
+    weights = AutoModelForCausalLM.from_pretrained(
+        name, revision=model.revision, dtype=compute if spec.lora else torch.float32,
+        quantization_config=quantized, trust_remote_code=False, device_map={"": 0} if quantized else None,
+    )  # fmt: skip
+    if quantized is None:
+        weights = weights.to(device)
+    if len(model.tokenizer) > weights.get_input_embeddings().num_embeddings:
+        weights.resize_token_embeddings(len(model.tokenizer))
+    return weights
+
+
+def lora_config(lora: LoraSpec, weights: Any) -> Any:
+    """peft's configuration. Raises ValueError when a named group or layer is not in the model."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=target_modules(lora.modules, weights),
+        modules_to_save=lora.modules_to_save or None,
+        use_dora=lora.dora,
+        use_rslora=lora.rslora,
+    )
+
+
+def target_modules(modules: str | list[str], weights: Any) -> str | list[str]:
+    """The layers that get matrices: "all-linear" as peft reads it, else names found in the model."""
+    if modules == ModuleGroup.ALL_LINEAR:
+        return str(modules)
+    groups = module_groups(weights)
+    chosen: list[str] = []
+    for name in [modules] if isinstance(modules, str) else modules:
+        if name in groups:
+            chosen += groups[name]
+        elif any(name in own for own in groups.values()):
+            chosen.append(name)
+        else:
+            known = "; ".join(f"{group}: {', '.join(own)}" for group, own in groups.items() if own)
+            raise ValueError(f"lora.modules: the model has no layers {name!r}. It has {known}.")
+    return sorted(set(chosen))
+
+
+def module_groups(weights: Any) -> dict[str, list[str]]:
+    """The model's own layers by what they do: attention, mlp, embeddings, other."""
+    import torch
+
+    groups: dict[str, set[str]] = {"attention": set(), "mlp": set(), "embeddings": set(), "other": set()}
+    for path, module in weights.named_modules():
+        name = path.rsplit(".", 1)[-1]
+        if isinstance(module, torch.nn.Embedding) or name == "lm_head":
+            groups["embeddings"].add(name)
+        elif isinstance(module, torch.nn.Linear):
+            parents = path.lower().split(".")[:-1]
+            where = next(
+                (g for g, marks in (("attention", _ATTENTION), ("mlp", _MLP)) if _within(parents, marks)), "other"
+            )
+            groups[where].add(name)
+    return {group: sorted(names) for group, names in groups.items()}
+
+
+def _within(parents: list[str], marks: tuple[str, ...]) -> bool:
+    return any(mark in parent for parent in parents for mark in marks)
+
+
+def total_steps(spec: RunSpec, rows: int) -> int:
+    """How many optimiser steps the run makes without packing."""
+    if spec.max_steps is not None:
+        return spec.max_steps
+    per_epoch = math.ceil(math.ceil(rows / spec.micro_batch) / spec.accumulation)
+    return max(1, math.ceil(per_epoch * spec.epochs))
