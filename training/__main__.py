@@ -48,7 +48,7 @@ def run_run(options: argparse.Namespace) -> int:
     """Start a run and follow it to its end; an interrupt stops it, saved."""
     spec = _spec(options)
     if options.dry_run:
-        plan, lines = _plan(spec)
+        plan, lines = plan_of(spec)
         _say(options, spec.model_dump(mode="json") | {"plan": plan}, "\n".join((spec.to_yaml(), *lines)))
         return 0
     run = runs.start(spec, options.runs)
@@ -57,7 +57,7 @@ def run_run(options: argparse.Namespace) -> int:
 
 def run_estimate(options: argparse.Namespace) -> int:
     """What a run would cost."""
-    plan, lines = _plan(_spec(options))
+    plan, lines = plan_of(_spec(options))
     _say(options, plan, "\n".join(lines))
     return 0
 
@@ -215,7 +215,7 @@ def _shown(value: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _plan(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
+def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
     """The estimate of a spec over its rows, which are prepared for it. Raises TrainingError."""
     from inspector.errors import InspectorError
     from inspector.rows import BadRow

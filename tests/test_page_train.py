@@ -1,0 +1,162 @@
+"""The Train tab in a real browser: one click trains, a reload finds the run again, the answers change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training import runs
+from training.errors import SpecError
+from training.rundir import Phase, RunDir, append_line
+from training.spec import parse_spec
+from ui import train_tab, train_view
+
+STATE = "() => document.querySelector('#train-state').innerText"
+
+
+@pytest.fixture(scope="module")
+def train_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app, with runs of its own."""
+    from browser import running_app
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MASKSCOPE_RUNS", str(tmp_path_factory.mktemp("runs") / "runs"))
+        with running_app() as address:
+            yield address
+
+
+@pytest.fixture
+def new_page(context: Any) -> Iterator[Any]:
+    """A function that opens an address in a fresh tab, with the Train tab shown and its spec there."""
+    opened = []
+
+    def show(address: str) -> Any:
+        page = context.new_page()
+        opened.append(page)
+        page.goto(address)
+        page.get_by_role("tab", name="Train").click()
+        page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('tiny-chat')")
+        return page
+
+    yield show
+    for page in opened:
+        page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_one_click_trains_and_a_reload_finds_the_run(train_app: str, new_page: Any) -> None:
+    """Spec, progress, charts, proof, answers; in the middle the page is loaded anew."""
+    page = new_page(train_app)
+    page.click("#train-start")
+    page.wait_for_function(f"({STATE})().match(/loading|training|queued/)", timeout=30_000)
+    page.reload()
+    page.get_by_role("tab", name="Train").click()
+    page.wait_for_function(f"({STATE})().includes('succeeded')", timeout=120_000)
+    page.wait_for_function("() => document.querySelector('#train-chart .charts').dataset.points >= 40", timeout=15_000)
+    assert page.locator("#train-chart .chart").count() == 4
+    assert "identical to the inspector's" in page.evaluate(STATE)
+    answers = page.locator("#train-answers table").inner_text()
+    assert "Red, green and blue.<|im_end|>" in answers
+    page.get_by_text("Command, spec and log").click()
+    assert "python -m training run " in page.locator("#train-details").inner_text()
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_wrong_spec_is_told_by_field_and_cost_is_estimated(train_app: str, new_page: Any) -> None:
+    """Nothing starts; the right one has its figures."""
+    page = new_page(train_app)
+    box = page.locator("#train-spec textarea")
+    good = box.input_value()
+    box.fill("model: tiny-chat\nlr: 1\n")
+    page.click("#train-start")
+    page.wait_for_function("() => document.querySelector('#train-planned').innerText.includes('learning_rate')")
+    assert "data: is missing." in page.locator("#train-planned").inner_text()
+    box.fill(good)
+    page.click("#train-plan")
+    page.wait_for_function(
+        "() => document.querySelector('#train-planned').innerText.includes('GFLOPs')", timeout=60_000
+    )
+
+
+# --- without a browser
+
+
+SPEC = parse_spec({"model": "tiny-chat", "data": "x.csv"})
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
+    """A run's folder, no process."""
+    monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "runs"))
+    return RunDir.create(runs.runs_root(), SPEC)
+
+
+def blocks(value: str) -> list[dict[str, Any]]:
+    """The blocks of a report."""
+    return list(json.loads(value)["blocks"])
+
+
+def test_long_runs_are_thinned_and_keep_their_ends(run: RunDir) -> None:
+    """First and last point, a few hundred between."""
+    for step in range(1, 3_002):
+        append_line(run.metrics_file, {"step": step, "loss": 1 / step})
+    (series,) = json.loads(train_view.chart_value(run))["charts"][0]["series"]
+    assert (series["x"][0], series["x"][-1]) == (1, 3_001)
+    assert len(series["x"]) <= train_view.POINTS + 2
+
+
+def test_failed_run_shows_error_and_remedy(run: RunDir) -> None:
+    """With their signs."""
+    from dataclasses import replace
+
+    run.write_status(replace(run.written_status(), phase=Phase.FAILED, error="It broke.", suggestion="Mend it."))
+    shown = blocks(train_view.state_value(run))
+    assert [(b["sign"], b["text"]) for b in shown if b["kind"] == "text"] == [("✗", "It broke."), ("→", "Mend it.")]
+    assert train_tab.on_run(run.run_id)[1] == train_view.state_value(run)
+
+
+def test_answers_stand_side_by_side(run: RunDir) -> None:
+    """One row a question."""
+    for when, answer in (("before", "Hm."), ("after", "Hi.")):
+        line = {"when": when, "step": 0, "question": 0, "messages": [{"content": "Hello!"}], "reference": "Hi."}
+        append_line(run.samples_file, line | {"answer": answer})
+    (shown,) = blocks(train_view.answers_value(run))
+    assert shown["head"] == ["question", "before", "after", "the data's answer"]
+    assert shown["rows"] == [["Hello!", "Hm.", "Hi.", "Hi."]]
+
+
+def test_actions_on_runs_that_are_not_there(run: RunDir) -> None:
+    """Said, not raised."""
+    assert "There is no run" in train_tab.on_run("nothing")[1]
+    assert "has no checkpoint" in _after(train_tab.on_resume, run)
+    assert train_tab.on_stop(None)[2] == train_tab.on_run(None)[1]
+    assert "No run yet" in train_tab.on_run(None)[1]
+
+
+def _after(act: Any, run: RunDir) -> str:
+    from dataclasses import replace
+
+    run.write_status(replace(run.written_status(), phase=Phase.FAILED))
+    return str(act(run.run_id)[2])
+
+
+def test_spec_in_the_box_is_yaml() -> None:
+    """What is none is told by the field "spec"."""
+    assert train_view.spec_of(train_view.FIRST_SPEC).max_steps == 40
+    with pytest.raises(SpecError, match="spec: is not YAML"):
+        train_view.spec_of("a: [")
+
+
+def test_training_is_off_for_visitors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a Space there is a sentence instead."""
+    import gradio as gr
+
+    monkeypatch.setenv("SPACE_ID", "someone/maskscope")
+    with gr.Blocks():
+        assert train_tab.build() == {}
