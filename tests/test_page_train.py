@@ -106,7 +106,7 @@ def test_long_runs_are_thinned_and_keep_their_ends(run: RunDir) -> None:
     """First and last point, a few hundred between."""
     for step in range(1, 3_002):
         append_line(run.metrics_file, {"step": step, "loss": 1 / step})
-    (series,) = json.loads(train_view.chart_value(run))["charts"][0]["series"]
+    (series,) = json.loads(train_view.chart_value([run]))["charts"][0]["series"]
     assert (series["x"][0], series["x"][-1]) == (1, 3_001)
     assert len(series["x"]) <= train_view.POINTS + 2
 
@@ -118,7 +118,7 @@ def test_failed_run_shows_error_and_remedy(run: RunDir) -> None:
     run.write_status(replace(run.written_status(), phase=Phase.FAILED, error="It broke.", suggestion="Mend it."))
     shown = blocks(train_view.state_value(run))
     assert [(b["sign"], b["text"]) for b in shown if b["kind"] == "text"] == [("✗", "It broke."), ("→", "Mend it.")]
-    assert train_tab.on_run(run.run_id)[1] == train_view.state_value(run)
+    assert train_tab.on_run(run.run_id, [])[1] == train_view.state_value(run)
 
 
 def test_answers_stand_side_by_side(run: RunDir) -> None:
@@ -126,24 +126,49 @@ def test_answers_stand_side_by_side(run: RunDir) -> None:
     for when, answer in (("before", "Hm."), ("after", "Hi.")):
         line = {"when": when, "step": 0, "question": 0, "messages": [{"content": "Hello!"}], "reference": "Hi."}
         append_line(run.samples_file, line | {"answer": answer})
-    (shown,) = blocks(train_view.answers_value(run))
+    (shown,) = blocks(train_view.answers_value([run]))
     assert shown["head"] == ["question", "before", "after", "the data's answer"]
     assert shown["rows"] == [["Hello!", "Hm.", "Hi.", "Hi."]]
 
 
+def test_runs_stand_beside_each_other(run: RunDir, tmp_path: Path) -> None:
+    """Curves over one another, answers in columns, and the settings that differ."""
+    other = RunDir.create(
+        runs.runs_root(), parse_spec({"model": "tiny-chat", "data": "x.csv", "name": "second", "seed": 7})
+    )
+    for one, answer in ((run, "Hi."), (other, "Ho.")):
+        append_line(one.metrics_file, {"step": 1, "loss": 2.0})
+        line = {"when": "after", "step": 1, "question": 0, "messages": [{"content": "Hello!"}], "reference": None}
+        append_line(one.samples_file, line | {"answer": answer})
+    series = json.loads(train_view.chart_value([run, other]))["charts"][0]["series"]
+    assert [line["name"] for line in series] == ["loss", "second loss"]
+    answers, _, differing = blocks(train_view.answers_value([run, other]))
+    assert answers["rows"] == [["Hello!", "Hi.", "Ho."]]
+    assert ["seed", "0", "7"] in differing["rows"]
+
+
+def test_every_example_spec_is_one() -> None:
+    """The notebook's runs differ in what they train, not in rows or steps."""
+    specs = {name: train_view.spec_of(train_view.spec_example(name)) for _, name in train_view.spec_examples()}
+    spanish = [spec for name, spec in specs.items() if name.startswith("spanish")]
+    assert len(spanish) == 3
+    assert len({(spec.data.name, spec.max_steps, spec.seed) for spec in spanish}) == 1
+    assert len({spec.strategy for spec in spanish}) == 3
+
+
 def test_actions_on_runs_that_are_not_there(run: RunDir) -> None:
     """Said, not raised."""
-    assert "There is no run" in train_tab.on_run("nothing")[1]
+    assert "There is no run" in train_tab.on_run("nothing", [])[1]
     assert "has no checkpoint" in _after(train_tab.on_resume, run)
-    assert train_tab.on_stop(None)[2] == train_tab.on_run(None)[1]
-    assert "No run yet" in train_tab.on_run(None)[1]
+    assert train_tab.on_stop(None, [])[3] == train_tab.on_run(None, [])[1]
+    assert "No run yet" in train_tab.on_run(None, [])[1]
 
 
 def _after(act: Any, run: RunDir) -> str:
     from dataclasses import replace
 
     run.write_status(replace(run.written_status(), phase=Phase.FAILED))
-    return str(act(run.run_id)[2])
+    return str(act(run.run_id, [])[3])
 
 
 def test_spec_in_the_box_is_yaml() -> None:

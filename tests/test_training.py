@@ -422,7 +422,7 @@ def test_commands_on_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_runs_are_compared_by_what_differs(tmp_path: Path) -> None:
     """Settings that are equal are not mentioned."""
-    from training.__main__ import compare
+    from training.runs import compare
 
     one, other = (RunDir.create(tmp_path, parse_spec({**FAST, "seed": seed})) for seed in (1, 2))
     append_line(one.metrics_file, {"step": 1, "loss": 2.0})

@@ -17,6 +17,7 @@ from typing import Any
 from training import runs
 from training.errors import Problem, SpecError, TrainingError
 from training.rundir import ENDED, Phase, RunDir, read_lines
+from training.runs import compare, last_metrics
 from training.spec import RunSpec, check, read_spec
 
 
@@ -141,27 +142,6 @@ def describe(run: RunDir) -> dict[str, Any]:
         "pid": pid,
         **asdict(status),
         "phase": status.phase.value,
-    }
-
-
-def last_metrics(run: RunDir) -> dict[str, Any]:
-    """The newest value of each metric."""
-    merged: dict[str, Any] = {}
-    for line in read_lines(run.metrics_file)[0]:
-        merged |= line
-    return merged
-
-
-def compare(chosen: Sequence[RunDir]) -> dict[str, Any]:
-    """The settings in which runs differ, and each run's newest metrics."""
-    dumped = [run.spec().model_dump(mode="json") for run in chosen]
-    differing = {
-        name: [own[name] for own in dumped] for name in dumped[0] if len({json.dumps(o[name]) for o in dumped}) > 1
-    }
-    return {
-        "run_ids": [run.run_id for run in chosen],
-        "settings": differing,
-        "metrics": [last_metrics(run) for run in chosen],
     }
 
 

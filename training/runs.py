@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from training.errors import RunFolderError, RunNotFoundError, RunStateError
-from training.rundir import ENDED, Phase, RunDir, is_alive, write_json
+from training.rundir import ENDED, Phase, RunDir, is_alive, read_lines, write_json
 from training.spec import RunSpec
 
 GRACE_S = 10.0
@@ -140,3 +143,24 @@ def delete(run: RunDir) -> None:
     if run.status().phase not in ENDED:
         raise RunStateError(f"The run {run.run_id} is still {run.status().phase}: stop it first.")
     shutil.rmtree(run.path)
+
+
+def last_metrics(run: RunDir) -> dict[str, Any]:
+    """The newest value of each metric."""
+    merged: dict[str, Any] = {}
+    for line in read_lines(run.metrics_file)[0]:
+        merged |= line
+    return merged
+
+
+def compare(chosen: Sequence[RunDir]) -> dict[str, Any]:
+    """The settings in which runs differ, and each run's newest metrics."""
+    dumped = [run.spec().model_dump(mode="json") for run in chosen]
+    differing = {
+        name: [own[name] for own in dumped] for name in dumped[0] if len({json.dumps(o[name]) for o in dumped}) > 1
+    }
+    return {
+        "run_ids": [run.run_id for run in chosen],
+        "settings": differing,
+        "metrics": [last_metrics(run) for run in chosen],
+    }

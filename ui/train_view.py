@@ -10,7 +10,7 @@ from typing import Any
 
 from training.errors import SpecError, TrainingError
 from training.rundir import ENDED, Phase, RunDir, read_lines
-from training.runs import list_runs
+from training.runs import compare, list_runs
 from training.spec import RunSpec, check, parse_spec
 from ui.report import Block, code, files, heading, progress, report, table, text
 from ui.token_view import as_json
@@ -32,6 +32,7 @@ CHARTS = (
 POINTS = 600
 """Most points of a line."""
 SHOWN_RUNS = 50
+_SPECS = Path(__file__).parents[1] / "examples" / "runs"
 
 
 def spec_of(yaml_text: str) -> RunSpec:
@@ -47,6 +48,16 @@ def spec_of(yaml_text: str) -> RunSpec:
         problem = Problem(field="spec", severity="error", message=f"is not YAML: {said}.", remedy="")
         raise SpecError([problem]) from error
     return parse_spec(value)
+
+
+def spec_examples() -> list[tuple[str, str]]:
+    """(title, file name) of the specs in examples/runs."""
+    return [(path.stem.replace("-", " "), path.name) for path in sorted(_SPECS.glob("*.yaml"))]
+
+
+def spec_example(name: str) -> str:
+    """The text of one of them."""
+    return (_SPECS / Path(name).name).read_text(encoding="utf-8")
 
 
 def run_choices(root: Path) -> list[tuple[str, str]]:
@@ -100,34 +111,65 @@ def _time_left(run: RunDir, step: int, steps: int | None, phase: Phase) -> str:
     return "" if not rate else f", {(steps - step) / rate:,.0f} s left"
 
 
-def chart_value(run: RunDir) -> str:
-    """The metrics as columns, thinned to what a chart can show."""
-    lines, _ = read_lines(run.metrics_file)
+def chart_value(chosen: Sequence[RunDir]) -> str:
+    """The metrics as columns, thinned to what a chart can show; further runs are laid over the first."""
+    measured = [(_name(run), read_lines(run.metrics_file)[0]) for run in chosen]
     charts = []
     for title, names in CHARTS:
         series = []
-        for name in names:
-            points = [(line["step"], line[name]) for line in lines if name in line and "step" in line]
-            step = max(1, len(points) // POINTS)
-            kept = points[::step] if not points or points[::step][-1] == points[-1] else [*points[::step], points[-1]]
-            if kept:
-                series.append({"name": name, "x": [x for x, _ in kept], "y": [y for _, y in kept]})
+        for number, (run_name, lines) in enumerate(measured):
+            for name in names:
+                points = _thinned([(line["step"], line[name]) for line in lines if name in line and "step" in line])
+                said = name.replace("_", " ") if not number else f"{run_name} {name}".replace("_", " ")
+                if points:
+                    series.append({"name": said, "x": [x for x, _ in points], "y": [y for _, y in points]})
         charts.append({"title": title, "series": series})
-    return as_json({"charts": charts, "run": run.run_id})
+    return as_json({"charts": charts})
 
 
-def answers_value(run: RunDir) -> str:
-    """Each question with its answers: before, during, after, and the data's own."""
-    rows: dict[int, dict[str, str]] = {}
-    for line in run.samples():
-        row = rows.setdefault(line["question"], {"question": str(line["messages"][-1].get("content") or "")})
-        row[line["when"]] = line["answer"]
-        row["reference"] = line["reference"] or ""
+def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Every so many points, and the last."""
+    kept = points[:: max(1, len(points) // POINTS)]
+    return kept if kept[-1:] == points[-1:] else [*kept, points[-1]]
+
+
+def _name(run: RunDir) -> str:
+    try:
+        return run.spec().name or run.run_id
+    except TrainingError:
+        return run.run_id
+
+
+def answers_value(chosen: Sequence[RunDir]) -> str:
+    """Each question with its answers: before, during, after, those of further runs, and the data's own."""
+    first, *others = chosen
+    rows: dict[str, dict[str, str]] = {}
+    for line in first.samples():
+        asked = str(line["messages"][-1].get("content") or "")
+        rows.setdefault(asked, {})[line["when"]] = line["answer"]
+        rows[asked]["reference"] = line["reference"] or ""
+    for other in others:
+        for line in other.samples():
+            asked = str(line["messages"][-1].get("content") or "")
+            if line["when"] == "after" and asked in rows:
+                rows[asked][other.run_id] = line["answer"]
     if not rows:
         return report(text("The first answers are written before the first step."))
-    names = [n for n in ("before", "during", "after", "reference") if any(n in row for row in rows.values())]
-    head = ["question", *({"reference": "the data's answer", "during": "newest"}.get(name, name) for name in names)]
-    return report(table(head, [[row["question"], *(row.get(name, "") for name in names)] for row in rows.values()]))
+    titles = {"before": "before", "during": "newest", "after": "after"}
+    titles |= {other.run_id: f"{_name(other)}, after" for other in others} | {"reference": "the data's answer"}
+    names = [name for name in titles if any(row.get(name) for row in rows.values())]
+    table_rows = [[asked, *(row.get(name, "") for name in names)] for asked, row in rows.items()]
+    blocks = [table(["question", *(titles[name] for name in names)], table_rows)]
+    if others:
+        differing = compare(chosen)["settings"]
+        head = ["setting", *(_name(run) for run in chosen)]
+        blocks += [heading("What differs"), table(head, [[k, *map(_short, v)] for k, v in differing.items()])]
+    return report(*blocks)
+
+
+def _short(value: Any) -> str:
+    said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return said if len(said) <= 80 else said[:79] + "…"
 
 
 def details_value(run: RunDir, root: Path) -> str:
