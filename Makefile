@@ -25,6 +25,7 @@ bench: $(VENV)/.tests
 	bash tests/install_browser.sh
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/python benchmarks/page.py
+	$(BIN)/python benchmarks/audit.py
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

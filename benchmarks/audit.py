@@ -3,8 +3,8 @@
 Two generated chat sets: one of short chats, one in which every chat has the same long system prompt. For each, in one
 run: our audit with every finding; trl's `_prepare_dataset` with assistant_only_loss, one and two processes; and the
 floor, which is transformers' plain render and one `encode_batch` of all texts, with nothing looked at. The middle one
-of three rounds counts. `--memory ROWS` instead audits that many generated rows and prints the peak memory as it goes. The last line
-is one JSON object: rows per second of ours divided by each of the others'.
+of three rounds counts. `--memory ROWS` instead audits that many generated rows and prints the peak memory as it goes.
+The last line is one JSON object: rows per second of ours divided by each of the others'.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from inspector.audit import Progress, Task, audit
 from inspector.report import AuditReport
 from inspector.rows import DataSource
 
-WORDS = (
-    "river mountain answer question colour number winter summer bread water light music old new large small quick slow "
-    "red green blue house garden window letter morning evening travel measure listen speak write remember because while"
-).split()
+WORDS = [
+    *("river", "mountain", "answer", "question", "colour", "number", "winter", "summer", "bread", "water", "light"),
+    *("music", "old", "new", "large", "small", "quick", "slow", "red", "green", "blue", "house", "garden", "window"),
+    *("letter", "morning", "evening", "travel", "measure", "listen", "speak", "write", "remember", "because", "while"),
+]
 MODEL = "tiny-chat"
 ROUNDS = 3
 
@@ -77,10 +78,11 @@ def run_floor(path: Path) -> int:
 
 def run_trl(data: list[dict[str, Any]], processes: int) -> int:
     """trl's own preparation of the rows for assistant_only_loss; no cache from an earlier round."""
-    from datasets import Dataset, disable_caching
+    from datasets import Dataset, disable_caching, disable_progress_bars
     from trl import SFTConfig, SFTTrainer
 
     disable_caching()
+    disable_progress_bars()
     tokenizer = inspector.load(MODEL).tokenizer
     with tempfile.TemporaryDirectory() as folder:
         config = SFTConfig(
@@ -90,7 +92,7 @@ def run_trl(data: list[dict[str, Any]], processes: int) -> int:
         trainer = SimpleNamespace(_tokenizer=tokenizer, completion_only_loss=False, chat_template=None)
         prepared = SFTTrainer._prepare_dataset(
             trainer, Dataset.from_list(data), tokenizer, config, False, None, "train"
-        )  # fmt: skip
+        )
         return len(prepared)
 
 
