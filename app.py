@@ -1,14 +1,13 @@
-"""Maskscope's page: `python app.py [--host HOST] [--port PORT] [--open]`. Builds it and serves it; nothing else."""
+"""Maskscope's page: `python app.py [--host HOST] [--port PORT] [--open]`. Builds it and serves it; nothing else.
+
+The processes of an audit import this file anew: what only the page needs is imported where it is built.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import threading
-
-from ui.page import build_page, launch_options
-
-demo = build_page()
 
 
 def warm_up() -> None:
@@ -27,8 +26,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=None, help="default: GRADIO_SERVER_PORT, or 7860 and up")
     parser.add_argument("--open", action="store_true", help="open it in the browser")
     options = parser.parse_args()
+
+    from ui.page import build_page, launch_options
+
+    page = build_page()
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
-    demo.launch(server_name=options.host, server_port=options.port, inbrowser=options.open, **launch_options())
+    page.launch(server_name=options.host, server_port=options.port, inbrowser=options.open, **launch_options())
 
 
 if __name__ == "__main__":

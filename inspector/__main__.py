@@ -1,7 +1,7 @@
 """`python -m inspector COMMAND ...`: the inspector from the command line.
 
 Exit status: 0 done; 1 nothing could be proven (template), or findings at or above the level (audit, merge); 2 unusable
-input, with one line on standard error that says what, where, and what to do.
+input, with one line on standard error that says what, where, and what to do; 130 interrupted.
 Heavy libraries are imported only once a model is loaded, so that `--help` answers at once.
 """
 
@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for note in getattr(error, "__notes__", ()):
             print(note, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return audit_commands.INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -102,10 +105,9 @@ def _add_audit(commands: Any) -> None:
     )  # fmt: skip
     _add_strategy(audit)
     _add_modifiers(audit)
-    audit.add_argument("--limit", type=int, metavar="N", help="read so many rows at most")
-    audit.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    audit.add_argument("--limit", type=_at_least_one, metavar="N", help="read so many rows at most")
+    audit.add_argument("--workers", type=_at_least_one, metavar="N", help="processes (default: one a core)")
     audit.add_argument("--shard", type=_shard, default=(0, 1), metavar="I/N", help="every N-th row from the I-th on")
-    audit.add_argument("--baseline", metavar="FILE", help="an earlier report: only more findings than there fail")
     audit.add_argument("--bad", metavar="FILE", help="write the rows that cannot be used to this file, as JSONL")
     merge = commands.add_parser("merge", help="merge the reports of shards")
     merge.add_argument("reports", nargs="+", metavar="REPORT.json")
@@ -115,6 +117,7 @@ def _add_audit(commands: Any) -> None:
             "--fail-on", default="error", metavar="LEVEL,...",
             help="end with status 1 on findings of these severities or codes (default: error; never)",
         )  # fmt: skip
+        command.add_argument("--baseline", metavar="FILE", help="an earlier report: only more findings than there fail")
         command.add_argument("--out", metavar="FILE", help="write the report to a JSON file")
         command.add_argument("--html", metavar="FILE", help="write the report as a page of its own")
 
@@ -168,6 +171,12 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not name or not value:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=COLUMN")
     return name, value
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 def _shard(text: str) -> tuple[int, int]:

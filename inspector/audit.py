@@ -53,6 +53,12 @@ class Task:
     options: Mapping[str, Any] = field(default_factory=dict)
     modifiers: Modifiers = field(default_factory=Modifiers)
 
+    def for_layout(self, layout: Layout) -> Task:
+        """This task for rows of a layout: rendered texts are taken as they are, whatever the model's template is."""
+        if layout.format is not Format.TEXT:
+            return self
+        return replace(self, model=self.model.with_template(text_template(self.model.tokenizer)))
+
     def about(self) -> dict[str, Any]:
         """What all rows have in common, for the report."""
         return {
@@ -60,6 +66,7 @@ class Task:
             "revision": self.model.revision,
             "template": self.model.template_name,
             "template_hash": self.model.template_hash,
+            "special_tokens": dict(self.model.changed_tokens),
             "strategy": self.strategy,
             "options": dict(self.options),
             "modifiers": self.modifiers.to_dict(),
@@ -107,8 +114,7 @@ def audit(
     rows = islice(source.rows(token), limit)
     head = list(islice(rows, DETECTED_FROM))
     layout = detect_rows(head, mapping)
-    if layout.format is Format.TEXT:
-        task = replace(task, model=task.model.with_template(text_template(task.model.tokenizer)))
+    task = task.for_layout(layout)
     report = AuditReport(about={**task.about(), "layout": layout.to_dict(), "complete": True})
     known = source.count() if limit is None else min(limit, source.count() or limit)
     started, chunks = time.monotonic(), _chunks(chain(head, rows))

@@ -4,36 +4,58 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import IO, Any
 
 import inspector
 from inspector.audit import Progress, Task, audit
-from inspector.errors import InputFileError, InspectorError, ReportError
+from inspector.errors import (
+    InputFileError,
+    InspectorError,
+    RenderError,
+    ReportError,
+    StrategyRefusedError,
+    TokenizationError,
+    TraceError,
+)
 from inspector.files import read_template, read_text, write_text
 from inspector.finding import Code, Severity
 from inspector.formats import Format
+from inspector.model import Model
 from inspector.report import AuditReport
+from inspector.report_text import format_report, printable
 from inspector.rows import BadRow, DataSource
 from inspector.strategies import Modifiers
-from inspector.summary import compare_reports, failures, rows_with, summarize
+from inspector.summary import compare_reports, failures, summarize
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
+MAX_REPORT_BYTES = 2_000_000_000
+"""Largest report that is read; they hold some 16 bytes a row."""
+_NO_TEMPLATE = "{{ messages[0].content }}"
+"""What a model is loaded with for rendered texts: the audit puts the template for texts in its place."""
 
 
 def run_audit(options: argparse.Namespace) -> int:
-    """Audit a data set: status 1 for findings at or above the level. Raises InspectorError."""
+    """Audit a data set: status 1 for findings at or above the level, 130 after Ctrl-C. Raises InspectorError."""
     levels = _levels(options.fail_on)
     baseline = None if options.baseline is None else read_report(options.baseline)
-    template, mapping = _chat_template(options)
-    model = inspector.load(options.model, revision=options.revision, template=template)
+    _check_outputs(options, options.data)
+    mapping = {**({"format": Format.TEXT.value} if options.template == "none" else {}), **dict(options.map)}
     task = Task(
-        model=model.with_special_tokens(options.special_tokens),
+        model=_load(options).with_special_tokens(options.special_tokens),
         strategy=options.strategy,
         options=dict(options.option),
         modifiers=Modifiers(keep=options.keep, max_length=options.max_length, truncation=options.truncation),
     )
+    _check_strategy(task)
     index, shards = options.shard
     source = DataSource(
         name=options.data, split=options.split, config=options.config, revision=options.data_revision,
@@ -42,146 +64,158 @@ def run_audit(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         report = audit(
             task, source, mapping=mapping, limit=options.limit, workers=options.workers,
-            on_progress=_progress_line() if sys.stderr.isatty() else None,
+            on_progress=stack.enter_context(_progress_line()) if sys.stderr.isatty() else None,
             on_bad_row=None if options.bad is None else _bad_row_writer(stack, options.bad),
+            should_stop=stack.enter_context(_interruptible()),
         )  # fmt: skip
-    return _finish(report, options, levels, baseline)
+    report.about["data"] = [_about_data(source, options.limit)]
+    status = _finish(report, options, levels, baseline)
+    if report.about["complete"]:
+        return status
+    print(f"Interrupted after {report.rows:,} rows: the report is about these.", file=sys.stderr)
+    return INTERRUPTED
 
 
-def _chat_template(options: argparse.Namespace) -> tuple[str | None, dict[str, str]]:
-    """(template, mapping): AutoTrain's `tokenizer` is the model's own template, its `none` means rendered texts."""
-    mapping = dict(options.map)
+def _load(options: argparse.Namespace) -> Model:
+    """The model. AutoTrain's template `tokenizer` is the model's own, its `none` means rendered texts."""
     if options.template in (None, "tokenizer"):
-        return None, mapping
-    if options.template == "none":
-        return None, {"format": Format.TEXT.value, **mapping}
-    return read_template(options.template), mapping
+        template = None
+    else:
+        template = _NO_TEMPLATE if options.template == "none" else read_template(options.template)
+    return inspector.load(options.model, revision=options.revision, template=template)
+
+
+def _check_strategy(task: Task) -> None:
+    """Raise StrategyError for a strategy or an option that does not exist; every row would be refused for it."""
+    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+    with suppress(StrategyRefusedError, RenderError, TraceError, TokenizationError):  # the rows may do better
+        inspector.inspect(task.model, chat, task.strategy, task.modifiers, **task.options)
+
+
+def _about_data(source: DataSource, limit: int | None) -> dict[str, Any]:
+    """What a report says about where its rows come from."""
+    return {
+        "name": source.name,
+        "config": source.config,
+        "split": source.split,
+        "revision": source.revision,
+        "limit": limit,
+        "shard": source.index,
+        "shards": source.shards,
+    }
 
 
 def run_merge(options: argparse.Namespace) -> int:
-    """Merge the reports of shards into one. Raises InspectorError."""
-    merged = AuditReport()
+    """Merge the reports of shards into one; status as of an audit. Raises InspectorError."""
+    levels = _levels(options.fail_on)
+    baseline = None if options.baseline is None else read_report(options.baseline)
+    _check_outputs(options)
+    merged, sources, complete = AuditReport(), [], True
     for name in options.reports:
         report = read_report(name)
+        own = report.about.get("data", [])
+        if twice := next((entry for entry in own if entry in sources), None):
+            raise ReportError(
+                f"{name}: the rows of {twice['name']!r}, shard {twice['shard']} of {twice['shards']}, are in another "
+                "of the reports, too, and would count twice."
+            )
         try:
             merged.merge(report)
         except ReportError as error:
             raise ReportError(f"{name}: {error}") from error
-    return _finish(merged, options, _levels(options.fail_on), None)
+        sources += own
+        complete = complete and bool(report.about.get("complete", True))
+    joined, missing = _joined(sources)
+    merged.about = {**merged.about, "data": joined, "complete": complete}
+    return _finish(merged, options, levels, baseline, missing)
+
+
+def _joined(sources: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """(sources, what is missing): where every shard of a source is there, the source as a whole."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in sources:
+        groups.setdefault(json.dumps({**entry, "shard": 0}, sort_keys=True), []).append(entry)
+    joined: list[Mapping[str, Any]] = []
+    missing = []
+    for group in groups.values():
+        first, there = group[0], {entry["shard"] for entry in group}
+        absent = [index for index in range(first["shards"]) if index not in there]
+        is_whole = not absent and first["limit"] is None
+        joined += [{**first, "shard": 0, "shards": 1}] if is_whole else sorted(group, key=lambda one: one["shard"])
+        missing += [f"shard {index} of {first['shards']} of {first['name']} is missing" for index in absent]
+    return joined, missing
 
 
 def read_report(name: str) -> AuditReport:
     """The report in a JSON file. Raises InputFileError, ReportError."""
     try:
-        return AuditReport.from_dict(json.loads(read_text(name)))
+        report = AuditReport.from_dict(json.loads(read_text(name, MAX_REPORT_BYTES)))
+        if not _is_about(report.about):
+            raise ReportError("The audit report is damaged (what it is about cannot be read): run it again.")
+        return report
     except ReportError as error:
         raise ReportError(f"{name}: {error}") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InspectorError):
-            raise
+    except InspectorError:
+        raise
+    except RecursionError as error:
+        raise InputFileError(f"{name} is nested too deeply to be a report.") from error
+    except ValueError as error:
         raise InputFileError(f"{name} is not JSON: {error}.") from error
 
 
+def _is_about(about: Any) -> bool:
+    """Whether `about` of a report from a file has the form that the text, the page and merging rely on."""
+    if not isinstance(about, dict):
+        return False
+    layout, sources = about.get("layout", {}), about.get("data", [])
+    parts = (layout, about.get("options", {}), about.get("modifiers", {}))
+    if not all(isinstance(part, dict) for part in parts) or not isinstance(sources, list):
+        return False
+    kinds = {name: type(value) for name, value in _about_data(DataSource(), 0).items()}
+    return isinstance(layout.get("columns", {}), dict) and all(
+        isinstance(entry, dict)
+        and entry.keys() == kinds.keys()
+        and all(isinstance(entry[name], kind) or (name, entry[name]) == ("limit", None) for name, kind in kinds.items())
+        for entry in sources
+    )
+
+
 def _finish(
-    report: AuditReport, options: argparse.Namespace, levels: Sequence[str], baseline: AuditReport | None
+    report: AuditReport,
+    options: argparse.Namespace,
+    levels: Sequence[str],
+    baseline: AuditReport | None,
+    missing: Sequence[str] = (),
 ) -> int:
+    """Write and print a report; returns the exit status."""
     if options.out is not None:
-        write_text(options.out, json.dumps(report.to_dict(), ensure_ascii=False) + "\n")
+        write_text(options.out, _json(report.to_dict()) + "\n")
     if options.html is not None:
         from inspector.report_html import to_html
 
         write_text(options.html, to_html(report))
-    failed = failures(report, levels, baseline)
+    stopped = [] if report.about.get("complete", True) else ["the audit was stopped before the end"]
+    failed = failures(report, levels, baseline) + ([*stopped, *missing] if levels else [])
     if options.json:
-        summary = {"summary": summarize(report), "failed": failed}
-        print(json.dumps(report.to_dict() | summary, ensure_ascii=False, indent=2))
+        print(_json(report.to_dict() | {"summary": summarize(report), "failed": failed}, indent=2))
     else:
         print("\n".join(format_report(report)))
         if baseline is not None:
-            print("\nSince the baseline:", *compare_reports(baseline, report), sep="\n  ")
+            print("\nSince the baseline:", *map(printable, compare_reports(baseline, report)), sep="\n  ")
         print("\n" + (f"Failed: {'; '.join(failed)}." if failed else "Passed."))
     return 1 if failed else 0
 
 
-def format_report(report: AuditReport) -> Iterator[str]:
-    """A report as lines for a terminal or a CI log."""
-    about, summary = report.about, summarize(report)
-    yield f"{about.get('model')} · template {about.get('template')} ({about.get('template_hash')}) · strategy " + str(
-        about.get("strategy")
-    )
-    layout = about.get("layout") or {}
-    columns = ", ".join(f"{name}={column}" for name, column in layout.get("columns", {}).items())
-    yield f"{report.rows:,} rows of {layout.get('format')} ({columns})" + (
-        "" if about.get("complete", True) else ", stopped"
-    )
-    unused = [f"{report.bad:,} cannot be used", f"{report.refused:,} refused by the template"]
-    yield f"{report.inspected:,} inspected, {', '.join(unused)}, {report.untrained:,} train nothing"
-    lengths, packing = summary["lengths"], summary["packing"]
-    yield (
-        f"{report.tokens:,} tokens, {report.trained:,} train ({summary['trained_share']:.1%}); of these "
-        f"{summary['boilerplate_share']:.1%} are the template's text"
-    )
-    yield (
-        f"lengths: mean {lengths['mean']:.0f}, median {lengths['p50']}, 90% {lengths['p90']}, 99% {lengths['p99']}, "
-        f"longest {lengths['max']}"
-    )
-    if packing is not None:
-        yield (
-            f"at max_length {packing['max_length']}: packed rows are {packing['packed_share']:.1%} full, rows padded "
-            f"to the longest {packing['padded_share']:.1%}"
-        )
-    yield from _roles(report)
-    yield from _limits(report)
-    yield ""
-    yield from _findings(report, summary["findings"])
-    if report.reasons:
-        yield "rows that are not used:"
-        yield from (f"  {count:>8,}  {reason}" for reason, count in report.reasons.most_common(10))
-        yield from (f"  {row['place']}: {row['why']}" for row in report.bad_rows[:5])
-
-
-def _roles(report: AuditReport) -> Iterator[str]:
-    for role, (turns, tokens, trained) in sorted(report.roles.items()):
-        share = trained / tokens if tokens else 0.0
-        yield f"{role:>12}: {turns:,} turns, {tokens:,} tokens, {share:.1%} train"
-
-
-def _limits(report: AuditReport) -> Iterator[str]:
-    for limit, (rows, start, emptied_start, end, emptied_end) in sorted(report.limits.items()):
-        if start or end:
-            yield (
-                f"max_length {limit:>6}: cuts {rows:,} rows; keeping the start loses {start:,} trained tokens and "
-                f"leaves {emptied_start:,} rows with none, keeping the end {end:,} and {emptied_end:,}"
-            )
-
-
-def _findings(report: AuditReport, about_data: Sequence[dict[str, Any]]) -> Iterator[str]:
-    order = list(Severity)
-    worst = {
-        code: min(order.index(Severity(severity)) for severity in found.severities)
-        for code, found in report.findings.items()
-        if found.severities
-    }
-    if not worst and not about_data:
-        yield "No findings."
-    for code in sorted(worst, key=lambda code: (worst[code], -report.findings[code].rows)):
-        found = report.findings[code]
-        yield f"{order[worst[code]].value:>8} {code}: {found.count:,} in {rows_with(report, Code(code)):,} rows"
-        yield from (f"{'':>10}{count:>8,}  {cluster}" for cluster, count in found.clusters.most_common(3))
-        if found.examples:
-            first = found.examples[0]
-            yield f"{'':>10}{first['place']}: {first['detail']}"
-            yield f"{'':>12}→ {first['remedy']}"
-    for finding in about_data:
-        yield f"{finding['severity']:>8} {finding['code']}: {finding['detail']}"
-        yield f"{'':>12}→ {finding['remedy']}"
+def _json(value: Any, indent: int | None = None) -> str:
+    """JSON that can be written as UTF-8: half a surrogate pair stays the escape that it was in the data."""
+    return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode()
 
 
 def _levels(text: str) -> list[str]:
     """Severities and codes to fail on; a severity means itself and the worse ones. Raises InputFileError."""
     severities = [severity.value for severity in Severity]
     levels: list[str] = []
-    for name in filter(None, text.split(",")):
+    for name in filter(None, (part.strip() for part in text.split(","))):
         if name in severities:
             levels += severities[: severities.index(name) + 1]
         elif name in list(Code):
@@ -192,26 +226,91 @@ def _levels(text: str) -> list[str]:
     return levels
 
 
-def _progress_line() -> Any:
-    def show(progress: Progress, report: AuditReport) -> None:
-        left = progress.seconds_left
-        rest = "" if left is None else f", {left // 60:.0f}:{left % 60:02.0f} left"
-        print(f"\r{progress.rows:,} rows, {progress.rows_per_second:,.0f} a second{rest}   ", end="", file=sys.stderr)
-        if progress.rows_left == 0:
-            print(file=sys.stderr)
-
-    return show
+# --- files that are written
 
 
-def _bad_row_writer(stack: ExitStack, name: str) -> Any:
-    """A function that writes each unusable row as a line of JSON."""
+def _check_outputs(options: argparse.Namespace, data: str | None = None) -> None:
+    """Raise InputFileError for a file that cannot be written, before hours are spent on what is to be in it."""
+    names = [name for option in ("out", "html", "bad") if (name := getattr(options, option, None)) is not None]
+    for number, name in enumerate(names):
+        path = Path(name)
+        if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
+            raise InputFileError(f"{name} is the data set itself: choose another file to write to.")
+        if name in names[:number]:
+            raise InputFileError(f"{name} is named twice: choose a file for each output.")
+        is_new = not path.exists()
+        try:
+            path.open("ab").close()
+        except OSError as error:
+            raise InputFileError(f"{name} cannot be written: {error.strerror}.") from error
+        if is_new:
+            path.unlink()
+
+
+def _bad_row_writer(stack: ExitStack, name: str) -> Callable[[BadRow], None]:
+    """A function that writes each unusable row as a line of JSON, so that the file can be read while it grows."""
     try:
-        file: IO[str] = stack.enter_context(Path(name).open("w", encoding="utf-8"))  # noqa: SIM115  # closed by the stack
+        file: IO[bytes] = stack.enter_context(Path(name).open("wb", buffering=0))  # noqa: SIM115  # closed by the stack
     except OSError as error:
         raise InputFileError(f"{name} cannot be written: {error.strerror}.") from error
 
     def write(row: BadRow) -> None:
-        line = {"row": row.number, "place": row.place, "why": row.why, "raw": row.raw}
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        line = _json({"row": row.number, "place": row.place, "why": row.why, "raw": row.raw}) + "\n"
+        try:
+            file.write(line.encode())
+        except OSError as error:
+            raise InputFileError(f"{name} cannot be written: {error.strerror}.") from error
 
     return write
+
+
+# --- the terminal
+
+
+@contextmanager
+def _progress_line() -> Iterator[Callable[[Progress, AuditReport], None]]:
+    """A function that shows how far the audit is, in one line on standard error, which is empty again at the end."""
+    width = 0
+
+    def show(progress: Progress, report: AuditReport) -> None:
+        nonlocal width
+        left = progress.seconds_left
+        rest = "" if left is None else f", {round(left) // 60}:{round(left) % 60:02} left"
+        line = f"{progress.rows:,} rows, {progress.rows_per_second:,.0f} a second{rest}"
+        print(f"\r{line:<{width}}", end="", file=sys.stderr, flush=True)
+        width = len(line)
+
+    try:
+        yield show
+    finally:
+        print(f"\r{'':<{width}}\r", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed. Pressed once more, it ends the audit at once, without a report.
+
+    A terminal sends the signal to the worker processes, too. They inherit that it is blocked here, so it only reaches
+    the thread that waits; Python runs the handler in this thread all the same.
+    """
+    pressed = False
+
+    def press(number: int, frame: object) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+        with suppress(OSError):
+            os.write(2, b"\nStopping after the rows at hand. Ctrl-C once more stops at once.\n")
+
+    resource_tracker.ensure_running()  # started later, it would unblock the signal again
+    ended = threading.Event()
+    threading.Thread(target=ended.wait, daemon=True).start()
+    before = signal.signal(signal.SIGINT, press)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield lambda: pressed
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, before)
+        ended.set()

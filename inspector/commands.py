@@ -80,18 +80,15 @@ def run_compare(options: argparse.Namespace) -> int:
 
 def run_markers(options: argparse.Namespace) -> int:
     """Print marker ids verified over rows, and how the first seed's find_split sees them. Raises InspectorError."""
+    from inspector.inspect import inspect_rendered
     from inspector.markers import WORDS, find_split, pieces, propose_markers
     from inspector.samples import sample_conversations
     from inspector.terminal import format_markers, format_pieces
 
     rows = sample_conversations() if options.data is None else read_conversations(options.data)
     model = _load(options)
-    inspections, refused = [], 0
-    for row in rows:
-        try:
-            inspections.append(inspector.inspect(model, row))
-        except RenderError:
-            refused += 1
+    inspections = inspect_rendered(model, rows)
+    refused = len(rows) - len(inspections)
     markers = propose_markers(inspections)
     if options.json:
         _print_json(markers.to_dict() | {"rows": len(rows), "refused": refused})

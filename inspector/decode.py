@@ -18,7 +18,7 @@ from typing import Any
 from inspector.errors import InspectorError, LogError
 from inspector.finding import Finding
 from inspector.findings import find_all
-from inspector.inspect import Inspection, inspect
+from inspector.inspect import Inspection, inspect, inspect_rendered
 from inspector.markers import Markers, propose_markers
 from inspector.model import Model
 from inspector.origins import OriginKind
@@ -123,7 +123,7 @@ def decode_log(model: Model, log: str) -> Decoded:
         )
     examples = tuple(_example(model, ids) for ids in rows)
     inspected = [example.inspection for example in examples if example.inspection is not None]
-    markers = propose_markers([*inspected, *_sample_rows(model)])
+    markers = propose_markers([*inspected, *inspect_rendered(model, sample_conversations())])
     return Decoded(
         meanings=meanings,
         examples=examples,
@@ -216,14 +216,6 @@ def _frames(model: Model) -> tuple[dict[str, str], list[str]]:
                 closings.add(row.text[end:closed])
             position = closed
     return headers, sorted({c for closing in closings for c in (closing, closing.rstrip())}, key=len, reverse=True)
-
-
-def _sample_rows(model: Model) -> Iterator[Inspection]:
-    for conversation in sample_conversations():
-        try:
-            yield inspect(model, conversation)
-        except InspectorError:
-            continue
 
 
 def _findings(model: Model, log: str, examples: Sequence[LoggedExample], markers: Markers) -> Iterator[Finding]:

@@ -60,17 +60,17 @@ def _parsed(where: str, text: str) -> Any:
         ) from error
 
 
-def read_text(name: str) -> str:
-    """The text of a file; `-` is standard input. Raises InputFileError."""
+def read_text(name: str, most: int = MAX_FILE_BYTES) -> str:
+    """The text of a file of at most so many bytes; `-` is standard input. Raises InputFileError."""
     if name == "-":
-        text = sys.stdin.read(MAX_FILE_BYTES + 1)
-        if len(text) > MAX_FILE_BYTES:
-            raise InputFileError(_too_large("standard input"))
+        text = sys.stdin.read(most + 1)
+        if len(text) > most:
+            raise InputFileError(_too_large("standard input", most))
         return text
     path = Path(name)
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputFileError(_too_large(name))
+        if path.stat().st_size > most:
+            raise InputFileError(_too_large(name, most))
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputFileError(f"{name} is not UTF-8 text: byte {error.start} cannot be read.") from error
@@ -104,5 +104,5 @@ def refuse_existing(path: Path) -> None:
         raise InputFileError(f"{path} exists already: move it away, or choose another name.")
 
 
-def _too_large(name: str) -> str:
-    return f"{name} is over {MAX_FILE_BYTES // 1_000_000} MB: give a part of it."
+def _too_large(name: str, most: int) -> str:
+    return f"{name} is over {most // 1_000_000} MB: give a part of it."

@@ -5,14 +5,15 @@ This is the one function that the page colours, the audit counts and the trainer
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from inspector import sandbox
 from inspector.conversation import Conversation
-from inspector.errors import InspectorError, TemplateFailedError, TemplateRefusedError, TokenizationError
+from inspector.errors import InspectorError, RenderError, TemplateFailedError, TemplateRefusedError, TokenizationError
 from inspector.finding import Finding
 from inspector.findings import find_all
 from inspector.hub import Model
@@ -129,6 +130,18 @@ def inspect(
         labelled=labelled,
         findings=tuple(find_all(example, labelled)),
     )
+
+
+def inspect_rendered(model: Model, conversations: Iterable[Conversation]) -> list[Inspection]:
+    """The inspections of the conversations that the template renders; those that it refuses are left out.
+
+    Raises as `inspect`, but no RenderError.
+    """
+    out = []
+    for conversation in conversations:
+        with suppress(RenderError):
+            out.append(inspect(model, conversation))
+    return out
 
 
 def make_example(model: Model, conversation: Conversation, source: str) -> Example:

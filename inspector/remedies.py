@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inspector.conversation import Conversation
-from inspector.errors import RemedyError, RenderError
+from inspector.errors import RemedyError
 from inspector.finding import Code, Finding
 from inspector.generation_tags import write_training_template
 from inspector.hub import Token
-from inspector.inspect import Inspection, inspect
+from inspector.inspect import Inspection, inspect_rendered
 from inspector.markers import Markers, propose_markers
 from inspector.model import Model
 from inspector.samples import sample_conversations
@@ -106,13 +106,7 @@ def _use_verified_ids(case: Case) -> list[Setup]:
 
 def _markers(case: Case) -> Markers:
     """Markers over the built-in conversations and this one, exact labels as the truth."""
-    rows = []
-    for conversation in (*sample_conversations(), case.conversation):
-        try:
-            rows.append(inspect(case.model, conversation))
-        except RenderError:  # a template need not take every sample; this conversation was inspected before
-            continue
-    return propose_markers(rows)
+    return propose_markers(inspect_rendered(case.model, (*sample_conversations(), case.conversation)))
 
 
 def _train_exact_labels(case: Case) -> list[Setup]:

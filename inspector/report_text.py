@@ -130,7 +130,9 @@ def printable(text: str) -> str:
 def format_report(report: AuditReport) -> Iterator[str]:
     """A report as lines for a terminal or a CI log."""
     summary = summarize(report)
-    yield from _wrapped(" · ".join(value if name == "data" else f"{name} {value}" for name, value in about_lines(report)))
+    about = about_lines(report)
+    yield from _wrapped(" · ".join(value if name == "model" else f"{name} {value}" for name, value in about[:3]))
+    yield from _wrapped(" · ".join(value if name == "data" else f"{name}: {value}" for name, value in about[3:]))
     yield from _wrapped(f"{figures(report)}.")
     yield from _wrapped(
         f"{number(report.bad, 'row')} cannot be used, {report.refused:,} refused by the template, {report.untrained:,} "
@@ -150,7 +152,7 @@ def _wrapped(text: str, indent: str = "", hanging: str | None = None) -> Iterato
     """A text in lines of WIDTH. None of them is a workflow command (`::name::`, `##[name]`), which runners look for."""
     hanging = indent + "  " if hanging is None else hanging
     lines = textwrap.wrap(
-        printable(text), WIDTH, initial_indent=indent, subsequent_indent=hanging, break_long_words=False,
+        printable(text), WIDTH - 1, initial_indent=indent, subsequent_indent=hanging, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
     yield from (re.sub(r"^(\s*)(::|##\[)", r"\1.\2", line) for line in lines)
@@ -182,7 +184,7 @@ def _limits(report: AuditReport) -> Iterator[str]:
             yield from _wrapped(
                 f"max_length {limit:,} cuts {number(rows, 'row')}: keeping the start loses "
                 f"{number(start, 'trained token')} and leaves {number(emptied_start, 'row')} with none, keeping the "
-                f"end {start if start == end else end:,} and {emptied_end:,}"
+                f"end {end:,} and {emptied_end:,}"
             )
 
 
@@ -207,7 +209,7 @@ def _unused(report: AuditReport) -> Iterator[str]:
     if not report.reasons:
         return
     yield "rows that are not used"
-    for reason, count in report.reasons.most_common(SHOWN_REASONS):
+    for reason, count in sorted(report.reasons.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_REASONS]:
         yield from _wrapped(f"{count:>8,}  {reason}", " " * 2, " " * 12)
     for row in report.bad_rows[:SHOWN_BAD_ROWS]:
         yield from _wrapped(f"{row['place']}: {row['why']}", " " * 8, " " * 10)

@@ -38,6 +38,7 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+_CUT_OFF = "Unexpected error Connection errored out"
 _SHOWN = "() => ['shown', 'failed'].includes(document.querySelector('.token-view')?.dataset.state)"
 
 
@@ -97,6 +98,7 @@ class Page:
         self.address = address
         self.outside: list[str] = []
         self.errors: list[str] = []
+        self._is_leaving = False
         tab.on("request", self._on_request)
         tab.on("pageerror", lambda error: self._on_error(str(error)))
         tab.on("console", lambda message: self._on_error(message.text) if message.type == "error" else None)
@@ -106,13 +108,16 @@ class Page:
             self.outside.append(request.url)
 
     def _on_error(self, text: str) -> None:
-        if not text.startswith("AbortError"):  # gradio's own stream, cut off by leaving the page
+        # gradio's own stream, cut off by leaving the page
+        if not text.startswith("AbortError") and not (self._is_leaving and text.startswith(_CUT_OFF)):
             self.errors.append(text)
 
     def open(self, fragment: str = "", *, theme: str = "light") -> None:
         """Open the app and wait for the first view."""
+        self._is_leaving = True
         self.tab.goto(f"{self.address}/?__theme={theme}{fragment}")
         self.tab.wait_for_function(_SHOWN)
+        self._is_leaving = False
 
     @property
     def revision(self) -> int:
@@ -192,6 +197,50 @@ class Page:
             self.tab.fill("#template-source textarea", source)
 
 
+class DataPage(Page):
+    """The Data tab, in the words of its user."""
+
+    def open_data(self) -> None:
+        """Go to the tab and wait for the first rows, or for what is wrong with them."""
+        with self.drawn("#data-preview .rows-view"):
+            self.tab.get_by_role("tab", name="Data").click()
+
+    @contextlib.contextmanager
+    def drawn(self, selector: str) -> Iterator[None]:
+        """Wait until what happens inside has drawn a component anew."""
+        look = "s => +(document.querySelector(s)?.dataset.rev || 0)"
+        before = self.tab.evaluate(look, selector)
+        yield
+        self.tab.wait_for_function(f"([s, n]) => ({look})(s) > n && document.querySelector(s).childElementCount",
+                                   arg=[selector, before])  # fmt: skip
+
+    def choose_example(self, name: str) -> None:
+        """Choose a small data set and wait for its rows."""
+        self.tab.click("#data-example input")
+        with self.drawn("#data-preview .rows-view"):
+            self.tab.get_by_role("option", name=name, exact=True).click()
+
+    def choose_kind(self, name: str) -> None:
+        """Choose where the rows come from."""
+        with self.drawn("#data-preview .rows-view"):
+            self.tab.get_by_role("radio", name=name).check()
+
+    def upload(self, path: Path) -> None:
+        """Upload a file and wait for its rows."""
+        self.choose_kind("File")
+        with self.drawn("#data-preview .rows-view"):
+            self.tab.set_input_files("#data-file input[type=file]", str(path))
+
+    def run(self) -> None:
+        """Run the audit and wait for its report."""
+        with self.drawn("#data-findings .findings-view"):
+            self.tab.click("#data-run")
+
+    def status(self) -> str:
+        """What is said about the job."""
+        return str(self.tab.inner_text("#data-status"))
+
+
 @pytest.fixture(scope="session")
 def app() -> Iterator[str]:
     """The app's address; one process for the whole session."""
@@ -224,9 +273,9 @@ def context(browser: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(context: Any, app: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+def page(context: Any, app: str, request: pytest.FixtureRequest) -> Iterator[DataPage]:
     """A fresh tab on the app, opened; checked afterwards for requests outside and errors, and photographed."""
-    opened = Page(context.new_page(), app)
+    opened = DataPage(context.new_page(), app)
     opened.open()
     yield opened
     SCREENSHOTS.mkdir(exist_ok=True)
@@ -236,3 +285,10 @@ def page(context: Any, app: str, request: pytest.FixtureRequest) -> Iterator[Pag
     opened.tab.close()
     assert opened.outside == [], "the page asked for something outside the app"
     assert opened.errors == [], f"the browser reported errors: {opened.errors}"
+
+
+@pytest.fixture
+def data_page(page: DataPage) -> DataPage:
+    """As `page`, on the Data tab."""
+    page.open_data()
+    return page

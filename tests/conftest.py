@@ -20,7 +20,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
-from browser import app, browser, context, page  # noqa: E402, F401  # fixtures
+from browser import app, browser, context, data_page, page  # noqa: E402, F401  # fixtures
 from fetch import ArchiveError, NotFetchedError, real_tokenizer  # noqa: E402
 from hub_server import HubServer  # noqa: E402
 

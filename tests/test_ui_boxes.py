@@ -173,7 +173,7 @@ def test_leaving_the_revision_as_it_is_keeps_an_edited_template() -> None:
 def test_an_edited_conversation_stays_with_its_row() -> None:
     """And every other edit is made for all rows."""
     now = opened(setup(CHAT), setup(TWO), at=1)
-    assert view(open_rows([setup(CHAT), setup(TWO)], at=1))["row"] == [1, 2]
+    assert view(open_rows([setup(CHAT), setup(TWO)], at=1))["row"] == [1, 2, ""]
     now = now.with_changes({"conversation": dump(TWO[2:]), "max_length": 30})
     assert now.rows is not None
     rows = now.rows.edited(setup_of(now)).setups
@@ -191,13 +191,13 @@ def test_a_row_with_another_template_keeps_it() -> None:
 def test_rows_are_walked_to_their_ends() -> None:
     """A step further than the last row stays there; a broken row is not left."""
     now = opened(setup(CHAT), setup(TWO))
-    assert view(events.on_row({"step": 1}, now))["row"] == [1, 2]
-    assert view(events.on_row({"step": 9}, now))["row"] == [1, 2]
-    assert view(events.on_row({"step": -1}, now))["row"] == [0, 2]
-    assert view(events.on_row({}, now))["row"] == [0, 2]
+    assert view(events.on_row({"step": 1}, now))["row"] == [1, 2, ""]
+    assert view(events.on_row({"step": 9}, now))["row"] == [1, 2, ""]
+    assert view(events.on_row({"step": -1}, now))["row"] == [0, 2, ""]
+    assert view(events.on_row({}, now))["row"] == [0, 2, ""]
     broken = events.on_row({"step": 1}, now.with_changes({"conversation": "["}))
     assert view(broken)["notices"] == ["Mend this row before you leave it."]
-    assert view(broken)["row"] == [0, 2]
+    assert view(broken)["row"] == [0, 2, ""]
 
 
 def test_one_row_has_no_bar() -> None:
@@ -209,7 +209,7 @@ def test_a_link_reopens_the_row_that_is_shown() -> None:
     """All rows, the same one of them, and the token it was opened at."""
     link = view(open_rows([setup(CHAT), setup(TWO)], at=1, token=5))["link"]
     changes = events.on_open(link)
-    assert view(changes)["row"] == [1, 2]
+    assert view(changes)["row"] == [1, 2, ""]
     assert view(changes)["selected"] == 5
     assert [row.conversation for row in changes["rows"].setups] == [CHAT, TWO]
     assert json.loads(changes["conversation"]) == TWO
@@ -232,7 +232,7 @@ def test_a_split_gives_rows_and_can_be_undone() -> None:
     entry = next(entry for entry in gallery() if entry.code == "content_lost")
     now = opened(entry.setup)
     changes = events.on_remedy({"name": "split_turns", "code": "content_lost"}, now)
-    assert view(changes)["row"] == [0, 2]
+    assert view(changes)["row"] == [0, 2, ""]
     assert view(changes)["notices"][0].endswith("content_lost is still there in 1 of 2 rows.")
     assert changes["keep"] == "last_response"
     back = events.on_undo({}, now.with_changes(changes))
@@ -245,7 +245,7 @@ def test_a_remedy_for_one_row_of_several_keeps_the_others() -> None:
     now = opened(setup(TWO, strategy="full"), setup(CHAT, strategy="full"), at=1)
     changes = events.on_remedy({"name": "train_exact_labels", "code": "foreign_text_in_loss"}, now)
     assert [row.strategy for row in changes["rows"].setups] == ["traced", "traced"]
-    assert view(changes)["row"] == [1, 2]
+    assert view(changes)["row"] == [1, 2, ""]
     rows = Rows(setups=(setup(CHAT), setup(TWO)), at=1).replaced([setup(TWO[:2]), setup(TWO)])
     assert [row.conversation for row in rows.setups] == [CHAT, TWO[:2], TWO]
 

@@ -153,7 +153,7 @@ def on_row(event: Mapping[str, Any], boxes: Boxes) -> Changes:
         rows = boxes.rows.edited(setup_of(boxes)).moved(step)
     except (InspectorError, ConversationJsonError) as error:
         return {"view": failure_view(error, rows=boxes.rows, notices=["Mend this row before you leave it."])}
-    return open_rows(rows.setups, rows.at, compare=boxes.compare)
+    return open_rows(rows.setups, rows.at, compare=boxes.compare, titles=rows.titles, tokens=rows.tokens)
 
 
 def on_remedy(event: Mapping[str, Any], boxes: Boxes) -> Changes:
@@ -164,7 +164,9 @@ def on_remedy(event: Mapping[str, Any], boxes: Boxes) -> Changes:
         changed = apply_remedy(name, before, hub_token())
         rows = (boxes.rows.edited(before) if boxes.rows else Rows(setups=(before,))).replaced(changed)
         said = f"Applied: {REMEDIES[name].what} {_effect(code, changed)}"
-        return open_rows(rows.setups, rows.at, compare=boxes.compare, notices=[said], undo=rows.undo)
+        return open_rows(
+            rows.setups, rows.at, compare=boxes.compare, notices=[said], undo=rows.undo, titles=rows.titles
+        )
     except (InspectorError, ConversationJsonError) as error:
         return _shown(boxes, {}, notices=[f"Not applied: {error}"])
     except Exception as error:  # the button waits for a view, whatever happens
@@ -176,7 +178,7 @@ def on_undo(_: Mapping[str, Any], boxes: Boxes) -> Changes:
     if boxes.rows is None or boxes.rows.undo is None:
         return _shown(boxes, {})
     before = boxes.rows.undo
-    return open_rows(before.setups, before.at, compare=boxes.compare, notices=["Undone."])
+    return open_rows(before.setups, before.at, compare=boxes.compare, notices=["Undone."], titles=before.titles)
 
 
 def _effect(code: str, setups: list[Setup]) -> str:

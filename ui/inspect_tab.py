@@ -34,8 +34,8 @@ MODELS = [
 ]
 
 
-def build(demo: gr.Blocks) -> None:
-    """Make the tab's widgets inside `demo`, and connect them."""
+def build() -> dict[str, Any]:
+    """The tab's widgets, by name."""
     widgets = {"rows": gr.State(None), "loaded": gr.State(None), **_build_head()}
     with gr.Row(elem_id="main-row"):
         with gr.Column(scale=5, min_width=320, elem_id="inputs"):
@@ -52,7 +52,11 @@ def build(demo: gr.Blocks) -> None:
                 elem_id="compare", container=False,
             )  # fmt: skip
             widgets["view"] = build_token_view(elem_id="view")
-    wires = Wires(widgets)
+    return widgets
+
+
+def connect(wires: Wires, demo: gr.Blocks) -> None:
+    """Everything that happens on the tab."""
     wires.on_load(demo, events.on_open, [*OPENED, "compare"])
     _connect_boxes(wires)
     _connect_conversation(wires)

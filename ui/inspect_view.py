@@ -187,8 +187,11 @@ _LINKED_ROWS = 50
 """Where more rows are open, a link holds the shown one only."""
 
 
-def _place(rows: Rows | None) -> tuple[int, int] | None:
-    return (rows.at, len(rows.setups)) if rows is not None and len(rows.setups) > 1 else None
+def _place(rows: Rows | None) -> tuple[int, int, str] | None:
+    """(number, count, where it is from) of the shown row, where there are several or its place is known."""
+    if rows is None or (len(rows.setups) < 2 and not rows.title):
+        return None
+    return rows.at, len(rows.setups), rows.title
 
 
 def _comparison(inspection: Inspection) -> Comparison:

@@ -9,7 +9,7 @@ import gradio as gr
 
 import inspector
 from inspector.errors import InspectorError, RenderError
-from inspector.inspect import Inspection
+from inspector.inspect import Inspection, inspect_rendered
 from inspector.markers import WORDS, Markers, Split, find_split, pieces, propose_markers
 from inspector.model import Model
 from inspector.samples import sample_conversations
@@ -84,13 +84,9 @@ def on_find(boxes: Boxes) -> Changes:
 def _inspected(model: Model, boxes: Boxes) -> tuple[list[Inspection], int]:
     """The samples and the shown conversation; and how many the template refused."""
     shown = inspector.Conversation.parse(setup_of(boxes).conversation)
-    inspections, refused = [], 0
-    for conversation in (*sample_conversations(), shown):
-        try:
-            inspections.append(inspector.inspect(model, conversation))
-        except RenderError:
-            refused += 1
-    return inspections, refused
+    conversations = [*sample_conversations(), shown]
+    inspections = inspect_rendered(model, conversations)
+    return inspections, len(conversations) - len(inspections)
 
 
 def _splits(model: Model) -> tuple[Split, Split] | None:

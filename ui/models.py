@@ -19,9 +19,14 @@ _KEPT = 4
 """Tokenizers with other special tokens that are kept: copying one of 260,000 ids takes seconds."""
 
 
+def is_public_space() -> bool:
+    """Whether this page is served to visitors: on a Space. What is on its machine is not theirs."""
+    return bool(os.environ.get("SPACE_ID"))
+
+
 def hub_token() -> Token:
     """Locally the token this machine is logged in with; on a Space none: its own is not its visitors'."""
-    return False if os.environ.get("SPACE_ID") else None
+    return False if is_public_space() else None
 
 
 def load_model(name: str, revision: str, template: str | None = None) -> Model:

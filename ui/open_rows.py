@@ -37,17 +37,21 @@ def open_rows(
     undo: Rows | None = None,
     notices: Sequence[str] = (),
     expected_hash: str = "",
+    titles: Sequence[str] = (),
+    tokens: Sequence[int | None] = (),
 ) -> Changes:
     """Everything that changes when the page shows these setups, number `at` first, pointing at a token.
 
-    `undo`: what a click beside the first notice brings back. The rest as `inspect_view` takes it. Raises StrategyError
-    for modifiers that are none; what else is wrong with the shown setup is said by the view.
+    `undo`: what a click beside the first notice brings back. `titles`, `tokens`: where each setup is from, and which of
+    its tokens to point at when it is its turn. The rest as `inspect_view` takes it. Raises StrategyError for modifiers
+    that are none; what else is wrong with the shown setup is said by the view.
     """
     setup = setups[at]
     changes = {**values_of(setup), **template_values(setup.model, setup.revision, setup.template)}
     changes |= training_values(setup.strategy)
     boxes = Boxes().with_changes(changes)
-    rows = Rows(setups=tuple(setups), at=at, undo=undo)
+    rows = Rows(setups=tuple(setups), at=at, titles=tuple(titles), tokens=tuple(tokens), undo=undo)
+    token = rows.token if token is None else token
     said: dict[str, Any] = {"notices": notices, "can_undo": undo is not None}
     try:
         shown = setup_of(boxes)

@@ -10,7 +10,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Blocks i
 
 import gradio as gr
 
-from ui import inspect_tab
+from ui import data_tab, inspect_tab, train_tab
+from ui.data_open import INSPECT
+from ui.wiring import Wires
 
 _HERE = Path(__file__).parent
 _HEADING = """
@@ -20,12 +22,34 @@ _HEADING = """
 </header>
 """
 
+_CONTRAST = {
+    "button_primary_background_fill": "*primary_700",
+    "button_primary_background_fill_hover": "*primary_800",
+    "button_primary_background_fill_dark": "*primary_700",
+    "button_primary_background_fill_hover_dark": "*primary_800",
+    "button_cancel_text_color": "#a61b29",
+    "button_cancel_text_color_dark": "#ffd0d4",
+    "block_info_text_color": "*neutral_600",
+    "block_info_text_color_dark": "*neutral_300",
+}
+"""Where the theme's own colours are too pale for text."""
+
 
 def build_page() -> gr.Blocks:
     """The whole app, not yet served."""
     with gr.Blocks(title="Maskscope") as demo:
         gr.HTML(_HEADING, apply_default_css=False)
-        inspect_tab.build(demo)
+        with gr.Tabs(selected=INSPECT, elem_id="tabs") as tabs:
+            with gr.Tab("Inspect", id=INSPECT):
+                widgets = inspect_tab.build()
+            with gr.Tab("Data", id="data", elem_id="data") as tab:
+                widgets |= data_tab.build()
+            with gr.Tab("Train", id="train", elem_id="train"):
+                training = train_tab.build()
+        wires = Wires({**widgets, "tabs": tabs, "data_tab": tab})
+        inspect_tab.connect(wires, demo)
+        data_tab.connect(wires)
+        train_tab.connect(demo, training)
     demo.queue(default_concurrency_limit=4, max_size=64)
     return demo
 
@@ -41,11 +65,12 @@ def launch_options() -> dict[str, Any]:
             neutral_hue=gr.themes.colors.slate,
             radius_size=gr.themes.sizes.radius_md,
             spacing_size=gr.themes.sizes.spacing_sm,
-        ),
+        ).set(**_CONTRAST),
         "css": (_HERE / "style.css").read_text(encoding="utf-8"),
         "run_history": False,
         "enable_monitoring": False,
         "ssr_mode": False,
         "show_error": True,
         "footer_links": [],
+        "allowed_paths": [str(train_tab.PLOTLY)],
     }

@@ -1,25 +1,13 @@
-// Draws the blocks of report.py. Only textContent and createElement: no user text is ever parsed as HTML.
+// Draws the blocks of report.py, with what tokens.js has.
 const root = element.querySelector(".report");
 
-const make = (tag, className, text) => {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
-};
-const button = (text, title, action) => {
-  const node = make("button", "tv-button", text);
-  node.type = "button";
-  node.title = title;
-  node.addEventListener("click", () => action(node));
-  return node;
-};
 const say = (node, text) => {
   const before = node.dataset.text || (node.dataset.text = node.textContent);
   node.textContent = text;
   setTimeout(() => { node.textContent = before; }, 1500);
 };
-const copy = text => async node => {
+const copy = text => async event => {
+  const node = event.currentTarget;
   try { await navigator.clipboard.writeText(text); say(node, "Copied"); } catch (error) { say(node, "Copying was refused"); }
 };
 const save = file => () => {
@@ -30,16 +18,21 @@ const save = file => () => {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 };
 
-// As in the token view: what would hide or reorder text is shown by its code.
-const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
-const visible = text => text.replace(HIDDEN, c => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
-
 const BLOCKS = {
   text(block) {
     const node = make("p", "rp-text");
     if (block.sign) node.append(make("b", "rp-sign", block.sign));
+    if (block.sign === "✗") node.setAttribute("role", "alert");
     node.append(visible(block.text));
     return node;
+  },
+  progress(block) {
+    const box = make("div", "rp-progress"), bar = make("progress");
+    bar.max = 1;
+    if (block.share !== null) bar.value = block.share;
+    bar.setAttribute("aria-label", "Progress");
+    box.append(bar, make("span", "", visible(block.text)));
+    return box;
   },
   heading: block => make("h2", "rp-heading", block.text),
   table(block) {

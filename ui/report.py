@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from ui.scripts import script
 from ui.token_view import as_json
 
-_SCRIPT = (Path(__file__).parent / "report.js").read_text(encoding="utf-8")
+_SCRIPT = script("tokens.js", "report.js")
 Block = dict[str, Any]
 
 
@@ -48,6 +48,11 @@ def text(content: str, sign: str = "") -> Block:
 def heading(content: str) -> Block:
     """A small heading."""
     return {"kind": "heading", "text": content}
+
+
+def progress(content: str, share: float | None) -> Block:
+    """A bar and what it is about. `share`: how much is done, from 0 to 1; None when nobody knows."""
+    return {"kind": "progress", "text": content, "share": share}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Block:

@@ -12,12 +12,15 @@ from inspector.setup import Setup
 class Rows:
     """Setups and the place of the one that is shown.
 
-    `opened`: the shown setup as the boxes held it when it was opened; what differs from it was edited since. `undo`:
-    the rows before the remedy that these come from.
+    `titles`: where each of them is from, if known. `tokens`: which token each is opened at, for as long as none was
+    edited. `opened`: the shown setup as the boxes held it when it was opened; what differs from it was edited since.
+    `undo`: the rows before the remedy that these come from.
     """
 
     setups: tuple[Setup, ...]
     at: int = 0
+    titles: tuple[str, ...] = ()
+    tokens: tuple[int | None, ...] = ()
     opened: Setup | None = None
     undo: Rows | None = None
 
@@ -31,11 +34,23 @@ class Rows:
         changed = {name: getattr(now, name) for name in names if getattr(now, name) != getattr(before, name)}
         setups = [replace(setup, **changed) for setup in self.setups] if changed else list(self.setups)
         setups[self.at] = now
-        return replace(self, setups=tuple(setups), opened=now)
+        tokens = self.tokens if now == before else ()
+        return replace(self, setups=tuple(setups), tokens=tokens, opened=now)
 
     def moved(self, step: int) -> Rows:
         """The rows with another one shown: `step` further, as far as there are any."""
-        return Rows(setups=self.setups, at=max(0, min(len(self.setups) - 1, self.at + step)))
+        at = max(0, min(len(self.setups) - 1, self.at + step))
+        return Rows(setups=self.setups, at=at, titles=self.titles, tokens=self.tokens)
+
+    @property
+    def title(self) -> str:
+        """Where the shown row is from; empty when nobody knows."""
+        return self.titles[self.at] if self.titles else ""
+
+    @property
+    def token(self) -> int | None:
+        """The token that the shown row is opened at."""
+        return self.tokens[self.at] if self.tokens else None
 
     def replaced(self, setups: Sequence[Setup]) -> Rows:
         """The rows with others in the place of the one shown; the first of them is shown then, and this can be undone.
@@ -45,4 +60,5 @@ class Rows:
         if len(setups) == 1:
             return replace(self.edited(setups[0]), opened=None, undo=replace(self, undo=None))
         rows = (*self.setups[: self.at], *setups, *self.setups[self.at + 1 :])
-        return Rows(setups=rows, at=self.at, undo=replace(self, undo=None))
+        titles = (*self.titles[: self.at], *[self.title] * len(setups), *self.titles[self.at + 1 :])
+        return Rows(setups=rows, at=self.at, titles=titles if self.titles else (), undo=replace(self, undo=None))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
-from pathlib import Path
 
 import gradio as gr
 
-_SCRIPT = (Path(__file__).parent / "text_box.js").read_text(encoding="utf-8")
+from ui.scripts import script
+
+_SCRIPT = script("text_box.js")
 
 
 def build_text_box(

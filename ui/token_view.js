@@ -1,7 +1,6 @@
 // Draws the JSON of token_view.py. Only textContent and createElement: no user text is ever parsed as HTML.
-// token_view_compare.js and token_view_findings.js stand before it in the same scope.
+// tokens.js, token_view_compare.js and token_view_findings.js stand before it in the same scope.
 const root = element.querySelector(".token-view");
-const TRAINED = 1, SPECIAL = 2, STRADDLER = 4, PART = 8;
 const CHUNK = 600; // tokens per block: small enough for content-visibility to skip most of a long text
 const HELP = "Arrow keys move by token and line, n and p jump to the next and previous trained span, s to the next " +
   "straddler, d to the next difference from another strategy, Home and End to the ends, Enter keeps the token selected.";
@@ -9,42 +8,11 @@ const LEGEND = [["1", "trained"], ["0", "not trained"], ["3", "special"], ["5", 
   ["cut", "cut off: the trainer never sees it"]];
 const SAMPLES = {"1": "tv-token trained", "0": "tv-token", "3": "tv-token special", "5": "tv-token straddler", cut: "tv-token cut"};
 
-let data = null, nodes = [], idNodes = [], current = -1, hovered = -1;
+let data = null, isHidden = false, pointer = "", nodes = [], idNodes = [], current = -1, hovered = -1;
 let body, detail, live, shown = null; // shown: the strategy whose answer colours the tokens, null for the truth
 const settings = {whitespace: false, ids: false, differences: false};
 
-const make = (tag, className, text) => {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
-};
-const button = (text, title, action) => {
-  const node = make("button", "tv-button", text);
-  node.type = "button";
-  node.title = title;
-  node.addEventListener("click", action);
-  return node;
-};
 const classOf = i => parseInt(data.classes[i], 16);
-const className = bits => ["tv-token", bits & TRAINED && "trained", bits & SPECIAL && "special",
-  bits & STRADDLER && "straddler", bits & PART && "part"].filter(Boolean).join(" ");
-const number = n => n.toLocaleString("en-US");
-
-// Control, bidi and zero-width characters are shown by code: they must not hide or reorder what is there.
-const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
-const visible = text => text.replace(HIDDEN, c => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
-
-function fillToken(node, text) {
-  const parts = text.split(/(\n|\t| )/);
-  if (parts.length === 1) { node.textContent = visible(text); return; }
-  for (const part of parts) {
-    if (part === "\n") node.append(make("b", "nl"), "\n");
-    else if (part === "\t") node.append(make("b", "tab", "\t"));
-    else if (part === " ") node.append(make("b", "sp", " "));
-    else if (part) node.append(visible(part));
-  }
-}
 
 function build() {
   const raw = props.value;
@@ -61,6 +29,7 @@ function build() {
   root.removeAttribute("aria-busy");
   for (const node of document.querySelectorAll(".follows-view .report")) node.classList.add("stale");
   if (data && Number.isInteger(data.selected)) select(data.selected, true);
+  isHidden = !root.offsetParent;
   moveFocus();
   if (data && data.link) history.replaceState(null, "", "#" + data.link);
 }
@@ -80,7 +49,7 @@ function buildTokens() {
   root.append(body, detail, live);
   if (data.strategies.length) root.append(comparison());
   root.append(findingList());
-  body.addEventListener("mouseover", event => hover(tokenAt(event)));
+  body.addEventListener("mouseover", event => { if (placeOf(event) !== pointer) hover(tokenAt(event)); });
   body.addEventListener("mouseleave", () => hover(-1));
   body.addEventListener("click", event => { const i = tokenAt(event); if (i >= 0) select(i, false); });
   body.addEventListener("keydown", onKey);
@@ -179,8 +148,7 @@ function turnBlocks() {
 function turnBlock(turn, start, end, isFirst, columns) {
   const role = turn === null ? "template" : data.roles[turn];
   const block = make("div", "tv-turn");
-  const known = ["system", "developer", "user", "assistant", "tool", "template"];
-  block.dataset.role = known.includes(role) ? role : "other";
+  block.dataset.role = ROLES.includes(role) ? role : "other";
   const label = make("div", "tv-role");
   if (isFirst) label.append(make("span", "tv-index", turn === null ? "" : turn + " "), visible(role));
   const text = make("div", "tv-text"), ids = make("div", "tv-ids");
@@ -324,5 +292,17 @@ function onKey(event) {
   if (i >= 0 || event.key.startsWith("Arrow")) select(i, false);
 }
 
+// Text that scrolls under a resting pointer is not pointed at.
+const placeOf = event => event.screenX + " " + event.screenY;
+document.addEventListener("mousemove", event => { pointer = placeOf(event); });
+
+// Drawn behind another tab nothing has a place: once it can be seen, go to the token that it opens at.
+new ResizeObserver(() => {
+  if (!isHidden || !root.offsetParent) return;
+  isHidden = false;
+  if (!data || !nodes.length || !Number.isInteger(data.selected)) return;
+  select(data.selected, true);
+  body.focus({preventScroll: true});
+}).observe(root);
 build();
 watch("value", build);

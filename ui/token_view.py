@@ -23,13 +23,13 @@ from inspector.model import short_hash
 from inspector.origins import Origin, OriginKind
 from inspector.remedies import Remedy
 from inspector.strategies import REASON_TEXTS, Reason
+from ui.scripts import script
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("token_view_compare.js", "token_view_findings.js", "token_view.js")
-"""One scope: the last of them starts the view."""
+_SCRIPTS = ("tokens.js", "token_view_compare.js", "token_view_findings.js", "token_view.js")
 _SHELL = '<div class="token-view" data-rev="0"></div>'
-TRAINED, SPECIAL, STRADDLER, PART = 1, 2, 4, 8
-"""Bits of a token's class, written as one hexadecimal digit."""
+TRAINED, SPECIAL, STRADDLER, PART, CUT = 1, 2, 4, 8, 16
+"""Bits of a token's class; tokens.js has the same."""
 
 
 def _explanations() -> dict[str, str]:
@@ -50,8 +50,7 @@ EXPLANATIONS = _explanations()
 
 def build_token_view(**options: Any) -> gr.HTML:
     """The component; its value is what `pack` or `pack_failure` returns, or an empty string."""
-    script = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    return gr.HTML(value="", html_template=_SHELL, js_on_load=script, apply_default_css=False, **options)
+    return gr.HTML(value="", html_template=_SHELL, js_on_load=script(*_SCRIPTS), apply_default_css=False, **options)
 
 
 def pack(
@@ -61,20 +60,19 @@ def pack(
     link: str,
     comparison: Comparison | None = None,
     remedies: Mapping[Code, Iterable[Remedy]] | None = None,
-    row: tuple[int, int] | None = None,
+    row: tuple[int, int, str] | None = None,
     selected: int | None = None,
     can_undo: bool = False,
 ) -> str:
     """Everything the view shows of an inspection.
 
     `link`: the address fragment that opens this view again. `comparison`: other strategies over the same tokens.
-    `remedies`: what can be done about each finding. `row`: (number, count) where several rows are open. `selected`: the
-    token to open at. `can_undo`: whether the first notice has a button for that.
+    `remedies`: what can be done about each finding. `row`: (number, count, where it is from) of rows that are
+    open. `selected`: the token to open at. `can_undo`: whether the first notice has a button for that.
     """
     tokens, labelled = inspection.example.tokens, inspection.labelled
     origins: dict[Origin, int] = {}
     token_origins = [[origins.setdefault(o, len(origins)) for o in tokens.origins(i)] for i in range(len(tokens))]
-    straddlers = set(inspection.straddlers)
     reasons = list(Reason)
     return as_json(
         {
@@ -89,8 +87,8 @@ def pack(
             "ids": list(tokens.ids),
             "starts": [start for start, _ in tokens.char_spans],
             "ends": [end for _, end in tokens.char_spans],
-            "classes": "".join(f"{_class(inspection, i, straddlers):x}" for i in range(len(tokens))),
-            "turns": [next((run.turn for run in runs), None) for runs in tokens.runs],
+            "classes": "".join(f"{bits & ~CUT:x}" for bits in classes_of(inspection)),
+            "turns": turns_of(inspection),
             "reasons": [reasons.index(reason) for reason in labelled.reasons],
             "reasonTexts": [REASON_TEXTS[reason] for reason in reasons],
             "reasonTrains": [reason.is_trained for reason in reasons],
@@ -119,7 +117,7 @@ def pack_failure(
     finding: Finding | None = None,
     remedies: Mapping[Code, Iterable[Remedy]] | None = None,
     notices: Sequence[str] = (),
-    row: tuple[int, int] | None = None,
+    row: tuple[int, int, str] | None = None,
     can_undo: bool = False,
 ) -> str:
     """A view that has no tokens to show, only why. `line`: the template line to blame; the others as in `pack`."""
@@ -182,14 +180,22 @@ def _template(inspection: Inspection) -> str:
     return f"{name} ({short_hash(source)})"
 
 
-def _class(inspection: Inspection, index: int, straddlers: set[int]) -> int:
-    tokens = inspection.example.tokens
-    return (
-        TRAINED * inspection.labelled.trained[index]
-        | SPECIAL * tokens.special[index]
-        | STRADDLER * (index in straddlers)
-        | PART * tokens.is_part(index)
-    )
+def classes_of(inspection: Inspection) -> list[int]:
+    """The bits of each token's class."""
+    tokens, labelled, straddlers = inspection.example.tokens, inspection.labelled, set(inspection.straddlers)
+    return [
+        TRAINED * labelled.trained[i]
+        | SPECIAL * tokens.special[i]
+        | STRADDLER * (i in straddlers)
+        | PART * tokens.is_part(i)
+        | CUT * (labelled.reasons[i] is Reason.CUT)
+        for i in range(len(tokens))
+    ]
+
+
+def turns_of(inspection: Inspection) -> list[int | None]:
+    """Whose turn each token is in: the index of the message, None for the template's own text."""
+    return [next((run.turn for run in runs), None) for runs in inspection.example.tokens.runs]
 
 
 def _origin(origin: Origin) -> dict[str, Any]:

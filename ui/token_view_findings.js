@@ -35,7 +35,7 @@ function moveFocus() {
 }
 
 function rowBar() {
-  const [at, count] = data.row;
+  const [at, count, title] = data.row;
   const bar = make("nav", "tv-rows");
   bar.setAttribute("aria-label", "Rows");
   const step = (text, title, by, name, other) => {
@@ -45,8 +45,9 @@ function rowBar() {
     node.setAttribute("aria-label", title);
     return node;
   };
-  bar.append(make("span", "", `Row ${number(at + 1)} of ${number(count)}`),
-    step("‹", "Previous row", -1, "tv-before", "tv-next"), step("›", "Next row", 1, "tv-next", "tv-before"));
+  bar.append(make("span", "", `Row ${number(at + 1)} of ${number(count)}`));
+  if (count > 1) bar.append(step("‹", "Previous row", -1, "tv-before", "tv-next"), step("›", "Next row", 1, "tv-next", "tv-before"));
+  if (title) bar.append(make("span", "tv-row-title", visible(title)));
   return bar;
 }
 

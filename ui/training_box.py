@@ -32,7 +32,7 @@ _KEEP_CHOICES = [
     ("last turn", Keep.LAST_TURN.value),
     ("by flags", Keep.FLAGGED.value),
 ]
-_TRUNCATION_CHOICES = [("keep the start", Truncation.KEEP_START.value), ("keep the end", Truncation.KEEP_END.value)]
+TRUNCATION_CHOICES = [("keep the start", Truncation.KEEP_START.value), ("keep the end", Truncation.KEEP_END.value)]
 
 
 def build_training_box() -> dict[str, Any]:
@@ -53,7 +53,7 @@ def build_training_box() -> dict[str, Any]:
                 None, label="Max length", precision=0, placeholder="none", min_width=100, elem_id="max-length"
             )
             truncation = gr.Dropdown(
-                _TRUNCATION_CHOICES, value=Truncation.KEEP_START.value, label="Truncation", min_width=140,
+                TRUNCATION_CHOICES, value=Truncation.KEEP_START.value, label="Truncation", min_width=140,
                 elem_id="truncation",
             )  # fmt: skip
         special_tokens = build_text_box(

@@ -1,12 +1,13 @@
 """Connects events to handlers that take and give values by name.
 
 A handler gets the page's `Boxes` (after the values of further widgets, where it asks for them) and returns the new
-values of those boxes that change, by name.
+values of those boxes that change, by name; a stream yields them, again and again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -19,6 +20,9 @@ Changes = Mapping[str, Any]
 """New values by the names of their widgets."""
 
 INPUTS = tuple(field.name for field in fields(Boxes))
+_LIMITS = {"inspect": 4, "data": 4, "stream": 16}
+"""The queues, and how many events of each are handled at a time. A stream waits for a job, which has a queue of its
+own."""
 
 
 class Wires:
@@ -33,25 +37,35 @@ class Wires:
     def on(
         self,
         triggers: Any,
-        handler: Callable[..., Changes],
+        handler: Callable[..., Changes | Iterator[Changes]],
         changes: Sequence[str],
         *,
         also: Sequence[Any] = (),
+        reads: type | None = None,
         with_event: bool = False,
         is_latest: bool = False,
+        is_stream: bool = False,
+        queue: str = "inspect",
     ) -> None:
-        """Call `handler(*values of also, boxes)` on these events; it may change the widgets named.
+        """Call `handler(*values of also, value of reads, boxes)` on these events; it may change the widgets named.
 
-        `with_event`: what the event carries, a mapping, comes first of all. `is_latest`: of the events that come while
-        one is handled only the last counts.
+        `reads`: a dataclass whose fields are names of further widgets. `with_event`: what the event carries, a mapping,
+        comes first of all. `is_latest`: of the events that come while one is handled only the last counts. `is_stream`:
+        the handler yields changes, takes no event, and is closed when the page is. `queue`: events of one
+        queue wait for each other.
         """
         listen = partial(gr.on, triggers) if isinstance(triggers, list) else triggers  # gr.on knows no events of ours
+        names = [] if reads is None else [field.name for field in fields(reads)]
+        gather = partial(_arguments, len(also), reads, names)
+        queue = "stream" if is_stream else queue
         listen(
-            _by_position(handler, changes, with_event),
-            [*also, *(self._widgets[name] for name in INPUTS)],
+            _stream(handler, changes, gather) if is_stream else _by_position(handler, changes, gather, with_event),
+            [*also, *(self._widgets[name] for name in (*names, *INPUTS))],
             [self._widgets[name] for name in changes],
             trigger_mode="always_last" if is_latest else "once",
             **_QUIET,
+            concurrency_id=queue,
+            concurrency_limit=_LIMITS[queue],
         )
 
     def on_load(self, demo: gr.Blocks, handler: Callable[[str], Changes], names: Sequence[str]) -> None:
@@ -63,32 +77,53 @@ class Wires:
             [self._widgets[name] for name in names],
             js="() => [window.location.hash.slice(1)]",
             **_QUIET,
+            concurrency_id="inspect",
+            concurrency_limit=_LIMITS["inspect"],
         )
 
 
-_QUIET: Mapping[str, Any] = {
-    "show_progress": "hidden",
-    "concurrency_limit": 4,
-    "concurrency_id": "inspect",
-    "api_visibility": "private",
-}
+_QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def _by_position(handler: Callable[..., Changes], names: Sequence[str], with_event: bool) -> Callable[..., list[Any]]:
+def _arguments(also: int, reads: type | None, names: Sequence[str], values: Sequence[Any]) -> list[Any]:
+    """What a handler takes, from the values of all its widgets."""
+    end = also + len(names)
+    boxes = Boxes(**dict(zip(INPUTS, values[end:], strict=True)))
+    own = [] if reads is None else [reads(**dict(zip(names, values[also:end], strict=True)))]
+    return [*values[:also], *own, boxes]
+
+
+def _by_position(
+    handler: Callable[..., Any], names: Sequence[str], gather: Callable[..., list[Any]], with_event: bool
+) -> Callable[..., Any]:
     """The handler as gradio calls it: one value per input in, one per output out."""
 
-    def run(*values: Any) -> list[Any]:
-        boxes = Boxes(**dict(zip(INPUTS, values[-len(INPUTS) :], strict=True)))
-        return _listed(handler, handler(*values[: -len(INPUTS)], boxes), names)
+    def run(*values: Any) -> Any:
+        return _listed(handler, handler(*gather(values)), names)
 
-    def run_with_event(event: gr.EventData, *values: Any) -> list[Any]:
-        return run(event._data if isinstance(event._data, dict) else {}, *values)
+    def run_with_event(event: gr.EventData, *values: Any) -> Any:
+        carried = event._data if isinstance(event._data, dict) else {}
+        return _listed(handler, handler(carried, *gather(values)), names)
 
     return run_with_event if with_event else run
 
 
-def _listed(handler: Callable[..., Changes], changes: Changes, names: Sequence[str]) -> list[Any]:
+def _stream(
+    handler: Callable[..., Any], names: Sequence[str], gather: Callable[..., list[Any]]
+) -> Callable[..., Iterator[Any]]:
+    """As `_by_position`, of a handler that yields changes."""
+
+    def run(*values: Any) -> Iterator[Any]:
+        with closing(handler(*gather(values))) as stream:
+            for changes in stream:
+                yield _listed(handler, changes, names)
+
+    return run
+
+
+def _listed(handler: Callable[..., Changes], changes: Changes, names: Sequence[str]) -> Any:
     unknown = sorted(set(changes) - set(names))
     if unknown:
-        raise KeyError(f"{handler.__name__} changes {unknown}, which its event does not name")
-    return [changes.get(name, gr.skip()) for name in names]
+        raise KeyError(f"{getattr(handler, '__name__', handler)} changes {unknown}, which its event does not name")
+    values = [changes.get(name, gr.skip()) for name in names]
+    return values if len(values) > 1 else values[0]  # of one output gradio takes a list for its value

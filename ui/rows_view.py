@@ -1,0 +1,57 @@
+"""Rows of a data set as small token views, one below the other; rows_view.js draws them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from inspector.inspect import Inspection
+from ui.scripts import script
+from ui.token_view import as_json, classes_of, turns_of
+
+MAX_TOKENS = 400
+"""Tokens shown of each row."""
+Shown = dict[str, Any]
+
+
+def build_rows_view(elem_id: str) -> gr.HTML:
+    """The component. Its `open` event carries `number`, the row whose button was clicked."""
+    return gr.HTML(
+        value="",
+        html_template='<div class="rows-view"></div>',
+        js_on_load=script("tokens.js", "rows_view.js"),
+        apply_default_css=False,
+        elem_id=elem_id,
+        elem_classes=["rows-view-box"],
+    )
+
+
+def pack_rows(rows: list[Shown], title: str) -> str:
+    """The component's value. `rows`: what `shown` and `unusable` make."""
+    return as_json({"title": title, "rows": rows})
+
+
+def pack_no_rows(why: str, *, is_hint: bool = False) -> str:
+    """The component's value when there is nothing to show, only why. `is_hint`: that is nobody's fault."""
+    return as_json({"failure": why, "isHint": is_hint})
+
+
+def shown(number: int, place: str, inspection: Inspection) -> Shown:
+    """A row with its tokens after the template."""
+    tokens, classes = inspection.example.tokens, classes_of(inspection)
+    return {
+        "number": number,
+        "place": place,
+        "total": len(tokens),
+        "trained": sum(inspection.trained),
+        "texts": tokens.pieces()[:MAX_TOKENS],
+        "classes": classes[:MAX_TOKENS],
+        "turns": turns_of(inspection)[:MAX_TOKENS],
+        "roles": [message["role"] for message in inspection.example.conversation.messages],
+    }
+
+
+def unusable(number: int, place: str, why: str, *, can_open: bool) -> Shown:
+    """A row without tokens, and why. `can_open`: whether the Inspect tab can show more of it."""
+    return {"number": number, "place": place, "why": why, "canOpen": can_open}
