@@ -202,6 +202,7 @@ def test_a_cancelled_audit_keeps_what_it_has(data_page: DataPage, many_rows: Pat
     assert "Stopped: what was seen until then is shown." in data_page.status()
     read = int(data_page.tab.inner_text("#data-summary td").split()[0].replace(",", ""))
     assert 0 < read < MANY
+    data_page.tab.wait_for_selector("#data-lengths .main-svg")
     drawn = "document.querySelector('#data-lengths .main-svg')"
     data_page.tab.wait_for_function(f"{drawn}.clientWidth <= {drawn}.closest('.ms-figure').clientWidth")
     assert "boundary_merge" in data_page.tab.inner_text("#data-findings")
