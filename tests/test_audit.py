@@ -85,8 +85,11 @@ POLICIES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", POLICIES, ids=str)
-@pytest.mark.parametrize("name", ["chatml", "llama3", "qwen3", "tiny-chat"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [*(("chatml", options) for options in POLICIES), *((name, {}) for name in ("llama3", "qwen3", "tiny-chat"))],
+    ids=str,
+)
 def test_short_way_counts_what_the_inspection_counts(name: str, options: dict[str, Any]) -> None:
     """Over every conversation of the corpus and texts made to break it; some rows do go that way."""
     task = Task(model=models.model(name), options=options)

@@ -204,7 +204,7 @@ def test_a_cancelled_audit_keeps_what_it_has(data_page: DataPage, many_rows: Pat
     assert 0 < read < MANY
     data_page.tab.wait_for_selector("#data-lengths .main-svg")
     drawn = "document.querySelector('#data-lengths .main-svg')"
-    data_page.tab.wait_for_function(f"{drawn}.clientWidth <= {drawn}.closest('.ms-figure').clientWidth")
+    data_page.tab.wait_for_function(f"{drawn}?.clientWidth <= {drawn}?.closest('.ms-figure').clientWidth")
     assert "boundary_merge" in data_page.tab.inner_text("#data-findings")
     data_page.tab.click("#data-cancel")
     data_page.tab.wait_for_function("document.querySelector('#data-status').textContent.includes('Nothing runs')")
