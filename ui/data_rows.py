@@ -10,7 +10,6 @@ from typing import Any
 
 from inspector.audit import DETECTED_FROM, detect_rows
 from inspector.formats import Format, Layout, read, text_template
-from inspector.model import Model
 from inspector.rows import BadRow, DataSource, Row
 from inspector.setup import Setup
 from ui.models import hub_token, model_of
@@ -42,11 +41,6 @@ def row_setup(setup: Setup, row: Row, layout: Layout) -> Setup:
     value: Any = conversation if len(conversation) > 1 else conversation["messages"]
     template = text_template(model_of(setup).tokenizer) if layout.format is Format.TEXT else setup.template
     return replace(setup, conversation=value, template=template)
-
-
-def with_layout(model: Model, layout: Layout) -> Model:
-    """The model as an audit of this layout uses it."""
-    return model.with_template(text_template(model.tokenizer)) if layout.format is Format.TEXT else model
 
 
 def columns_of(head: Sequence[Row | BadRow]) -> list[str]:

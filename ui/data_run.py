@@ -20,7 +20,6 @@ from inspector.rows import BadRow, DataSource, Row
 from inspector.setup import Setup
 from ui.boxes import Boxes
 from ui.data_boxes import DataBoxes, limit_of, mapping_of, shared_setup, source_of, task_of, workers_of
-from ui.data_rows import with_layout
 from ui.jobs import Job
 from ui.models import hub_token
 
@@ -99,8 +98,7 @@ def write_clean_rows(audited: Audited, job: Job[Path]) -> Path | None:
     """Write the rows as they are, without those that are bad, refused, or have an error. None when it was stopped."""
     path, started, written = audited.path(CLEAN_ROWS), time.monotonic(), 0
     task, layout = audited.task, audited.layout
-    model = with_layout(task.model, layout)
-    auditor = Auditor(Task(model=model, strategy=task.strategy, options=task.options, modifiers=task.modifiers), layout)
+    auditor = Auditor(task.for_layout(layout), layout)
     known = audited.report.rows if audited.report.about["complete"] else None
     rows, read = islice(audited.source.rows(hub_token()), audited.limit), 0
     with path.open("w", encoding="utf-8") as file:
