@@ -116,7 +116,7 @@ def audit(
     layout = detect_rows(head, mapping)
     task = task.for_layout(layout)
     report = AuditReport(about={**task.about(), "layout": layout.to_dict(), "complete": True})
-    known = source.count() if limit is None else min(limit, source.count() or limit)
+    known = None if on_progress is None else _known_rows(source, limit)
     started, chunks = time.monotonic(), _chunks(chain(head, rows))
     for part, bad in _parts(task, layout, chunks, workers if workers is not None else os.cpu_count() or 1):
         report.merge(part)
@@ -129,6 +129,12 @@ def audit(
             report.about["complete"] = False
             break
     return report
+
+
+def _known_rows(source: DataSource, limit: int | None) -> int | None:
+    """How many rows there are to read, where that can be told: counting goes through the whole file once."""
+    count = source.count()
+    return count if limit is None else min(limit, count or limit)
 
 
 def detect_rows(head: Sequence[Row | BadRow], mapping: Mapping[str, str] | None) -> Layout:

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,12 @@ def train(run: RunDir, spec: RunSpec, journal: Journal) -> None:
 def _prepare(run: RunDir, spec: RunSpec, journal: Journal) -> tuple[Any, list[Any]]:
     """The model's tokenizer, and the first rows. They are written once; a resumed run takes them as they are."""
     from inspector.rows import BadRow
-    from training.rows import describe, load_model, prepare, write_rows
+    from training.rows import SHOWN, describe, load_model, prepare, write_rows
 
     model = load_model(spec)
     unused: list[BadRow] = []
     if run.manifest():
-        first = list(_first(prepare(spec, spec.data, model, unused)))
+        first = list(islice(prepare(spec, spec.data, model, unused), SHOWN))
     else:
         rows = prepare(spec, spec.data, model, unused)
         if spec.evaluation.data is not None:
@@ -122,14 +123,6 @@ def _prepare(run: RunDir, spec: RunSpec, journal: Journal) -> tuple[Any, list[An
     journal.say(trained_tokens=manifest["trained_tokens"], total_tokens=manifest["total_tokens"])
     print(f"{manifest['rows']:,} rows train {manifest['trained_tokens']:,} of {manifest['total_tokens']:,} tokens.")
     return model, first
-
-
-def _first(rows: Iterator[Any]) -> Iterator[Any]:
-    from itertools import islice
-
-    from training.rows import SHOWN
-
-    return islice(rows, SHOWN)
 
 
 def _held_out(run: RunDir, spec: RunSpec, rows: Iterator[Any]) -> Iterator[Any]:
