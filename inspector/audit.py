@@ -19,7 +19,16 @@ from typing import Any
 
 from inspector import sandbox
 from inspector.conversation import Conversation
-from inspector.errors import ConversationError, DataError, FormatError, InspectorError
+from inspector.errors import (
+    ConversationError,
+    DataError,
+    FormatError,
+    InspectorError,
+    RenderError,
+    StrategyRefusedError,
+    TokenizationError,
+    TraceError,
+)
 from inspector.formats import Format, Layout, detect, read, text_template
 from inspector.hub import Token
 from inspector.inspect import Inspection, diagnose, inspect
@@ -32,8 +41,8 @@ from inspector.strategies import Modifiers
 
 CHUNK = 256
 """Rows handed to a worker at a time."""
-ALONE = 4
-"""Chunks that are worked on before other processes are started."""
+ALONE_S = 3.0
+"""Seconds of work before other processes are started: about what it costs to start one."""
 DETECTED_FROM = 20
 """Rows that the layout is detected from."""
 TOGETHER = 64
@@ -58,6 +67,12 @@ class Task:
         if layout.format is not Format.TEXT:
             return self
         return replace(self, model=self.model.with_template(text_template(self.model.tokenizer)))
+
+    def check(self) -> None:
+        """Raise StrategyError for a strategy or an option that does not exist; every row would be refused for it."""
+        chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+        with suppress(StrategyRefusedError, RenderError, TraceError, TokenizationError):  # the rows may do better
+            inspect(self.model, chat, self.strategy, self.modifiers, **self.options)
 
     def about(self) -> dict[str, Any]:
         """What all rows have in common, for the report."""
@@ -115,7 +130,9 @@ def audit(
     head = list(islice(rows, DETECTED_FROM))
     layout = detect_rows(head, mapping)
     task = task.for_layout(layout)
-    report = AuditReport(about={**task.about(), "layout": layout.to_dict(), "complete": True})
+    task.check()
+    about = {**task.about(), "layout": layout.to_dict(), "data": [source.about(limit)], "complete": True}
+    report = AuditReport(about=about)
     known = None if on_progress is None else _known_rows(source, limit)
     started, chunks = time.monotonic(), _chunks(chain(head, rows))
     for part, bad in _parts(task, layout, chunks, workers if workers is not None else os.cpu_count() or 1):
@@ -160,10 +177,13 @@ def _chunks(rows: Iterator[Row | BadRow]) -> Iterator[Chunk]:
 def _parts(task: Task, layout: Layout, chunks: Iterator[Chunk], workers: int) -> Iterator[Part]:
     """The report of each chunk. This process works, too: it does not wait for the others to start.
 
-    A few chunks are under way at a time, and no more. For few rows no other process is started.
+    A few chunks are under way at a time, and no more. For what is done soon no other process is started.
     """
-    auditor = Auditor(task, layout)
-    yield from (auditor.audit(chunk) for chunk in islice(chunks, ALONE if workers > 1 else None))
+    auditor, alone_until = Auditor(task, layout), time.monotonic() + ALONE_S
+    for chunk in chunks:
+        yield auditor.audit(chunk)
+        if workers > 1 and time.monotonic() >= alone_until:
+            break
     more = next(chunks, None)
     if more is None:
         return

@@ -16,15 +16,7 @@ from typing import IO, Any
 
 import inspector
 from inspector.audit import Progress, Task, audit
-from inspector.errors import (
-    InputFileError,
-    InspectorError,
-    RenderError,
-    ReportError,
-    StrategyRefusedError,
-    TokenizationError,
-    TraceError,
-)
+from inspector.errors import InputFileError, InspectorError, ReportError
 from inspector.files import read_template, read_text, write_text
 from inspector.finding import Code, Severity
 from inspector.formats import Format
@@ -55,7 +47,6 @@ def run_audit(options: argparse.Namespace) -> int:
         options=dict(options.option),
         modifiers=Modifiers(keep=options.keep, max_length=options.max_length, truncation=options.truncation),
     )
-    _check_strategy(task)
     index, shards = options.shard
     source = DataSource(
         name=options.data, split=options.split, config=options.config, revision=options.data_revision,
@@ -68,7 +59,6 @@ def run_audit(options: argparse.Namespace) -> int:
             on_bad_row=None if options.bad is None else _bad_row_writer(stack, options.bad),
             should_stop=stack.enter_context(_interruptible()),
         )  # fmt: skip
-    report.about["data"] = [_about_data(source, options.limit)]
     status = _finish(report, options, levels, baseline)
     if report.about["complete"]:
         return status
@@ -83,26 +73,6 @@ def _load(options: argparse.Namespace) -> Model:
     else:
         template = _NO_TEMPLATE if options.template == "none" else read_template(options.template)
     return inspector.load(options.model, revision=options.revision, template=template)
-
-
-def _check_strategy(task: Task) -> None:
-    """Raise StrategyError for a strategy or an option that does not exist; every row would be refused for it."""
-    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
-    with suppress(StrategyRefusedError, RenderError, TraceError, TokenizationError):  # the rows may do better
-        inspector.inspect(task.model, chat, task.strategy, task.modifiers, **task.options)
-
-
-def _about_data(source: DataSource, limit: int | None) -> dict[str, Any]:
-    """What a report says about where its rows come from."""
-    return {
-        "name": source.name,
-        "config": source.config,
-        "split": source.split,
-        "revision": source.revision,
-        "limit": limit,
-        "shard": source.index,
-        "shards": source.shards,
-    }
 
 
 def run_merge(options: argparse.Namespace) -> int:
@@ -171,7 +141,7 @@ def _is_about(about: Any) -> bool:
     parts = (layout, about.get("options", {}), about.get("modifiers", {}))
     if not all(isinstance(part, dict) for part in parts) or not isinstance(sources, list):
         return False
-    kinds = {name: type(value) for name, value in _about_data(DataSource(), 0).items()}
+    kinds = {name: type(value) for name, value in DataSource().about(0).items()}
     return isinstance(layout.get("columns", {}), dict) and all(
         isinstance(entry, dict)
         and entry.keys() == kinds.keys()

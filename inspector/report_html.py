@@ -19,9 +19,9 @@ from markupsafe import Markup, escape
 
 from inspector.finding import Code, Severity
 from inspector.report import KEPT_TURNS, AuditReport
-from inspector.report_text import Shown, about_lines, audited_answer, figures, number, printable, ranked_findings
+from inspector.report_text import Shown, about_lines, audited_answer, figures, printable, ranked_findings
 from inspector.strategies.modifiers import Truncation
-from inspector.summary import packing, quantile, summarize
+from inspector.summary import number, packing, quantile, summarize
 
 SHOWN_CLUSTERS = 8
 SHOWN_REASONS = 20

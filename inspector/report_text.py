@@ -16,7 +16,7 @@ from typing import Any
 from inspector.finding import Severity
 from inspector.formats import Format
 from inspector.report import AuditReport
-from inspector.summary import data_findings, summarize
+from inspector.summary import data_findings, number, summarize
 
 WIDTH = 100
 """Columns of a log that are filled; a longer word stands alone in its line."""
@@ -96,7 +96,10 @@ def about_lines(report: AuditReport) -> list[tuple[str, str]]:
 
 def _source(entry: Mapping[str, Any]) -> str:
     """One source of rows: its name, and what was read of it."""
-    parts = [str(entry.get("name")), *(f"{key} {entry[key]}" for key in ("config", "split", "revision") if entry[key])]
+    parts = [
+        str(entry.get("name") or "pasted rows"),
+        *(f"{key} {entry[key]}" for key in ("config", "split", "revision") if entry[key]),
+    ]
     if entry.get("shards", 1) > 1:
         parts.append(f"shard {entry.get('shard')} of {entry['shards']}")
     if entry.get("limit") is not None:
@@ -112,11 +115,6 @@ def figures(report: AuditReport) -> str:
         f"{report.trained:,} of {number(report.tokens, 'token')} train ({share:.1%})"
         + ("" if report.about.get("complete", True) else "; stopped before the end")
     )
-
-
-def number(count: int, what: str) -> str:
-    """A count with its noun: `1 row`, `1,200 rows`."""
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def printable(text: str) -> str:

@@ -90,6 +90,18 @@ class DataSource:
         total = sum(filter(None, counts))
         return len(range(self.index, total, self.shards))
 
+    def about(self, limit: int | None = None) -> dict[str, Any]:
+        """What a report says about where its rows come from. `limit`: how many were read at most."""
+        return {
+            "name": self.name,
+            "config": self.config,
+            "split": self.split,
+            "revision": self.revision,
+            "limit": limit,
+            "shard": self.index,
+            "shards": self.shards,
+        }
+
     def _values(self, token: Token) -> Iterator[tuple[str, Any]]:
         if self.text:
             yield from _pasted(self.text)

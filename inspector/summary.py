@@ -102,6 +102,11 @@ def _near_empty(report: AuditReport) -> DataFinding | None:
     )
 
 
+def number(count: int, what: str) -> str:
+    """A count with its noun: `1 row`, `1,200 rows`."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
 def quantile(lengths: Mapping[int, int], share: float) -> int:
     """The smallest length that at least this share of the rows does not exceed; 0 for no rows."""
     wanted, seen = share * sum(lengths.values()), 0
@@ -205,11 +210,11 @@ def failures(report: AuditReport, levels: Sequence[str], baseline: AuditReport |
         known = rows_with(baseline, code) if baseline is not None else 0
         if rows > known and (code.value in levels or _severities(report, code) & set(levels)):
             more = f", {known:,} in the baseline" if baseline is not None else ""
-            out.append(f"{code.value} in {rows:,} rows{more}")
-    for name, what in (("bad", "cannot be used"), ("refused", "are refused by the template")):
+            out.append(f"{code.value} in {number(rows, 'row')}{more}")
+    for name, what in (("bad", "cannot be used"), ("refused", "refused by the template")):
         rows, known = getattr(report, name), getattr(baseline, name) if baseline is not None else 0
         if rows > known and Severity.ERROR.value in levels:
-            out.append(f"{rows:,} rows {what}")
+            out.append(f"{number(rows, 'row')} {what}")
     return out
 
 

@@ -126,7 +126,7 @@ def test_failures_are_by_level_and_beyond_the_baseline() -> None:
     assert failures(merged, ["boundary_merge"], merged) == []
     assert failures(merged, ["boundary_merge"], clean) == ["boundary_merge in 6 rows, 0 in the baseline"]
     broken = report("unknown-role.jsonl")
-    assert failures(broken, ["error"]) == ["no_trained_tokens in 1 rows", "4 rows cannot be used"]
+    assert failures(broken, ["error"]) == ["no_trained_tokens in 1 row", "4 rows cannot be used"]
     assert failures(broken, []) == []
     assert failures(report("repeated-answers.jsonl"), ["warning"]) == ["duplicate_answer in 7 rows"]
 
