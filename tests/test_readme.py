@@ -79,3 +79,19 @@ def test_findings_are_all_explained() -> None:
 
     text = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^## (\w+)$", text, re.MULTILINE)) == {code.value for code in Code}
+
+
+def test_every_field_of_a_spec_is_explained() -> None:
+    """docs/training.md has each field, and the defaults that it names are those of the spec; its first spec is one."""
+    import yaml
+
+    from training.spec import RunSpec, parse_spec
+
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    spec = parse_spec(yaml.safe_load(re.findall(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)[0]))
+    rows = re.findall(r"^\| (`\w+`(?: `\w+`)*) \| (.*?) \|", text.split("## What a run keeps")[0], re.MULTILINE)
+    named = {name: default for names, default in rows for name in re.findall(r"`(\w+)`", names)}
+    assert set(named) == set(RunSpec.model_fields)
+    for name, default in (("max_length", "1024"), ("scheduler", "cosine"), ("micro_batch", "4"), ("epochs", "3")):
+        assert default in named[name]
+        assert str(getattr(spec, name)).removesuffix(".0") == default

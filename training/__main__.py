@@ -10,15 +10,16 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from training import runs
-from training.errors import Problem, SpecError, TrainingError
-from training.rundir import ENDED, Phase, RunDir, read_lines
-from training.runs import compare, last_metrics
+from training.errors import SpecError, TrainingError
+from training.files import read_lines
+from training.rundir import ENDED, Phase, RunDir
+from training.runs import compare
 from training.spec import RunSpec, check, read_spec
+from training.terminal import describe, full, metrics_line, plan_of, shown_lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_start(options: argparse.Namespace) -> int:
     """Start a run in the background."""
     spec = _spec(options)
-    run = runs.start(spec, options.runs)
+    return _started(runs.start(spec, options.runs), options)
+
+
+def _started(run: RunDir, options: argparse.Namespace) -> int:
     pid, _ = run.process()
     value = {"run_id": run.run_id, "run_dir": str(run.path), "pid": pid}
     _say(options, value, f"{run.run_id} has started; watch it: python -m training watch {run.run_id}")
@@ -75,7 +79,8 @@ def run_list(options: argparse.Namespace) -> int:
     """All runs."""
     values = [describe(run) for run in runs.list_runs(options.runs)]
     lines = [
-        f"{v['run_id']}  {v['phase']:9}  step {v['step']} of {v['max_steps'] or '?'}  {v['model']}" for v in values
+        f"{v['run_id']}  {v['phase']:9}  step {v['step']} of {v['max_steps'] or '?'}  {v['model']}  {v['name']}"
+        for v in values
     ]
     _say(options, values, "\n".join(lines) or "There are no runs.")
     return 0
@@ -84,8 +89,8 @@ def run_list(options: argparse.Namespace) -> int:
 def run_show(options: argparse.Namespace) -> int:
     """One run: its state, its last metrics, its answers."""
     run = runs.find(options.run_id, options.runs)
-    value = describe(run) | {"metrics": last_metrics(run), "samples": run.samples(), "manifest": run.manifest()}
-    _say(options, value, "\n".join(_shown(value)))
+    value = full(run)
+    _say(options, value, "\n".join(shown_lines(value)))
     return 0
 
 
@@ -108,6 +113,20 @@ def run_resume(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_rename(options: argparse.Namespace) -> int:
+    """Call a run something else."""
+    run = runs.find(options.run_id, options.runs)
+    runs.rename(run, options.name)
+    _say(options, describe(run), f"{run.run_id} is now called {run.name}.")
+    return 0
+
+
+def run_rerun(options: argparse.Namespace) -> int:
+    """Start a new run of the same spec, in the background."""
+    old = runs.find(options.run_id, options.runs)
+    return _started(runs.rerun(old), options)
+
+
 def run_delete(options: argparse.Namespace) -> int:
     """Remove a run's folder."""
     run = runs.find(options.run_id, options.runs)
@@ -122,42 +141,25 @@ def run_compare(options: argparse.Namespace) -> int:
     value = compare(chosen)
     lines = [f"{name}: " + ", ".join(str(own) for own in values) for name, values in value["settings"].items()]
     losses = ", ".join(str(metrics.get("loss")) for metrics in value["metrics"])
-    _say(options, value, "\n".join([*lines, f"last loss: {losses}"]))
+    names = ", ".join(name or run_id for name, run_id in zip(value["names"], value["run_ids"], strict=True))
+    _say(options, value, "\n".join([f"runs: {names}", *lines, f"last loss: {losses}"]))
     return 0
-
-
-# --- what is shown
-
-
-def describe(run: RunDir) -> dict[str, Any]:
-    """A run's public state, JSON-ready."""
-    status = run.status()
-    spec = run.spec()
-    pid, _ = run.process()
-    return {
-        "run_id": run.run_id,
-        "run_dir": str(run.path),
-        "name": spec.name,
-        "model": spec.model,
-        "pid": pid,
-        **asdict(status),
-        "phase": status.phase.value,
-    }
 
 
 def follow(run: RunDir, options: argparse.Namespace, *, is_owner: bool = True) -> int:
     """Print a run's progress until it ends; status 1 when it failed."""
-    offset, shown = 0, Phase.QUEUED
+    offset, shown = 0, ""
     while True:
         try:
             status = run.status()
             lines, offset = read_lines(run.metrics_file, offset)
             if not options.json:
-                if status.phase is not shown and status.phase not in ENDED:
-                    print(f"{status.phase} ...", flush=True)
-                    shown = status.phase
+                said = str(status.phase) + (f", behind {status.waits_for}" if status.waits_for else "")
+                if said != shown and status.phase not in ENDED:
+                    print(f"{said} ...", flush=True)
+                    shown = said
                 for line in lines:
-                    print(_metrics_line(line, status.max_steps), flush=True)
+                    print(metrics_line(line, status.max_steps), flush=True)
             if status.phase in ENDED:
                 break
             time.sleep(0.2)
@@ -166,59 +168,9 @@ def follow(run: RunDir, options: argparse.Namespace, *, is_owner: bool = True) -
                 raise
             print("stopping; the run saves what it has ...", file=sys.stderr)
             runs.stop(run)
-    value = describe(run) | {"metrics": last_metrics(run), "samples": run.samples(), "manifest": run.manifest()}
-    _say(options, value, "\n".join(_shown(value)))
+    value = full(run)
+    _say(options, value, "\n".join(shown_lines(value)))
     return 1 if status.phase is Phase.FAILED else 0
-
-
-def _metrics_line(line: dict[str, Any], max_steps: int | None) -> str:
-    parts = [f"step {line.get('step')} of {max_steps or '?'}"]
-    for name, digits in (("loss", 4), ("eval_loss", 4), ("token_accuracy", 3), ("grad_norm", 3), ("learning_rate", 7)):
-        if name in line:
-            parts.append(f"{name} {line[name]:.{digits}g}")
-    return "  ".join(parts)
-
-
-def _shown(value: dict[str, Any]) -> list[str]:
-    lines = [f"{value['run_id']}: {value['phase']}, step {value['step']} of {value['max_steps'] or '?'}"]
-    if value["error"]:
-        lines.append(f"error: {value['error']}")
-    if value["suggestion"]:
-        lines.append(f"→ {value['suggestion']}")
-    proof = value["manifest"].get("proof")
-    if proof:
-        lines.append(proof["sentence"])
-    lines.append(value["run_dir"])
-    for sample in value["samples"]:
-        if sample["when"] != "during":
-            lines.append(f"  {sample['when']:6} {sample['messages'][-1]['content']!r} -> {sample['answer']!r}")
-    return lines
-
-
-def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
-    """The estimate of a spec over its rows, which are prepared for it. Raises TrainingError."""
-    from inspector.errors import InspectorError
-    from inspector.rows import BadRow
-    from training.estimate import estimate
-    from training.rows import load_model, prepare
-
-    unused: list[BadRow] = []
-    rows = tokens = trained = 0
-    try:
-        for row in prepare(spec, spec.data, load_model(spec), unused):
-            rows, tokens, trained = rows + 1, tokens + len(row.input_ids), trained + row.trained
-        if not rows:
-            raise SpecError(
-                [Problem(field="data", severity="error", message="no row of it trains.", remedy="Audit it.")]
-            )
-        found = estimate(spec, rows, tokens / rows)
-    except (InspectorError, OSError, ValueError) as error:
-        if isinstance(error, TrainingError):
-            raise
-        raise SpecError([Problem(field="model or data", severity="error", message=str(error), remedy="")]) from error
-    plan = found.to_dict() | {"rows": rows, "unused": len(unused), "total_tokens": tokens, "trained_tokens": trained}
-    head = f"{rows:,} rows train {trained:,} of {tokens:,} tokens; {len(unused):,} rows are not used"
-    return plan, [head, *found.lines()]
 
 
 # --- options
@@ -263,6 +215,8 @@ def _parser() -> argparse.ArgumentParser:
         "--now", action="store_true", help="at once, without saving"
     )
     add("resume", run_resume, "go on with a run", "run_id")
+    add("rename", run_rename, "call a run something else", "run_id", "name")
+    add("rerun", run_rerun, "a new run of the same spec, in the background", "run_id")
     add("delete", run_delete, "remove a run's folder", "run_id")
     add("compare", run_compare, "how runs differ").add_argument("run_ids", nargs="+", metavar="RUN_ID")
     return parser

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import psutil
-import torch
 from transformers import EarlyStoppingCallback, TrainerCallback
 
-from training.errors import TrainingError
+from training.errors import NotANumberError
+from training.rates import TokenCount, usage
 from training.rundir import Phase, RunDir
 from training.spec import RunSpec
 
@@ -26,10 +25,6 @@ _NAMES = {
 """trl's names of what it logs, and ours."""
 
 
-class NotANumberError(TrainingError, ArithmeticError):
-    """The loss is no number any more."""
-
-
 class RunCallback(TrainerCallback):  # type: ignore[misc]
     """Writes status and metrics; stops when asked to; ends the run when the loss is no number."""
 
@@ -38,13 +33,19 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self.was_stopped = False
         self._began = time.monotonic()
         self._first_step = 0
+        self._count = TokenCount()
         patience = spec.evaluation.patience
         self._early = None if patience is None else EarlyStoppingCallback(patience)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The number of steps is known."""
         self._began, self._first_step = time.monotonic(), state.global_step
+        self._count.watch(kwargs["model"])
         self.journal.say(phase=Phase.TRAINING, max_steps=state.max_steps, step=state.global_step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Nothing is counted any more."""
+        self._count.leave()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """Count the step; sample; look whether anybody asks for something."""
@@ -74,7 +75,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
                 "epoch": round(float(state.epoch or 0.0), 4),
                 "time": time.time(),
                 "steps_per_second": round(steps / seconds, 4) if seconds and steps else None,
-                "memory_mb": round(memory_mb(), 1),
+                **(self._count.rates() if "loss" in values else {}),
+                **usage(args.device.type),
                 **{name: float(value) for name, value in values.items()},
             }
         )
@@ -84,10 +86,3 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         if self._early is not None:
             self._early.on_evaluate(args, state, control, **kwargs)
         return control
-
-
-def memory_mb() -> float:
-    """What the run uses at most: of the GPU where there is one, else of this process now."""
-    if torch.cuda.is_available():
-        return float(torch.cuda.max_memory_allocated()) / 1e6
-    return float(psutil.Process().memory_info().rss) / 1e6

@@ -6,7 +6,10 @@ TrainingError
 ├── RunFolderError (OSError)         a run's folder cannot be made, read or written
 ├── RunStateError (RuntimeError)     the run is not in a state in which that can be done
 ├── LabelsDifferError (AssertionError)  what the trainer was given is not what the inspector showed
-└── DeviceError (RuntimeError)       the device cannot do what the spec asks for
+├── DeviceError (RuntimeError)       the device cannot do what the spec asks for
+├── NotANumberError (ArithmeticError)  the loss is no number any more
+├── OutOfMemoryError (MemoryError)   memory ran out with the smallest micro-batch
+└── EndpointError (ConnectionError)  a server whose answers were asked for gave none
 """
 
 from __future__ import annotations
@@ -60,3 +63,15 @@ class LabelsDifferError(TrainingError, AssertionError):
 
 class DeviceError(TrainingError, RuntimeError):
     """The device cannot do what the spec asks for."""
+
+
+class NotANumberError(TrainingError, ArithmeticError):
+    """The loss is no number any more."""
+
+
+class OutOfMemoryError(TrainingError, MemoryError):
+    """Memory ran out with the smallest micro-batch."""
+
+
+class EndpointError(TrainingError, ConnectionError):
+    """A server whose answers were asked for gave none."""

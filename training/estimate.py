@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from inspector.hub import EMBEDDED
+from training.planner import USABLE, plan
 from training.spec import RunSpec
 from training.weights import device_of, lora_config, precision_of, total_steps
 
@@ -30,7 +31,7 @@ class Estimate:
     """Sizes in bytes, times in seconds. `device_memory` and `seconds` are None where nobody knows.
 
     `parts`: weights, gradients, optimizer, activations, logits. `fits`: whether the sum is within nine tenths of the
-    device's memory. `suggestion`: fields of the spec that make it fit.
+    device's memory. `suggestion`: fields of the spec that make it fit, or that make better use of a CUDA device.
     """
 
     device: str
@@ -71,7 +72,8 @@ class Estimate:
         ]
         if self.suggestion:
             changes = ", ".join(f"{name}: {value}" for name, value in self.suggestion.items())
-            out.append(f"That does not fit. This does: {changes}")
+            what = "That does not fit. This does" if self.fits is False else "The same steps in less time"
+            out.append(f"{what}: {changes}")
         return out
 
 
@@ -94,7 +96,14 @@ def estimate(spec: RunSpec, rows: int, mean_length: float, *, measure: bool = Tr
     steps = total_steps(spec, rows)
     parts = _memory(spec, config, total, trained, precision)
     has = device_memory(device)
-    fits = None if has is None else sum(parts.values()) <= 0.9 * has
+    fits = None if has is None else sum(parts.values()) <= USABLE * has
+    suggestion = None
+    if has is not None and (device == "cuda" or fits is False):
+
+        def cost(changed: RunSpec) -> int:
+            return sum(_memory(changed, config, total, trained, precision_of(changed, device)).values())
+
+        suggestion = plan(spec, cost, has, on_cuda=device == "cuda", has_bf16=_has_bf16(device)) or None
     return Estimate(
         device=device,
         precision=precision,
@@ -103,7 +112,7 @@ def estimate(spec: RunSpec, rows: int, mean_length: float, *, measure: bool = Tr
         parts=parts,
         device_memory=has,
         fits=fits,
-        suggestion=_suggestion(spec, config, total, trained, precision, has) if fits is False else None,
+        suggestion=suggestion,
         tokens_per_step=tokens,
         flops_per_step=per_token * tokens,
         steps=steps,
@@ -153,20 +162,10 @@ def _memory(spec: RunSpec, config: Any, total: int, trained: int, precision: str
     }
 
 
-def _suggestion(
-    spec: RunSpec, config: Any, total: int, trained: int, precision: str, has: int | None
-) -> dict[str, Any] | None:
-    """Smaller steps of the same batch, then checkpointing, until it fits; None when it never does."""
-    best = spec
-    while best.micro_batch > 1:
-        best = best.model_copy(
-            update={"micro_batch": math.ceil(best.micro_batch / 2), "accumulation": best.accumulation * 2}
-        )
-        for candidate in (best, best.model_copy(update={"activation_checkpointing": True})):
-            if sum(_memory(candidate, config, total, trained, precision).values()) <= 0.9 * (has or 0):
-                names = ("micro_batch", "accumulation", "activation_checkpointing")
-                return {n: getattr(candidate, n) for n in names if getattr(candidate, n) != getattr(spec, n)}
-    return None
+def _has_bf16(device: str) -> bool:
+    import torch
+
+    return device == "cuda" and torch.cuda.is_bf16_supported()
 
 
 def device_memory(device: str) -> int | None:

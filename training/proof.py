@@ -2,61 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from training.errors import LabelsDifferError
 from training.rows import row_hash
 
+PROVEN = "proven"
+"""The key under which a batch says how many of its tokens are proven to train: the trainer has to count as many."""
+
 
 class ProvingCollator:
-    """A collator around trl's. Each row of each batch must be one that the inspector showed, ids and labels alike.
+    """A collator around another. Each row of each batch must be one that the inspector showed, ids and labels alike.
 
-    `shown`: the hashes taken at the inspection. Raises LabelsDifferError at the first row that is none of them.
+    `shown`: the hashes taken at the inspection, of rows cut after their last trained token where they are trained so;
+    as a mapping with the inspected row's (tokens, trained tokens). Raises LabelsDifferError at the first row that is
+    none of them.
     """
 
-    def __init__(self, collator: Any, shown: Iterable[int]) -> None:
+    def __init__(self, collator: Any, shown: Iterable[int] | Mapping[int, tuple[int, int]]) -> None:
         self.collator = collator
-        self.shown = frozenset(shown)
-        self.seen: set[int] = set()
-        self.tokens = 0
-        self.trained = 0
+        self.shown = shown if isinstance(shown, Mapping) else dict.fromkeys(shown)
+        self.seen: dict[int, tuple[int, int]] = {}
+        self._cut: set[int] = set()
+
+    def beside(self, collator: Any) -> ProvingCollator:
+        """Another collator, whose rows count in this proof."""
+        other = ProvingCollator(collator, self.shown)
+        other.seen, other._cut = self.seen, self._cut
+        return other
 
     def __call__(self, features: list[dict[str, Any]], *args: Any, **kwargs: Any) -> Any:
-        """The batch of trl's collator, once it is proven."""
+        """The batch of the collator, once it is proven, and under PROVEN how many of its tokens train."""
         batch = self.collator(features, *args, **kwargs)
+        batch[PROVEN] = 0
         for ids, labels in rows_of(batch):
+            trained = sum(label != -100 for label in labels)
             key = row_hash(ids, labels)
             if key not in self.shown:
                 raise LabelsDifferError(
-                    f"A row of {len(ids)} tokens that trains {sum(label != -100 for label in labels)} of them is not "
-                    "one that the inspector showed: training stops here. Please report it, with the spec."
+                    f"A row of {len(ids)} tokens that trains {trained} of them is not one that the inspector showed: "
+                    "training stops here. Please report it, with the spec."
                 )
-            if key not in self.seen:
-                self.seen.add(key)
-                self.tokens += len(ids)
-                self.trained += sum(label != -100 for label in labels)
+            batch[PROVEN] += trained - (labels[0] != -100)  # nothing predicts a row's first token
+            tokens, _ = self.seen.setdefault(key, self.shown[key] or (len(ids), trained))
+            if len(ids) < tokens:
+                self._cut.add(key)
         return batch
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the rows seen so far have, as they were inspected."""
+        return sum(tokens for tokens, _ in self.seen.values())
+
+    @property
+    def trained(self) -> int:
+        """How many of these train."""
+        return sum(trained for _, trained in self.seen.values())
 
     def sentence(self) -> str:
         """What has been proven so far."""
+        cut = ", each row cut after its last trained token" if self._cut else ""
         return (
             f"{self.trained:,} trained tokens of {self.tokens:,} in {len(self.seen):,} different rows, identical to "
-            "the inspector's, id by id and label by label."
+            f"the inspector's, id by id and label by label{cut}."
         )
 
 
 def rows_of(batch: Any) -> list[tuple[list[int], list[int]]]:
-    """The rows in a batch, without padding: cut at the mask, or where positions begin anew."""
+    """The rows in a batch: without padding where it has a mask, else from where positions jump back.
+
+    Positions that jump back to 0 begin a row. Where they jump back to P, the first P tokens begin every row.
+    """
     ids, labels = batch["input_ids"].tolist(), batch["labels"].tolist()
     if "attention_mask" in batch:
         masks = batch["attention_mask"].tolist()
         return [_real(own, own_labels, mask) for own, own_labels, mask in zip(ids, labels, masks, strict=True)]
     out = []
     for own, own_labels, positions in zip(ids, labels, batch["position_ids"].tolist(), strict=True):
-        starts = [i for i, position in enumerate(positions) if position == 0]
-        for start, end in zip(starts, [*starts[1:], len(own)], strict=True):
-            out.append((own[start:end], own_labels[start:end]))
+        starts = [i for i in range(1, len(own)) if positions[i] != positions[i - 1] + 1]
+        prefix = positions[starts[0]] if starts else 0
+        for start, end in zip([prefix, *starts], [*starts, len(own)], strict=True):
+            out.append((own[:prefix] + own[start:end], own_labels[:prefix] + own_labels[start:end]))
     return out
 
 

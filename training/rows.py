@@ -30,11 +30,12 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedRow:
-    """A row as it is trained. `number`: of the row in its data set."""
+    """A row as it is trained. `number`: of the row in its data set. `texts`: what each of its tokens stands for."""
 
     number: int
     input_ids: list[int]
     labels: list[int]
+    texts: list[str]
     conversation: Conversation
 
     @property
@@ -74,7 +75,9 @@ def prepare(spec: RunSpec, data: DataSpec, model: Model, unused: list[BadRow]) -
         if all(label == -100 for label in labels):
             unused.append(BadRow(number=row.number, place=row.place, why="nothing in it trains"))
             continue
-        yield PreparedRow(number=row.number, input_ids=ids, labels=labels, conversation=conversation)
+        yield PreparedRow(
+            number=row.number, input_ids=ids, labels=labels, texts=inspection.row_texts, conversation=conversation
+        )
 
 
 def found_name(name: str) -> str:
@@ -83,14 +86,25 @@ def found_name(name: str) -> str:
     return str(shipped) if name.startswith("examples/") and not Path(name).exists() and shipped.exists() else name
 
 
+def cut_row(ids: list[int], labels: list[int]) -> tuple[list[int], list[int]]:
+    """A row that ends after its last trained token. Raises ValueError for one that trains nothing."""
+    end = max(i for i, label in enumerate(labels) if label != -100) + 1
+    return ids[:end], labels[:end]
+
+
 def row_hash(ids: Sequence[int], labels: Sequence[int]) -> int:
-    """A 64-bit hash of a row, as a data set stores it: signed."""
-    data = array("q", ids).tobytes() + b"|" + array("q", labels).tobytes()
+    """A 64-bit hash of a row, as a data set stores it: signed. Nothing comes before the first token to predict it
+    from, so its label does not count."""
+    data = array("q", ids).tobytes() + b"|" + array("q", labels[1:]).tobytes()
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), signed=True)
 
 
 def write_rows(folder: Path, rows: Iterator[PreparedRow]) -> list[PreparedRow]:
-    """Write the rows as Parquet; returns the first of them, for sampling. Raises SpecError when there are none."""
+    """Write the rows as Parquet; returns the first of them, for sampling. Raises SpecError when there are none.
+
+    Columns: input_ids, labels; row, its number in the data set; tokens and trained, how many there are; hash, and
+    cut_hash of the row that ends after its last trained token.
+    """
     import pyarrow
     from pyarrow import parquet
 
@@ -100,23 +114,29 @@ def write_rows(folder: Path, rows: Iterator[PreparedRow]) -> list[PreparedRow]:
             ("input_ids", pyarrow.list_(pyarrow.int64())),
             ("labels", pyarrow.list_(pyarrow.int64())),
             ("row", pyarrow.int64()),
+            ("tokens", pyarrow.int64()),
+            ("trained", pyarrow.int64()),
             ("hash", pyarrow.int64()),
+            ("cut_hash", pyarrow.int64()),
         ]
     )
     first: list[PreparedRow] = []
     with parquet.ParquetWriter(folder / "rows.parquet", schema) as writer:
         while batch := list(islice(rows, 256)):
             first += batch[: max(0, SHOWN - len(first))]
-            values = [
-                {"input_ids": r.input_ids, "labels": r.labels, "row": r.number, "hash": row_hash(r.input_ids, r.labels)}
-                for r in batch
-            ]
-            writer.write_table(pyarrow.Table.from_pylist(values, schema=schema))
+            writer.write_table(pyarrow.Table.from_pylist([_written(row) for row in batch], schema=schema))
     if not first:
         raise SpecError(
             [Problem(field="data", severity="error", message="no row of it trains.", remedy="Audit it: it says why.")]
         )
     return first
+
+
+def _written(row: PreparedRow) -> dict[str, Any]:
+    ids, labels = row.input_ids, row.labels
+    hashes = {"hash": row_hash(ids, labels), "cut_hash": row_hash(*cut_row(ids, labels))}
+    counts = {"tokens": len(ids), "trained": row.trained}
+    return {"input_ids": ids, "labels": labels, "row": row.number, **counts, **hashes}
 
 
 def describe(folder: Path, model: Model, spec: RunSpec, unused: Sequence[BadRow]) -> dict[str, Any]:

@@ -4,34 +4,40 @@ spec.yaml       what was asked for; written once
 data/           the rows as they are trained: input_ids, labels, and where each came from
 manifest.json   what the rows and the template are (hashes, counts), and with which libraries
 metrics.jsonl   a line for each logged step       samples.jsonl   answers before, during and after
+scores.jsonl    the loss at each token of the first rows, before and after
 status.json     phase, step, process              worker.log      what the worker printed
 control/        what the worker is asked to do    checkpoints/    states that a run can go on from
-adapter/        what was trained
+adapter/        what was trained, with a model card      name            what a person calls it
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from training.errors import RunFolderError, RunNotFoundError
+from training.files import append_line, read_lines, write_json
+from training.processes import is_alive
 from training.spec import RunSpec, read_spec
+
+__all__ = ["ENDED", "Phase", "RunDir", "Status", "append_line", "is_alive", "read_lines", "step_of", "write_json"]
+
+RESERVE_BYTES = 64 * 1024
+"""Kept free in each run's folder, so that a run that fills the disk can still say so."""
 
 
 class Phase(StrEnum):
     """Where a run is."""
 
     QUEUED = "queued"
-    """Its worker has not begun."""
+    """Its worker has not begun, or waits for its turn on the device."""
     LOADING = "loading"
     """Rows, model and tokenizer are being made ready."""
     TRAINING = "training"
@@ -53,7 +59,8 @@ ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.STOPPED})
 class Status:
     """What a run says of itself. Counts are tokens of one pass over the rows; times are seconds since the epoch.
 
-    `suggestion`: what to do about `error`.
+    `suggestion`: what to do about `error`. `notes`: what the worker had to do otherwise than asked, and why.
+    `waits_for`: the id of the run in front, in the queue for `device`.
     """
 
     phase: Phase = Phase.QUEUED
@@ -64,6 +71,9 @@ class Status:
     total_tokens: int | None = None
     error: str | None = None
     suggestion: str | None = None
+    notes: tuple[str, ...] = ()
+    device: str | None = None
+    waits_for: str | None = None
     updated: float = 0.0
     created: float = 0.0
 
@@ -78,9 +88,12 @@ class RunDir:
         self.manifest_file = path / "manifest.json"
         self.metrics_file = path / "metrics.jsonl"
         self.samples_file = path / "samples.jsonl"
+        self.scores_file = path / "scores.jsonl"
         self.status_file = path / "status.json"
         self.worker_file = path / "worker.json"
         self.log_file = path / "worker.log"
+        self.name_file = path / "name"
+        self.reserve_file = path / ".reserve"
         self.control = path / "control"
         self.checkpoints = path / "checkpoints"
         self.adapter = path / "adapter"
@@ -89,6 +102,19 @@ class RunDir:
     def run_id(self) -> str:
         """The folder's name."""
         return self.path.name
+
+    @property
+    def given_name(self) -> str:
+        """The name that a person gave it later; "" without one."""
+        try:
+            return self.name_file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            return ""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: the name it was given later, or its spec's. Raises SpecError."""
+        return self.given_name or self.spec().name
 
     @classmethod
     def create(cls, root: Path, spec: RunSpec) -> RunDir:
@@ -133,7 +159,8 @@ class RunDir:
             phase=Phase.FAILED,
             error="The worker ended without a word: it was killed, or ran out of memory."
             + (f" Its last words: {last}" if last else ""),
-            suggestion=_after_kill(again),
+            suggestion=_after_kill(self),
+            waits_for=None,
         )
 
     def process(self) -> tuple[int | None, float | None]:
@@ -148,7 +175,7 @@ class RunDir:
         """The status file alone. Raises RunNotFoundError, RunFolderError."""
         try:
             value = json.loads(self.status_file.read_text(encoding="utf-8"))
-            return Status(**{**value, "phase": Phase(value["phase"])})
+            return Status(**{**value, "phase": Phase(value["phase"]), "notes": tuple(value.get("notes", ()))})
         except FileNotFoundError as error:
             raise RunNotFoundError(f"There is no run {self.run_id!r} in {self.path.parent}.") from error
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -185,6 +212,19 @@ class RunDir:
         except (OSError, ValueError):
             return {}
 
+    def metrics(self) -> list[dict[str, Any]]:
+        """What was logged, in the order of steps: of those that were made again, the newest."""
+        out: list[dict[str, Any]] = []
+        newest = 0
+        for line in read_lines(self.metrics_file)[0]:
+            if "loss" in line:
+                if line["step"] <= newest:
+                    out = [old for old in out if old["step"] < line["step"]]
+                newest = line["step"]
+            if "step" in line:
+                out.append(line)
+        return out
+
     def samples(self) -> list[dict[str, Any]]:
         """The answers written so far."""
         return list(read_lines(self.samples_file)[0])
@@ -202,66 +242,39 @@ class RunDir:
 
     def checkpoint(self) -> Path | None:
         """The newest whole checkpoint, or None."""
-        found = [path for path in self.checkpoints.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-        return max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+        found = [path for path in self.checkpoints.glob("checkpoint-*") if _is_whole(path)]
+        return max(found, key=step_of, default=None)
+
+    # --- the last words of a run that fills the disk
+
+    def keep_reserve(self) -> None:
+        """Hold some space back, if there is any."""
+        with contextlib.suppress(OSError):
+            self.reserve_file.write_bytes(os.urandom(RESERVE_BYTES))
+
+    def free_reserve(self) -> None:
+        """Give it to what has to be written now."""
+        self.reserve_file.unlink(missing_ok=True)
 
 
-def is_alive(pid: int, started: float | None) -> bool:
-    """Whether this very process still runs: a number that was given to another one does not count."""
+def step_of(checkpoint: Path) -> int:
+    """After which step it was written."""
+    return int(checkpoint.name.rsplit("-", 1)[1])
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """The trainer writes its state last."""
     try:
-        process = psutil.Process(pid)
-        is_same = started is None or abs(process.create_time() - started) < 1.0
-        return bool(is_same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return False
+    return True
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Replace a JSON file in one step. Raises RunFolderError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunFolderError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def append_line(path: Path, value: Mapping[str, Any]) -> None:
-    """Add a line of JSON to a file, whole. Raises RunFolderError."""
-    data = (json.dumps(value, ensure_ascii=False) + "\n").encode()
-    try:
-        with path.open("ab", buffering=0) as file:
-            file.write(data)
-    except OSError as error:
-        raise RunFolderError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """(the objects in the whole lines from a byte offset on, the offset behind them). Unfinished and damaged lines
-    are not given out.
-    """
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            data = file.read()
-    except OSError:
-        return [], offset
-    end = data.rfind(b"\n") + 1
-    return list(_objects(data[:end])), offset + end
-
-
-def _objects(data: bytes) -> Iterator[dict[str, Any]]:
-    for line in data.splitlines():
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            yield value
-
-
-def _after_kill(status: Status) -> str:
-    if status.phase is Phase.TRAINING:
-        return "Resume it, with half of micro_batch and twice the accumulation if memory ran out."
-    return "Start it again; if memory ran out, take a smaller model or max_length."
+def _after_kill(run: RunDir) -> str:
+    checkpoint = run.checkpoint()
+    if checkpoint is not None:
+        return (
+            f"Resume it: it goes on from step {step_of(checkpoint)}. If memory ran out, other programs may need less."
+        )
+    return "Start it again (rerun); if memory ran out, take a smaller model or max_length."

@@ -6,23 +6,25 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from training.errors import RunFolderError, RunNotFoundError, RunStateError
-from training.rundir import ENDED, Phase, RunDir, is_alive, read_lines, write_json
+from training import idle
+from training.errors import Problem, RunFolderError, RunNotFoundError, RunStateError, SpecError
+from training.files import write_json, write_text
+from training.idle import warm_up
+from training.processes import born, end_group
+from training.rundir import ENDED, Phase, RunDir
 from training.spec import RunSpec
 
-GRACE_S = 10.0
-"""How long a worker that was told to end may take before it is killed."""
+__all__ = [
+    "compare", "delete", "find", "kill", "last_metrics", "launch", "list_runs", "rename", "rerun", "resume",
+    "runs_root", "start", "stop", "warm_up",
+]  # fmt: skip
 
 
 def runs_root() -> Path:
@@ -38,45 +40,46 @@ def start(spec: RunSpec, root: Path | None = None) -> RunDir:
 
 
 def launch(run: RunDir) -> subprocess.Popen[bytes]:
-    """Start the worker of a run, detached: its own session, its output in its own file. Raises RunFolderError."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),
-        "PYTHONUNBUFFERED": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "TRL_EXPERIMENTAL_SILENCE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
+    """Start the worker of a run, detached: its own session, its output in its own file. Raises RunFolderError.
+
+    The one that `warm_up` has made ready is taken where it suits.
+    """
+    run.keep_reserve()
+    worker = idle.take()
+    if worker is not None:
+        _write_process(run, worker)
+        with contextlib.suppress(OSError):  # it has just ended: another one then
+            idle.hand_over(worker, run.path.absolute())
+            return worker
     try:
         with run.log_file.open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "training.worker", str(run.path)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
+                [*idle.command(), str(run.path.absolute())],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=idle.worker_environment(),
                 start_new_session=True,
             )  # fmt: skip
     except OSError as error:
         raise RunFolderError(f"The worker of {run.run_id} could not be started: {error.strerror}.") from error
-    try:
-        began = psutil.Process(worker.pid).create_time()
-    except psutil.Error:  # it has ended already: nobody has that pid and began then
-        began = 0.0
-    write_json(run.worker_file, {"pid": worker.pid, "started": began})
+    _write_process(run, worker)
     return worker
 
 
-_ROOT = Path(__file__).parents[1]
+def _write_process(run: RunDir, worker: subprocess.Popen[bytes]) -> None:
+    write_json(run.worker_file, {"pid": worker.pid, "started": born(worker.pid)})
 
 
 def find(run_id: str, root: Path | None = None) -> RunDir:
-    """A run by its id, the beginning of it, or its folder. Raises RunNotFoundError."""
+    """A run by its id, the beginning or end of it, its name, or its folder. Raises RunNotFoundError."""
     if os.sep in run_id:
         return RunDir.open(Path(run_id))
     folder = root or runs_root()
-    found = [run for run in list_runs(folder) if run.run_id == run_id] or [
-        run for run in list_runs(folder) if run.run_id.startswith(run_id) or run.run_id.endswith(run_id)
+    known_runs = list_runs(folder)
+    found = [run for run in known_runs if run.run_id == run_id] or [
+        run for run in known_runs if run.run_id.startswith(run_id) or run.run_id.endswith(run_id)
     ]
+    found = found or [run for run in known_runs if run.given_name == run_id]
     if len(found) != 1:
-        known = ", ".join(run.run_id for run in list_runs(folder)[-5:]) or "none"
+        known = ", ".join(run.run_id for run in known_runs[-5:]) or "none"
         what = "is no run" if not found else "is the name of several runs"
         raise RunNotFoundError(f"{run_id!r} {what} in {folder}; the newest are: {known}.")
     return found[0]
@@ -89,14 +92,15 @@ def list_runs(root: Path | None = None) -> list[RunDir]:
 
 
 def stop(run: RunDir, *, save: bool = True, wait_s: float = 60.0) -> None:
-    """Stop a run. With `save` it finishes its step and writes what it has; otherwise it ends at once.
+    """Stop a run. With `save` it finishes its step and writes what it has; otherwise, and while it is queued, it ends
+    at once.
 
     Raises RunStateError when it has ended already.
     """
     status = run.status()
     if status.phase in ENDED:
         raise RunStateError(f"The run {run.run_id} has ended already: {status.phase}.")
-    if save:
+    if save and status.phase is not Phase.QUEUED:
         run.ask("stop")
         until = time.monotonic() + wait_s
         while time.monotonic() < until:
@@ -106,22 +110,14 @@ def stop(run: RunDir, *, save: bool = True, wait_s: float = 60.0) -> None:
     kill(run)
     status = run.written_status()
     if status.phase not in ENDED:
-        run.write_status(replace(status, phase=Phase.STOPPED, error=None))
+        run.write_status(replace(status, phase=Phase.STOPPED, error=None, waits_for=None))
 
 
 def kill(run: RunDir) -> None:
     """End the worker and everything that it has started: first asked, then forced."""
     pid, started = run.process()
-    if pid is None or not is_alive(pid, started):
-        return
-    for sent, patience in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, sent)
-        until = time.monotonic() + patience
-        while time.monotonic() < until:
-            if not is_alive(pid, started):
-                return
-            time.sleep(0.05)
+    if pid is not None:
+        end_group(pid, started)
 
 
 def resume(run: RunDir) -> None:
@@ -134,21 +130,43 @@ def resume(run: RunDir) -> None:
     if run.checkpoint() is None:
         raise RunStateError(f"The run {run.run_id} has no checkpoint to go on from: start it again.")
     run.forget("stop")
+    run.worker_file.unlink(missing_ok=True)
     run.write_status(replace(status, phase=Phase.QUEUED, error=None, suggestion=None))
     launch(run)
+
+
+def rerun(run: RunDir) -> RunDir:
+    """Start a new run of the same spec, beside it. Raises SpecError, RunFolderError."""
+    return start(run.spec(), run.path.absolute().parent)
+
+
+def rename(run: RunDir, name: str) -> None:
+    """Call a run something else; its spec and its id stay. Raises SpecError, RunFolderError."""
+    said = " ".join(name.split())
+    if not said or len(said) > LONGEST_NAME:
+        problem = "is empty." if not said else f"is longer than {LONGEST_NAME} characters."
+        raise SpecError([Problem(field="name", severity="error", message=problem, remedy="Choose another.")])
+    write_text(run.name_file, said + "\n")
+
+
+LONGEST_NAME = 100
+"""In characters."""
 
 
 def delete(run: RunDir) -> None:
     """Remove a run's folder. Raises RunStateError while it runs."""
     if run.status().phase not in ENDED:
         raise RunStateError(f"The run {run.run_id} is still {run.status().phase}: stop it first.")
-    shutil.rmtree(run.path)
+    try:
+        shutil.rmtree(run.path)
+    except OSError as error:
+        raise RunFolderError(f"{run.path} cannot be removed: {error.strerror}.") from error
 
 
 def last_metrics(run: RunDir) -> dict[str, Any]:
     """The newest value of each metric."""
     merged: dict[str, Any] = {}
-    for line in read_lines(run.metrics_file)[0]:
+    for line in run.metrics():
         merged |= line
     return merged
 
@@ -161,6 +179,7 @@ def compare(chosen: Sequence[RunDir]) -> dict[str, Any]:
     }
     return {
         "run_ids": [run.run_id for run in chosen],
+        "names": [run.name for run in chosen],
         "settings": differing,
         "metrics": [last_metrics(run) for run in chosen],
     }

@@ -70,12 +70,40 @@ class LoraSpec(_Strict):
     rslora: bool = False
 
 
+class EndpointSpec(_Strict):
+    """A server that speaks OpenAI's chat completions. `url` up to `/v1`; `key_variable`: the environment variable that
+    holds its key, empty for none."""
+
+    url: str = Field(pattern=r"^https?://")
+    model: str = Field(min_length=1)
+    key_variable: str = ""
+
+
 class SamplingSpec(_Strict):
-    """Answers written before and after, and every so many steps; `prompts` are the last messages of conversations."""
+    """Answers written before and after, and every so many steps; `prompts` are the last messages of conversations.
+
+    `endpoint`: whose answers to the same prompts stand beside them.
+    """
 
     prompts: list[str | list[dict[str, Any]]] = Field(default_factory=list)
     every: Count | None = None
     max_new_tokens: Count = 48
+    endpoint: EndpointSpec | None = None
+
+
+class SpeedSpec(_Strict):
+    """Ways to the same loss and the same gradients in less time; where one would change them, it is not taken.
+
+    `cut`: a row ends after its last trained token, which nothing behind it can change. `head`: the LM head is computed
+    only where the next token is trained. `padding_free`: the rows of a micro-batch end to end, each seeing itself
+    alone; `auto` where that is expected to be faster. `shared_prefix`: what all rows of a micro-batch begin with is
+    computed once. Rows with the same beginning then come into the same steps: the order of the rows is another.
+    """
+
+    cut: bool = True
+    head: bool = True
+    padding_free: Literal["auto", True, False] = "auto"
+    shared_prefix: bool = False
 
 
 class EvalSpec(_Strict):
@@ -129,6 +157,7 @@ class RunSpec(_Strict):
     activation_checkpointing: bool = False
     evaluation: EvalSpec = Field(default_factory=EvalSpec)
     sampling: SamplingSpec = Field(default_factory=SamplingSpec)
+    speed: SpeedSpec = Field(default_factory=SpeedSpec)
     log_every: Count = 1
     save_every: Count | None = None
     keep_checkpoints: Count = 2
@@ -209,10 +238,27 @@ def check(spec: RunSpec) -> Iterator[Problem]:
         yield _problem("lora.modules", "lm_head cannot be a LoRA target here.", "Name it in lora.modules_to_save.")
     if spec.packing and spec.group_by_length:
         yield _problem("group_by_length", "packed rows are all of one length.", "Leave it out.", "warning")
+    yield from _check_speed(spec)
     if spec.rate > 1e-3 and spec.lora is not None:
         yield _problem("learning_rate", f"{spec.rate:g} is high for LoRA.", "1e-4 to 5e-4 is usual.", "warning")
     if spec.rate > 1e-4 and spec.lora is None:
         yield _problem("learning_rate", f"{spec.rate:g} is high for all weights.", "1e-5 is usual.", "warning")
+
+
+def _check_speed(spec: RunSpec) -> Iterator[Problem]:
+    speed, prefix = spec.speed, "speed.shared_prefix"
+    if spec.packing and speed.padding_free is False:
+        yield _problem("speed.padding_free", "packed rows have no padding.", "Leave it out, or set packing: false.")
+    if not speed.shared_prefix:
+        return
+    if spec.packing:
+        yield _problem(prefix, "packed rows are not of one beginning.", "Set packing: false, or leave it out.")
+    if spec.group_by_length:
+        yield _problem(prefix, "rows are grouped by their beginning or by length, not by both.", "Keep one of them.")
+    if spec.micro_batch == 1:
+        yield _problem(prefix, "one row has nothing to share.", "Raise micro_batch.", "warning")
+    if spec.lora is not None and spec.lora.dropout:
+        yield _problem(prefix, "dropout is drawn once for the shared part.", "Set lora.dropout: 0.", "warning")
 
 
 SCHEDULERS = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")

@@ -1,168 +1,152 @@
 """The process of one run: `python -m training.worker RUN_DIR`. Reads the spec, trains, and writes down what it does.
 
-Everything that anybody sees of the run is a file in its folder. The worker polls `control/` after each step: `stop`
-ends the run there, saved. It never talks to the process that started it.
+With `--idle` it imports everything first and takes the folder from its standard input; without one it ends there.
+Everything that anybody sees of the run is a file in its folder. The worker polls `control/` while it waits and after
+each step: `stop` ends the run there, saved. It never talks to the process that started it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import gc
 import os
+import shutil
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
-from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from training.errors import TrainingError
-from training.rundir import Phase, RunDir, Status, append_line, write_json
-from training.spec import RunSpec
+from training.idle import READY
+from training.journal import Journal
+from training.memory import is_out_of_memory
+from training.queue import turn
+from training.rundir import Phase, RunDir
 
 
-def main() -> int:
+def main(folder: Path) -> int:
     """Run one folder's spec; returns the exit status."""
-    run = RunDir.open(Path(sys.argv[1]))
+    run = RunDir.open(folder)
     signal.signal(signal.SIGTERM, _terminated)
     journal = Journal(run)
     try:
-        journal.say(phase=Phase.LOADING, error=None, suggestion=None)
-        train(run, run.spec(), journal)
+        _work(run, journal)
     except KeyboardInterrupt:
-        journal.say(phase=Phase.STOPPED)
+        journal.say(phase=Phase.STOPPED, waits_for=None)
         return 0
     except Exception as error:  # the run ends here, and its files have to say why
         traceback.print_exc()
-        said = str(error) if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
-        with contextlib.suppress(TrainingError):  # a full disk cannot take the message; the log has it
-            journal.say(phase=Phase.FAILED, error=said[:2000], suggestion=suggestion(error))
+        said, what_to_do = explained(error, run)
+        run.free_reserve()
+        with contextlib.suppress(TrainingError):  # a full disk may not take the message; the log has it
+            journal.say(phase=Phase.FAILED, error=said[:2000], suggestion=what_to_do, waits_for=None)
         return 1
     return 0
+
+
+def _work(run: RunDir, journal: Journal) -> None:
+    from training.weights import device_of
+
+    spec = run.spec()
+    device = device_of(spec)
+    journal.say(device=device, error=None, suggestion=None)
+
+    def waiting(front: str) -> None:
+        if run.is_asked("stop"):
+            raise KeyboardInterrupt
+        if journal.status.waits_for != front:
+            print(f"Waits for {front or 'another run'}, which has the {device}.")
+            journal.say(waits_for=front)
+
+    with turn(run, device, waiting):
+        journal.say(phase=Phase.LOADING, waits_for=None)
+        from training.fit import fit
+
+        fit(run, spec, journal)
 
 
 def _terminated(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-class Journal:
-    """The run's status, metrics and samples, as the worker writes them."""
-
-    def __init__(self, run: RunDir) -> None:
-        self.run = run
-        self.status: Status = run.written_status()
-
-    def say(self, **changes: Any) -> None:
-        """Change the status."""
-        self.status = replace(self.status, **changes)
-        self.run.write_status(self.status)
-
-    def measure(self, values: dict[str, Any]) -> None:
-        """A line of metrics."""
-        append_line(self.run.metrics_file, values)
-
-    def sample(self, when: str, step: int, asked: list[Any], answers: list[str]) -> None:
-        """The answers written at a step."""
-        for number, (question, answer) in enumerate(zip(asked, answers, strict=True)):
-            line = {"when": when, "step": step, "question": number, "messages": list(question.messages)}
-            append_line(self.run.samples_file, {**line, "reference": question.reference, "answer": answer})
+def explained(error: BaseException, run: RunDir) -> tuple[str, str | None]:
+    """(what happened, what to do about it where that is known)."""
+    said = str(error) if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
+    low = said.lower()
+    if _is_full(error, run):
+        return f"The disk of {run.path} is full: {said}", "Free disk space, then resume the run, or start it again."
+    if is_out_of_memory(error):
+        return said, "Set activation_checkpointing: true, a shorter max_length, or take a smaller model."
+    if isinstance(error, ArithmeticError) or "nan" in low.split() or "inf" in low.split():
+        return said, "Lower learning_rate, or use precision: fp32."
+    return said, None
 
 
-def train(run: RunDir, spec: RunSpec, journal: Journal) -> None:
-    """Prepare, train, save. Raises TrainingError, and what the libraries raise."""
-    from training.answers import questions, write_answers
-    from training.callback import RunCallback
-    from training.methods.sft import build_trainer
-    from training.weights import load_weights
-
-    model, rows = _prepare(run, spec, journal)
-    tokenizer = model.tokenizer
-    weights = load_weights(spec, model)
-    asked = questions(spec.sampling, rows, model)
-    resumed = run.checkpoint() if run.samples() else None
-    if resumed is None:
-        journal.sample("before", 0, asked, write_answers(weights, model, asked, spec.sampling.max_new_tokens))
-
-    def sample(step: int, current: Any) -> None:
-        journal.sample("during", step, asked, write_answers(current, model, asked, spec.sampling.max_new_tokens))
-
-    callback = RunCallback(run, journal, sample, spec)
-    trainer, collator = build_trainer(spec, run, weights, tokenizer, [callback])
-    journal.say(phase=Phase.TRAINING)
-    trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
-    journal.say(phase=Phase.SAVING)
-    print(f"Proven: {collator.sentence()}")
-    proof = {"sentence": collator.sentence(), "rows": len(collator.seen), "trained_tokens": collator.trained}
-    write_json(run.manifest_file, run.manifest() | {"proof": proof | {"total_tokens": collator.tokens}})
-    _save(run, trainer, tokenizer, spec)
-    answers = write_answers(trainer.model, model, asked, spec.sampling.max_new_tokens)
-    journal.sample("after", trainer.state.global_step, asked, answers)
-    journal.say(phase=Phase.STOPPED if callback.was_stopped else Phase.SUCCEEDED, step=trainer.state.global_step)
+def _is_full(error: BaseException, run: RunDir) -> bool:
+    """Whether an error comes from a full disk: torch's says no more than where in its file it was."""
+    said = str(error).lower()
+    if "no space left" in said or getattr(error, "errno", None) == errno.ENOSPC:
+        return True
+    return ("write" in said or "inline_container" in said) and shutil.disk_usage(run.path).free < NEARLY_FULL_BYTES
 
 
-def _prepare(run: RunDir, spec: RunSpec, journal: Journal) -> tuple[Any, list[Any]]:
-    """The model's tokenizer, and the first rows. They are written once; a resumed run takes them as they are."""
-    from inspector.rows import BadRow
-    from training.rows import SHOWN, describe, load_model, prepare, write_rows
-
-    model = load_model(spec)
-    unused: list[BadRow] = []
-    if run.manifest():
-        first = list(islice(prepare(spec, spec.data, model, unused), SHOWN))
-    else:
-        rows = prepare(spec, spec.data, model, unused)
-        if spec.evaluation.data is not None:
-            write_rows(run.data / "held_out", prepare(spec, spec.evaluation.data, model, unused))
-        elif spec.evaluation.share:
-            rows = _held_out(run, spec, rows)
-        first = write_rows(run.data, rows)
-        write_json(run.manifest_file, describe(run.data, model, spec, unused))
-    manifest = run.manifest()
-    journal.say(trained_tokens=manifest["trained_tokens"], total_tokens=manifest["total_tokens"])
-    print(f"{manifest['rows']:,} rows train {manifest['trained_tokens']:,} of {manifest['total_tokens']:,} tokens.")
-    return model, first
+NEARLY_FULL_BYTES = 4_000_000
+"""What is left where a file of some megabytes did not fit."""
 
 
-def _held_out(run: RunDir, spec: RunSpec, rows: Iterator[Any]) -> Iterator[Any]:
-    """Set a share of the rows aside, evenly and always the same; yields the others."""
-    from training.rows import write_rows
+def wait_for_run() -> Path | None:
+    """Import what every run needs, say so, and wait for a run's folder; then write where that run's worker writes.
 
-    kept, aside = [], []
-    share, due = spec.evaluation.share, 0.0
-    for row in rows:
-        due += share
-        if due >= 1.0:
-            due -= 1.0
-            aside.append(row)
-        else:
-            kept.append(row)
-    write_rows(run.data / "held_out", iter(aside or kept[:1]))
-    return iter(kept)
+    None when the process that asked is gone.
+    """
+    ready, nowhere = os.dup(1), os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 1)
+    failure = None
+    try:
+        _import_everything()
+    except Exception as error:  # told once there is a log to tell it in
+        failure = error
+    with contextlib.suppress(BrokenPipeError):
+        os.write(ready, READY)
+    os.close(ready)
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        return None
+    folder = Path(os.fsdecode(line[:-1]))
+    log = os.open(RunDir(folder).log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    for old, new in ((nowhere, 0), (log, 1), (log, 2)):
+        os.dup2(old, new)
+    if failure is not None:
+        traceback.print_exception(failure)
+    return folder
 
 
-def _save(run: RunDir, trainer: Any, tokenizer: Any, spec: RunSpec) -> None:
-    trainer.model.save_pretrained(str(run.adapter))
-    tokenizer.save_pretrained(str(run.adapter))
-    (run.adapter / "spec.yaml").write_text(spec.to_yaml(), encoding="utf-8")
+def _import_everything() -> None:
+    """What is imported on first use otherwise, and one render, so that the sandbox has its process."""
+    import datasets  # noqa: F401
+    import peft  # noqa: F401
+    import trl
+    from transformers.models.auto.modeling_auto import AutoModelForCausalLM  # noqa: F401
 
+    import inspector
+    import training.fit  # noqa: F401
+    from inspector.hub import EMBEDDED
 
-def suggestion(error: BaseException) -> str | None:
-    """What to do about an error, where that is known."""
-    said = f"{type(error).__name__}: {error}".lower()
-    if "out of memory" in said or isinstance(error, MemoryError) or "alloc" in said:
-        return "Halve micro_batch and double accumulation: the same steps in half the memory."
-    if "no space left" in said:
-        return "Free disk space, then resume the run."
-    if "nan" in said or "inf" in said:
-        return "Lower learning_rate, or use precision: fp32."
-    return None
+    _ = trl.SFTTrainer, trl.SFTConfig
+    model = inspector.load(next(iter(EMBEDDED)))
+    inspector.inspect(model, [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}])
+    gc.collect()
+    gc.freeze()  # a million objects that every later collection would look through
 
 
 if __name__ == "__main__":
+    given = wait_for_run() if sys.argv[1:] == ["--idle"] else Path(sys.argv[1])
     started = time.monotonic()
-    status = main()
-    print(f"Ended after {time.monotonic() - started:.1f} s.")
+    status = 0 if given is None else main(given)
+    if given is not None:
+        print(f"Ended after {time.monotonic() - started:.1f} s.")
     sys.stdout.flush()
     os._exit(status)  # threads of the libraries must not keep a finished run alive

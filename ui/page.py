@@ -46,10 +46,10 @@ def build_page() -> gr.Blocks:
                 widgets |= data_tab.build()
             with gr.Tab("Train", id="train", elem_id="train"):
                 training = train_tab.build()
-        wires = Wires({**widgets, "tabs": tabs, "data_tab": tab})
+        wires = Wires({**widgets, **training, "tabs": tabs, "data_tab": tab})
         inspect_tab.connect(wires, demo)
         data_tab.connect(wires)
-        train_tab.connect(demo, training)
+        train_tab.connect(demo, wires, training)
     demo.queue(default_concurrency_limit=4, max_size=64)
     return demo
 

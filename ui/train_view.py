@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from training.rundir import ENDED, Phase, RunDir, read_lines
 from training.runs import compare, list_runs
 from training.spec import RunSpec, check, parse_spec
 from ui.report import Block, code, files, heading, progress, report, table, text
+from ui.scores_view import pack_scores
 from ui.token_view import as_json
 
 FIRST_SPEC = """\
@@ -27,8 +28,13 @@ CHARTS = (
     ("token accuracy", ("token_accuracy", "eval_token_accuracy")),
     ("learning rate", ("learning_rate",)),
     ("gradient norm", ("grad_norm",)),
+    ("trained tokens per second", ("trained_tokens_per_second",)),
+    ("memory, MB", ("memory_mb", "gpu_memory_mb")),
+    ("GPU load, %", ("gpu_utilization",)),
 )
-"""The charts, each with the metrics it shows."""
+"""The charts, each with the metrics it shows; one without any metric is left out."""
+SMOOTHED = frozenset({"loss", "token_accuracy", "grad_norm", "trained_tokens_per_second"})
+"""Metrics of single steps, which jump."""
 POINTS = 600
 """Most points of a line."""
 SHOWN_RUNS = 50
@@ -68,7 +74,8 @@ def run_choices(root: Path) -> list[tuple[str, str]]:
             status = run.status()
         except TrainingError:
             continue
-        out.append((f"{run.run_id} · {status.phase} · step {status.step}", run.run_id))
+        named = f"{run.name} · {run.run_id}" if run.name else run.run_id
+        out.append((f"{named} · {status.phase} · step {status.step}", run.run_id))
     return out
 
 
@@ -79,6 +86,9 @@ def state_value(run: RunDir) -> str:
     share = 1.0 if status.phase is Phase.SUCCEEDED else status.step / steps if steps else None
     said = f"{_SIGNS[status.phase]} {status.phase}: step {status.step} of {steps or '?'}, epoch {status.epoch:.2f}"
     blocks: list[Block] = [progress(said + _time_left(run, status.step, steps, status.phase), share)]
+    if status.waits_for:
+        blocks.append(text(f"It waits for {status.waits_for}, which has the {status.device}.", "…"))
+    blocks += [text(note, "!") for note in status.notes]
     if status.error:
         blocks.append(text(status.error, "✗"))
     if status.suggestion:
@@ -106,20 +116,26 @@ _SIGNS = {
 def _time_left(run: RunDir, step: int, steps: int | None, phase: Phase) -> str:
     if phase is not Phase.TRAINING or not steps or not step:
         return ""
-    lines, _ = read_lines(run.metrics_file)
+    lines = run.metrics()
     rate = next((line["steps_per_second"] for line in reversed(lines) if line.get("steps_per_second")), None)
     return "" if not rate else f", {(steps - step) / rate:,.0f} s left"
 
 
-def chart_value(chosen: Sequence[RunDir]) -> str:
-    """The metrics as columns, thinned to what a chart can show; further runs are laid over the first."""
-    measured = [(_name(run), read_lines(run.metrics_file)[0]) for run in chosen]
+def chart_value(chosen: Sequence[RunDir], smoothing: float = 0.0) -> str:
+    """The metrics as columns, thinned to what a chart can show; further runs are laid over the first.
+
+    `smoothing`: 0 for none, towards 1 for an ever longer memory of the exponential mean that is drawn instead.
+    """
+    measured = [(run.name or run.run_id, run.metrics()) for run in chosen]
     charts = []
     for title, names in CHARTS:
         series = []
         for number, (run_name, lines) in enumerate(measured):
             for name in names:
-                points = _thinned([(line["step"], line[name]) for line in lines if name in line and "step" in line])
+                points = [(line["step"], line[name]) for line in lines if name in line and "step" in line]
+                if smoothing and name in SMOOTHED:
+                    points = smoothed(points, smoothing)
+                points = _thinned(points)
                 said = name.replace("_", " ") if not number else f"{run_name} {name}".replace("_", " ")
                 if points:
                     series.append({"name": said, "x": [x for x, _ in points], "y": [y for _, y in points]})
@@ -127,17 +143,19 @@ def chart_value(chosen: Sequence[RunDir]) -> str:
     return as_json({"charts": charts})
 
 
+def smoothed(points: Sequence[tuple[int, float]], smoothing: float) -> list[tuple[int, float]]:
+    """The exponential moving average, corrected for its start (Kingma and Ba 2015, section 3)."""
+    out, mean = [], 0.0
+    for number, (step, value) in enumerate(points, start=1):
+        mean = smoothing * mean + (1 - smoothing) * value
+        out.append((step, mean / (1 - smoothing**number)))
+    return out
+
+
 def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
     """Every so many points, and the last."""
     kept = points[:: max(1, len(points) // POINTS)]
     return kept if kept[-1:] == points[-1:] else [*kept, points[-1]]
-
-
-def _name(run: RunDir) -> str:
-    try:
-        return run.spec().name or run.run_id
-    except TrainingError:
-        return run.run_id
 
 
 def answers_value(chosen: Sequence[RunDir]) -> str:
@@ -156,13 +174,16 @@ def answers_value(chosen: Sequence[RunDir]) -> str:
     if not rows:
         return report(text("The first answers are written before the first step."))
     titles = {"before": "before", "during": "newest", "after": "after"}
-    titles |= {other.run_id: f"{_name(other)}, after" for other in others} | {"reference": "the data's answer"}
+    titles |= {"endpoint": "the endpoint"}
+    titles |= {other.run_id: f"{other.name or other.run_id}, after" for other in others} | {
+        "reference": "the data's answer"
+    }
     names = [name for name in titles if any(row.get(name) for row in rows.values())]
     table_rows = [[asked, *(row.get(name, "") for name in names)] for asked, row in rows.items()]
     blocks = [table(["question", *(titles[name] for name in names)], table_rows)]
     if others:
         differing = compare(chosen)["settings"]
-        head = ["setting", *(_name(run) for run in chosen)]
+        head = ["setting", *(run.name or run.run_id for run in chosen)]
         blocks += [heading("What differs"), table(head, [[k, *map(_short, v)] for k, v in differing.items()])]
     return report(*blocks)
 
@@ -170,6 +191,11 @@ def answers_value(chosen: Sequence[RunDir]) -> str:
 def _short(value: Any) -> str:
     said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return said if len(said) <= 80 else said[:79] + "…"
+
+
+def scores_value(run: RunDir) -> str:
+    """The first rows, painted by how surprised the model was at each token."""
+    return pack_scores(read_lines(run.scores_file)[0])
 
 
 def details_value(run: RunDir, root: Path) -> str:
@@ -191,13 +217,13 @@ def details_value(run: RunDir, root: Path) -> str:
     return report(*blocks)
 
 
-def plan_value(plan: Mapping[str, Any], lines: Sequence[str], warnings: Iterable[str]) -> str:
+def plan_value(lines: Sequence[str], warnings: Iterable[str]) -> str:
     """What a run would cost."""
     return report(*(text(warning, "!") for warning in warnings), *(text(line) for line in lines))
 
 
 def problems_value(error: Exception) -> str:
-    """Why a spec cannot be used: every problem by its field."""
+    """What went wrong; of a spec every problem by its field."""
     if isinstance(error, SpecError):
         return report(*(text(f"{p.field}: {p.message} {p.remedy}".strip(), "✗") for p in error.problems))
     return report(text(str(error), "✗"))

@@ -2,49 +2,72 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from training.proof import ProvingCollator
+from training.rows import cut_row
 from training.rundir import RunDir
-from training.spec import RunSpec
+from training.spec import RunSpec, SpeedSpec
 from training.weights import device_of, lora_config, precision_of
 
 
 def build_trainer(
     spec: RunSpec, run: RunDir, weights: Any, tokenizer: Any, callbacks: list[Any]
 ) -> tuple[Any, ProvingCollator]:
-    """The trainer and the collator that proves its batches. Raises ValueError for layers that the model has not."""
-    from datasets import Dataset
-    from trl import SFTTrainer
+    """The trainer and the collator that proves its batches.
 
+    Raises ValueError for layers that the model has not, SpecError where the asked speed would change the training.
+    """
+    from datasets import Dataset
+
+    from training.batches import Batcher, Cost
+    from training.speed import ProvenTrainer, allowed_speed
+
+    speed = allowed_speed(spec.speed, weights, spec.max_length)
+    if speed != spec.speed:
+        names = ", ".join(name for name in SpeedSpec.model_fields if getattr(speed, name) != getattr(spec.speed, name))
+        print(f"Left out, since it is not exact for this model: {names}.")
+    cost = Cost.of(weights)
     rows = Dataset.from_parquet(str(run.data / "rows.parquet"), cache_dir=str(run.data / "cache"))
-    shown = list(rows["hash"])
+    shown = _shown(rows, speed)
     held_out = run.data / "held_out" / "rows.parquet"
     evaluated = None
     if held_out.is_file():
         evaluated = Dataset.from_parquet(str(held_out), cache_dir=str(run.data / "cache"))
-        shown += list(evaluated["hash"])
+        shown |= _shown(evaluated, speed)
         evaluated = evaluated.select_columns(["input_ids", "labels"])
-    trainer = SFTTrainer(
+    trainer = ProvenTrainer(
         model=weights,
         args=training_arguments(spec, run.checkpoints, evaluates=evaluated is not None),
-        train_dataset=_packed(rows.select_columns(["input_ids", "labels"]), spec),
+        train_dataset=_packed(rows.select_columns(["input_ids", "labels"]), spec, speed),
         eval_dataset=evaluated,
         processing_class=tokenizer,
         peft_config=None if spec.lora is None else lora_config(spec.lora, weights),
         callbacks=callbacks,
+        speed=speed,
     )
-    collator = ProvingCollator(trainer.data_collator, shown)
-    trainer.data_collator = collator
+    padded = Batcher(padded=replace(trainer.data_collator, padding_free=False), cost=cost, cut=speed.cut)
+    faster = replace(padded, padding_free=speed.padding_free, shared_prefix=speed.shared_prefix)
+    collator = ProvingCollator(trainer.data_collator if spec.packing else faster, shown)
+    trainer.data_collator, trainer.eval_collator = collator, collator.beside(padded)
     return trainer, collator
 
 
-def _packed(rows: Any, spec: RunSpec) -> Any:
+def _shown(rows: Any, speed: SpeedSpec) -> dict[int, tuple[int, int]]:
+    """What the inspector showed: the hash of each row as it is trained -> its tokens, and how many of them train."""
+    counts = zip(rows["tokens"], rows["trained"], strict=True)
+    return dict(zip(rows["cut_hash" if speed.cut else "hash"], counts, strict=True))
+
+
+def _packed(rows: Any, spec: RunSpec, speed: SpeedSpec) -> Any:
     if not spec.packing:
         return rows
     from trl import pack_dataset
 
+    if speed.cut:
+        rows = rows.map(lambda row: dict(zip(row, cut_row(row["input_ids"], row["labels"]), strict=True)))
     return pack_dataset(rows, seq_length=spec.max_length, strategy="bfd")
 
 

@@ -1,0 +1,252 @@
+"""Runs take turns on a device, start warm, are named, run again, measured, and end with a card that is true."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from training_runs import FAST, ROOT, assert_nothing_runs, begin, ended, wait_for
+
+from training import idle, runs
+from training.__main__ import main
+from training.errors import SpecError
+from training.queue import turn
+from training.rundir import Phase, RunDir, Status
+from training.spec import parse_spec
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_worker_is_left() -> Iterator[None]:
+    yield
+    idle.cool_down()
+
+
+# --- the queue
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Three runs that were started at once: killed, stopped while it waited, trained after the first was gone."""
+
+    killed: RunDir
+    stopped: RunDir
+    trained: RunDir
+    while_first_trained: tuple[Status, Status]
+    stop_took_s: float
+
+
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue]:
+    """One trains until it is killed; of the others one is stopped, the other trains then."""
+    root = tmp_path_factory.mktemp("runs")
+    first = begin(root, max_steps=100_000, log_every=1000)
+    wait_for(first, lambda status: status.phase is Phase.TRAINING)
+    second, third = begin(root, max_steps=10, name="ten steps"), begin(root, max_steps=10)
+    waiting = tuple(wait_for(run, lambda status: status.waits_for is not None) for run in (second, third))
+    began = time.monotonic()
+    runs.stop(third)
+    took = time.monotonic() - began
+    os.kill(first.process()[0] or 0, signal.SIGKILL)
+    wait_for(second, ended)
+    yield Queue(first, third, second, waiting, took)  # type: ignore[arg-type]
+    for run in (first, second, third):
+        runs.kill(run)
+
+
+def test_runs_wait_for_their_turn(queue: Queue) -> None:
+    """Queued, and behind whom; who asked first is next."""
+    assert [status.phase for status in queue.while_first_trained] == [Phase.QUEUED, Phase.QUEUED]
+    assert queue.while_first_trained[0].waits_for == queue.killed.run_id
+    assert queue.while_first_trained[1].waits_for in (queue.killed.run_id, queue.trained.run_id)
+    assert f"Waits for {queue.killed.run_id}, which has the cpu." in queue.trained.log_file.read_text()
+
+
+def test_queued_run_stops_at_once(queue: Queue) -> None:
+    """Nothing has begun that could be saved."""
+    assert queue.stop_took_s < 5
+    status = queue.stopped.status()
+    assert (status.phase, status.step, status.waits_for) == (Phase.STOPPED, 0, None)
+    assert_nothing_runs(queue.stopped)
+
+
+def test_killed_run_frees_the_device(queue: Queue) -> None:
+    """The lock dies with its process; the next one trains to its end."""
+    assert queue.killed.status().phase is Phase.FAILED
+    status = queue.trained.status()
+    assert (status.phase, status.step, status.waits_for) == (Phase.SUCCEEDED, 10, None), queue.trained.log_tail()
+    assert [path.name for path in (queue.trained.path.parent / ".queue").iterdir()] == ["cpu"]
+
+
+def test_stop_request_reaches_a_queued_run(tmp_path: Path) -> None:
+    """Tickets of processes that are gone do not count; what the wait raises ends it, and takes the ticket back."""
+    one, other = (RunDir.create(tmp_path, parse_spec(FAST)) for _ in range(2))
+    with turn(one, "cpu", lambda front: None):
+        (tmp_path / ".queue" / "cpu-1-gone").touch()
+        fronts: list[str] = []
+
+        def waiting(front: str) -> None:
+            fronts.append(front)
+            if len(fronts) == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt), turn(other, "cpu", waiting):
+            raise AssertionError("two runs have the device")
+        assert fronts == [one.run_id] * 2
+        with turn(other, "cuda", lambda front: pytest.fail("another device is free")):
+            pass
+    assert sorted(path.name for path in (tmp_path / ".queue").iterdir()) == ["cpu", "cuda"]
+
+
+# --- the warm worker
+
+
+def test_worker_of_another_environment_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting changed since it was started would be lost; without one that waits, runs start cold."""
+    idle.warm_up()
+    first = idle._waiting
+    assert first is not None
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    assert idle.take() is None
+    assert idle.take() is None
+    first.process.wait(30)
+    assert not idle.is_warm()
+
+
+# --- names, and the same again
+
+
+def test_run_is_renamed_and_found_by_its_name(queue: Queue, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the spec, which never changes."""
+    run, root = queue.trained, str(queue.trained.path.parent)
+    spec = run.spec_file.read_bytes()
+    assert run.name == "ten steps"
+    assert main(["rename", run.run_id, "  five\nwords ", "--runs", root]) == 0
+    assert (run.name, run.spec().name, run.spec_file.read_bytes()) == ("five words", "ten steps", spec)
+    assert "is now called five words." in capsys.readouterr().out
+    assert main(["show", "five words", "--runs", root]) == 0
+    assert f"{run.run_id} (five words): succeeded" in capsys.readouterr().out
+    assert main(["list", "--runs", root]) == 0
+    assert "five words" in capsys.readouterr().out
+    assert main(["compare", run.run_id, queue.stopped.run_id, "--json", "--runs", root]) == 0
+    assert json.loads(capsys.readouterr().out)["names"] == ["five words", ""]
+    assert main(["rename", run.run_id, " ", "--runs", root]) == 2
+    assert "error: name: is empty. Choose another." in capsys.readouterr().err
+    with pytest.raises(SpecError, match="is longer than 100 characters"):
+        runs.rename(run, "x" * 101)
+
+
+def test_run_is_run_again(queue: Queue, capsys: pytest.CaptureFixture[str]) -> None:
+    """A new run of the same spec, in the same folder of runs."""
+    root = queue.trained.path.parent
+    assert main(["rerun", queue.trained.run_id, "--json", "--runs", str(root)]) == 0
+    again = runs.find(json.loads(capsys.readouterr().out)["run_id"], root)
+    runs.stop(again, save=False)
+    assert again.run_id != queue.trained.run_id
+    assert again.spec() == queue.trained.spec()
+    assert again.status().phase is Phase.STOPPED
+
+
+# --- metrics
+
+
+def test_metrics_have_rates_and_memory(queue: Queue) -> None:
+    """Over the steps since the last line; on a CPU nothing is said of a GPU."""
+    lines = [line for line in queue.trained.metrics() if "loss" in line]
+    assert [line["step"] for line in lines] == list(range(1, 11))
+    assert all(0 < line["trained_tokens_per_second"] < line["tokens_per_second"] for line in lines)
+    assert all(line["memory_mb"] > 100 for line in lines)
+    assert not any(name.startswith("gpu") for line in lines for name in line)
+
+
+def test_tokens_are_counted_as_they_enter_the_model() -> None:
+    """Without padding, without evaluation, without a row's first label, which nothing predicts."""
+    import torch
+
+    from training.rates import TokenCount
+
+    class Model(torch.nn.Module):
+        def forward(self, **values: torch.Tensor) -> None:
+            pass
+
+    model, count = Model(), TokenCount()
+    count.watch(model)
+    ids, labels = torch.ones(2, 4, dtype=torch.long), torch.tensor([[5, 5, -100, 5], [-100, -100, 5, -100]])
+    model(input_ids=ids, labels=labels, attention_mask=torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]]))
+    model(input_ids=ids, shift_labels=torch.tensor([[5, 5]]))
+    model.eval()
+    model(input_ids=ids, labels=labels)
+    rates = count.rates()
+    assert rates["tokens_per_second"] / rates["trained_tokens_per_second"] == pytest.approx((7 + 8) / (3 + 2), 0.01)
+    assert count.rates() == {}
+    count.leave()
+    model.train()
+    model(input_ids=ids)
+    assert count.rates() == {}
+
+
+def test_steps_made_again_count_once(tmp_path: Path) -> None:
+    """After a restart from an earlier checkpoint the newest line of a step is the one that counts."""
+    from training.rundir import append_line
+
+    run = RunDir.create(tmp_path, parse_spec(FAST))
+    logged = [(1, "loss"), (2, "loss"), (2, "eval_loss"), (3, "loss"), (2, "loss"), (2, "eval_loss"), (3, "loss")]
+    for number, (step, name) in enumerate(logged):
+        append_line(run.metrics_file, {"step": step, name: float(number)})
+    assert [list(line.values()) for line in run.metrics()] == [[1, 0.0], [2, 4.0], [2, 5.0], [3, 6.0]]
+
+
+# --- the card
+
+
+def test_card_says_what_the_run_was(queue: Queue) -> None:
+    """Front matter for the hub, the proof's sentence, the spec, the losses, the answers."""
+    text = (queue.trained.adapter / "README.md").read_text(encoding="utf-8")
+    _, front, body = text.split("---\n", 2)
+    assert yaml.safe_load(front) == {
+        "base_model": "tiny-chat", "library_name": "peft", "pipeline_tag": "text-generation",
+        "tags": ["sft", "lora", "maskscope"],
+    }  # fmt: skip
+    assert queue.trained.manifest()["proof"]["sentence"] in body
+    assert "12 rows of question-answer.csv" in body
+    spec = yaml.safe_load(re.search(r"```yaml\n(.*?)```", body, re.DOTALL)[1])  # type: ignore[index]
+    assert spec == {**yaml.safe_load(queue.trained.spec().to_yaml()), "data": {"name": "question-answer.csv"}}
+    assert f"After 10 steps: loss {queue.trained.metrics()[-1]['loss']:.4g}." in body
+    assert str(ROOT / "examples") not in text
+    assert "| question | before | after | reference |" in body
+
+
+def test_code_of_the_card_gives_the_answer_of_the_run(queue: Queue) -> None:
+    """Run as it stands, in the adapter's folder."""
+    text = (queue.trained.adapter / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert code is not None
+    done = subprocess.run(
+        [sys.executable, "-c", code[1]], cwd=queue.trained.adapter, capture_output=True, text=True, check=True
+    )
+    after = next(s["answer"] for s in queue.trained.samples() if s["when"] == "after")
+    assert done.stdout.strip() == after.strip()
+
+
+def test_card_of_hub_data_and_full_weights(tmp_path: Path) -> None:
+    """Names the data set, and loads the folder itself; special tokens resize the base model."""
+    from training.card import card
+
+    whole = RunDir.create(tmp_path, parse_spec({"model": "a/b", "data": "some/chats", "lora": False}))
+    text = card(whole, "bf16")
+    assert yaml.safe_load(text.split("---\n")[1])["datasets"] == ["some/chats"]
+    assert "library_name: transformers" in text
+    assert "AutoModelForCausalLM.from_pretrained(\".\", dtype='bfloat16')" in text
+    assert "peft" not in text.split("```python")[1].split("```")[0]
+    grown = RunDir.create(tmp_path, parse_spec({**FAST, "special_tokens": {"pad_token": "<pad>"}}))
+    assert "resize_token_embeddings" in card(grown, "fp32")
+    assert "None were asked for." in card(grown, "fp32")

@@ -1,0 +1,173 @@
+"""One run from its spec to its adapter: rows, weights, steps, answers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerState
+
+from training import memory
+from training.answers import questions, write_answers
+from training.callback import RunCallback
+from training.card import card
+from training.endpoint import ask
+from training.errors import EndpointError, OutOfMemoryError
+from training.files import write_json, write_text
+from training.journal import Journal
+from training.methods.sft import build_trainer
+from training.rows import SHOWN, describe, load_model, prepare, write_rows
+from training.rundir import Phase, RunDir, step_of
+from training.scores import scored_rows
+from training.spec import EndpointSpec, RunSpec
+from training.weights import device_of, load_weights, precision_of
+
+
+def leave_if_asked(run: RunDir) -> None:
+    """Before the first step there is nothing to save. Raises KeyboardInterrupt."""
+    if run.is_asked("stop"):
+        raise KeyboardInterrupt
+
+
+def fit(run: RunDir, spec: RunSpec, journal: Journal) -> None:
+    """Prepare, train, save; in smaller parts when memory runs out. Raises TrainingError, and the libraries' errors."""
+    model, rows = _prepare(run, spec, journal)
+    leave_if_asked(run)
+    asked = questions(spec.sampling, rows, model)
+    if spec.sampling.endpoint is not None and not any(sample["when"] == "endpoint" for sample in run.samples()):
+        _ask_endpoint(spec, spec.sampling.endpoint, asked, journal)
+    used = memory.reduced(spec, run.manifest())
+    while (lack := _attempt(run, used, model, rows, asked, journal)) is not None:
+        memory.release()
+        part = memory.smaller(used)
+        if part is None:
+            raise OutOfMemoryError(f"Memory ran out with micro_batch {used.micro_batch}, which is the least: {lack}")
+        checkpoint = run.checkpoint()
+        start = "the start" if checkpoint is None else f"step {step_of(checkpoint)}"
+        journal.note(
+            f"Memory ran out with micro_batch {used.micro_batch}: goes on from {start} with micro_batch "
+            f"{part.micro_batch} and accumulation {part.accumulation}, the same rows in each step. ({lack})",
+            reduced={"micro_batch": part.micro_batch, "accumulation": part.accumulation},
+        )
+        used = part
+
+
+def _ask_endpoint(spec: RunSpec, endpoint: EndpointSpec, asked: Sequence[Any], journal: Journal) -> None:
+    """The same questions to another server. Its failure is noted; the run goes on without it."""
+    try:
+        answers = [ask(endpoint, question.messages, spec.sampling.max_new_tokens) for question in asked]
+    except EndpointError as error:
+        journal.note(str(error))
+    else:
+        journal.sample("endpoint", 0, asked, answers)
+
+
+def _attempt(
+    run: RunDir, spec: RunSpec, model: Any, rows: Sequence[Any], asked: Sequence[Any], journal: Journal
+) -> str | None:
+    """Train and save. Returns what was said when memory ran out, else None."""
+    weights = load_weights(spec, model)
+    is_begun = any(sample["when"] == "before" for sample in run.samples())
+    checkpoint = run.checkpoint() if is_begun else None
+    if not is_begun:
+        journal.score("before", scored_rows(weights, model.tokenizer, rows))
+        journal.sample("before", 0, asked, write_answers(weights, model, asked, spec.sampling.max_new_tokens))
+
+    def sample(step: int, current: Any) -> None:
+        journal.sample("during", step, asked, write_answers(current, model, asked, spec.sampling.max_new_tokens))
+
+    callback = RunCallback(run, journal, sample, spec)
+    trainer, collator = build_trainer(spec, run, weights, model.tokenizer, [callback])
+    leave_if_asked(run)
+    journal.say(phase=Phase.TRAINING)
+    try:
+        _train(trainer, checkpoint, journal.status.max_steps)
+    except Exception as error:
+        if not memory.is_out_of_memory(error):
+            raise
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    journal.say(phase=Phase.SAVING)
+    _keep_proof(run, collator)
+    _save(run, trainer, model, spec)
+    answers = write_answers(trainer.model, model, asked, spec.sampling.max_new_tokens)
+    journal.sample("after", trainer.state.global_step, asked, answers)
+    journal.score("after", scored_rows(trainer.model, model.tokenizer, rows))
+    write_text(run.adapter / "README.md", card(run, precision_of(spec, device_of(spec))))
+    journal.say(phase=Phase.STOPPED if callback.was_stopped else Phase.SUCCEEDED, step=trainer.state.global_step)
+    return None
+
+
+def _train(trainer: Any, checkpoint: Path | None, max_steps: int | None) -> None:
+    """Make the steps that are left. transformers makes one more where none is: then only the weights are loaded."""
+    if checkpoint is None or max_steps is None or step_of(checkpoint) < max_steps:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        return
+    trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    trainer._load_from_checkpoint(best or str(checkpoint))
+
+
+def _prepare(run: RunDir, spec: RunSpec, journal: Journal) -> tuple[Any, list[Any]]:
+    """The model's tokenizer, and the first rows. They are written once; a resumed run takes them as they are."""
+    from inspector.rows import BadRow
+
+    model = load_model(spec)
+    unused: list[BadRow] = []
+    if run.manifest():
+        first = list(islice(prepare(spec, spec.data, model, unused), SHOWN))
+    else:
+        rows = prepare(spec, spec.data, model, unused)
+        if spec.evaluation.data is not None:
+            write_rows(run.data / "held_out", prepare(spec, spec.evaluation.data, model, unused))
+        elif spec.evaluation.share:
+            rows = _held_out(run, spec, rows)
+        first = write_rows(run.data, rows)
+        write_json(run.manifest_file, describe(run.data, model, spec, unused))
+    manifest = run.manifest()
+    journal.say(trained_tokens=manifest["trained_tokens"], total_tokens=manifest["total_tokens"])
+    print(f"{manifest['rows']:,} rows train {manifest['trained_tokens']:,} of {manifest['total_tokens']:,} tokens.")
+    return model, first
+
+
+def _held_out(run: RunDir, spec: RunSpec, rows: Iterator[Any]) -> Iterator[Any]:
+    """Set a share of the rows aside, evenly and always the same; yields the others."""
+    kept, aside = [], []
+    share, due = spec.evaluation.share, 0.0
+    for row in rows:
+        due += share
+        if due >= 1.0:
+            due -= 1.0
+            aside.append(row)
+        else:
+            kept.append(row)
+    write_rows(run.data / "held_out", iter(aside or kept[:1]))
+    return iter(kept)
+
+
+def _keep_proof(run: RunDir, collator: Any) -> None:
+    """Write the proof down, unless this run has proven more before it was cut short."""
+    print(f"Proven: {collator.sentence()}")
+    proof = {
+        "sentence": collator.sentence(),
+        "rows": len(collator.seen),
+        "trained_tokens": collator.trained,
+        "total_tokens": collator.tokens,
+    }
+    manifest = run.manifest()
+    if proof["rows"] >= manifest.get("proof", {}).get("rows", 0):
+        write_json(run.manifest_file, manifest | {"proof": proof})
+
+
+def _save(run: RunDir, trainer: Any, model: Any, spec: RunSpec) -> None:
+    """The adapter, the tokenizer with the template that was trained on, the spec: all of it or nothing."""
+    folder = run.adapter.with_name(".adapter")
+    shutil.rmtree(folder, ignore_errors=True)
+    trainer.model.save_pretrained(str(folder))
+    model.tokenizer.save_pretrained(str(folder))
+    (folder / "chat_template.jinja").write_text(model.template, encoding="utf-8")
+    (folder / "spec.yaml").write_text(spec.to_yaml(), encoding="utf-8")
+    shutil.rmtree(run.adapter, ignore_errors=True)
+    folder.rename(run.adapter)

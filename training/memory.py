@@ -1,0 +1,42 @@
+"""What a run does when memory runs out: the same steps over the same rows, in smaller parts."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+from training.spec import RunSpec
+
+_SAID = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed", "start new thread")
+"""What CUDA, cuBLAS, torch's allocator on the CPU and Python's threads say, all of it in RuntimeErrors."""
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from, says that memory ran out."""
+    while error is not None:
+        said = str(error).lower()
+        if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(mark in said for mark in _SAID)):
+            return True
+        error = error.__cause__
+    return False
+
+
+def smaller(spec: RunSpec) -> RunSpec | None:
+    """The same batch in micro-batches of at most half the size; None when it is 1 already."""
+    batch = spec.micro_batch * spec.accumulation
+    half = next((n for n in range(spec.micro_batch // 2, 0, -1) if batch % n == 0), None)
+    return None if half is None else spec.model_copy(update={"micro_batch": half, "accumulation": batch // half})
+
+
+def reduced(spec: RunSpec, manifest: dict[str, Any]) -> RunSpec:
+    """The spec with the micro-batch that an earlier attempt came down to."""
+    return spec.model_copy(update=manifest.get("reduced", {}))
+
+
+def release() -> None:
+    """Give back what nobody uses any more, of the GPU as well."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,50 @@
+"""Processes by number and time of birth: whether one still runs, and how it and all that it started is ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+
+import psutil
+
+GRACE_S = 10.0
+"""How long a worker that was told to end may take before it is killed."""
+
+
+def is_alive(pid: int, started: float | None) -> bool:
+    """Whether this very process still runs: a number that was given to another one does not count."""
+    try:
+        process = psutil.Process(pid)
+        is_same = started is None or abs(process.create_time() - started) < 1.0
+        return bool(is_same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def born(pid: int) -> float:
+    """When a process began, in seconds since the epoch; 0 when it has ended already."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return 0.0
+
+
+def end_group(pid: int, started: float | None) -> None:
+    """End the leader of a process group, first asked, then forced; then whatever is left of its group."""
+    if not is_alive(pid, started):
+        return
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        _signal(pid, sent)
+        until = time.monotonic() + GRACE_S
+        while time.monotonic() < until:
+            if not is_alive(pid, started):
+                _signal(pid, signal.SIGKILL)
+                return
+            time.sleep(0.05)
+
+
+def _signal(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

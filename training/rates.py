@@ -1,0 +1,71 @@
+"""How fast a run is and what it holds: tokens by a count of what enters the model, memory and load as devices tell."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import psutil
+import torch
+
+
+class TokenCount:
+    """Counts the tokens that enter a model while it trains: all of them, and those whose label trains.
+
+    What an engine does not pass on (labels, for one) is not counted, and has no rate.
+    """
+
+    def __init__(self) -> None:
+        self._tokens: list[Any] = []
+        self._trained: list[Any] = []
+        self._since = time.monotonic()
+        self._hook: Any = None
+
+    def watch(self, model: Any) -> None:
+        """Begin to count."""
+        self._hook = model.register_forward_pre_hook(self._count, with_kwargs=True)
+        self._since = time.monotonic()
+
+    def leave(self) -> None:
+        """Stop counting."""
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+
+    def _count(self, model: Any, args: Any, values: dict[str, Any]) -> None:
+        if not model.training:
+            return
+        mask, ids = values.get("attention_mask"), values.get("input_ids")
+        labels, targets = values.get("labels"), values.get("shift_labels")
+        if isinstance(mask, torch.Tensor) and mask.dim() == 2:
+            self._tokens.append(mask.sum())
+        elif isinstance(ids, torch.Tensor):
+            self._tokens.append(torch.tensor(ids.numel()))
+        if isinstance(labels, torch.Tensor):
+            self._trained.append(labels[:, 1:].ne(-100).sum())  # nothing predicts the first
+        elif isinstance(targets, torch.Tensor):
+            self._trained.append(targets.ne(-100).sum())
+
+    def rates(self) -> dict[str, float]:
+        """Tokens per second since the last call; forgets what it has counted."""
+        seconds = time.monotonic() - self._since
+        counts = {"tokens_per_second": self._tokens, "trained_tokens_per_second": self._trained}
+        found = {name: round(sum(int(c) for c in own) / seconds, 1) for name, own in counts.items() if own and seconds}
+        self._tokens, self._trained, self._since = [], [], time.monotonic()
+        return found
+
+
+def usage(device: str) -> dict[str, float]:
+    """What the run holds. `memory_mb`: of the GPU at most so far, or of this process now. On a GPU also what torch has
+    reserved there now, in MB, and its load in percent where the driver tells.
+    """
+    if device != "cuda":
+        return {"memory_mb": round(psutil.Process().memory_info().rss / 1e6, 1)}
+    found = {
+        "memory_mb": round(torch.cuda.max_memory_allocated() / 1e6, 1),
+        "gpu_memory_mb": round(torch.cuda.memory_reserved() / 1e6, 1),
+    }
+    try:
+        return found | {"gpu_utilization": float(torch.cuda.utilization())}
+    except Exception:  # without pynvml, or without the right to ask: unknown, not guessed
+        return found

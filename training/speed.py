@@ -1,0 +1,188 @@
+"""trl's SFTTrainer with its own loss, computed where something trains; and what of `speed` is exact for a model.
+
+Nothing here computes a loss: trl's does, from fewer hidden states. So softcapping, scaled logits and router losses are
+its, and so are the logged figures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from trl import SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from training.batches import Batcher, Cost, PrefixSampler, shared_mask
+from training.errors import LabelsDifferError, Problem, SpecError
+from training.proof import PROVEN
+from training.spec import SpeedSpec
+
+_TOLERANCE = {torch.float32: 1e-4}
+"""Relative difference of hidden states that is rounding; 3e-2 for shorter types."""
+
+
+class ProvenTrainer(SFTTrainer):  # type: ignore[misc]
+    """trl's trainer over batches of a ProvingCollator. Raises LabelsDifferError when it counts other trained tokens.
+
+    `speed.head`: the LM head gets the hidden states whose next token trains, and no others. `eval_collator`: of the
+    held-out rows, padded: transformers weights an evaluated batch by its number of rows.
+    """
+
+    data_collator: Any
+
+    def __init__(self, *args: Any, speed: SpeedSpec, **kwargs: Any) -> None:
+        self.speed = speed
+        self.eval_collator: Any = None
+        super().__init__(*args, **kwargs)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """trl's loss of a batch; the same whatever `speed` says."""
+        inputs = {name: value for name, value in inputs.items() if name != PROVEN}
+        backbone, hooks = backbone_of(self.model), []
+        if self.speed.shared_prefix and "attention_mask" not in inputs:
+            hooks.append(see_prefix(backbone, inputs["position_ids"]))
+        if self.speed.head and not return_outputs and backbone is not None:
+            targets = torch.nn.functional.pad(inputs.pop("labels")[:, 1:], (0, 1), value=-100)
+            kept = targets != -100
+            kept[0, 0] |= ~kept.any()  # one position at least, or the loss hangs on nothing
+            inputs["shift_labels"] = targets[kept][None]
+            hooks.append(backbone.register_forward_hook(lambda _, __, output: _keep(output, kept)))
+        try:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
+        """The micro-batches of a step, and how many of their tokens train: as many as were proven."""
+        batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
+        proven = torch.tensor(sum(batch.pop(PROVEN) for batch in batches), device=device)
+        if count is not None and self.args.world_size > 1:
+            proven = self.accelerator.gather(proven).sum()
+        if count is not None and int(count) != int(proven):
+            raise LabelsDifferError(
+                f"The trainer counts {int(count)} trained tokens in this step, and {int(proven)} were proven to be the "
+                "inspector's: training stops here. Please report it, with the spec."
+            )
+        return batches, count
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """As transformers makes it, with `eval_collator`."""
+        collator = self.data_collator
+        self.data_collator = self.eval_collator or collator
+        try:
+            return super().get_eval_dataloader(eval_dataset)
+        finally:
+            self.data_collator = collator
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if not self.speed.shared_prefix:
+            return super()._get_train_sampler(train_dataset)
+        rows = (self.train_dataset if train_dataset is None else train_dataset)["input_ids"]
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return PrefixSampler(list(rows), size, self.args.seed)
+
+
+def _keep(output: Any, kept: torch.Tensor) -> Any:
+    """The backbone's output with the states at `kept` alone, [1, how many, hidden]."""
+    output.last_hidden_state = output.last_hidden_state[kept][None]
+    return output
+
+
+def backbone_of(weights: Any) -> Any:
+    """The model below the LM head, inside whatever peft put around it; None where there is no such thing."""
+    causal = weights.get_base_model() if hasattr(weights, "get_base_model") else weights
+    return None if causal.base_model is causal else causal.base_model
+
+
+def see_prefix(backbone: Any, position_ids: torch.Tensor) -> Any:
+    """Give the backbone's next calls the mask of a shared-prefix batch; returns the hook, to be removed."""
+    mask = shared_mask(position_ids)
+    if mask is not None and backbone.config._attn_implementation == "eager":  # adds its mask, where sdpa selects by it
+        mask = torch.zeros_like(mask, dtype=backbone.dtype).masked_fill(~mask, torch.finfo(backbone.dtype).min)
+
+    def add(module: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return args, kwargs if mask is None else {**kwargs, "attention_mask": mask}
+
+    return backbone.register_forward_pre_hook(add, with_kwargs=True)
+
+
+def allowed_speed(speed: SpeedSpec, weights: Any, longest: int) -> SpeedSpec:
+    """What of `speed` is exact for this model: what is on by default is turned off, what was asked for is refused.
+
+    `longest`: tokens of the longest row. Raises SpecError.
+    """
+    everywhere = context_beyond_the_row(weights.config.get_text_config(), longest)
+    free = shared = everywhere
+    if everywhere is None and speed.padding_free:
+        free = None if _agrees(weights, padding_free=True) else "rows end to end change what the model computes"
+    if everywhere is None and speed.shared_prefix:
+        shared = _why_not_shared(weights, longest)
+    refused = [("padding_free", free)] if speed.padding_free is True else []
+    refused += [("shared_prefix", shared)] if speed.shared_prefix else []
+    problems = [
+        Problem(field=f"speed.{name}", severity="error", message=f"is not exact here: {why}.", remedy="Leave it out.")
+        for name, why in refused
+        if why is not None
+    ]
+    if problems:
+        raise SpecError(problems)
+    padding_free = False if free else speed.padding_free
+    return speed.model_copy(update={"cut": speed.cut and everywhere is None, "padding_free": padding_free})
+
+
+def context_beyond_the_row(config: Any, longest: int) -> str | None:
+    """Why the loss of a token depends on tokens behind it or on other rows; None where it does not."""
+    if not getattr(config, "is_causal", True) or getattr(config, "is_encoder_decoder", False):
+        return "the model is not causal"
+    if hasattr(config, "output_router_logits") and getattr(config, "router_aux_loss_coef", None):
+        return "the router's loss counts every token"
+    rope = getattr(config, "rope_parameters", None) or {}
+    for values in [rope] if "rope_type" in rope else [value for value in rope.values() if isinstance(value, dict)]:
+        original = values.get("original_max_position_embeddings") or config.max_position_embeddings
+        if values["rope_type"] in ("dynamic", "longrope") and longest > original:
+            return "its rotary embeddings depend on the longest row of the batch"
+    return None
+
+
+def _why_not_shared(weights: Any, longest: int) -> str | None:
+    config = weights.config.get_text_config()
+    if config._attn_implementation not in ("sdpa", "eager"):
+        return f"{config._attn_implementation} takes no mask of its own"
+    for name, value in config.to_dict().items():
+        is_window = ("window" in name or "chunk" in name) and "layers" not in name
+        if is_window and type(value) is int and 0 < value < longest:
+            return f"{name} is {value}, and rows may have {longest} tokens"
+    return None if _agrees(weights, shared_prefix=True) else "a shared beginning changes what the model computes"
+
+
+def _agrees(weights: Any, **layout: Any) -> bool:
+    """Whether two short rows in another layout get the hidden states that they get padded."""
+    rows = [list(range(1, 10)), [*range(1, 6), 8]]
+    features = [{"input_ids": ids, "labels": [-100] * 5 + ids[5:]} for ids in rows]
+    padded, fewest = DataCollatorForLanguageModeling(pad_token_id=0), Cost(token=1.0, pair=0.0)
+    was_training = weights.training
+    weights.eval()
+    try:
+        expected = _trained_states(weights, Batcher(padded=padded, cost=fewest)(features))
+        found = _trained_states(weights, Batcher(padded=padded, cost=fewest, **layout)(features))
+    except (TypeError, ValueError, RuntimeError, LookupError):  # a model that cannot take it says so in many ways
+        return False
+    finally:
+        weights.train(was_training)
+    return bool((expected - found).norm() < _TOLERANCE.get(weights.dtype, 3e-2) * expected.norm())
+
+
+def _trained_states(weights: Any, batch: dict[str, Any]) -> torch.Tensor:
+    backbone, labels = backbone_of(weights), batch.pop("labels")
+    inputs = {name: value.to(weights.device) if torch.is_tensor(value) else value for name, value in batch.items()}
+    hook = see_prefix(backbone, inputs["position_ids"]) if "position_ids" in inputs else None
+    try:
+        with torch.no_grad():
+            states: torch.Tensor = backbone(**inputs, use_cache=False).last_hidden_state
+    finally:
+        if hook is not None:
+            hook.remove()
+    return states[labels.to(states.device) != -100].float()

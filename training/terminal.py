@@ -1,0 +1,88 @@
+"""A run as text and as JSON, for a terminal: its state, its progress, what it would cost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from training.errors import Problem, SpecError, TrainingError
+from training.rundir import RunDir
+from training.runs import last_metrics
+from training.spec import RunSpec
+
+
+def describe(run: RunDir) -> dict[str, Any]:
+    """A run's public state, JSON-ready."""
+    status = run.status()
+    spec = run.spec()
+    pid, _ = run.process()
+    return {
+        "run_id": run.run_id,
+        "run_dir": str(run.path),
+        "name": run.name,
+        "model": spec.model,
+        "pid": pid,
+        **asdict(status),
+        "phase": status.phase.value,
+    }
+
+
+def full(run: RunDir) -> dict[str, Any]:
+    """A run's state with its newest metrics, its answers and its manifest, JSON-ready."""
+    return describe(run) | {"metrics": last_metrics(run), "samples": run.samples(), "manifest": run.manifest()}
+
+
+def metrics_line(line: dict[str, Any], max_steps: int | None) -> str:
+    """A step's metrics in a line."""
+    parts = [f"step {line.get('step')} of {max_steps or '?'}"]
+    for name, digits in (("loss", 4), ("eval_loss", 4), ("token_accuracy", 3), ("grad_norm", 3), ("learning_rate", 7)):
+        if name in line:
+            parts.append(f"{name} {line[name]:.{digits}g}")
+    return "  ".join(parts)
+
+
+def shown_lines(value: dict[str, Any]) -> list[str]:
+    """What `full` says, in lines."""
+    name = f" ({value['name']})" if value["name"] else ""
+    lines = [f"{value['run_id']}{name}: {value['phase']}, step {value['step']} of {value['max_steps'] or '?'}"]
+    if value["waits_for"]:
+        lines.append(f"waits for {value['waits_for']}, which has the {value['device']}")
+    lines += [f"note: {note}" for note in value["notes"]]
+    if value["error"]:
+        lines.append(f"error: {value['error']}")
+    if value["suggestion"]:
+        lines.append(f"→ {value['suggestion']}")
+    proof = value["manifest"].get("proof")
+    if proof:
+        lines.append(proof["sentence"])
+    lines.append(value["run_dir"])
+    for sample in value["samples"]:
+        if sample["when"] != "during":
+            lines.append(f"  {sample['when']:6} {sample['messages'][-1]['content']!r} -> {sample['answer']!r}")
+    return lines
+
+
+def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
+    """The estimate of a spec over its rows, which are prepared for it. Raises TrainingError."""
+    from inspector.errors import InspectorError
+    from inspector.rows import BadRow
+    from training.estimate import estimate
+    from training.rows import load_model, prepare
+
+    unused: list[BadRow] = []
+    rows = tokens = trained = 0
+    try:
+        for row in prepare(spec, spec.data, load_model(spec), unused):
+            rows, tokens, trained = rows + 1, tokens + len(row.input_ids), trained + row.trained
+        if not rows:
+            raise SpecError(
+                [Problem(field="data", severity="error", message="no row of it trains.", remedy="Audit it.")]
+            )
+        found = estimate(spec, rows, tokens / rows)
+    except (InspectorError, OSError, ValueError) as error:
+        if isinstance(error, TrainingError):
+            raise
+        raise SpecError([Problem(field="model or data", severity="error", message=str(error), remedy="")]) from error
+    plan = found.to_dict() | {"rows": rows, "unused": len(unused), "total_tokens": tokens, "trained_tokens": trained}
+    head = f"{rows:,} rows train {trained:,} of {tokens:,} tokens; {len(unused):,} rows are not used"
+    return plan, [head, *found.lines()]

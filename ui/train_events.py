@@ -1,0 +1,175 @@
+"""What happens on the Train tab: values in, values out. Everything about a run is read anew from its folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from inspector.errors import InspectorError
+from training import runs
+from training.errors import TrainingError
+from training.rundir import ENDED, RunDir
+from ui import train_view as view
+from ui.boxes import Boxes
+from ui.conversation_json import ConversationJsonError
+from ui.data_boxes import DataBoxes, shared_setup
+from ui.report import report, text
+from ui.train_form import SETTINGS, Value, read_values, spec_of_tabs, with_value
+
+SHOWN = ("state", "chart", "answers", "scores", "details")
+"""What is shown of a run."""
+LAST_LOOK_S = 3.0
+"""How long an ended run is still looked at: its last lines may be on their way."""
+
+
+# --- the spec
+
+
+def on_open() -> list[Any]:
+    """The first spec, and the newest run if there is one."""
+    choices = view.run_choices(runs.runs_root())
+    newest = choices[0][1] if choices else None
+    return [view.FIRST_SPEC, *_values(view.FIRST_SPEC), *on_tick(newest, [], 0.0)]
+
+
+def on_example(name: str) -> list[Any]:
+    """An example's spec."""
+    spec = view.spec_example(name)
+    return [spec, *_values(spec), ""]
+
+
+def on_spec(spec: str) -> list[Any]:
+    """The settings follow the YAML, as long as it is some."""
+    return _values(spec)
+
+
+def on_setting(name: str, value: Value, spec: str) -> list[Any]:
+    """The YAML follows a setting."""
+    try:
+        return [with_value(spec, name, value), ""]
+    except TrainingError as error:
+        return [gr.skip(), view.problems_value(error)]
+
+
+def on_tabs(data: DataBoxes, boxes: Boxes) -> Mapping[str, Any]:
+    """Train what the other tabs show."""
+    try:
+        spec = spec_of_tabs(shared_setup(boxes), data)
+    except (InspectorError, ConversationJsonError, TrainingError) as error:
+        return {"train_planned": view.problems_value(error)}
+    settings = {f"train_set_{name}": value for name, value in (read_values(spec) or {}).items()}
+    return {"train_spec": spec, "train_planned": "", **settings}
+
+
+def on_plan(spec: str) -> str:
+    """What the run would cost, or what is wrong with it."""
+    from training.terminal import plan_of
+
+    try:
+        parsed = view.spec_of(spec)
+        _, lines = plan_of(parsed)
+    except TrainingError as error:
+        return view.problems_value(error)
+    return view.plan_value(lines, view.warnings_of(parsed))
+
+
+def _values(spec: str) -> list[Any]:
+    values = read_values(spec)
+    return [gr.skip()] * len(SETTINGS) if values is None else list(values.values())
+
+
+# --- runs
+
+
+def on_start(spec: str, others: list[str], smoothing: float) -> list[Any]:
+    """Start a run; what is wrong with the spec is said instead."""
+    try:
+        run = runs.start(view.spec_of(spec))
+    except TrainingError as error:
+        return [view.problems_value(error), *_unchanged()]
+    return ["", *on_tick(run.run_id, others, smoothing)]
+
+
+def on_run(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+    """Whether to look again in a second, and everything about a run and those beside it."""
+    if not run_id:
+        nothing = report(text("No run yet. Press Train: the example takes some seconds."))
+        return [gr.Timer(active=False), nothing, "", "", "", ""]
+    root = runs.runs_root()
+    try:
+        run, *beside = (RunDir.open(root / name) for name in (run_id, *(o for o in others or () if o != run_id)))
+        status = run.status()
+        values = [
+            view.state_value(run), view.chart_value([run, *beside], smoothing), view.answers_value([run, *beside]),
+            view.scores_value(run), view.details_value(run, root),
+        ]  # fmt: skip
+    except TrainingError as error:
+        return [gr.Timer(active=False), view.problems_value(error), "", "", "", ""]
+    is_over = status.phase in ENDED and time.time() - status.updated > LAST_LOOK_S
+    return [gr.Timer(active=not is_over), *values]
+
+
+def on_tick(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+    """The runs there are, and this one again."""
+    choices = view.run_choices(runs.runs_root())
+    return [gr.update(choices=choices, value=run_id), gr.update(choices=choices), *on_run(run_id, others, smoothing)]
+
+
+def on_stop(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+    """Ask the run to stop; it saves what it has."""
+    return _acted(run_id, others, smoothing, lambda run: run.ask("stop"))
+
+
+def on_resume(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+    """Go on with a run."""
+    return _acted(run_id, others, smoothing, runs.resume)
+
+
+def on_rerun(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+    """Start a new run of the same spec, and show it."""
+    return _acted(run_id, others, smoothing, runs.rerun)
+
+
+def on_rename(name: str, run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+    """Call a run something else."""
+    return ["", *_acted(run_id, others, smoothing, lambda run: runs.rename(run, name))]
+
+
+def on_delete(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+    """Remove a run's folder; the newest of the others is shown."""
+    if not run_id:
+        return on_tick(None, others, smoothing)
+    try:
+        runs.delete(RunDir.open(runs.runs_root() / run_id))
+    except TrainingError as error:
+        return _refused(error)
+    choices = view.run_choices(runs.runs_root())
+    left = [other for other in others or () if other != run_id]
+    found = on_tick(choices[0][1] if choices else None, left, smoothing)
+    return [found[0], gr.update(choices=choices, value=left), *found[2:]]
+
+
+def _acted(
+    run_id: str | None, others: Sequence[str], smoothing: float, act: Callable[[RunDir], RunDir | None]
+) -> list[Any]:
+    """The page after something was done to a run; when it made another run, that is shown."""
+    if not run_id:
+        return on_tick(None, others, smoothing)
+    try:
+        made = act(RunDir.open(runs.runs_root() / run_id))
+    except TrainingError as error:
+        return _refused(error)
+    return on_tick(run_id if made is None else made.run_id, others, smoothing)
+
+
+def _refused(error: TrainingError) -> list[Any]:
+    """Nothing changes but what is said of the state."""
+    unchanged = _unchanged()
+    return [*unchanged[:3], view.problems_value(error), *unchanged[4:]]
+
+
+def _unchanged() -> list[Any]:
+    return [gr.skip()] * (3 + len(SHOWN))
