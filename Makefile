@@ -26,6 +26,8 @@ bench: $(VENV)/.tests
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python benchmarks/audit.py
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/start.py
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -40,6 +40,7 @@ _SETTINGS = {
     "HF_HUB_DOWNLOAD_TIMEOUT": "3",
     "GRADIO_ANALYTICS_ENABLED": "False",
     "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",  # a test has one core: threads that wait for each other by spinning take it from the other
     "NO_PROXY": "127.0.0.1,localhost",
     "no_proxy": "127.0.0.1,localhost",
 }

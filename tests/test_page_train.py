@@ -58,10 +58,18 @@ def test_one_click_trains_and_a_reload_finds_the_run(train_app: str, new_page: A
     page.get_by_role("tab", name="Train").click()
     page.wait_for_function(f"({STATE})().includes('succeeded')", timeout=120_000)
     page.wait_for_function("() => document.querySelector('#train-chart .charts').dataset.points >= 40", timeout=15_000)
-    assert page.locator("#train-chart .chart").count() == 4
+    assert page.locator("#train-chart .chart").count() == 6
     assert "identical to the inspector's" in page.evaluate(STATE)
     answers = page.locator("#train-answers table").inner_text()
     assert "Red, green and blue.<|im_end|>" in answers
+    page.get_by_text("What still surprises it").click()
+    tokens = page.locator("#train-scores .sv-tokens").last
+    tokens.focus()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#train-scores .sv-said").last.inner_text().startswith('"<|im_end|>" trains; loss 0.')
+    page.locator("#train-scores").get_by_role("button", name="before").click()
+    assert page.locator("#train-scores .sv-token.trained.wrong").count() > 1
     page.get_by_text("Command, spec and log").click()
     assert "python -m training run " in page.locator("#train-details").inner_text()
 
@@ -77,6 +85,13 @@ def test_wrong_spec_is_told_by_field_and_cost_is_estimated(train_app: str, new_p
     page.click("#train-start")
     page.wait_for_function("() => document.querySelector('#train-planned').innerText.includes('learning_rate')")
     assert "data: is missing." in page.locator("#train-planned").inner_text()
+    box.fill(good)
+    page.wait_for_function("() => document.querySelector('#train-set-max-steps input').value === '40'")
+    page.fill("#train-set-rank input", "4")
+    page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('rank: 4')")
+    page.click("#train-from-tabs")
+    page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('messages.jsonl')")
+    assert "max_steps" not in box.input_value()
     box.fill(good)
     page.click("#train-plan")
     page.wait_for_function(

@@ -21,7 +21,7 @@ from training import idle, runs
 from training.__main__ import main
 from training.errors import SpecError
 from training.queue import turn
-from training.rundir import Phase, RunDir, Status
+from training.rundir import Phase, RunDir, Status, read_lines
 from training.spec import parse_spec
 
 
@@ -29,6 +29,10 @@ from training.spec import parse_spec
 def _no_worker_is_left() -> Iterator[None]:
     yield
     idle.cool_down()
+
+
+ANSWERS = {"max_new_tokens": 16, "endpoint": {"url": "http://127.0.0.1:9", "model": "nobody"}}
+"""Nobody listens there."""
 
 
 # --- the queue
@@ -51,7 +55,7 @@ def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue]:
     root = tmp_path_factory.mktemp("runs")
     first = begin(root, max_steps=100_000, log_every=1000)
     wait_for(first, lambda status: status.phase is Phase.TRAINING)
-    second, third = begin(root, max_steps=10, name="ten steps"), begin(root, max_steps=10)
+    second, third = begin(root, max_steps=10, name="ten steps", sampling=ANSWERS), begin(root, max_steps=10)
     waiting = tuple(wait_for(run, lambda status: status.waits_for is not None) for run in (second, third))
     began = time.monotonic()
     runs.stop(third)
@@ -157,6 +161,21 @@ def test_run_is_run_again(queue: Queue, capsys: pytest.CaptureFixture[str]) -> N
 
 
 # --- metrics
+
+
+def test_first_rows_are_scored_before_and_after(queue: Queue) -> None:
+    """Three rows each time, a loss for each token but the first."""
+    lines, _ = read_lines(queue.trained.scores_file)
+    assert [(line["when"], line["step"]) for line in lines] == [("before", 0)] * 3 + [("after", 10)] * 3
+    assert all(line["losses"][0] is None and all(loss >= 0 for loss in line["losses"][1:]) for line in lines)
+    assert lines[0]["losses"] != lines[3]["losses"]
+
+
+def test_silent_endpoint_is_noted(queue: Queue) -> None:
+    """Its answers would stand beside the run's own; the run is no worse without."""
+    notes = " ".join(queue.trained.status().notes)
+    assert "The endpoint gave no answers: http://127.0.0.1:9/chat/completions cannot be reached" in notes
+    assert queue.trained.manifest()["notes"] == list(queue.trained.status().notes)
 
 
 def test_metrics_have_rates_and_memory(queue: Queue) -> None:

@@ -44,12 +44,12 @@ def build_page() -> gr.Blocks:
                 widgets = inspect_tab.build()
             with gr.Tab("Data", id="data", elem_id="data") as tab:
                 widgets |= data_tab.build()
-            with gr.Tab("Train", id="train", elem_id="train"):
+            with gr.Tab("Train", id="train", elem_id="train") as train:
                 training = train_tab.build()
         wires = Wires({**widgets, **training, "tabs": tabs, "data_tab": tab})
         inspect_tab.connect(wires, demo)
         data_tab.connect(wires)
-        train_tab.connect(demo, wires, training)
+        train_tab.connect(demo, wires, training, train)
     demo.queue(default_concurrency_limit=4, max_size=64)
     return demo
 

@@ -71,10 +71,10 @@ def _widget(name: str, setting: Setting) -> Any:
     if setting.kind == "choice":
         return gr.Dropdown(list(STRATEGIES), value=setting.default, min_width=120, **common)
     if setting.kind == "switch":
-        return gr.Checkbox(value=setting.default, min_width=100, **common)
+        return gr.Checkbox(value=setting.default, min_width=110, **common)
     if setting.kind in ("count", "number", "share"):
         precision = 0 if setting.kind == "count" else None
-        return gr.Number(setting.default, precision=precision, min_width=90, **common)
+        return gr.Number(setting.default, precision=precision, min_width=110, **common)
     return gr.Textbox(lines=3 if setting.kind == "lines" else 1, max_lines=6, min_width=140, **common)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 import plotly
 
+from training import idle
 from ui import train_events as events
 from ui import train_view as view
 from ui.data_boxes import DataBoxes
@@ -40,7 +41,7 @@ def build() -> dict[str, Any]:
 
 
 def _build_spec() -> dict[str, Any]:
-    with gr.Row(equal_height=True):
+    with gr.Row():
         example = gr.Dropdown(
             view.spec_examples(), value=None, label="Examples", info="The notebook's five words, and others",
             elem_id="train-example", min_width=160,
@@ -94,13 +95,15 @@ def _build_run() -> dict[str, Any]:
     return {f"train_{own_name}": widget for own_name, widget in own.items()}
 
 
-def connect(demo: gr.Blocks, wires: Wires, widgets: Mapping[str, Any]) -> None:
-    """Connect the widgets. The timer, which is the page's, ticks only while a run does."""
+def connect(demo: gr.Blocks, wires: Wires, widgets: Mapping[str, Any], tab: gr.Tab) -> None:
+    """Connect the widgets. The timer, which is the page's, ticks only while a run does; a worker waits from the moment
+    that somebody looks at the tab."""
     if not widgets:
         return
     w = {name.removeprefix("train_"): widget for name, widget in widgets.items()}
     quiet = {**_QUIET, "concurrency_id": "train", "concurrency_limit": 4}
-    _connect_spec(demo, wires, w, quiet)
+    _connect_spec(wires, w, quiet)
+    tab.select(idle.warm_up, None, None, **quiet)
     timer = gr.Timer(1.0, active=False)
     chosen = [w["run"], w["others"], w["smoothing"]]
     shown = [timer, *(w[name] for name in events.SHOWN)]
@@ -118,7 +121,7 @@ def connect(demo: gr.Blocks, wires: Wires, widgets: Mapping[str, Any]) -> None:
     timer.tick(events.on_tick, chosen, listed, trigger_mode="once", **quiet)
 
 
-def _connect_spec(demo: gr.Blocks, wires: Wires, w: Mapping[str, Any], quiet: Mapping[str, Any]) -> None:
+def _connect_spec(wires: Wires, w: Mapping[str, Any], quiet: Mapping[str, Any]) -> None:
     """YAML and settings follow each other; examples and the other tabs replace both."""
     both = [w["spec"], *_settings(w)]
     w["example"].input(events.on_example, [w["example"]], [*both, w["planned"]], **quiet)
