@@ -60,7 +60,7 @@ def _ask_endpoint(spec: RunSpec, endpoint: EndpointSpec, asked: Sequence[Any], j
     try:
         answers = [ask(endpoint, question.messages, spec.sampling.max_new_tokens) for question in asked]
     except EndpointError as error:
-        journal.note(str(error))
+        journal.note(f"The endpoint gave no answers: {error}")
     else:
         journal.sample("endpoint", 0, asked, answers)
 
@@ -73,7 +73,7 @@ def _attempt(
     is_begun = any(sample["when"] == "before" for sample in run.samples())
     checkpoint = run.checkpoint() if is_begun else None
     if not is_begun:
-        journal.score("before", scored_rows(weights, model.tokenizer, rows))
+        journal.score("before", 0, scored_rows(weights, model.tokenizer, rows))
         journal.sample("before", 0, asked, write_answers(weights, model, asked, spec.sampling.max_new_tokens))
 
     def sample(step: int, current: Any) -> None:
@@ -94,7 +94,7 @@ def _attempt(
     _save(run, trainer, model, spec)
     answers = write_answers(trainer.model, model, asked, spec.sampling.max_new_tokens)
     journal.sample("after", trainer.state.global_step, asked, answers)
-    journal.score("after", scored_rows(trainer.model, model.tokenizer, rows))
+    journal.score("after", trainer.state.global_step, scored_rows(trainer.model, model.tokenizer, rows))
     write_text(run.adapter / "README.md", card(run, precision_of(spec, device_of(spec))))
     journal.say(phase=Phase.STOPPED if callback.was_stopped else Phase.SUCCEEDED, step=trainer.state.global_step)
     return None

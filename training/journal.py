@@ -38,7 +38,7 @@ class Journal:
             line = {"when": when, "step": step, "question": number, "messages": list(question.messages)}
             append_line(self.run.samples_file, {**line, "reference": question.reference, "answer": answer})
 
-    def score(self, when: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """How surprised the model is at the tokens of rows."""
+    def score(self, when: str, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """How surprised the model is at the tokens of rows, at a step."""
         for row in rows:
-            append_line(self.run.scores_file, {"when": when, **row})
+            append_line(self.run.scores_file, {"when": when, "step": step, **row})
