@@ -137,7 +137,7 @@ def ours(folder: Path, rows: Sequence[Row], batch: int, speed: dict[str, Any]) -
     run = RunDir.create(folder, spec)
     nothing = Conversation.parse([{"role": "user", "content": "?"}])
     prepared = (
-        PreparedRow(number=i, input_ids=ids, labels=labels, conversation=nothing)
+        PreparedRow(number=i, input_ids=ids, labels=labels, texts=[], conversation=nothing)
         for i, (ids, labels) in enumerate(rows)
     )
     write_rows(run.data, prepared)
