@@ -63,8 +63,8 @@ def warmed() -> tuple[float, float]:
     while not idle.is_warm():
         time.sleep(0.02)
     took = time.monotonic() - began
-    me = psutil.Process()
-    workers = [p for child in me.children() if "--idle" in child.cmdline() for p in (child, *child.children(True))]
+    children = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    workers = [p for child in children if "--idle" in child.cmdline() for p in (child, *child.children(True))]
     return took, sum(process.memory_info().rss for process in workers) / 1e6
 
 
