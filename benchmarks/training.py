@@ -33,7 +33,8 @@ from trl import SFTTrainer
 import inspector
 from inspector.conversation import Conversation
 from training.methods.sft import build_trainer, training_arguments
-from training.rows import PreparedRow, write_rows
+from training.rows import PreparedRow
+from training.rows_file import write_rows
 from training.rundir import RunDir
 from training.spec import RunSpec, parse_spec
 from training.weights import lora_config
@@ -125,7 +126,7 @@ def plain(folder: Path, rows: Sequence[Row], batch: int) -> Any:
     spec, model = spec_of({}, batch), weights()
     assert spec.lora is not None
     return SFTTrainer(
-        model=model, args=training_arguments(spec, folder, evaluates=False), peft_config=lora_config(spec.lora, model),
+        model=model, args=training_arguments(spec, folder, evaluates=False), peft_config=lora_config(spec, model),
         train_dataset=Dataset.from_list([{"input_ids": ids, "labels": labels} for ids, labels in rows]),
         processing_class=inspector.load("tiny-chat").tokenizer,
     )  # fmt: skip

@@ -41,8 +41,9 @@ from inspector.strategies import Modifiers
 
 CHUNK = 256
 """Rows handed to a worker at a time."""
-ALONE_S = 3.0
-"""Seconds of work before other processes are started: about what it costs to start one."""
+ALONE_S = 8.0
+"""Seconds of work before a second process is started, which gains little beside the threads of the first: about when
+its start has paid. For more of them it is divided by their number."""
 DETECTED_FROM = 20
 """Rows that the layout is detected from."""
 TOGETHER = 64
@@ -179,7 +180,7 @@ def _parts(task: Task, layout: Layout, chunks: Iterator[Chunk], workers: int) ->
 
     A few chunks are under way at a time, and no more. For what is done soon no other process is started.
     """
-    auditor, alone_until = Auditor(task, layout), time.monotonic() + ALONE_S
+    auditor, alone_until = Auditor(task, layout), time.monotonic() + ALONE_S / max(1, workers - 1)
     for chunk in chunks:
         yield auditor.audit(chunk)
         if workers > 1 and time.monotonic() >= alone_until:

@@ -60,12 +60,14 @@ class Layout:
 class Sample:
     """What a row holds. `conversation`: the row, or the chosen answer of a pair; of a text, one message of role `text`.
 
-    `rejected`: the other answer of a pair. `is_good`: KTO's label.
+    `rejected`: the other answer of a pair. `is_good`: KTO's label. `prompt_messages`: how many messages come before
+    what is judged; of a pair those that both begin with.
     """
 
     conversation: Conversation
     rejected: Conversation | None = None
     is_good: bool | None = None
+    prompt_messages: int = 0
 
 
 def detect(rows: Sequence[Mapping[str, Any]], mapping: Mapping[str, str] | None = None) -> Layout:
@@ -232,7 +234,9 @@ def _read_unpaired(columns: _Columns) -> Sample:
         is_good = False
     else:
         raise FormatError(f"The column {columns.names['label']!r} is {label!r:.60}, and must be true or false.")
-    return Sample(conversation=_read_completion(columns).conversation, is_good=is_good)
+    conversation = _read_completion(columns).conversation
+    answers = len(columns.messages("completion", "assistant"))
+    return Sample(conversation=conversation, is_good=is_good, prompt_messages=len(conversation.messages) - answers)
 
 
 def _read_preference(columns: _Columns) -> Sample:
@@ -243,7 +247,9 @@ def _read_preference(columns: _Columns) -> Sample:
         answer = columns.messages(name, "assistant")
         has_prompt = any(message.get("role") != "assistant" for message in answer)
         both.append(columns.conversation(answer if has_prompt else [*prompt, *answer]))
-    return Sample(conversation=both[0], rejected=both[1])
+    messages = [conversation.messages for conversation in both]
+    common = next((i for i, (a, b) in enumerate(zip(*messages, strict=False)) if a != b), min(map(len, messages)))
+    return Sample(conversation=both[0], rejected=both[1], prompt_messages=common)
 
 
 def _read_alpaca(columns: _Columns) -> Sample:
@@ -272,16 +278,17 @@ TEXT_ROLE = "text"
 """The role of the one message that a rendered text becomes: it is nobody's."""
 
 
-def text_template(tokenizer: Any) -> str:
+def text_template(tokenizer: Any, *, add_eos: bool = True) -> str:
     """The chat template for rows that are rendered texts: the text, as trl's SFTTrainer tokenizes it.
 
-    With the special tokens that the tokenizer adds, and eos at the end where the text does not end in it.
+    With the special tokens that the tokenizer adds, and with `add_eos` eos where the text does not end in it.
     """
     alone, whole = (tokenizer("a", add_special_tokens=added, verbose=False)["input_ids"] for added in (False, True))
     at = next((i for i in range(len(whole)) if whole[i : i + len(alone)] == alone), 0)
     before = "".join(tokenizer.convert_ids_to_tokens(whole[:at]))
     behind = "".join(tokenizer.convert_ids_to_tokens(whole[at + len(alone) :]))
-    end = "{{ eos_token if eos_token and not messages[0].content.endswith(eos_token) }}" if not behind else ""
+    end = "{{ eos_token if eos_token and not messages[0].content.endswith(eos_token) }}"
+    end = end if add_eos and not behind else ""
     return f"{{{{ {json.dumps(before)} }}}}{{{{ messages[0].content }}}}{end}{{{{ {json.dumps(behind)} }}}}"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from inspector.finding import Finding
 from inspector.findings import find_all
 from inspector.hub import Model
 from inspector.refusals import explain_refusal
-from inspector.strategies import Example, Labelled, Modifiers, Reason, label
+from inspector.strategies import Example, Labelled, Modifiers, Reason, behind_prompt, label
 from inspector.tokens import tokenize
 from inspector.turns import find_turns
 
@@ -70,6 +70,10 @@ class Inspection:
     @property
     def _kept(self) -> list[int]:
         return [i for i, reason in enumerate(self.labelled.reasons) if reason is not Reason.CUT]
+
+    def behind(self, prompt_messages: int) -> Inspection:
+        """The same with nothing trained in the turns of the first messages, as where only what follows is judged."""
+        return replace(self, labelled=behind_prompt(self.example, self.labelled, prompt_messages))
 
     @property
     def straddlers(self) -> list[int]:

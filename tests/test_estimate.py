@@ -62,7 +62,7 @@ def test_parameters_are_those_of_the_run() -> None:
     spec = spec_of("tiny-chat", lora={"rank": 8})
     assert spec.lora is not None
     weights = load_weights(spec, inspector.load("tiny-chat"))
-    adapted = get_peft_model(weights, lora_config(spec.lora, weights))
+    adapted = get_peft_model(weights, lora_config(spec, weights))
     trainable, total = adapted.get_nb_trainable_parameters()
     found = estimate(spec, 10, 30.0, measure=False)
     assert (found.trainable, found.parameters) == (trainable, total - trainable)

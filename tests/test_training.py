@@ -21,7 +21,8 @@ from inspector.strategies import STRATEGIES
 from training import idle, runs
 from training.errors import LabelsDifferError, RunFolderError, RunNotFoundError, RunStateError, SpecError
 from training.proof import ProvingCollator
-from training.rows import load_model, prepare, row_hash, write_rows
+from training.rows import load_model, prepare
+from training.rows_file import row_hash, write_rows
 from training.rundir import Phase, RunDir, append_line, read_lines
 from training.spec import RunSpec, parse_spec
 

@@ -30,13 +30,15 @@ from transformers import (
 import inspector
 from inspector.conversation import Conversation
 from training.batches import Batcher, Cost, Layout, PrefixSampler, share, shared_length, shared_mask
+from training.checks import check
 from training.errors import LabelsDifferError, SpecError
 from training.methods.sft import build_trainer, training_arguments
 from training.planner import plan
 from training.proof import ProvingCollator, rows_of
-from training.rows import PreparedRow, cut_row, row_hash, write_rows
+from training.rows import PreparedRow
+from training.rows_file import cut_row, row_hash, write_rows
 from training.rundir import RunDir
-from training.spec import RunSpec, SpeedSpec, check, parse_spec
+from training.spec import RunSpec, SpeedSpec, parse_spec
 from training.speed import allowed_speed, context_beyond_the_row
 
 VOCABULARY = 300
@@ -111,7 +113,7 @@ def plain(folder: Path, spec: RunSpec, weights: Any, rows: Sequence[Any], held_o
         train_dataset=data,
         eval_dataset=aside if held_out else None,
         processing_class=inspector.load("tiny-chat").tokenizer,
-        peft_config=None if spec.lora is None else lora_config(spec.lora, weights),
+        peft_config=None if spec.lora is None else lora_config(spec, weights),
     )
 
 

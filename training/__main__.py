@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from training import runs
+from training.checks import check
 from training.errors import SpecError, TrainingError
 from training.files import read_lines
 from training.rundir import ENDED, Phase, RunDir
 from training.runs import compare
-from training.spec import RunSpec, check, read_spec
+from training.spec import RunSpec, read_spec
 from training.terminal import describe, full, metrics_line, plan_of, shown_lines
 
 

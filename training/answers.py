@@ -9,9 +9,13 @@ from typing import Any
 from inspector import sandbox
 from inspector.conversation import Conversation, Message
 from inspector.errors import InspectorError
+from inspector.formats import TEXT_ROLE
 from inspector.model import Model
 from training.rows import PreparedRow
 from training.spec import SamplingSpec
+
+PROMPT_TOKENS = 16
+"""How much of a text is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,8 @@ def questions(sampling: SamplingSpec, rows: Sequence[PreparedRow], model: Model)
     ]
     if not asked:
         for row in rows:
+            if row.conversation.role(0) == TEXT_ROLE:
+                continue
             answers = row.conversation.assistant_indices()
             if answers and answers[-1]:
                 before = Conversation(messages=row.conversation.messages[: answers[-1]], tools=row.conversation.tools)
@@ -51,7 +57,14 @@ def questions(sampling: SamplingSpec, rows: Sequence[PreparedRow], model: Model)
             continue
         if isinstance(text, str):
             out.append(Question(messages=conversation.messages, prompt=text, reference=reference))
-    return out
+    return out or [_begun(row) for row in rows if row.conversation.role(0) == TEXT_ROLE]
+
+
+def _begun(row: PreparedRow) -> Question:
+    """The first tokens of a text, to be gone on from."""
+    end = max(1, min(PROMPT_TOKENS, len(row.texts) // 2))
+    prompt, rest = "".join(row.texts[:end]), "".join(row.texts[end:])
+    return Question(messages=({"role": TEXT_ROLE, "content": prompt},), prompt=prompt, reference=rest)
 
 
 def write_answers(weights: Any, model: Model, asked: Sequence[Question], max_new_tokens: int) -> list[str]:

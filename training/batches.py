@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch.utils.data import Sampler
 
-from training.rows import cut_row
+from training.rows_file import cut_row
 
 PAIR_COST = 2.5
 """Time of an attention FLOP over that of a linear layer's, forward and backward, base frozen: measured with SDPA under

@@ -16,12 +16,21 @@ from training.spec import RunSpec
 
 _NAMES = {
     "loss": "loss",
-    "eval_loss": "eval_loss",
     "learning_rate": "learning_rate",
     "grad_norm": "grad_norm",
     "mean_token_accuracy": "token_accuracy",
-    "eval_mean_token_accuracy": "eval_token_accuracy",
+    "rewards/chosen": "reward_chosen",
+    "rewards/rejected": "reward_rejected",
+    "rewards/margins": "reward_margin",
+    "rewards/accuracies": "reward_accuracy",
+    "margin": "reward_margin",
+    "accuracy": "reward_accuracy",
+    "mean_reward": "reward_mean",
+    "kl": "kl",
+    "nll_loss": "nll",
+    "log_odds_ratio": "log_odds_ratio",
 }
+_NAMES |= {f"eval_{theirs}": f"eval_{ours}" for theirs, ours in _NAMES.items()}
 """trl's names of what it logs, and ours."""
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
+from inspector.formats import TEXT_ROLE
 from inspector.hub import EMBEDDED
 from training.rows import found_name
 from training.rundir import RunDir
-from training.spec import RunSpec
+from training.spec import Method, RunSpec
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -39,8 +40,8 @@ def card(run: RunDir, precision: str) -> str:
 def _front_matter(spec: RunSpec) -> dict[str, Any]:
     found: dict[str, Any] = {"base_model": spec.model} if not Path(spec.model).is_dir() else {}
     found["library_name"] = "transformers" if spec.lora is None else "peft"
-    found["pipeline_tag"] = "text-generation"
-    found["tags"] = [spec.method, *([] if spec.lora is None else ["lora"]), "maskscope"]
+    found["pipeline_tag"] = "text-classification" if spec.method is Method.REWARD else "text-generation"
+    found["tags"] = [spec.method.value, *([] if spec.lora is None else ["lora"]), "maskscope"]
     return found | ({"datasets": [spec.data.name]} if _is_on_hub(spec) else {})
 
 
@@ -65,7 +66,8 @@ def _what(spec: RunSpec, manifest: dict[str, Any]) -> str:
     data = spec.data.name if _is_on_hub(spec) else Path(spec.data.name).name
     said = [
         f"{kind} {_shown(spec.model)}, trained on {manifest.get('rows', 0):,} rows of {data} "
-        f"(sha256 of the rows as trained {manifest.get('data_sha256', 'unknown')[:16]}), strategy `{spec.strategy}`."
+        f"(sha256 of the rows as trained {manifest.get('data_sha256', 'unknown')[:16]}), method {spec.method}, "
+        f"strategy `{spec.trained_by}`."
     ]
     if proof := manifest.get("proof"):
         said.append(proof["sentence"])
@@ -73,32 +75,50 @@ def _what(spec: RunSpec, manifest: dict[str, Any]) -> str:
 
 
 def _code(run: RunDir, spec: RunSpec, precision: str, revision: str | None) -> str:
-    """Python that loads what is in the folder and asks the first question again."""
-    asked = next((s["messages"] for s in run.samples() if s["when"] == "after"), [{"role": "user", "content": "Hello"}])
+    """Python that loads what is in the folder and asks the first question again, or judges the first answer."""
+    is_reward = spec.method is Method.REWARD
+    kind = "AutoModelForSequenceClassification" if is_reward else "AutoModelForCausalLM"
     dtype = {"bf16": "bfloat16", "fp16": "float16"}.get(precision, "float32")
-    base = str(EMBEDDED.get(spec.model, spec.model))
-    pinned = f", revision={revision!r}" if revision else ""
+    base = repr(str(EMBEDDED.get(spec.model, spec.model))) if spec.lora else '"."'
+    pinned = f", revision={revision!r}" if revision and spec.lora else ""
+    head = ", num_labels=1" if is_reward else ""
     lines = [
-        "from peft import PeftModel",
-        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        *(["from peft import PeftModel"] if spec.lora else []),
+        f"from transformers import {kind}, AutoTokenizer",
         "",
         'tokenizer = AutoTokenizer.from_pretrained(".")',
-        f"model = AutoModelForCausalLM.from_pretrained({base!r}{pinned}, dtype={dtype!r})",
-        "model.resize_token_embeddings(len(tokenizer))  # special tokens were added",
-        'model = PeftModel.from_pretrained(model, ".")',
+        f"model = {kind}.from_pretrained({base}{pinned}, dtype={dtype!r}{head})",
+    ]
+    if spec.lora and spec.special_tokens:
+        lines.append("model.resize_token_embeddings(len(tokenizer))  # special tokens were added")
+    if spec.lora:
+        lines.append('model = PeftModel.from_pretrained(model, ".")')
+    return "\n".join([*lines, *(_judging(run) if is_reward else _asking(run, spec))]) + "\n"
+
+
+def _asking(run: RunDir, spec: RunSpec) -> list[str]:
+    asked = next((s["messages"] for s in run.samples() if s["when"] == "after"), [{"role": "user", "content": "Hello"}])
+    prompt = "tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)"
+    if asked[0]["role"] == TEXT_ROLE:
+        prompt = 'messages[0]["content"]'
+    return [
         f"messages = {json.dumps(asked, ensure_ascii=False)}",
-        "prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)",
+        f"prompt = {prompt}",
         'ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")',
         f"written = model.generate(**ids, do_sample=False, max_new_tokens={spec.sampling.max_new_tokens},",
         "                         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)",
         'print(tokenizer.decode(written[0][ids["input_ids"].shape[1]:]))',
     ]
-    if spec.lora is None:
-        lines[4] = f'model = AutoModelForCausalLM.from_pretrained(".", dtype={dtype!r})'
-        lines = [line for line in lines if "PeftModel" not in line and "resize" not in line]
-    elif not spec.special_tokens:
-        lines = [line for line in lines if "resize" not in line]
-    return "\n".join(lines) + "\n"
+
+
+def _judging(run: RunDir) -> list[str]:
+    judged = next((s["judged"] for s in run.samples() if s["when"] == "after"), [{"role": "user", "content": "Hello"}])
+    return [
+        f"messages = {json.dumps(judged, ensure_ascii=False)}",
+        "text = tokenizer.apply_chat_template(messages, tokenize=False)",
+        'ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")',
+        'print(f"{float(model(**ids).logits[0, 0]):+.3f}")',
+    ]
 
 
 def _answers(run: RunDir) -> str:

@@ -15,8 +15,9 @@ from typing import Any
 
 from inspector.hub import EMBEDDED
 from training.planner import USABLE, plan
-from training.spec import RunSpec
-from training.weights import device_of, lora_config, precision_of, total_steps
+from training.spec import Method, RunSpec
+from training.spec_parts import OF_PAIRS
+from training.weights import device_of, lora_config, model_class, precision_of, total_steps
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 _QUANTIZED = {"8bit": 1.0, "4bit": 0.55}
@@ -30,8 +31,8 @@ EFFICIENCY = 0.5
 class Estimate:
     """Sizes in bytes, times in seconds. `device_memory` and `seconds` are None where nobody knows.
 
-    `parts`: weights, gradients, optimizer, activations, logits. `fits`: whether the sum is within nine tenths of the
-    device's memory. `suggestion`: fields of the spec that make it fit, or that make better use of a CUDA device.
+    `parts`: weights, gradients, optimizer, activations, logits, reference. `fits`: whether the sum is within nine
+    tenths of the device's memory. `suggestion`: fields of the spec that make it fit, or make better use of CUDA.
     """
 
     device: str
@@ -78,7 +79,7 @@ class Estimate:
 
 
 def estimate(spec: RunSpec, rows: int, mean_length: float, *, measure: bool = True) -> Estimate:
-    """Estimate a run over so many rows of this mean length (tokens, after truncation).
+    """Estimate a run over so many rows of this mean length (tokens, after truncation; of pairs both answers).
 
     `measure`: time matrix products on the device for the rate. Raises DeviceError, and OSError where the configuration
     cannot be read.
@@ -89,9 +90,10 @@ def estimate(spec: RunSpec, rows: int, mean_length: float, *, measure: bool = Tr
     total = sum(parameter.numel() for parameter in weights.parameters())
     trained = _trainable(spec, weights)
     outside = weights.num_parameters(exclude_embeddings=True)
-    length = min(float(spec.max_length), mean_length)
+    length = min(float(spec.max_length * _answers(spec)), mean_length)
     tokens = round(spec.micro_batch * spec.accumulation * length)
     per_token = 6.0 * outside if spec.lora is None else 4.0 * outside + 6.0 * trained
+    per_token += 2.0 * outside * _passes_without_gradients(spec)
     rate = measured_rate(device, precision) if measure else None
     steps = total_steps(spec, rows)
     parts = _memory(spec, config, total, trained, precision)
@@ -125,12 +127,13 @@ def estimate(spec: RunSpec, rows: int, mean_length: float, *, measure: bool = Tr
 def _shape(spec: RunSpec) -> tuple[Any, Any]:
     """The model without weights, and its configuration."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     name = str(EMBEDDED.get(spec.model, spec.model))
-    config = AutoConfig.from_pretrained(name, revision=spec.revision or None, trust_remote_code=False)
+    head = {"num_labels": 1} if spec.method is Method.REWARD else {}
+    config = AutoConfig.from_pretrained(name, revision=spec.revision or None, trust_remote_code=False, **head)
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config, trust_remote_code=False), config.get_text_config()
+        return model_class(spec.method).from_config(config, trust_remote_code=False), config.get_text_config()
 
 
 def _trainable(spec: RunSpec, weights: Any) -> int:
@@ -140,8 +143,20 @@ def _trainable(spec: RunSpec, weights: Any) -> int:
     if spec.lora is None:
         return sum(parameter.numel() for parameter in weights.parameters())
     with torch.device("meta"):
-        adapted = get_peft_model(weights, lora_config(spec.lora, weights))
+        adapted = get_peft_model(weights, lora_config(spec, weights))
     return sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
+
+
+def _answers(spec: RunSpec) -> int:
+    """How many answers a row has."""
+    return 2 if spec.method in OF_PAIRS else 1
+
+
+def _passes_without_gradients(spec: RunSpec) -> int:
+    """Forward passes over a batch beside the one that trains: of the reference, and for KTO's KL."""
+    if spec.method is Method.KTO and spec.losses == ["kto"]:
+        return 3
+    return int(spec.method in (Method.DPO, Method.KTO) and not spec.preference.precompute)
 
 
 def _memory(spec: RunSpec, config: Any, total: int, trained: int, precision: str) -> dict[str, int]:
@@ -149,16 +164,18 @@ def _memory(spec: RunSpec, config: Any, total: int, trained: int, precision: str
     width = _BYTES[precision]
     kept = 4 if spec.lora is None else width
     weight = _QUANTIZED.get(spec.quantization, kept)
-    tokens = spec.micro_batch * spec.max_length
+    tokens = spec.micro_batch * spec.max_length * _answers(spec)
     hidden, layers = config.hidden_size, config.num_hidden_layers
     per_layer = tokens * hidden * 17 * width
     kept_layers = tokens * hidden * width * layers + per_layer if spec.activation_checkpointing else per_layer * layers
+    has_reference = bool(spec.preference.reference) or (spec.lora is None and _passes_without_gradients(spec) > 0)
     return {
         "weights": round(total * weight + trained * (0 if spec.lora is None else 4)),
         "gradients": trained * 4,
         "optimizer": round(trained * _OPTIMIZER_BYTES.get(spec.optimizer, 8)),
         "activations": round(kept_layers),
-        "logits": tokens * config.vocab_size * 4 * 2,
+        "logits": 0 if spec.method is Method.REWARD else tokens * config.vocab_size * 4 * 2,
+        **({"reference": round(total * kept)} if has_reference else {}),
     }
 
 

@@ -18,11 +18,12 @@ from training.endpoint import ask
 from training.errors import EndpointError, OutOfMemoryError
 from training.files import write_json, write_text
 from training.journal import Journal
-from training.methods.sft import build_trainer
-from training.rows import SHOWN, describe, load_model, prepare, write_rows
+from training.methods import build_trainer
+from training.rows import SHOWN, load_model, prepare
+from training.rows_file import describe, write_rows
 from training.rundir import Phase, RunDir, step_of
-from training.scores import scored_rows
-from training.spec import EndpointSpec, RunSpec
+from training.scores import rewards, scored_rows
+from training.spec import EndpointSpec, Method, RunSpec
 from training.weights import device_of, load_weights, precision_of
 
 
@@ -72,14 +73,21 @@ def _attempt(
     weights = load_weights(spec, model)
     is_begun = any(sample["when"] == "before" for sample in run.samples())
     checkpoint = run.checkpoint() if is_begun else None
+
+    def sample(when: str, step: int, current: Any) -> None:
+        if spec.method is Method.REWARD:
+            journal.judge(when, step, rows, rewards(current, rows))
+        else:
+            journal.sample(when, step, asked, write_answers(current, model, asked, spec.sampling.max_new_tokens))
+
+    def score(when: str, step: int, current: Any) -> None:
+        if spec.method is not Method.REWARD:
+            journal.score(when, step, scored_rows(current, model.tokenizer, rows))
+
     if not is_begun:
-        journal.score("before", 0, scored_rows(weights, model.tokenizer, rows))
-        journal.sample("before", 0, asked, write_answers(weights, model, asked, spec.sampling.max_new_tokens))
-
-    def sample(step: int, current: Any) -> None:
-        journal.sample("during", step, asked, write_answers(current, model, asked, spec.sampling.max_new_tokens))
-
-    callback = RunCallback(run, journal, sample, spec)
+        score("before", 0, weights)
+        sample("before", 0, weights)
+    callback = RunCallback(run, journal, lambda step, current: sample("during", step, current), spec)
     trainer, collator = build_trainer(spec, run, weights, model.tokenizer, [callback])
     leave_if_asked(run)
     journal.say(phase=Phase.TRAINING)
@@ -92,9 +100,8 @@ def _attempt(
     journal.say(phase=Phase.SAVING)
     _keep_proof(run, collator)
     _save(run, trainer, model, spec)
-    answers = write_answers(trainer.model, model, asked, spec.sampling.max_new_tokens)
-    journal.sample("after", trainer.state.global_step, asked, answers)
-    journal.score("after", trainer.state.global_step, scored_rows(trainer.model, model.tokenizer, rows))
+    sample("after", trainer.state.global_step, trainer.model)
+    score("after", trainer.state.global_step, trainer.model)
     write_text(run.adapter / "README.md", card(run, precision_of(spec, device_of(spec))))
     journal.say(phase=Phase.STOPPED if callback.was_stopped else Phase.SUCCEEDED, step=trainer.state.global_step)
     return None
@@ -149,9 +156,10 @@ def _held_out(run: RunDir, spec: RunSpec, rows: Iterator[Any]) -> Iterator[Any]:
 
 def _keep_proof(run: RunDir, collator: Any) -> None:
     """Write the proof down, unless this run has proven more before it was cut short."""
-    print(f"Proven: {collator.sentence()}")
+    sentence = collator.sentence(of_rewards=run.spec().method is Method.REWARD)
+    print(f"Proven: {sentence}")
     proof = {
-        "sentence": collator.sentence(),
+        "sentence": sentence,
         "rows": len(collator.seen),
         "trained_tokens": collator.trained,
         "total_tokens": collator.tokens,

@@ -38,6 +38,21 @@ class Journal:
             line = {"when": when, "step": step, "question": number, "messages": list(question.messages)}
             append_line(self.run.samples_file, {**line, "reference": question.reference, "answer": answer})
 
+    def judge(self, when: str, step: int, rows: Sequence[Any], found: Sequence[tuple[float, float]]) -> None:
+        """The rewards of pairs at a step, in the place of answers."""
+        for number, (row, (chosen, rejected)) in enumerate(zip(rows, found, strict=True)):
+            messages = list(row.conversation.messages)
+            line = {
+                "when": when,
+                "step": step,
+                "question": number,
+                "messages": messages[:-1] or messages,
+                "judged": messages,
+            }
+            answer = f"chosen {chosen:+.3f}, rejected {rejected:+.3f}"
+            line |= {"reference": None, "answer": answer, "rewards": [chosen, rejected]}
+            append_line(self.run.samples_file, line)
+
     def score(self, when: str, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """How surprised the model is at the tokens of rows, at a step."""
         for row in rows:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from training.errors import LabelsDifferError
-from training.rows import row_hash
+from training.rows import IGNORED
+from training.rows_file import row_hash
 
 PROVEN = "proven"
 """The key under which a batch says how many of its tokens are proven to train: the trainer has to count as many."""
@@ -37,14 +38,14 @@ class ProvingCollator:
         batch = self.collator(features, *args, **kwargs)
         batch[PROVEN] = 0
         for ids, labels in rows_of(batch):
-            trained = sum(label != -100 for label in labels)
+            trained = sum(label != IGNORED for label in labels)
             key = row_hash(ids, labels)
             if key not in self.shown:
                 raise LabelsDifferError(
                     f"A row of {len(ids)} tokens that trains {trained} of them is not one that the inspector showed: "
                     "training stops here. Please report it, with the spec."
                 )
-            batch[PROVEN] += trained - (labels[0] != -100)  # nothing predicts a row's first token
+            batch[PROVEN] += trained - (labels[0] != IGNORED)  # nothing predicts a row's first token
             tokens, _ = self.seen.setdefault(key, self.shown[key] or (len(ids), trained))
             if len(ids) < tokens:
                 self._cut.add(key)
@@ -60,8 +61,13 @@ class ProvingCollator:
         """How many of these train."""
         return sum(trained for _, trained in self.seen.values())
 
-    def sentence(self) -> str:
-        """What has been proven so far."""
+    def sentence(self, *, of_rewards: bool = False) -> str:
+        """What has been proven so far. `of_rewards`: the token that trains is where a row's reward is read."""
+        if of_rewards:
+            return (
+                f"{len(self.seen):,} different rows of {self.tokens:,} tokens, identical to the inspector's, id by id; "
+                "each one's reward is read at its last token."
+            )
         cut = ", each row cut after its last trained token" if self._cut else ""
         return (
             f"{self.trained:,} trained tokens of {self.tokens:,} in {len(self.seen):,} different rows, identical to "
@@ -72,9 +78,15 @@ class ProvingCollator:
 def rows_of(batch: Any) -> list[tuple[list[int], list[int]]]:
     """The rows in a batch: without padding where it has a mask, else from where positions jump back.
 
+    Labels are the batch's own, or its tokens where its completion mask is 1: so trl's preference trainers read it.
+
     Positions that jump back to 0 begin a row. Where they jump back to P, the first P tokens begin every row.
     """
-    ids, labels = batch["input_ids"].tolist(), batch["labels"].tolist()
+    ids = batch["input_ids"].tolist()
+    if "labels" in batch:
+        labels = batch["labels"].tolist()
+    else:
+        labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, IGNORED).tolist()
     if "attention_mask" in batch:
         masks = batch["attention_mask"].tolist()
         return [_real(own, own_labels, mask) for own, own_labels, mask in zip(ids, labels, masks, strict=True)]

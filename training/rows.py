@@ -1,15 +1,9 @@
-"""A run's rows: each inspected, cut as the spec says, and written down exactly as it is to be trained.
-
-The hash of every row is taken here, from the inspection. The worker compares what its collator yields with these.
-"""
+"""A data set -> a run's rows: each inspected, and cut as the spec says."""
 
 from __future__ import annotations
 
-import hashlib
-import platform
-from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -18,30 +12,48 @@ import inspector
 from inspector.audit import DETECTED_FROM, detect_rows
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError
-from inspector.formats import Format, read, text_template
+from inspector.formats import Format, Layout, Sample, read, text_template
 from inspector.model import Model
 from inspector.rows import BadRow, DataSource
 from training.errors import Problem, SpecError
-from training.spec import DataSpec, RunSpec
+from training.spec import DataSpec, Method, RunSpec
+from training.spec_parts import OF_PAIRS, OF_PREFERENCES
 
+IGNORED = -100
+"""The label of a token that does not train."""
 SHOWN = 3
 """Questions taken from the rows for the answers before and after, where the spec names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedRow:
-    """A row as it is trained. `number`: of the row in its data set. `texts`: what each of its tokens stands for."""
+    """A row as it is trained. `number`: of the row in its data set. `texts`: what each of its tokens stands for.
+
+    `rejected`: the other answer of a pair, to the same prompt. `is_good`: kto's label.
+    """
 
     number: int
     input_ids: list[int]
     labels: list[int]
     texts: list[str]
     conversation: Conversation
+    rejected: PreparedRow | None = None
+    is_good: bool | None = None
+
+    @property
+    def answers(self) -> tuple[PreparedRow, ...]:
+        """The row, and of a pair the rejected one behind it."""
+        return (self,) if self.rejected is None else (self, self.rejected)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it has, both answers counted."""
+        return sum(len(row.input_ids) for row in self.answers)
 
     @property
     def trained(self) -> int:
-        """How many tokens carry the loss."""
-        return sum(label != -100 for label in self.labels)
+        """How many of them carry the loss."""
+        return sum(label != IGNORED for row in self.answers for label in row.labels)
 
 
 def load_model(spec: RunSpec) -> Model:
@@ -53,118 +65,117 @@ def load_model(spec: RunSpec) -> Model:
 def prepare(spec: RunSpec, data: DataSpec, model: Model, unused: list[BadRow]) -> Iterator[PreparedRow]:
     """Every row that trains, in order; those that cannot be used or train nothing are added to `unused` with why.
 
-    Raises DataError, FormatError.
+    Raises DataError, FormatError, and SpecError for rows of another kind than the method takes.
     """
     source = DataSource(name=found_name(data.name), split=data.split, config=data.config, revision=data.revision)
     rows = islice(source.rows(), data.limit)
     head = list(islice(rows, DETECTED_FROM))
     layout = detect_rows(head, data.map)
+    _check_layout(spec.method, layout)
     if layout.format is Format.TEXT:
-        model = model.with_template(text_template(model.tokenizer))
-    for row in chain(head, rows):
+        adds_eos = spec.method is not Method.LM or spec.blocks.add_eos
+        model = model.with_template(text_template(model.tokenizer, add_eos=adds_eos))
+    prepared = _prepared(spec, model, layout, chain(head, rows), unused)
+    return blocks(prepared, spec.blocks.size or spec.max_length) if spec.method is Method.LM else prepared
+
+
+def _check_layout(method: Method, layout: Layout) -> None:
+    takes = Format.PREFERENCE if method in OF_PAIRS else Format.UNPAIRED if method is Method.KTO else None
+    if takes is not None and layout.format is not takes:
+        needed = "chosen and rejected" if method in OF_PAIRS else "prompt, completion and label"
+        raise SpecError(
+            [
+                Problem(
+                    field="data", severity="error", message=f"has rows of the kind {layout.format.value}.",
+                    remedy=f"{method} needs the columns {needed}: map them, or take another method.",
+                )
+            ]
+        )  # fmt: skip
+
+
+def _prepared(
+    spec: RunSpec, model: Model, layout: Layout, rows: Iterable[Any], unused: list[BadRow]
+) -> Iterator[PreparedRow]:
+    for row in rows:
         if isinstance(row, BadRow):
             unused.append(row)
             continue
         try:
-            conversation = read(row.value, layout).conversation
-            inspection = inspector.inspect(model, conversation, spec.strategy, spec.modifiers, **spec.options)
+            found = _row(spec, model, read(row.value, layout), row.number)
+            why = _why_unused(spec, found)
         except InspectorError as error:
-            unused.append(BadRow(number=row.number, place=row.place, why=str(error)))
-            continue
+            why = str(error)
+        if why:
+            unused.append(BadRow(number=row.number, place=row.place, why=why))
+        else:
+            yield found
+
+
+def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRow:
+    """A row as the spec trains it. Raises InspectorError."""
+    judged = sample.prompt_messages if spec.method in OF_PREFERENCES else 0
+
+    def inspected(conversation: Conversation) -> PreparedRow:
+        inspection = inspector.inspect(model, conversation, spec.trained_by, spec.modifiers, **spec.options)
+        if judged:
+            inspection = inspection.behind(judged)
         ids, labels = inspection.row
-        if all(label == -100 for label in labels):
-            unused.append(BadRow(number=row.number, place=row.place, why="nothing in it trains"))
-            continue
-        yield PreparedRow(
-            number=row.number, input_ids=ids, labels=labels, texts=inspection.row_texts, conversation=conversation
+        row = PreparedRow(
+            number=number, input_ids=ids, labels=labels, texts=inspection.row_texts, conversation=conversation
         )
+        if spec.method is Method.REWARD:
+            return replace(row, labels=[IGNORED] * (len(ids) - 1) + ids[-1:])
+        return cut_to(row, spec.preference.max_prompt_length, spec.preference.max_completion_length)
+
+    rejected = inspected(sample.rejected) if sample.rejected is not None and spec.method in OF_PAIRS else None
+    return replace(inspected(sample.conversation), rejected=rejected, is_good=sample.is_good)
+
+
+def _why_unused(spec: RunSpec, row: PreparedRow) -> str:
+    """Why a row trains nothing; "" when it does."""
+    if row.rejected is not None and row.input_ids == row.rejected.input_ids:
+        return "chosen and rejected are the same"
+    if spec.method is Method.REWARD and any(len(one.input_ids) >= spec.max_length for one in row.answers):
+        return f"it is longer than max_length, {spec.max_length}, and a reward is read at the end"
+    for one, name in zip(row.answers, ("it", "the rejected answer"), strict=False):
+        if all(label == IGNORED for label in one.labels):
+            return f"nothing in {name} trains"
+    return ""
+
+
+def cut_to(row: PreparedRow, prompt: int | None, completion: int | None) -> PreparedRow:
+    """A row with the last `prompt` tokens before the first trained one, and the first `completion` from there on."""
+    if prompt is None and completion is None:
+        return row
+    begin = next((i for i, label in enumerate(row.labels) if label != IGNORED), len(row.labels))
+    kept = slice(0 if prompt is None else max(0, begin - prompt), None if completion is None else begin + completion)
+    return replace(row, input_ids=row.input_ids[kept], labels=row.labels[kept], texts=row.texts[kept])
+
+
+def blocks(rows: Iterable[PreparedRow], size: int) -> Iterator[PreparedRow]:
+    """Rows end to end, cut into blocks of `size` tokens, the last one shorter. A block has its first row's number."""
+    left: PreparedRow | None = None
+    for row in rows:
+        if left is not None:
+            row = replace(
+                left,
+                input_ids=left.input_ids + row.input_ids,
+                labels=left.labels + row.labels,
+                texts=left.texts + row.texts,
+            )
+        while len(row.input_ids) >= size:
+            yield _part(row, slice(size))
+            row = _part(row, slice(size, None))
+        left = row if row.input_ids else None
+    if left is not None and left.trained:
+        yield left
+
+
+def _part(row: PreparedRow, kept: slice) -> PreparedRow:
+    return replace(row, input_ids=row.input_ids[kept], labels=row.labels[kept], texts=row.texts[kept])
 
 
 def found_name(name: str) -> str:
     """A data set's name; the examples are found from any working folder."""
     shipped = Path(__file__).parents[1] / name
     return str(shipped) if name.startswith("examples/") and not Path(name).exists() and shipped.exists() else name
-
-
-def cut_row(ids: list[int], labels: list[int]) -> tuple[list[int], list[int]]:
-    """A row that ends after its last trained token. Raises ValueError for one that trains nothing."""
-    end = max(i for i, label in enumerate(labels) if label != -100) + 1
-    return ids[:end], labels[:end]
-
-
-def row_hash(ids: Sequence[int], labels: Sequence[int]) -> int:
-    """A 64-bit hash of a row, as a data set stores it: signed. Nothing comes before the first token to predict it
-    from, so its label does not count."""
-    data = array("q", ids).tobytes() + b"|" + array("q", labels[1:]).tobytes()
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), signed=True)
-
-
-def write_rows(folder: Path, rows: Iterator[PreparedRow]) -> list[PreparedRow]:
-    """Write the rows as Parquet; returns the first of them, for sampling. Raises SpecError when there are none.
-
-    Columns: input_ids, labels; row, its number in the data set; tokens and trained, how many there are; hash, and
-    cut_hash of the row that ends after its last trained token.
-    """
-    import pyarrow
-    from pyarrow import parquet
-
-    folder.mkdir(parents=True, exist_ok=True)
-    schema = pyarrow.schema(
-        [
-            ("input_ids", pyarrow.list_(pyarrow.int64())),
-            ("labels", pyarrow.list_(pyarrow.int64())),
-            ("row", pyarrow.int64()),
-            ("tokens", pyarrow.int64()),
-            ("trained", pyarrow.int64()),
-            ("hash", pyarrow.int64()),
-            ("cut_hash", pyarrow.int64()),
-        ]
-    )
-    first: list[PreparedRow] = []
-    with parquet.ParquetWriter(folder / "rows.parquet", schema) as writer:
-        while batch := list(islice(rows, 256)):
-            first += batch[: max(0, SHOWN - len(first))]
-            writer.write_table(pyarrow.Table.from_pylist([_written(row) for row in batch], schema=schema))
-    if not first:
-        raise SpecError(
-            [Problem(field="data", severity="error", message="no row of it trains.", remedy="Audit it: it says why.")]
-        )
-    return first
-
-
-def _written(row: PreparedRow) -> dict[str, Any]:
-    ids, labels = row.input_ids, row.labels
-    hashes = {"hash": row_hash(ids, labels), "cut_hash": row_hash(*cut_row(ids, labels))}
-    counts = {"tokens": len(ids), "trained": row.trained}
-    return {"input_ids": ids, "labels": labels, "row": row.number, **counts, **hashes}
-
-
-def describe(folder: Path, model: Model, spec: RunSpec, unused: Sequence[BadRow]) -> dict[str, Any]:
-    """The manifest: what was prepared, and with what."""
-    from importlib.metadata import version
-
-    from pyarrow import parquet
-
-    tokens = trained = rows = 0
-    digest = hashlib.sha256()
-    with parquet.ParquetFile(folder / "rows.parquet") as file:
-        for batch in file.iter_batches(256):
-            for row in batch.to_pylist():
-                rows += 1
-                tokens += len(row["input_ids"])
-                trained += sum(label != -100 for label in row["labels"])
-                digest.update(row["hash"].to_bytes(8, signed=True))
-    return {
-        "rows": rows,
-        "total_tokens": tokens,
-        "trained_tokens": trained,
-        "unused": len(unused),
-        "unused_rows": [{"row": row.number, "place": row.place, "why": row.why} for row in unused[:20]],
-        "data_sha256": digest.hexdigest(),
-        "model": model.name,
-        "revision": model.revision,
-        "template_hash": model.template_hash,
-        "strategy": spec.strategy,
-        "libraries": {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate")},
-        "python": platform.python_version(),
-    }

@@ -5,7 +5,7 @@ The first rows are scored before and after, so that one sees which trained token
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,16 +52,17 @@ def score(weights: Any, ids: Sequence[int]) -> list[Score]:
 
 
 def scored_rows(weights: Any, tokenizer: Any, rows: Sequence[PreparedRow]) -> list[dict[str, Any]]:
-    """The rows with their scores, JSON-ready: for each token its text, whether it trains, its loss, the guess with
-    its probability, and whether that is right."""
+    """The rows with their scores, JSON-ready, of a pair one for each answer: for each token its text, whether it
+    trains, its loss, the guess with its probability, and whether that is right."""
     out = []
-    for row in rows:
+    for number, name, row in _answers(rows):
         ids = row.input_ids[:MAX_TOKENS]
         scores = score(weights, ids)
         shown = {guess: str(tokenizer.decode([guess])) for guess in {one.guess for one in scores} if guess is not None}
         out.append(
             {
-                "row": row.number,
+                "row": number,
+                "answer": name,
                 "tokens": len(row.input_ids),
                 "texts": row.texts[:MAX_TOKENS],
                 "trained": [int(label != -100) for label in row.labels[:MAX_TOKENS]],
@@ -72,3 +73,30 @@ def scored_rows(weights: Any, tokenizer: Any, rows: Sequence[PreparedRow]) -> li
             }
         )
     return out
+
+
+def _answers(rows: Sequence[PreparedRow]) -> Iterator[tuple[int, str, PreparedRow]]:
+    """(number, which answer it is, the answer); "" where the row is no pair."""
+    for row in rows:
+        names = ("",) if row.rejected is None else ("chosen", "rejected")
+        yield from ((row.number, name, one) for name, one in zip(names, row.answers, strict=True))
+
+
+def rewards(weights: Any, rows: Sequence[PreparedRow]) -> list[tuple[float, float]]:
+    """The rewards of each pair, chosen and rejected. Leaves the weights as they were."""
+    import torch
+
+    was_training = weights.training
+    weights.eval()
+    try:
+        with torch.no_grad():
+            found = [
+                [
+                    float(weights(input_ids=torch.tensor([one.input_ids], device=weights.device)).logits[0, 0])
+                    for one in row.answers
+                ]
+                for row in rows
+            ]
+    finally:
+        weights.train(was_training)
+    return [(chosen, rejected) for chosen, rejected in found]

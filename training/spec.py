@@ -6,113 +6,46 @@ problem is found at once and named by its field, with what to do.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping
-from enum import StrEnum
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
-from training.errors import Problem, SpecError
+from training.errors import SpecError
+from training.spec_parts import (
+    BlockSpec,
+    Count,
+    DataSpec,
+    EndpointSpec,
+    EngineSpec,
+    EvalSpec,
+    LoraSpec,
+    Method,
+    ModuleGroup,
+    Positive,
+    PreferenceSpec,
+    PublishSpec,
+    Rate,
+    SamplingSpec,
+    SpeedSpec,
+    Strict,
+)  # fmt: skip
 
+__all__ = [
+    "BlockSpec", "DataSpec", "EndpointSpec", "EngineSpec", "EvalSpec", "LoraSpec", "Method", "ModuleGroup",
+    "PreferenceSpec", "PublishSpec", "RunSpec", "SamplingSpec", "SpeedSpec", "parse_spec", "read_spec",
+]  # fmt: skip
 
-class _Strict(BaseModel):
-    """No unknown fields, no changes, no guessed types."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def _number(value: Any) -> Any:
-    """YAML reads 2e-4 as a text, and 1 as an int where a float is wanted."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Rate = Annotated[float, BeforeValidator(_number), Field(ge=0)]
-Positive = Annotated[float, BeforeValidator(_number), Field(gt=0)]
-Share = Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class ModuleGroup(StrEnum):
-    """Which linear layers get LoRA matrices, by what they do."""
-
-    ALL_LINEAR = "all-linear"
-    ATTENTION = "attention"
-    MLP = "mlp"
-
-
-class DataSpec(_Strict):
-    """Rows: a file, folder or hub id (`name`), as `inspector.rows.DataSource` takes it; `map` as `formats.detect`."""
-
-    name: str = Field(min_length=1)
-    split: str = ""
-    config: str = ""
-    revision: str = ""
-    map: dict[str, str] = Field(default_factory=dict)
-    limit: Count | None = None
-
-
-class LoraSpec(_Strict):
-    """LoRA matrices. `modules`: a group, several, or the layers' own names; `rslora` scales by alpha / sqrt(rank)."""
-
-    rank: Count = 16
-    alpha: Count = 32
-    dropout: Share = 0.0
-    modules: str | list[str] = ModuleGroup.ALL_LINEAR.value
-    modules_to_save: list[str] = Field(default_factory=list)
-    dora: bool = False
-    rslora: bool = False
-
-
-class EndpointSpec(_Strict):
-    """A server that speaks OpenAI's chat completions. `url` up to `/v1`; `key_variable`: the environment variable that
-    holds its key, empty for none."""
-
-    url: str = Field(pattern=r"^https?://")
-    model: str = Field(min_length=1)
-    key_variable: str = ""
-
-
-class SamplingSpec(_Strict):
-    """Answers written before and after, and every so many steps; `prompts` are the last messages of conversations.
-
-    `endpoint`: whose answers to the same prompts stand beside them.
-    """
-
-    prompts: list[str | list[dict[str, Any]]] = Field(default_factory=list)
-    every: Count | None = None
-    max_new_tokens: Count = 48
-    endpoint: EndpointSpec | None = None
-
-
-class SpeedSpec(_Strict):
-    """Ways to the same loss and the same gradients in less time; where one would change them, it is not taken.
-
-    `cut`: a row ends after its last trained token, which nothing behind it can change. `head`: the LM head is computed
-    only where the next token is trained. `padding_free`: the rows of a micro-batch end to end, each seeing itself
-    alone; `auto` where that is expected to be faster. `shared_prefix`: what all rows of a micro-batch begin with is
-    computed once. Rows with the same beginning then come into the same steps: the order of the rows is another.
-    """
-
-    cut: bool = True
-    head: bool = True
-    padding_free: Literal["auto", True, False] = "auto"
-    shared_prefix: bool = False
-
-
-class EvalSpec(_Strict):
-    """A held-out part: `data`, or a `share` of the rows. `patience`: evaluations without improvement before the end."""
-
-    data: DataSpec | None = None
-    share: Share = 0.0
-    every: Count | None = None
-    patience: Count | None = None
+RATES: Mapping[Method, tuple[float, float]] = {
+    Method.SFT: (2e-4, 2e-5),
+    Method.LM: (2e-4, 2e-5),
+    Method.DPO: (2e-5, 1e-6),
+    Method.ORPO: (5e-5, 8e-6),
+    Method.KTO: (2e-5, 1e-6),
+    Method.REWARD: (1e-4, 1e-5),
+}
+"""The usual learning rate of a method, with LoRA and for all weights."""
 
 
 def _data(value: Any) -> Any:
@@ -123,7 +56,13 @@ def _lora(value: Any) -> Any:
     return None if value is False else {} if value is True else value
 
 
-class RunSpec(_Strict):
+def _method(value: Any) -> Any:
+    if value not in list(Method):
+        raise ValueError(f"there is no {value!r:.60}; there are: {', '.join(Method)}")
+    return Method(value)
+
+
+class RunSpec(Strict):
     """A whole run. Lengths are tokens; rates are per step; `max_steps` wins over `epochs`."""
 
     model: str = Field(min_length=1)
@@ -132,12 +71,14 @@ class RunSpec(_Strict):
     revision: str = ""
     template: str = ""
     special_tokens: dict[str, Any] = Field(default_factory=dict)
-    method: Literal["sft"] = "sft"
+    method: Annotated[Method, BeforeValidator(_method)] = Method.SFT
     strategy: str = "traced"
     options: dict[str, Any] = Field(default_factory=dict)
     keep: str = "all"
     max_length: Count = 1024
     truncation: str = "keep_start"
+    preference: PreferenceSpec = Field(default_factory=PreferenceSpec)
+    blocks: BlockSpec = Field(default_factory=BlockSpec)
     packing: bool = False
     lora: Annotated[LoraSpec | None, BeforeValidator(_lora)] = Field(default_factory=LoraSpec)
     quantization: Literal["none", "4bit", "8bit"] = "none"
@@ -161,17 +102,32 @@ class RunSpec(_Strict):
     log_every: Count = 1
     save_every: Count | None = None
     keep_checkpoints: Count = 2
+    report: list[Literal["tensorboard", "trackio"]] = Field(default_factory=list)
+    publish: PublishSpec | None = None
+    engine: EngineSpec = Field(default_factory=EngineSpec)
     seed: int = 0
 
     @property
     def rate(self) -> float:
-        """The learning rate, or what suits LoRA (2e-4) and full fine-tuning (2e-5)."""
-        return self.learning_rate if self.learning_rate is not None else 2e-5 if self.lora is None else 2e-4
+        """The learning rate, or what suits the method with LoRA and with all weights."""
+        adapter, full = RATES[self.method]
+        return self.learning_rate if self.learning_rate is not None else full if self.lora is None else adapter
+
+    @property
+    def losses(self) -> list[str]:
+        """The names of the method's losses."""
+        return self.preference.loss or {Method.DPO: ["sigmoid"], Method.KTO: ["kto"]}.get(self.method, [])
+
+    @property
+    def trained_by(self) -> str:
+        """The strategy that says what trains: language modelling trains everything."""
+        return "full" if self.method is Method.LM else self.strategy
 
     @property
     def modifiers(self) -> dict[str, Any]:
         """What the inspector is told beside the strategy."""
-        return {"keep": self.keep, "max_length": self.max_length, "truncation": self.truncation}
+        length = None if self.method is Method.LM else self.max_length
+        return {"keep": self.keep, "max_length": length, "truncation": self.truncation}
 
     def to_yaml(self) -> str:
         """The spec as a person would write it: without what is at its default."""
@@ -183,13 +139,15 @@ class RunSpec(_Strict):
 
 def parse_spec(value: Any) -> RunSpec:
     """A spec from plain values. Raises SpecError with every problem."""
+    from training.checks import check, explained, problem
+
     if not isinstance(value, Mapping):
-        raise SpecError([_problem("spec", f"is {type(value).__name__}, and must be fields with values.", "")])
+        raise SpecError([problem("spec", f"is {type(value).__name__}, and must be fields with values.", "")])
     try:
         spec = RunSpec.model_validate(dict(value))
     except ValidationError as error:
-        raise SpecError([_explained(item) for item in error.errors()]) from error
-    problems = [problem for problem in check(spec) if problem.severity == "error"]
+        raise SpecError([explained(item) for item in error.errors()]) from error
+    problems = [found for found in check(spec) if found.severity == "error"]
     if problems:
         raise SpecError(problems)
     return spec
@@ -199,115 +157,13 @@ def read_spec(path: str) -> RunSpec:
     """The spec in a YAML or JSON file. Raises SpecError."""
     import yaml
 
+    from training.checks import problem
+
     try:
         value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise SpecError([_problem("spec", f"{path} cannot be read: {error.strerror}.", "")]) from error
+        raise SpecError([problem("spec", f"{path} cannot be read: {error.strerror}.", "")]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())
-        raise SpecError([_problem("spec", f"{path} is not YAML: {said}.", "")]) from error
+        raise SpecError([problem("spec", f"{path} is not YAML: {said}.", "")]) from error
     return parse_spec(value)
-
-
-def check(spec: RunSpec) -> Iterator[Problem]:
-    """What is wrong across fields, and what deserves a warning."""
-    from inspector.errors import StrategyError
-    from inspector.strategies import STRATEGIES, Modifiers
-
-    if spec.strategy not in STRATEGIES:
-        yield _problem("strategy", f"there is no {spec.strategy!r}.", f"There are: {', '.join(STRATEGIES)}.")
-    try:
-        Modifiers.parse(spec.modifiers)
-    except StrategyError as error:
-        yield _problem(str(error).split(" ", 1)[0], f"{error}", "")
-    if spec.scheduler not in SCHEDULERS:
-        yield _problem("scheduler", f"there is no {spec.scheduler!r}.", f"There are: {', '.join(SCHEDULERS)}.")
-    if spec.optimizer not in OPTIMIZERS:
-        yield _problem("optimizer", f"there is no {spec.optimizer!r}.", f"There are: {', '.join(OPTIMIZERS)}.")
-    if spec.quantization != "none" and spec.lora is None:
-        yield _problem("quantization", f"{spec.quantization} weights cannot be trained themselves.", "Use lora.")
-    if spec.quantization != "none" and spec.device == "cpu":
-        yield _problem("quantization", "bitsandbytes needs a CUDA device.", "Set quantization: none, or a CUDA device.")
-    if spec.precision == "fp16" and spec.device == "cpu":
-        yield _problem("precision", "fp16 training needs a CUDA device.", "Use bf16, fp32 or auto on a CPU.")
-    if spec.evaluation.patience is not None and not _evaluates(spec):
-        yield _problem("evaluation.patience", "there is nothing to evaluate on.", "Set evaluation.data or .share.")
-    if spec.evaluation.data is not None and spec.evaluation.share:
-        yield _problem("evaluation.share", "evaluation.data is set, too.", "Keep one of them.")
-    if spec.lora is not None and "lm_head" in _names(spec.lora.modules):
-        yield _problem("lora.modules", "lm_head cannot be a LoRA target here.", "Name it in lora.modules_to_save.")
-    if spec.packing and spec.group_by_length:
-        yield _problem("group_by_length", "packed rows are all of one length.", "Leave it out.", "warning")
-    yield from _check_speed(spec)
-    if spec.rate > 1e-3 and spec.lora is not None:
-        yield _problem("learning_rate", f"{spec.rate:g} is high for LoRA.", "1e-4 to 5e-4 is usual.", "warning")
-    if spec.rate > 1e-4 and spec.lora is None:
-        yield _problem("learning_rate", f"{spec.rate:g} is high for all weights.", "1e-5 is usual.", "warning")
-
-
-def _check_speed(spec: RunSpec) -> Iterator[Problem]:
-    speed, prefix = spec.speed, "speed.shared_prefix"
-    if spec.packing and speed.padding_free is False:
-        yield _problem("speed.padding_free", "packed rows have no padding.", "Leave it out, or set packing: false.")
-    if not speed.shared_prefix:
-        return
-    if spec.packing:
-        yield _problem(prefix, "packed rows are not of one beginning.", "Set packing: false, or leave it out.")
-    if spec.group_by_length:
-        yield _problem(prefix, "rows are grouped by their beginning or by length, not by both.", "Keep one of them.")
-    if spec.micro_batch == 1:
-        yield _problem(prefix, "one row has nothing to share.", "Raise micro_batch.", "warning")
-    if spec.lora is not None and spec.lora.dropout:
-        yield _problem(prefix, "dropout is drawn once for the shared part.", "Set lora.dropout: 0.", "warning")
-
-
-SCHEDULERS = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
-OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adamw_bnb_8bit", "paged_adamw_8bit")
-
-
-def _evaluates(spec: RunSpec) -> bool:
-    return spec.evaluation.data is not None or spec.evaluation.share > 0
-
-
-def _names(modules: str | list[str]) -> list[str]:
-    return [modules] if isinstance(modules, str) else modules
-
-
-def _problem(field: str, message: str, remedy: str, severity: str = "error") -> Problem:
-    return Problem(field=field, severity=severity, message=message, remedy=remedy)
-
-
-_OTHER_NAMES = {
-    "base_model": "model",
-    "dataset": "data",
-    "train_dataset": "data",
-    "lr": "learning_rate",
-    "batch_size": "micro_batch",
-    "per_device_train_batch_size": "micro_batch",
-    "gradient_accumulation_steps": "accumulation",
-    "gradient_accumulation": "accumulation",
-    "num_train_epochs": "epochs",
-    "lr_scheduler_type": "scheduler",
-    "optim": "optimizer",
-    "warmup_ratio": "warmup",
-    "max_seq_length": "max_length",
-    "block_size": "max_length",
-    "gradient_checkpointing": "activation_checkpointing",
-    "peft": "lora",
-    "lora_r": "lora.rank",
-    "lora_alpha": "lora.alpha",
-    "target_modules": "lora.modules",
-}
-"""What other trainers call our fields."""
-
-
-def _explained(item: Any) -> Problem:
-    field = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        known = list(RunSpec.model_fields) if len(item["loc"]) == 1 else []
-        name = str(item["loc"][-1])
-        near = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else difflib.get_close_matches(name, known, 1)
-        return _problem(field, "there is no such field.", f"Did you mean {near[0]}?" if near else "Leave it out.")
-    if item["type"] == "missing":
-        return _problem(field, "is missing.", "A spec needs a model and data.")
-    return _problem(field, f"{item['msg']}; it is {item['input']!r:.60}.", "")

@@ -13,26 +13,23 @@ from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from training.batches import Batcher, Cost, PrefixSampler, shared_mask
-from training.errors import LabelsDifferError, Problem, SpecError
+from training.errors import Problem, SpecError
 from training.proof import PROVEN
+from training.proven import Proven
 from training.spec import SpeedSpec
 
 _TOLERANCE = {torch.float32: 1e-4}
 """Relative difference of hidden states that is rounding; 3e-2 for shorter types."""
 
 
-class ProvenTrainer(SFTTrainer):  # type: ignore[misc]
-    """trl's trainer over batches of a ProvingCollator. Raises LabelsDifferError when it counts other trained tokens.
+class ProvenTrainer(Proven, SFTTrainer):  # type: ignore[misc]
+    """trl's trainer over batches of a ProvingCollator.
 
-    `speed.head`: the LM head gets the hidden states whose next token trains, and no others. `eval_collator`: of the
-    held-out rows, padded: transformers weights an evaluated batch by its number of rows.
+    `speed.head`: the LM head gets the hidden states whose next token trains, and no others.
     """
-
-    data_collator: Any
 
     def __init__(self, *args: Any, speed: SpeedSpec, **kwargs: Any) -> None:
         self.speed = speed
-        self.eval_collator: Any = None
         super().__init__(*args, **kwargs)
 
     def compute_loss(
@@ -54,28 +51,6 @@ class ProvenTrainer(SFTTrainer):  # type: ignore[misc]
         finally:
             for hook in hooks:
                 hook.remove()
-
-    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
-        """The micro-batches of a step, and how many of their tokens train: as many as were proven."""
-        batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
-        proven = torch.tensor(sum(batch.pop(PROVEN) for batch in batches), device=device)
-        if count is not None and self.args.world_size > 1:
-            proven = self.accelerator.gather(proven).sum()
-        if count is not None and int(count) != int(proven):
-            raise LabelsDifferError(
-                f"The trainer counts {int(count)} trained tokens in this step, and {int(proven)} were proven to be the "
-                "inspector's: training stops here. Please report it, with the spec."
-            )
-        return batches, count
-
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
-        """As transformers makes it, with `eval_collator`."""
-        collator = self.data_collator
-        self.data_collator = self.eval_collator or collator
-        try:
-            return super().get_eval_dataloader(eval_dataset)
-        finally:
-            self.data_collator = collator
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if not self.speed.shared_prefix:
@@ -130,7 +105,15 @@ def allowed_speed(speed: SpeedSpec, weights: Any, longest: int) -> SpeedSpec:
     if problems:
         raise SpecError(problems)
     padding_free = False if free else speed.padding_free
-    return speed.model_copy(update={"cut": speed.cut and everywhere is None, "padding_free": padding_free})
+    changes = {"cut": speed.cut and everywhere is None, "padding_free": padding_free}
+    return speed.model_copy(update=changes)
+
+
+def allowed_pair_speed(speed: SpeedSpec, weights: Any, longest: int) -> SpeedSpec:
+    """The same for answers: `cut` and `shared_prompt`. Of a pair `longest` tokens are one answer's."""
+    everywhere = context_beyond_the_row(weights.config.get_text_config(), longest)
+    shares = speed.shared_prompt and everywhere is None and _why_not_shared(weights, longest) is None
+    return speed.model_copy(update={"cut": speed.cut and everywhere is None, "shared_prompt": shares})
 
 
 def context_beyond_the_row(config: Any, longest: int) -> str | None:

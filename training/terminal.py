@@ -32,10 +32,17 @@ def full(run: RunDir) -> dict[str, Any]:
     return describe(run) | {"metrics": last_metrics(run), "samples": run.samples(), "manifest": run.manifest()}
 
 
+SHOWN_METRICS = (
+    ("loss", 4), ("eval_loss", 4), ("token_accuracy", 3), ("reward_margin", 3), ("reward_accuracy", 3),
+    ("grad_norm", 3), ("learning_rate", 7),
+)  # fmt: skip
+"""The metrics of a line, and their digits."""
+
+
 def metrics_line(line: dict[str, Any], max_steps: int | None) -> str:
     """A step's metrics in a line."""
     parts = [f"step {line.get('step')} of {max_steps or '?'}"]
-    for name, digits in (("loss", 4), ("eval_loss", 4), ("token_accuracy", 3), ("grad_norm", 3), ("learning_rate", 7)):
+    for name, digits in SHOWN_METRICS:
         if name in line:
             parts.append(f"{name} {line[name]:.{digits}g}")
     return "  ".join(parts)
@@ -73,7 +80,7 @@ def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
     rows = tokens = trained = 0
     try:
         for row in prepare(spec, spec.data, load_model(spec), unused):
-            rows, tokens, trained = rows + 1, tokens + len(row.input_ids), trained + row.trained
+            rows, tokens, trained = rows + 1, tokens + row.tokens, trained + row.trained
         if not rows:
             raise SpecError(
                 [Problem(field="data", severity="error", message="no row of it trains.", remedy="Audit it.")]

@@ -8,7 +8,7 @@ from typing import Any
 from inspector.hub import EMBEDDED
 from inspector.model import Model
 from training.errors import DeviceError
-from training.spec import LoraSpec, ModuleGroup, RunSpec
+from training.spec import Method, ModuleGroup, RunSpec
 
 _ATTENTION = ("attn", "attention")
 _MLP = ("mlp", "feed_forward", "ffn", "block_sparse_moe", "experts")
@@ -38,10 +38,17 @@ def precision_of(spec: RunSpec, device: str) -> str:
     return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
 
+def model_class(method: Method) -> Any:
+    """transformers' class: a causal model, or one that gives a number for a row."""
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification if method is Method.REWARD else AutoModelForCausalLM
+
+
 def load_weights(spec: RunSpec, model: Model) -> Any:
     """The base model on its device, with embeddings for every token of the tokenizer. Raises DeviceError, OSError."""
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig
 
     device = device_of(spec)
     compute = torch.bfloat16 if precision_of(spec, device) == "bf16" else torch.float32
@@ -52,9 +59,11 @@ def load_weights(spec: RunSpec, model: Model) -> Any:
             bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute,
         )  # fmt: skip
     name = str(EMBEDDED.get(spec.model, spec.model))
-    weights = AutoModelForCausalLM.from_pretrained(
+    head = {"num_labels": 1} if spec.method is Method.REWARD else {}
+    torch.manual_seed(spec.seed)  # a reward model's head is new, and drawn
+    weights = model_class(spec.method).from_pretrained(
         name, revision=model.revision, dtype=compute if spec.lora else torch.float32,
-        quantization_config=quantized, trust_remote_code=False, device_map={"": 0} if quantized else None,
+        quantization_config=quantized, trust_remote_code=False, device_map={"": 0} if quantized else None, **head,
     )  # fmt: skip
     if quantized is None:
         weights = weights.to(device)
@@ -63,20 +72,59 @@ def load_weights(spec: RunSpec, model: Model) -> Any:
     return weights
 
 
-def lora_config(lora: LoraSpec, weights: Any) -> Any:
-    """peft's configuration. Raises ValueError when a named group or layer is not in the model."""
+def load_reference(spec: RunSpec, weights: Any) -> Any:
+    """The model that the spec names as reference; None for the model before the training. Raises OSError."""
+    from transformers import AutoModelForCausalLM
+
+    name = spec.preference.reference
+    if not name:
+        return None
+    found = AutoModelForCausalLM.from_pretrained(
+        str(EMBEDDED.get(name, name)), dtype=weights.dtype, trust_remote_code=False
+    )
+    if found.config.get_text_config().vocab_size < weights.get_input_embeddings().num_embeddings:
+        found.resize_token_embeddings(weights.get_input_embeddings().num_embeddings)
+    return found.to(weights.device)
+
+
+def lora_config(spec: RunSpec, weights: Any, tokenizer: Any = None) -> Any:
+    """peft's configuration. The embeddings of tokens that are new train, too, and are saved with the adapter.
+
+    `tokenizer`: of the run; new are those of its tokens that the spec has added. Raises ValueError when a named group
+    or layer is not in the model.
+    """
     from peft import LoraConfig
 
+    lora = spec.lora
+    assert lora is not None
+    new = _new_tokens(spec, weights, tokenizer)
+    saved = list(lora.modules_to_save)
+    if new and not weights.config.get_text_config().tie_word_embeddings and "lm_head" not in saved:
+        saved.append("lm_head")
     return LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if spec.method is Method.REWARD else "CAUSAL_LM",
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=target_modules(lora.modules, weights),
-        modules_to_save=lora.modules_to_save or None,
+        modules_to_save=saved or None,
+        trainable_token_indices={name: ids for name, ids in new.items() if name not in saved} or None,
         use_dora=lora.dora,
         use_rslora=lora.rslora,
     )
+
+
+def _new_tokens(spec: RunSpec, weights: Any, tokenizer: Any) -> dict[str, list[int]]:
+    """The embedding layer's name and the ids of tokens that the base model has never seen."""
+    if tokenizer is None or not spec.special_tokens:
+        return {}
+    import inspector
+
+    known = set(inspector.load(spec.model, revision=spec.revision or None, template="none").tokenizer.get_vocab())
+    ids = sorted(id for text, id in tokenizer.get_vocab().items() if text not in known)
+    layer = weights.get_input_embeddings()
+    name = next(path.rsplit(".", 1)[-1] for path, module in weights.named_modules() if module is layer)
+    return {name: ids} if ids else {}
 
 
 def target_modules(modules: str | list[str], weights: Any) -> str | list[str]:

@@ -46,7 +46,7 @@ function rowBox(row) {
   const own = row.moments[moment], box = make("section", "sv-row"), head = make("div", "sv-head");
   const means = ["before", "after"].filter(name => row.moments[name] && row.moments[name].mean !== null)
     .map(name => `${name} ${row.moments[name].mean.toFixed(3)}`).join(", ");
-  head.append(make("h3", "", `Row ${row.row}`), make("span", "", `loss ${means}`));
+  head.append(make("h3", "", `Row ${row.row}${row.answer ? ` · ${row.answer}` : ""}`), make("span", "", `loss ${means}`));
   const tokens = make("div", "sv-tokens"), said = make("p", "sv-said");
   tokens.tabIndex = 0; // arrow keys walk through it
   tokens.setAttribute("role", "group");

@@ -29,12 +29,14 @@ def build_scores_view(elem_id: str) -> gr.HTML:
 def pack_scores(lines: Sequence[dict[str, Any]]) -> str:
     """The component's value for the lines of a run's scores.jsonl; empty when there are none. Of each row and moment
     the newest line counts."""
-    rows: dict[int, dict[str, Any]] = {}
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
     for line in lines:
+        answer = line.get("answer", "")
         row = rows.setdefault(
-            line["row"],
+            (line["row"], answer),
             {
                 "row": line["row"],
+                "answer": answer,
                 "tokens": line["tokens"],
                 "texts": line["texts"][:MAX_TOKENS],
                 "trained": line["trained"][:MAX_TOKENS],

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.checks import check
 from training.errors import SpecError, TrainingError
 from training.rundir import ENDED, Phase, RunDir, read_lines
 from training.runs import compare, list_runs
-from training.spec import RunSpec, check, parse_spec
+from training.spec import RunSpec, parse_spec
 from ui.report import Block, code, files, heading, progress, report, table, text
 from ui.scores_view import pack_scores
 from ui.token_view import as_json
@@ -26,6 +27,12 @@ learning_rate: 5e-3
 CHARTS = (
     ("loss", ("loss", "eval_loss")),
     ("token accuracy", ("token_accuracy", "eval_token_accuracy")),
+    ("rewards", ("reward_chosen", "reward_rejected", "reward_mean")),
+    ("reward margin", ("reward_margin", "eval_reward_margin")),
+    ("reward accuracy", ("reward_accuracy", "eval_reward_accuracy")),
+    ("divergence from the reference", ("kl",)),
+    ("loss of the chosen answers", ("nll", "eval_nll")),
+    ("log odds ratio", ("log_odds_ratio",)),
     ("learning rate", ("learning_rate",)),
     ("gradient norm", ("grad_norm",)),
     ("trained tokens per second", ("trained_tokens_per_second",)),
@@ -33,7 +40,10 @@ CHARTS = (
     ("GPU load, %", ("gpu_utilization",)),
 )
 """The charts, each with the metrics it shows; one without any metric is left out."""
-SMOOTHED = frozenset({"loss", "token_accuracy", "grad_norm", "trained_tokens_per_second"})
+SMOOTHED = frozenset(
+    {"loss", "token_accuracy", "grad_norm", "trained_tokens_per_second", "reward_chosen", "reward_rejected"}
+    | {"reward_margin", "reward_accuracy", "reward_mean", "kl", "nll", "log_odds_ratio"}
+)
 """Metrics of single steps, which jump."""
 POINTS = 600
 """Most points of a line."""

@@ -16,7 +16,7 @@ from inspector.strategies.content_diff import content_diff, content_diff_legacy
 from inspector.strategies.full import full
 from inspector.strategies.labelled import REASON_TEXTS, Example, Labelled, Reason, is_trained
 from inspector.strategies.markers_in_ids import bos_eos, home_llm, home_llm_intended, trl_completion_collator
-from inspector.strategies.modifiers import Keep, Modifiers, Truncation
+from inspector.strategies.modifiers import Keep, Modifiers, Truncation, behind_prompt
 from inspector.strategies.prefixes import incremental_delta, prefix_render
 from inspector.strategies.responses_only import responses_only
 from inspector.strategies.spans import chatml, llama3_sft, string_span
@@ -86,6 +86,7 @@ __all__ = [
     "StopPolicy",
     "Truncation",
     "TurnPolicy",
+    "behind_prompt",
     "is_trained",
     "label",
 ]

@@ -96,6 +96,12 @@ def last_turn_only(example: Example, labelled: Labelled) -> Labelled:
     return _filtered(labelled, lambda index: index > end)
 
 
+def behind_prompt(example: Example, labelled: Labelled, prompt_messages: int) -> Labelled:
+    """Keep what is trained behind the turns of the first messages: of the answer that is preferred to another."""
+    end = max((turn.tokens[-1] for i, turn in example.turns.items() if i < prompt_messages and turn.tokens), default=-1)
+    return _filtered(labelled, lambda index: index > end)
+
+
 def flagged_only(example: Example, labelled: Labelled) -> Labelled:
     """Leave out the turns of messages whose own flag (`train`, `weight`, ...) is false, or of others without a flag."""
     messages = example.conversation.messages

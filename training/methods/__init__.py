@@ -1,1 +1,21 @@
-"""One file per training method: a run's spec and rows -> a trainer."""
+"""One file per training method: a run's spec and rows -> a trainer, and the collator that proves its batches."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from training.proof import ProvingCollator
+from training.rundir import RunDir
+from training.spec import Method, RunSpec
+
+
+def build_trainer(
+    spec: RunSpec, run: RunDir, weights: Any, tokenizer: Any, callbacks: list[Any]
+) -> tuple[Any, ProvingCollator]:
+    """The trainer of the spec's method. Raises ValueError, SpecError, DeviceError, OSError."""
+    name = Method.SFT if spec.method is Method.LM else spec.method
+    made: tuple[Any, ProvingCollator] = import_module(f"training.methods.{name}").build_trainer(
+        spec, run, weights, tokenizer, callbacks
+    )
+    return made
