@@ -14,6 +14,8 @@ from inspector.model import Model
 from training.rows import PreparedRow
 from training.spec import SamplingSpec
 
+ASKED = 3
+"""Questions taken from the rows, where the spec names none."""
 PROMPT_TOKENS = 16
 """How much of a text is given."""
 
@@ -33,7 +35,8 @@ class Question:
 
 
 def questions(sampling: SamplingSpec, rows: Sequence[PreparedRow], model: Model) -> list[Question]:
-    """The spec's prompts; without any, the first rows up to their last answer. What does not render is left out."""
+    """The spec's prompts; without any, the first rows up to their last answer, each once. What does not render is left
+    out."""
     asked: list[tuple[Conversation, str | None]] = [
         (Conversation.parse([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt), None)
         for prompt in sampling.prompts
@@ -43,9 +46,10 @@ def questions(sampling: SamplingSpec, rows: Sequence[PreparedRow], model: Model)
             if row.conversation.role(0) == TEXT_ROLE:
                 continue
             answers = row.conversation.assistant_indices()
-            if answers and answers[-1]:
+            if answers and answers[-1] and len(asked) < ASKED:
                 before = Conversation(messages=row.conversation.messages[: answers[-1]], tools=row.conversation.tools)
-                asked.append((before, str(row.conversation.messages[answers[-1]].get("content") or "")))
+                if all(before != known for known, _ in asked):
+                    asked.append((before, str(row.conversation.messages[answers[-1]].get("content") or "")))
     out = []
     for conversation, reference in asked:
         _, source = model.template_for(conversation.tools is not None)
@@ -57,7 +61,7 @@ def questions(sampling: SamplingSpec, rows: Sequence[PreparedRow], model: Model)
             continue
         if isinstance(text, str):
             out.append(Question(messages=conversation.messages, prompt=text, reference=reference))
-    return out or [_begun(row) for row in rows if row.conversation.role(0) == TEXT_ROLE]
+    return out or [_begun(row) for row in rows[:ASKED] if row.conversation.role(0) == TEXT_ROLE]
 
 
 def _begun(row: PreparedRow) -> Question:
@@ -69,6 +73,11 @@ def _begun(row: PreparedRow) -> Question:
 
 def write_answers(weights: Any, model: Model, asked: Sequence[Question], max_new_tokens: int) -> list[str]:
     """One greedy answer each, special tokens included so that a missing stop shows. Leaves the weights as they were."""
+    return [str(model.tokenizer.decode(ids)) for ids in write_ids(weights, model, asked, max_new_tokens)]
+
+
+def write_ids(weights: Any, model: Model, asked: Sequence[Question], max_new_tokens: int) -> list[list[int]]:
+    """The same answers as ids."""
     import torch
 
     tokenizer = model.tokenizer
@@ -88,7 +97,7 @@ def write_answers(weights: Any, model: Model, asked: Sequence[Question], max_new
                     eos_token_id=[stop for stop in stops if stop is not None] or None,
                     pad_token_id=pad,
                 )  # fmt: skip
-                out.append(str(tokenizer.decode(written[0][ids["input_ids"].shape[1] :])))
+                out.append(written[0][ids["input_ids"].shape[1] :].tolist())
     finally:
         weights.train(was_training)
     return out

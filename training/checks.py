@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from training.errors import Problem
-from training.spec import RATES, RunSpec
+from training.run_spec import RATES, RunSpec
 from training.spec_parts import OF_PAIRS, OF_PREFERENCES, Method
 
 

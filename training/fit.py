@@ -11,7 +11,7 @@ from typing import Any
 from transformers import TrainerState
 
 from training import memory
-from training.answers import questions, write_answers
+from training.answers import ASKED, questions, write_answers
 from training.callback import RunCallback
 from training.card import card
 from training.endpoint import ask
@@ -76,13 +76,13 @@ def _attempt(
 
     def sample(when: str, step: int, current: Any) -> None:
         if spec.method is Method.REWARD:
-            journal.judge(when, step, rows, rewards(current, rows))
+            journal.judge(when, step, rows[:ASKED], rewards(current, rows[:ASKED]))
         else:
             journal.sample(when, step, asked, write_answers(current, model, asked, spec.sampling.max_new_tokens))
 
     def score(when: str, step: int, current: Any) -> None:
         if spec.method is not Method.REWARD:
-            journal.score(when, step, scored_rows(current, model.tokenizer, rows))
+            journal.score(when, step, scored_rows(current, model.tokenizer, rows[:ASKED]))
 
     if not is_begun:
         score("before", 0, weights)
@@ -136,6 +136,8 @@ def _prepare(run: RunDir, spec: RunSpec, journal: Journal) -> tuple[Any, list[An
     manifest = run.manifest()
     journal.say(trained_tokens=manifest["trained_tokens"], total_tokens=manifest["total_tokens"])
     print(f"{manifest['rows']:,} rows train {manifest['trained_tokens']:,} of {manifest['total_tokens']:,} tokens.")
+    if manifest["cut_rows"]:
+        print(f"{manifest['cut_rows']:,} of them are cut to {spec.max_length:,} tokens.")
     return model, first
 
 

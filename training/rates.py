@@ -33,7 +33,7 @@ class TokenCount:
             self._hook = None
 
     def _count(self, model: Any, args: Any, values: dict[str, Any]) -> None:
-        if not model.training:
+        if not model.training or not torch.is_grad_enabled():  # a reference model's pass is none of the training's
             return
         mask, ids = values.get("attention_mask"), values.get("input_ids")
         labels, targets = values.get("labels"), values.get("shift_labels")

@@ -21,15 +21,16 @@ from training.spec_parts import OF_PAIRS, OF_PREFERENCES
 
 IGNORED = -100
 """The label of a token that does not train."""
-SHOWN = 3
-"""Questions taken from the rows for the answers before and after, where the spec names none."""
+SHOWN = 12
+"""Rows that are kept for what is shown of them before and after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedRow:
     """A row as it is trained. `number`: of the row in its data set. `texts`: what each of its tokens stands for.
 
-    `rejected`: the other answer of a pair, to the same prompt. `is_good`: kto's label.
+    `rejected`: the other answer of a pair, to the same prompt. `is_good`: kto's label. `cut`: how many tokens a
+    limit of length has cut off.
     """
 
     number: int
@@ -39,6 +40,7 @@ class PreparedRow:
     conversation: Conversation
     rejected: PreparedRow | None = None
     is_good: bool | None = None
+    cut: int = 0
 
     @property
     def answers(self) -> tuple[PreparedRow, ...]:
@@ -121,8 +123,9 @@ def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRo
             inspection = inspection.behind(judged)
         ids, labels = inspection.row
         row = PreparedRow(
-            number=number, input_ids=ids, labels=labels, texts=inspection.row_texts, conversation=conversation
-        )
+            number=number, input_ids=ids, labels=labels, texts=inspection.row_texts, conversation=conversation,
+            cut=len(inspection.ids) - len(ids),
+        )  # fmt: skip
         if spec.method is Method.REWARD:
             return replace(row, labels=[IGNORED] * (len(ids) - 1) + ids[-1:])
         return cut_to(row, spec.preference.max_prompt_length, spec.preference.max_completion_length)
@@ -133,13 +136,15 @@ def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRo
 
 def _why_unused(spec: RunSpec, row: PreparedRow) -> str:
     """Why a row trains nothing; "" when it does."""
-    if row.rejected is not None and row.input_ids == row.rejected.input_ids:
-        return "chosen and rejected are the same"
-    if spec.method is Method.REWARD and any(len(one.input_ids) >= spec.max_length for one in row.answers):
+    if spec.method is Method.REWARD and any(one.cut for one in row.answers):
         return f"it is longer than max_length, {spec.max_length}, and a reward is read at the end"
+    if row.rejected is not None and row.conversation == row.rejected.conversation:
+        return "chosen and rejected are the same"
     for one, name in zip(row.answers, ("it", "the rejected answer"), strict=False):
         if all(label == IGNORED for label in one.labels):
             return f"nothing in {name} trains"
+    if row.rejected is not None and row.input_ids == row.rejected.input_ids:
+        return f"chosen and rejected are the same as far as they are kept, {len(row.input_ids)} tokens"
     return ""
 
 
@@ -149,7 +154,8 @@ def cut_to(row: PreparedRow, prompt: int | None, completion: int | None) -> Prep
         return row
     begin = next((i for i, label in enumerate(row.labels) if label != IGNORED), len(row.labels))
     kept = slice(0 if prompt is None else max(0, begin - prompt), None if completion is None else begin + completion)
-    return replace(row, input_ids=row.input_ids[kept], labels=row.labels[kept], texts=row.texts[kept])
+    short = _part(row, kept)
+    return replace(short, cut=row.cut + len(row.input_ids) - len(short.input_ids))
 
 
 def blocks(rows: Iterable[PreparedRow], size: int) -> Iterator[PreparedRow]:

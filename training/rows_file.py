@@ -36,9 +36,9 @@ def row_hash(ids: Sequence[int], labels: Sequence[int]) -> int:
 def write_rows(folder: Path, rows: Iterator[PreparedRow]) -> list[PreparedRow]:
     """Write the rows as Parquet; returns the first of them, for sampling. Raises SpecError when there are none.
 
-    Columns: row, its number in the data set; input_ids, labels; tokens and trained, how many there are; hash, and
-    cut_hash of the row that ends after its last trained token. Of pairs the same again, called rejected_..., and
-    is_good of answers that are judged alone.
+    Columns: row, its number in the data set; cut, how many of its tokens a limit has cut off; input_ids, labels; tokens
+    and trained, how many there are; hash, and cut_hash of the row that ends after its last trained token. Of pairs the
+    same again, called rejected_..., and is_good of answers that are judged alone.
     """
     import pyarrow
     from pyarrow import parquet
@@ -49,6 +49,7 @@ def write_rows(folder: Path, rows: Iterator[PreparedRow]) -> list[PreparedRow]:
     schema = pyarrow.schema(
         [
             ("row", number),
+            ("cut", number),
             *kinds.items(),
             *((f"rejected_{name}", kind) for name, kind in kinds.items()),
             ("is_good", pyarrow.bool_()),
@@ -67,7 +68,7 @@ def write_rows(folder: Path, rows: Iterator[PreparedRow]) -> list[PreparedRow]:
 
 
 def _written(row: PreparedRow) -> dict[str, Any]:
-    out: dict[str, Any] = {"row": row.number, "is_good": row.is_good}
+    out: dict[str, Any] = {"row": row.number, "cut": sum(one.cut for one in row.answers), "is_good": row.is_good}
     for prefix, one in zip(("", "rejected_"), row.answers, strict=False):
         ids, labels = one.input_ids, one.labels
         counts = {"tokens": len(ids), "trained": sum(label != IGNORED for label in labels)}
@@ -83,15 +84,16 @@ def describe(folder: Path, model: Model, spec: RunSpec, unused: Sequence[BadRow]
 
     from pyarrow import parquet
 
-    tokens = trained = rows = 0
+    tokens = trained = rows = cut = 0
     digest = hashlib.sha256()
     names = [prefix + name for prefix in ("", "rejected_") for name in ("tokens", "trained", "hash")]
     with parquet.ParquetFile(folder / "rows.parquet") as file:
-        for batch in file.iter_batches(4_096, columns=[*names, "is_good"]):
+        for batch in file.iter_batches(4_096, columns=[*names, "cut", "is_good"]):
             for row in batch.to_pylist():
                 rows += 1
                 tokens += row["tokens"] + (row["rejected_tokens"] or 0)
                 trained += row["trained"] + (row["rejected_trained"] or 0)
+                cut += row["cut"] > 0
                 for name, value in row.items():
                     if name.endswith("hash") and value is not None:
                         digest.update(value.to_bytes(8, signed=True))
@@ -101,6 +103,7 @@ def describe(folder: Path, model: Model, spec: RunSpec, unused: Sequence[BadRow]
         "rows": rows,
         "total_tokens": tokens,
         "trained_tokens": trained,
+        "cut_rows": cut,
         "unused": len(unused),
         "unused_rows": [{"row": row.number, "place": row.place, "why": row.why} for row in unused[:20]],
         "data_sha256": digest.hexdigest(),

@@ -77,10 +77,11 @@ def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
     from training.rows import load_model, prepare
 
     unused: list[BadRow] = []
-    rows = tokens = trained = 0
+    rows = tokens = trained = cut = 0
     try:
         for row in prepare(spec, spec.data, load_model(spec), unused):
             rows, tokens, trained = rows + 1, tokens + row.tokens, trained + row.trained
+            cut += any(one.cut for one in row.answers)
         if not rows:
             raise SpecError(
                 [Problem(field="data", severity="error", message="no row of it trains.", remedy="Audit it.")]
@@ -90,6 +91,8 @@ def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
         if isinstance(error, TrainingError):
             raise
         raise SpecError([Problem(field="model or data", severity="error", message=str(error), remedy="")]) from error
-    plan = found.to_dict() | {"rows": rows, "unused": len(unused), "total_tokens": tokens, "trained_tokens": trained}
+    counts = {"rows": rows, "unused": len(unused), "cut_rows": cut, "total_tokens": tokens, "trained_tokens": trained}
+    plan = found.to_dict() | counts
     head = f"{rows:,} rows train {trained:,} of {tokens:,} tokens; {len(unused):,} rows are not used"
+    head += f"; {cut:,} are cut to {spec.max_length:,} tokens" if cut else ""
     return plan, [head, *found.lines()]

@@ -107,6 +107,8 @@ def state_value(run: RunDir) -> str:
         blocks.append(text(proof["sentence"], "="))
     elif status.trained_tokens is not None:
         blocks.append(text(f"{status.trained_tokens:,} of {status.total_tokens:,} tokens train in each pass."))
+    if cut := manifest.get("cut_rows"):
+        blocks.append(text(f"{cut:,} of {manifest['rows']:,} rows are cut to {run.spec().max_length:,} tokens.", "!"))
     for unused in manifest.get("unused_rows", [])[:3]:
         blocks.append(text(f"Not used: {unused['place']}: {unused['why']}", "!"))
     return report(*blocks)
