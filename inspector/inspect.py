@@ -68,6 +68,12 @@ class Inspection:
         return [self.example.tokens.texts[i] for i in self._kept]
 
     @property
+    def row_turns(self) -> list[int | None]:
+        """Whose turn each token of `row` is in: the index of the message, None for the template's own text."""
+        runs = self.example.tokens.runs
+        return [next((run.turn for run in runs[i]), None) for i in self._kept]
+
+    @property
     def _kept(self) -> list[int]:
         return [i for i, reason in enumerate(self.labelled.reasons) if reason is not Reason.CUT]
 

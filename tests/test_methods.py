@@ -24,6 +24,7 @@ import inspector
 from inspector.conversation import Conversation
 from inspector.rows import BadRow
 from training import idle, runs
+from training.__main__ import main
 from training.answers import questions
 from training.batches import Cost
 from training.errors import LabelsDifferError, SpecError
@@ -449,6 +450,23 @@ def test_rows_of_another_kind_are_refused(tmp_path: Path, method: str, said: str
     """Before anything starts."""
     with pytest.raises(SpecError, match=re.escape(f"data: has rows of the kind question_answer. {said}")):
         rows_for(method, tmp_path, [{"question": "A?", "answer": "Yes."}])
+
+
+def test_rows_are_printed_as_they_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both answers of a pair, what trains in them in marks; as JSON with ids and labels; a file that is not there."""
+    spec = str(ROOT / "examples" / "runs" / "brief-answers-dpo.yaml")
+    assert main(["rows", spec, "--limit", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "row 0 chosen: 3 of 19 tokens train" in said
+    assert "    «Paris.<|im_end|>»⏎" in said
+    assert "row 0 rejected: 8 of 24 tokens train" in said
+    assert main(["rows", spec, "--limit", "2", "--json"]) == 0
+    (row, _) = json.loads(capsys.readouterr().out)["rows"]
+    assert [label for label in row["labels"] if label != -100] == row["input_ids"][-4:-1]
+    assert len(row["rejected"]["input_ids"]) == 24
+    (tmp_path / "spec.yaml").write_text("{model: tiny-chat, data: nowhere.csv}")
+    assert main(["rows", str(tmp_path / "spec.yaml")]) == 2
+    assert "nowhere.csv" in capsys.readouterr().err
 
 
 def test_language_modelling_trains_blocks(tmp_path: Path) -> None:

@@ -100,7 +100,48 @@ def test_wrong_spec_is_told_by_field_and_cost_is_estimated(train_app: str, new_p
     )
 
 
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_pairs_are_shown_and_preferred(train_app: str, new_page: Any) -> None:
+    """An example of DPO: both answers with what trains in them, then margins as charts, and the shorter answer."""
+    page = new_page(train_app)
+    page.click("#train-example input")
+    page.get_by_role("option", name="brief answers dpo").click()
+    page.wait_for_function("() => document.querySelector('#train-set-method input').value === 'dpo'")
+    page.click("#train-rows")
+    page.wait_for_function("() => document.querySelectorAll('#train-preview .rv-row').length === 8", timeout=30_000)
+    chosen, rejected = (page.locator("#train-preview .rv-row").nth(i) for i in (0, 1))
+    assert chosen.locator(".rv-place").inner_text() == "row 0 · chosen"
+    assert "".join(chosen.locator(".trained").all_inner_texts()) == "Paris.<|im_end|>"
+    assert rejected.locator(".rv-count").inner_text() == "8 of 24 tokens train"
+    assert page.locator("#train-preview button").count() == 0
+    page.click("#train-start")
+    page.wait_for_function(f"({STATE})().includes('succeeded')", timeout=120_000)
+    page.wait_for_function(
+        "() => document.querySelector('#train-chart').innerText.includes('reward margin')", timeout=15_000
+    )
+    answers = page.locator("#train-answers table").inner_text()
+    assert "The capital of France is Paris.<|im_end|>" in answers
+    assert "\tParis.<|im_end|>" in answers
+
+
 # --- without a browser
+
+
+def test_rows_are_shown_as_they_train() -> None:
+    """Pairs, judged answers, what is not used; and why there are none."""
+    head = "model: tiny-chat\ndata: examples/data/brief-answers-judged.jsonl\n"
+    shown = json.loads(train_events.on_rows(head + "method: kto\nmicro_batch: 2\n"))
+    assert [row["place"] for row in shown["rows"]] == ["row 0 · good", "row 1 · bad", "row 2 · good", "row 3 · bad"]
+    one = shown["rows"][0]
+    trained = [text for text, bits in zip(one["texts"], one["classes"], strict=True) if bits]
+    assert ("".join(trained), one["trained"], one["canOpen"]) == ("Paris.<|im_end|>", len(trained), False)
+    assert [one["roles"][turn] for turn in one["turns"] if turn is not None][-1] == "assistant"
+    said = json.loads(train_events.on_rows(head + "method: dpo\n"))["failure"]
+    assert said.startswith("data: has rows of the kind unpaired. dpo needs the columns chosen and rejected")
+    assert json.loads(train_events.on_rows("model: tiny-chat\ndata: no.csv\n"))["failure"].startswith("There is no")
+    bad = json.loads(train_events.on_rows("model: tiny-chat\ndata: examples/data/unknown-role.jsonl\n"))["rows"]
+    assert any("has the role" in row.get("why", "") for row in bad)
 
 
 SPEC = parse_spec({"model": "tiny-chat", "data": "x.csv"})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,9 @@ SHOWN = 12
 class PreparedRow:
     """A row as it is trained. `number`: of the row in its data set. `texts`: what each of its tokens stands for.
 
-    `rejected`: the other answer of a pair, to the same prompt. `is_good`: kto's label. `cut`: how many tokens a
-    limit of length has cut off.
+    `turns`: whose turn each of them is in, the index of the message; None for the template's own text. `rejected`: the
+    other answer of a pair, to the same prompt. `is_good`: kto's label. `cut`: how many tokens a limit of length has cut
+    off.
     """
 
     number: int
@@ -38,6 +40,7 @@ class PreparedRow:
     labels: list[int]
     texts: list[str]
     conversation: Conversation
+    turns: list[int | None] = field(default_factory=list)
     rejected: PreparedRow | None = None
     is_good: bool | None = None
     cut: int = 0
@@ -124,7 +127,7 @@ def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRo
         ids, labels = inspection.row
         row = PreparedRow(
             number=number, input_ids=ids, labels=labels, texts=inspection.row_texts, conversation=conversation,
-            cut=len(inspection.ids) - len(ids),
+            turns=inspection.row_turns, cut=len(inspection.ids) - len(ids),
         )  # fmt: skip
         if spec.method is Method.REWARD:
             return replace(row, labels=[IGNORED] * (len(ids) - 1) + ids[-1:])
@@ -159,26 +162,35 @@ def cut_to(row: PreparedRow, prompt: int | None, completion: int | None) -> Prep
 
 
 def blocks(rows: Iterable[PreparedRow], size: int) -> Iterator[PreparedRow]:
-    """Rows end to end, cut into blocks of `size` tokens, the last one shorter. A block has its first row's number."""
+    """Rows end to end, cut into blocks of `size` tokens, the last one shorter. A block has the number of the row that it
+    begins with."""
     left: PreparedRow | None = None
     for row in rows:
-        if left is not None:
-            row = replace(
-                left,
-                input_ids=left.input_ids + row.input_ids,
-                labels=left.labels + row.labels,
-                texts=left.texts + row.texts,
-            )
-        while len(row.input_ids) >= size:
-            yield _part(row, slice(size))
-            row = _part(row, slice(size, None))
-        left = row if row.input_ids else None
+        joined = row if left is None else _joined(left, row)
+        while len(joined.input_ids) >= size:
+            yield _part(joined, slice(size))
+            joined = replace(_part(joined, slice(size, None)), number=row.number, conversation=row.conversation)
+        left = joined if joined.input_ids else None
     if left is not None and left.trained:
         yield left
 
 
+_LISTS = ("input_ids", "labels", "texts", "turns")
+
+
+def _joined(first: PreparedRow, second: PreparedRow) -> PreparedRow:
+    return replace(first, **{name: getattr(first, name) + getattr(second, name) for name in _LISTS})
+
+
 def _part(row: PreparedRow, kept: slice) -> PreparedRow:
-    return replace(row, input_ids=row.input_ids[kept], labels=row.labels[kept], texts=row.texts[kept])
+    return replace(row, **{name: getattr(row, name)[kept] for name in _LISTS})
+
+
+def first_rows(spec: RunSpec, count: int) -> tuple[list[PreparedRow], list[BadRow]]:
+    """The first rows as they train, and those before them that do not. Raises SpecError, InspectorError."""
+    unused: list[BadRow] = []
+    with closing(prepare(spec, spec.data, load_model(spec), unused)) as rows:  # type: ignore[type-var]
+        return list(islice(rows, count)), unused
 
 
 def found_name(name: str) -> str:

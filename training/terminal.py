@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
+
+from inspector.rows import BadRow
 
 from training.errors import Problem, SpecError, TrainingError
 from training.rundir import RunDir
+from training.rows import IGNORED, PreparedRow
 from training.runs import last_metrics
 from training.spec import RunSpec
 
@@ -67,6 +72,30 @@ def shown_lines(value: dict[str, Any]) -> list[str]:
         if sample["when"] != "during":
             lines.append(f"  {sample['when']:6} {sample['messages'][-1]['content']!r} -> {sample['answer']!r}")
     return lines
+
+
+def rows_lines(rows: Sequence[PreparedRow], unused: Sequence[BadRow]) -> list[str]:
+    """Rows as they train, «so», of pairs both answers; and why others do not."""
+    lines = [f"{bad.place} is not used: {bad.why}" for bad in unused]
+    for row in rows:
+        names = ("",) if row.rejected is None else (" chosen", " rejected")
+        good = {None: "", True: " good", False: " bad"}[row.is_good]
+        for name, one in zip(names, row.answers, strict=True):
+            count = sum(label != IGNORED for label in one.labels)
+            lines.append(f"row {row.number}{name}{good}: {count:,} of {len(one.input_ids):,} tokens train")
+            runs = groupby(zip(one.texts, one.labels, strict=True), key=lambda pair: pair[1] != IGNORED)
+            parts = [("".join(text for text, _ in run), trains) for trains, run in runs]
+            said = "".join(f"«{text}»" if trains else text for text, trains in parts)
+            lines += [f"    {line}" for line in said.replace("\n", "⏎\n").rstrip("\n").split("\n")]
+    return lines
+
+
+def row_values(row: PreparedRow) -> dict[str, Any]:
+    """A row as it trains, JSON-ready; of a pair with the rejected answer."""
+    own: dict[str, Any] = {"row": row.number, "input_ids": row.input_ids, "labels": row.labels, "texts": row.texts}
+    if row.rejected is not None:
+        own["rejected"] = row_values(row.rejected)
+    return own if row.is_good is None else {**own, "is_good": row.is_good}
 
 
 def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:

@@ -18,7 +18,7 @@ function rowBox(row) {
   const head = make("div", "rv-head");
   head.append(make("h3", "rv-place", visible(row.place)));
   if (!row.why) head.append(make("span", "rv-count", `${number(row.trained)} of ${number(row.total)} tokens train`));
-  if (!row.why || row.canOpen) {
+  if (row.canOpen) {
     const open = button("Open", "Show this row on the Inspect tab", () => {
       root.setAttribute("aria-busy", "true");
       trigger("open", {number: row.number});

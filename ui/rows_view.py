@@ -7,8 +7,9 @@ from typing import Any
 import gradio as gr
 
 from inspector.inspect import Inspection
+from training.rows import IGNORED, PreparedRow
 from ui.scripts import script
-from ui.token_view import as_json, classes_of, turns_of
+from ui.token_view import TRAINED, as_json, classes_of, turns_of
 
 MAX_TOKENS = 400
 """Tokens shown of each row."""
@@ -49,7 +50,28 @@ def shown(number: int, place: str, inspection: Inspection) -> Shown:
         "classes": classes[:MAX_TOKENS],
         "turns": turns_of(inspection)[:MAX_TOKENS],
         "roles": [message["role"] for message in inspection.example.conversation.messages],
+        "canOpen": True,
     }
+
+
+def trained_rows(row: PreparedRow) -> list[Shown]:
+    """A row of a run as it trains; of a pair both answers. What opens on the Inspect tab is another matter."""
+    names = ("",) if row.rejected is None else (" · chosen", " · rejected")
+    good = {None: "", True: " · good", False: " · bad"}[row.is_good]
+    return [
+        {
+            "number": row.number,
+            "place": f"row {row.number}{name}{good}",
+            "total": len(one.input_ids),
+            "trained": sum(label != IGNORED for label in one.labels),
+            "texts": one.texts[:MAX_TOKENS],
+            "classes": [TRAINED * (label != IGNORED) for label in one.labels[:MAX_TOKENS]],
+            "turns": one.turns[:MAX_TOKENS],
+            "roles": [message["role"] for message in one.conversation.messages],
+            "canOpen": False,
+        }
+        for name, one in zip(names, row.answers, strict=True)
+    ]
 
 
 def unusable(number: int, place: str, why: str, *, can_open: bool) -> Shown:

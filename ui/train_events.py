@@ -10,17 +10,21 @@ import gradio as gr
 
 from inspector.errors import InspectorError
 from training import runs
-from training.errors import TrainingError
+from training.errors import SpecError, TrainingError
+from training.rows import first_rows
 from training.rundir import ENDED, RunDir
 from ui import train_view as view
 from ui.boxes import Boxes
 from ui.conversation_json import ConversationJsonError
 from ui.data_boxes import DataBoxes, shared_setup
 from ui.report import report, text
+from ui.rows_view import pack_no_rows, pack_rows, trained_rows, unusable
 from ui.train_form import SETTINGS, Value, read_values, spec_of_tabs, with_value
 
 SHOWN = ("state", "chart", "answers", "scores", "details")
 """What is shown of a run."""
+SHOWN_ROWS = 4
+"""Rows that are shown before a run."""
 LAST_LOOK_S = 3.0
 """How long an ended run is still looked at: its last lines may be on their way."""
 
@@ -74,6 +78,19 @@ def on_plan(spec: str) -> str:
     except TrainingError as error:
         return view.problems_value(error)
     return view.plan_value(lines, view.warnings_of(parsed))
+
+
+def on_rows(spec: str) -> str:
+    """The first rows as they train, or why there are none."""
+    try:
+        rows, unused = first_rows(view.spec_of(spec), SHOWN_ROWS)
+    except SpecError as error:
+        return pack_no_rows("\n".join(f"{p.field}: {p.message} {p.remedy}".strip() for p in error.problems))
+    except (InspectorError, TrainingError) as error:
+        return pack_no_rows(str(error))
+    shown = [unusable(bad.number, bad.place, bad.why, can_open=False) for bad in unused[:SHOWN_ROWS]]
+    shown += [part for row in rows for part in trained_rows(row)]
+    return pack_rows(shown, "The first rows, as they train") if shown else pack_no_rows("The data has no rows.")
 
 
 def _values(spec: str) -> list[Any]:

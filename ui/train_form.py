@@ -15,7 +15,7 @@ from inspector.setup import Setup
 from inspector.strategies import STRATEGIES
 from training.errors import Problem, SpecError
 from training.runs import runs_root
-from training.spec import RunSpec
+from training.spec import Method, RunSpec
 from ui.data_boxes import EXAMPLE, EXAMPLES, PASTED, DataBoxes, limit_of, mapping_of, source_of
 
 Value = str | int | float | bool | None
@@ -42,6 +42,7 @@ class Setting:
 SETTINGS: Mapping[str, Setting] = {
     "model": Setting(path=("model",), label="Model", kind="text", info="A hub id, a folder, or tiny-chat"),
     "data": Setting(path=("data", "name"), label="Data set", kind="text", info="A file, a folder, or a hub id"),
+    "method": Setting(path=("method",), label="Method", kind="choice", info="What is learned from a row"),
     "strategy": Setting(path=("strategy",), label="Strategy", kind="choice", info="Which tokens train"),
     "max_steps": Setting(path=("max_steps",), label="Steps", kind="count", info="Empty: by epochs"),
     "epochs": Setting(path=("epochs",), label="Epochs", kind="number", info="Passes over the rows"),
@@ -50,17 +51,22 @@ SETTINGS: Mapping[str, Setting] = {
     "accumulation": Setting(path=("accumulation",), label="Accumulation", kind="count", info="Micro-batches a step"),
     "rank": Setting(path=("lora", "rank"), label="LoRA rank", kind="count", info="0: all weights train"),
     "max_length": Setting(path=("max_length",), label="Max length", kind="count", info="Tokens; longer is cut"),
+    "beta": Setting(path=("preference", "beta"), label="Beta", kind="number", info="DPO, ORPO, KTO"),
     "packing": Setting(path=("packing",), label="Packing", kind="switch", info="Rows end to end, to max length"),
     "held_out": Setting(path=("evaluation", "share"), label="Held out", kind="share", info="Share for evaluation"),
     "prompts": Setting(path=("sampling", "prompts"), label="Questions", kind="lines", info="Asked before and after"),
 }
 
 
+CHOICES = {"strategy": list(STRATEGIES), "method": [method.value for method in Method]}
+"""What a choice is among."""
+
+
 def build_settings() -> dict[str, Any]:
     """The widgets, by name."""
     widgets: dict[str, Any] = {}
     names = list(SETTINGS)
-    for row in (names[:2], names[2:5], names[5:8], names[8:12], names[12:]):
+    for row in (names[:2], names[2:6], names[6:9], names[9:12], names[12:14], names[14:]):
         with gr.Row(equal_height=True):
             widgets |= {name: _widget(name, SETTINGS[name]) for name in row}
     return widgets
@@ -69,7 +75,7 @@ def build_settings() -> dict[str, Any]:
 def _widget(name: str, setting: Setting) -> Any:
     common = {"label": setting.label, "info": setting.info, "elem_id": f"train-set-{name.replace('_', '-')}"}
     if setting.kind == "choice":
-        return gr.Dropdown(list(STRATEGIES), value=setting.default, min_width=120, **common)
+        return gr.Dropdown(CHOICES[name], value=setting.default, min_width=110, **common)
     if setting.kind == "switch":
         return gr.Checkbox(value=setting.default, min_width=110, **common)
     if setting.kind in ("count", "number", "share"):

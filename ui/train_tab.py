@@ -16,6 +16,7 @@ from ui import train_view as view
 from ui.data_boxes import DataBoxes
 from ui.models import is_public_space
 from ui.report import build_note, build_report
+from ui.rows_view import build_rows_view
 from ui.scores_view import build_scores_view
 from ui.scripts import script
 from ui.text_box import build_text_box
@@ -54,10 +55,12 @@ def _build_spec() -> dict[str, Any]:
     )  # fmt: skip
     with gr.Row(equal_height=True):
         start = gr.Button("Train", variant="primary", min_width=90, elem_id="train-start")
+        rows = gr.Button("Show the rows", min_width=100, elem_id="train-rows")
         plan = gr.Button("What would it cost?", min_width=120, elem_id="train-plan")
-    own = {"spec": spec, "example": example, "tabs": tabs, "start": start, "plan": plan}
+    own = {"spec": spec, "example": example, "tabs": tabs, "start": start, "rows": rows, "plan": plan}
     own |= {f"set_{name}": widget for name, widget in settings.items()}
-    return {f"train_{name}": widget for name, widget in (own | {"planned": build_report("train-planned")}).items()}
+    own |= {"planned": build_report("train-planned"), "preview": build_rows_view("train-preview")}
+    return {f"train_{name}": widget for name, widget in own.items()}
 
 
 def _build_run() -> dict[str, Any]:
@@ -135,6 +138,7 @@ def _connect_spec(wires: Wires, w: Mapping[str, Any], quiet: Mapping[str, Any]) 
     names = ["train_spec", *(f"train_set_{name}" for name in SETTINGS), "train_planned"]
     wires.on(w["tabs"].click, events.on_tabs, names, reads=DataBoxes, queue="data")
     w["plan"].click(events.on_plan, [w["spec"]], [w["planned"]], **quiet)
+    w["rows"].click(events.on_rows, [w["spec"]], [w["preview"]], **quiet)
 
 
 def _settings(w: Mapping[str, Any]) -> list[Any]:
