@@ -99,8 +99,9 @@ def lora_config(spec: RunSpec, weights: Any, tokenizer: Any = None) -> Any:
     assert lora is not None
     new = _new_tokens(spec, weights, tokenizer)
     saved = list(lora.modules_to_save)
-    if new and not weights.config.get_text_config().tie_word_embeddings and "lm_head" not in saved:
-        saved.append("lm_head")
+    head = _name_of(weights.get_output_embeddings(), weights)
+    if new and head and not weights.config.get_text_config().tie_word_embeddings and head not in saved:
+        saved.append(head)
     return LoraConfig(
         task_type="SEQ_CLS" if spec.method is Method.REWARD else "CAUSAL_LM",
         r=lora.rank,
@@ -120,11 +121,21 @@ def _new_tokens(spec: RunSpec, weights: Any, tokenizer: Any) -> dict[str, list[i
         return {}
     import inspector
 
-    known = set(inspector.load(spec.model, revision=spec.revision or None, template="none").tokenizer.get_vocab())
+    known = set(inspector.load(spec.model, revision=spec.revision or None, template="chatml").tokenizer.get_vocab())
     ids = sorted(id for text, id in tokenizer.get_vocab().items() if text not in known)
-    layer = weights.get_input_embeddings()
-    name = next(path.rsplit(".", 1)[-1] for path, module in weights.named_modules() if module is layer)
-    return {name: ids} if ids else {}
+    return {_name_of(weights.get_input_embeddings(), weights): ids} if ids else {}
+
+
+def _name_of(layer: Any, weights: Any) -> str:
+    """What the model calls a layer; "" for one that it has not."""
+    return next((path.rsplit(".", 1)[-1] for path, module in weights.named_modules() if module is layer), "")
+
+
+def complete_head(weights: Any) -> None:
+    """Give the LM head its bias back, which peft hides where new tokens train: trl computes with it."""
+    head = weights.get_output_embeddings()
+    if head is not None and not hasattr(head, "bias"):
+        head.__dict__["bias"] = getattr(head.original_module, "bias", None)  # no parameter of the wrapper's own
 
 
 def target_modules(modules: str | list[str], weights: Any) -> str | list[str]:

@@ -16,7 +16,7 @@ from training.proven import Proven
 from training.rundir import RunDir
 from training.spec import RunSpec
 from training.speed import allowed_pair_speed, backbone_of
-from training.weights import lora_config
+from training.weights import complete_head, lora_config
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
@@ -90,4 +90,5 @@ def build_answer_trainer(
         cost=Cost.of(weights),
         **others,
     )
+    complete_head(made.model)
     return made, collator

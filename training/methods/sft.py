@@ -12,7 +12,7 @@ from training.proof import ProvingCollator
 from training.rows_file import cut_row
 from training.rundir import RunDir
 from training.spec import RunSpec, SpeedSpec
-from training.weights import lora_config
+from training.weights import complete_head, lora_config
 
 
 def build_trainer(
@@ -43,6 +43,7 @@ def build_trainer(
         callbacks=callbacks,
         speed=speed,
     )
+    complete_head(trainer.model)
     padded = Batcher(padded=replace(trainer.data_collator, padding_free=False), cost=cost, cut=speed.cut)
     faster = replace(padded, padding_free=speed.padding_free, shared_prefix=speed.shared_prefix)
     collator = ProvingCollator(trainer.data_collator if spec.packing else faster, known)
