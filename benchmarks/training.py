@@ -1,11 +1,12 @@
 """How long a training step takes beside plain trl, with the same loss: `python benchmarks/training.py [STEPS]`.
 
-SmolLM2-135M's shape with random weights and LoRA on every linear layer, fp32 on a CPU, bf16 on a CUDA device. Two sets
-of rows: (a) a sparse mask, 11.6 % of the tokens trained in one span, some text behind it; (b) one long system prompt
-that all rows begin with. Plain trl is its SFTTrainer over the same rows, seed and settings; below it each change on top
-of the ones above. The contestants take turns, step by step, after one step that does not count; medians of STEPS are
-shown, beside the last step's loss and gradient norm. They must agree at every step: the exit status is 1 if they do
-not. The last line is one JSON object: plain trl's time divided by that of each.
+SmolLM2-135M's shape with random weights and LoRA on every linear layer, fp32 on a CPU, bf16 on a CUDA device. Three
+sets of rows: (a) a sparse mask, 11.6 % of the tokens trained in one span, some text behind it; (b) one long system
+prompt that all rows begin with; (c) pairs of answers to prompts of their own, for DPO. Plain trl is its SFTTrainer or
+DPOTrainer over the same rows, seed and settings; below it each change on top of the ones above. The contestants take
+turns, step by step, after one step that does not count; medians of STEPS are shown, beside the last step's loss and
+gradient norm. They must agree at every step: the exit status is 1 if they do not. The last line is one JSON object:
+plain trl's time divided by that of each.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from datasets import Dataset, disable_progress_bars
 from transformers import LlamaConfig, LlamaForCausalLM, logging
-from trl import SFTTrainer
+from trl import DPOConfig, DPOTrainer, SFTTrainer
 
 import inspector
 from inspector.conversation import Conversation
-from training.methods.sft import build_trainer, training_arguments
-from training.rows import PreparedRow
+from training.methods import build_trainer
+from training.methods.arguments import common_arguments
+from training.methods.sft import training_arguments
+from training.rows import IGNORED, PreparedRow
 from training.rows_file import write_rows
 from training.rundir import RunDir
 from training.spec import RunSpec, parse_spec
 from training.weights import lora_config
 
-Row = tuple[list[int], list[int]]
 VOCABULARY = 49_152
 SHAPE = LlamaConfig(
     hidden_size=576, intermediate_size=1_536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3,
@@ -56,28 +58,30 @@ SPARSE = {
     "no padding where it pays": {},
 }
 PROMPT = {"the defaults": {}, "shared prefix": {"shared_prefix": True}}
-TASKS = (("sparse mask", SPARSE, 1.8), ("long system prompt", PROMPT, 3.0))
+PAIRS = {"head at trained positions": {"shared_prompt": False}, "shared prompts": {}}
+NOTHING = Conversation.parse([{"role": "user", "content": "?"}])
 
 
 @dataclass(slots=True)
 class Contestant:
-    """A trainer, and what its steps took and gave: seconds, losses, gradient norms, bytes."""
+    """A trainer, the columns it takes, and what its steps took and gave: seconds, losses, gradient norms, bytes."""
 
     trainer: Any
     model: Any
+    columns: Callable[[PreparedRow], dict[str, Any]]
     seconds: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
     peak: int = 0
 
-    def step(self, rows: Sequence[Row]) -> None:
+    def step(self, rows: Sequence[PreparedRow]) -> None:
         """One optimiser step over a micro-batch, from plain rows to new weights."""
         trainer, device = self.trainer, self.trainer.args.device
         if ON_CUDA:
             torch.cuda.reset_peak_memory_stats()
             torch.cuda.synchronize()
         began = time.perf_counter()
-        batch = trainer.data_collator([{"input_ids": ids, "labels": labels} for ids, labels in rows])
+        batch = trainer.data_collator([self.columns(row) for row in rows])
         batches, count = trainer.get_batch_samples(iter([batch]), 1, device)
         loss = trainer.training_step(self.model, batches[0], count)
         norm = torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), 1.0)
@@ -89,29 +93,42 @@ class Contestant:
         self.peak = torch.cuda.max_memory_allocated() if ON_CUDA else 0
 
 
-def sparse_rows(rng: random.Random) -> Row:
+def sparse_row(rng: random.Random) -> PreparedRow:
     """200 to 480 tokens; the span that trains ends at 60 to 95 % of them."""
     length = rng.randint(200, 480)
     end = int(length * rng.uniform(0.6, 0.95))
-    return _row(rng, length, end - round(length * 0.116), end)
+    return _row(_ids(rng, length), end - round(length * 0.116), end)
 
 
-def prompt_rows(rng: random.Random) -> Row:
+def prompt_row(rng: random.Random) -> PreparedRow:
     """320 tokens that are always the same, 15 to 40 of a question, 20 to 50 that train, and an end of turn."""
-    prompt = random.Random(1)
+    prompt = _ids(random.Random(1), 320)
     question, answer = rng.randint(15, 40), rng.randint(20, 50)
-    ids, labels = _row(rng, question + answer + 1, question, question + answer)
-    return [prompt.randrange(VOCABULARY) for _ in range(320)] + ids, [-100] * 320 + labels
+    return _row(prompt + _ids(rng, question + answer + 1), 320 + question, 320 + question + answer)
 
 
-def _row(rng: random.Random, length: int, begin: int, end: int) -> Row:
-    ids = [rng.randrange(VOCABULARY) for _ in range(length)]
-    return ids, [token if begin <= i < end else -100 for i, token in enumerate(ids)]
+def pair_row(rng: random.Random) -> PreparedRow:
+    """200 to 300 tokens of a prompt, and two answers of 30 to 80."""
+    prompt = _ids(rng, rng.randint(200, 300))
+    chosen, rejected = (prompt + _ids(rng, rng.randint(30, 80)) for _ in range(2))
+    row = _row(chosen, len(prompt), len(chosen))
+    return replace(row, rejected=_row(rejected, len(prompt), len(rejected)))
 
 
-def spec_of(speed: dict[str, Any], rows: int) -> RunSpec:
+def _ids(rng: random.Random, count: int) -> list[int]:
+    return [rng.randrange(VOCABULARY) for _ in range(count)]
+
+
+def _row(ids: list[int], begin: int, end: int) -> PreparedRow:
+    labels = [token if begin <= i < end else IGNORED for i, token in enumerate(ids)]
+    return PreparedRow(number=0, input_ids=ids, labels=labels, texts=[], conversation=NOTHING)
+
+
+def spec_of(method: str, speed: dict[str, Any], rows: int) -> RunSpec:
     """The settings of a run, all of them at their defaults."""
-    return parse_spec({"model": "tiny-chat", "data": "x", "micro_batch": rows, "max_steps": 1000, "speed": speed})
+    return parse_spec(
+        {"model": "tiny-chat", "data": "x", "micro_batch": rows, "max_steps": 1000, "speed": speed, "method": method}
+    )
 
 
 def weights() -> Any:
@@ -121,49 +138,87 @@ def weights() -> Any:
     return model.to("cuda", torch.bfloat16) if ON_CUDA else model
 
 
-def plain(folder: Path, rows: Sequence[Row], batch: int) -> Any:
+class PlainDPO(DPOTrainer):  # type: ignore[misc]
+    """trl's trainer, which takes no tokenized rows otherwise."""
+
+    def _prepare_dataset(self, dataset: Any, *args: Any) -> Any:
+        return dataset
+
+
+def plain(method: str, folder: Path, rows: Sequence[PreparedRow], batch: int) -> Contestant:
     """trl's own trainer."""
-    spec, model = spec_of({}, batch), weights()
-    assert spec.lora is not None
-    return SFTTrainer(
-        model=model, args=training_arguments(spec, folder, evaluates=False), peft_config=lora_config(spec, model),
-        train_dataset=Dataset.from_list([{"input_ids": ids, "labels": labels} for ids, labels in rows]),
+    spec, model = spec_of(method, {}, batch), weights()
+    columns = plain_pair if method == "dpo" else written
+    if method == "dpo":
+        common = common_arguments(spec, folder, evaluates=False)
+        kind, arguments = PlainDPO, DPOConfig(**{**common, "beta": spec.preference.beta})
+    else:
+        kind, arguments = SFTTrainer, training_arguments(spec, folder, evaluates=False)
+    trainer = kind(
+        model=model, args=arguments, peft_config=lora_config(spec, model),
+        train_dataset=Dataset.from_list([columns(row) for row in rows]),
         processing_class=inspector.load("tiny-chat").tokenizer,
     )  # fmt: skip
+    return Contestant(trainer, trainer.model, columns)
 
 
-def ours(folder: Path, rows: Sequence[Row], batch: int, speed: dict[str, Any]) -> Any:
+def plain_pair(row: PreparedRow) -> dict[str, Any]:
+    """The columns that trl makes of a pair."""
+    assert row.rejected is not None
+    begin = next(i for i, label in enumerate(row.labels) if label != IGNORED)
+    answers = {"chosen_ids": row.input_ids[begin:], "rejected_ids": row.rejected.input_ids[begin:]}
+    return {"prompt_ids": row.input_ids[:begin], **answers}
+
+
+def written(row: PreparedRow) -> dict[str, Any]:
+    """The columns that a run has."""
+    out: dict[str, Any] = {"input_ids": row.input_ids, "labels": row.labels}
+    if row.rejected is not None:
+        out |= {f"rejected_{name}": value for name, value in written(row.rejected).items()}
+    return out
+
+
+def ours(method: str, folder: Path, rows: Sequence[PreparedRow], batch: int, speed: dict[str, Any]) -> Contestant:
     """The trainer of a run over the same rows."""
-    spec = spec_of(speed, batch)
+    spec = spec_of(method, speed, batch)
     run = RunDir.create(folder, spec)
-    nothing = Conversation.parse([{"role": "user", "content": "?"}])
-    prepared = (
-        PreparedRow(number=i, input_ids=ids, labels=labels, texts=[], conversation=nothing)
-        for i, (ids, labels) in enumerate(rows)
-    )
-    write_rows(run.data, prepared)
-    return build_trainer(spec, run, weights(), inspector.load("tiny-chat").tokenizer, [])[0]
+    write_rows(run.data, iter(rows))
+    trainer, _ = build_trainer(spec, run, weights(), inspector.load("tiny-chat").tokenizer, [])
+    return Contestant(trainer, trainer.model, written)
 
 
-def race(rows: Sequence[Row], batch: int, changes: dict[str, dict[str, Any]]) -> dict[str, Contestant]:
+def race(
+    method: str, rows: Sequence[PreparedRow], batch: int, changes: dict[str, dict[str, Any]]
+) -> dict[str, Contestant]:
     """Let everybody do the same steps, in turns. The frozen weights are one copy."""
     out: dict[str, Contestant] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in (PLAIN, *changes):
             place = Path(folder) / name
-            trainer = plain(place, rows, batch) if name == PLAIN else ours(place, rows, batch, changes[name])
-            trainer.create_optimizer()
-            trainer.current_gradient_accumulation_steps = 1
+            own = (
+                plain(method, place, rows, batch) if name == PLAIN else ours(method, place, rows, batch, changes[name])
+            )
+            own.trainer.create_optimizer()
+            own.trainer.current_gradient_accumulation_steps = 1
             if out:
                 first = dict(out[PLAIN].trainer.model.named_parameters())
-                for key, parameter in trainer.model.named_parameters():
+                for key, parameter in own.trainer.model.named_parameters():
                     if not parameter.requires_grad:
                         parameter.data = first[key].data
-            out[name] = Contestant(trainer, trainer.accelerator.prepare_model(trainer.model))
+            own.model = own.trainer.accelerator.prepare_model(own.trainer.model)
+            out[name] = own
         for start in range(0, len(rows), batch):
             for contestant in out.values():
                 contestant.step(rows[start : start + batch])
     return out
+
+
+TASKS = (
+    ("sparse mask", "sft", sparse_row, SPARSE, 1.0, 1.8),
+    ("long system prompt", "sft", prompt_row, PROMPT, 1.5, 3.0),
+    ("pairs", "dpo", pair_row, PAIRS, 0.5, 1.3),
+)
+"""(title, method, what makes a row, the changes, rows a step relative to --rows, the goal)."""
 
 
 def show(title: str, goal: float, tokens: float, found: dict[str, Contestant]) -> tuple[dict[str, float], bool]:
@@ -195,21 +250,24 @@ def main() -> int:
         "--rows",
         type=int,
         default=8 if ON_CUDA else 4,
-        help="in a micro-batch of the sparse mask; half as many more with the prompt",
+        help="in a micro-batch of the sparse mask; half as many more with the prompt, half as many pairs",
     )
+    titles = [title for title, *_ in TASKS]
+    parser.add_argument("--only", choices=titles, action="append", help="this task; again for another")
     options = parser.parse_args()
     disable_progress_bars()
     logging.set_verbosity_error()
     print(torch.cuda.get_device_name() if ON_CUDA else f"{os.cpu_count()} cores, {torch.get_num_threads()} threads")
     results: dict[str, float] = {}
     all_agree = True
-    for (title, changes, goal), make in zip(TASKS, (sparse_rows, prompt_rows), strict=True):
-        batch = options.rows if changes is SPARSE else options.rows * 3 // 2
-        rng = random.Random(0)
+    for title, method, make, changes, share, goal in TASKS:
+        if options.only and title not in options.only:
+            continue
+        batch, rng = round(options.rows * share), random.Random(0)
         rows = [make(rng) for _ in range((options.steps + 1) * batch)]
-        tokens, trained = sum(len(ids) for ids, _ in rows), sum(label != -100 for _, own in rows for label in own)
+        tokens, trained = sum(row.tokens for row in rows), sum(row.trained for row in rows)
         print(f"{title}: {batch} rows a step, {tokens / len(rows):.0f} tokens a row, {trained / tokens:.1%} train")
-        found, agree = show(title, goal, tokens / (options.steps + 1), race(rows, batch, changes))
+        found, agree = show(title, goal, tokens / (options.steps + 1), race(method, rows, batch, changes))
         results |= found
         all_agree &= agree
     print(json.dumps(results))

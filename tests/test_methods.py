@@ -186,7 +186,7 @@ def gradients(trainer: Any, batch: Any) -> tuple[float, torch.Tensor]:
 
 RUNS: list[tuple[str, dict[str, Any]]] = [
     ("dpo", {"speed": SHARED}),
-    ("dpo", {"speed": APART}),
+    ("dpo", {"speed": {**APART, "head": False}}),
     ("dpo", {"speed": SHARED, "lora": False, "learning_rate": 1e-4}),
     ("dpo", {"speed": SHARED, "preference": {"precompute": True, "loss": ["ipo"], "beta": 0.3}}),
     ("kto", {"preference": {"desirable_weight": 1.5}}),
@@ -328,6 +328,26 @@ def test_every_token_of_a_pair_is_found_again(seed: int) -> None:
             assert shared.mask[i % pairs, 0, place].nonzero().flatten().tolist() == sorted(own[: k + 1])
     used = [set(shared.source[i][seen[i].bool()].tolist()) for i in range(len(ids))]
     assert max(len(used[i] | used[i + pairs]) for i in range(pairs)) == width
+
+
+def test_head_computes_what_trains(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many positions as tokens train, of the model and of its reference; no hook stays."""
+    rows = prepared("dpo", answers(3))
+    trainer = ours(tmp_path, spec_of("dpo"), weights_of(folder), rows)
+    causal = trainer.model.get_base_model()
+    sizes: list[tuple[int, ...]] = []
+    fused = causal.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        out = fused(*args, **kwargs)
+        sizes.append(tuple(out.log_probs.shape))
+        return out
+
+    monkeypatch.setattr(causal, "forward", forward)
+    trainer.compute_loss(trainer.model, trainer.data_collator(list(trainer.train_dataset)))
+    assert sizes == [(1, sum(row.trained for row in rows))] * 2
+    assert not causal._forward_hooks
+    assert not causal._forward_pre_hooks
 
 
 def test_other_calls_of_the_backbone_are_left_alone(folder: Path) -> None:

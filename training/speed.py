@@ -6,6 +6,8 @@ its, and so are the logged figures.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -42,8 +44,7 @@ class ProvenTrainer(Proven, SFTTrainer):  # type: ignore[misc]
             hooks.append(see_prefix(backbone, inputs["position_ids"]))
         if self.speed.head and not return_outputs and backbone is not None:
             targets = torch.nn.functional.pad(inputs.pop("labels")[:, 1:], (0, 1), value=-100)
-            kept = targets != -100
-            kept[0, 0] |= ~kept.any()  # one position at least, or the loss hangs on nothing
+            kept = _kept(targets)
             inputs["shift_labels"] = targets[kept][None]
             hooks.append(backbone.register_forward_hook(lambda _, __, output: _keep(output, kept)))
         try:
@@ -64,6 +65,66 @@ def _keep(output: Any, kept: torch.Tensor) -> Any:
     """The backbone's output with the states at `kept` alone, [1, how many, hidden]."""
     output.last_hidden_state = output.last_hidden_state[kept][None]
     return output
+
+
+_PER_TOKEN = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
+"""What trl's fused head says of each position."""
+
+
+@contextmanager
+def head_where_trained(models: Sequence[Any]) -> Iterator[None]:
+    """Inside the `with`, trl's fused head of these models computes the positions whose next token trains, no others.
+
+    What it says of those is where trl looks for it; of the others it says 0, as it does itself.
+    """
+    hooks: list[Any] = []
+    for model in models:
+        causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+        pending: list[tuple[torch.Tensor, Any]] = []
+        hooks.append(causal.register_forward_pre_hook(_before_head(pending, backbone_of(model)), with_kwargs=True))
+        hooks.append(causal.register_forward_hook(_behind_head(pending), with_kwargs=True))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _before_head(pending: list[tuple[torch.Tensor, Any]], backbone: Any) -> Any:
+    def compact(module: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+        if not kwargs.get("fused_lm_head") or kwargs.get("labels") is None or backbone is None:
+            return None
+        kwargs = dict(kwargs)
+        targets = torch.nn.functional.pad(kwargs.pop("labels")[:, 1:], (0, 1), value=-100)
+        kept = _kept(targets)
+        kwargs["shift_labels"] = targets[kept][None]
+        pending.append((kept, backbone.register_forward_hook(lambda _, __, output: _keep(output, kept))))
+        return args, kwargs
+
+    return compact
+
+
+def _behind_head(pending: list[tuple[torch.Tensor, Any]]) -> Any:
+    def spread(module: Any, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
+        if not kwargs.get("fused_lm_head") or not pending:
+            return None
+        kept, hook = pending.pop()
+        hook.remove()
+        for name in _PER_TOKEN:
+            found = getattr(output, name, None)
+            if found is not None:
+                whole = torch.zeros(kept.shape, dtype=found.dtype, device=found.device)
+                output[name] = whole.masked_scatter(kept, found)[:, :-1]
+        return output
+
+    return spread
+
+
+def _kept(targets: torch.Tensor) -> torch.Tensor:
+    """The positions whose next token trains; one at least, or the loss hangs on nothing."""
+    kept = targets != -100
+    kept[0, 0] |= ~kept.any()
+    return kept
 
 
 def backbone_of(weights: Any) -> Any:
@@ -113,7 +174,8 @@ def allowed_pair_speed(speed: SpeedSpec, weights: Any, longest: int) -> SpeedSpe
     """The same for answers: `cut` and `shared_prompt`. Of a pair `longest` tokens are one answer's."""
     everywhere = context_beyond_the_row(weights.config.get_text_config(), longest)
     shares = speed.shared_prompt and everywhere is None and _why_not_shared(weights, longest) is None
-    return speed.model_copy(update={"cut": speed.cut and everywhere is None, "shared_prompt": shares})
+    changes = {"cut": speed.cut and everywhere is None, "shared_prompt": shares}
+    return speed.model_copy(update=changes)
 
 
 def context_beyond_the_row(config: Any, longest: int) -> str | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from training.batches import Cost
@@ -14,8 +14,8 @@ from training.pairs import AnswerBatcher, prompts_once
 from training.proof import PROVEN, ProvingCollator
 from training.proven import Proven
 from training.rundir import RunDir
-from training.spec import RunSpec
-from training.speed import allowed_pair_speed, backbone_of
+from training.spec import RunSpec, SpeedSpec
+from training.speed import allowed_pair_speed, backbone_of, head_where_trained
 from training.weights import complete_head, lora_config
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -24,33 +24,42 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 class AnswerTrainer(Proven):
     """Beside one of trl's preference trainers, whose loss it leaves as it is.
 
-    `shares`: the prompt of a pair is computed once for both answers.
+    `speed.shared_prompt`: the prompt of a pair is computed once for both answers; `speed.head`: the LM head where the
+    next token trains.
     """
 
-    def __init__(self, *args: Any, shares: bool = False, cost: Cost | None = None, **kwargs: Any) -> None:
-        self.shares, self.cost = shares, cost
+    model: Any
+
+    def __init__(self, *args: Any, speed: SpeedSpec, cost: Cost, **kwargs: Any) -> None:
+        self.speed, self.cost = speed, cost
         super().__init__(*args, **kwargs)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """trl's loss of a batch, from fewer tokens where prompts are shared."""
-        with self._sharing():
+        with self._faster():
             return super().compute_loss(model, self._without_proof(inputs), *args, **kwargs)  # type: ignore[misc]
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
         """What the reference says of a batch before the training."""
-        with self._sharing(model):
+        with self._faster(model):
             return super().compute_ref_log_probs(model, self._without_proof(inputs))  # type: ignore[misc]
 
     def _prepare_dataset(self, dataset: Any, *args: Any) -> Any:
         """Rows are prepared: inspected, cut, and written."""
         return dataset
 
-    def _sharing(self, *models: Any) -> AbstractContextManager[None]:
-        if not self.shares or self.cost is None:
-            return nullcontext()
-        used = [*models, self.model, getattr(self, "ref_model", None)]  # type: ignore[attr-defined]
-        found = [backbone_of(model) for model in used if model is not None]
-        return prompts_once(list({id(one): one for one in found if one is not None}.values()), self.cost)
+    @contextmanager
+    def _faster(self, *models: Any) -> Iterator[None]:
+        used = {
+            id(model): model for model in (*models, self.model, getattr(self, "ref_model", None)) if model is not None
+        }
+        backbones = {id(one): one for one in map(backbone_of, used.values()) if one is not None}
+        with ExitStack() as stack:
+            if self.speed.shared_prompt:
+                stack.enter_context(prompts_once(list(backbones.values()), self.cost))
+            if self.speed.head:
+                stack.enter_context(head_where_trained(list(used.values())))
+            yield
 
     @staticmethod
     def _without_proof(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +95,7 @@ def build_answer_trainer(
         processing_class=tokenizer,
         peft_config=None if spec.lora is None else lora_config(spec, weights, tokenizer),
         callbacks=callbacks,
-        shares=speed.shared_prompt,
+        speed=speed,
         cost=Cost.of(weights),
         **others,
     )

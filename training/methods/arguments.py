@@ -50,4 +50,5 @@ def common_arguments(spec: RunSpec, folder: Path, *, evaluates: bool) -> dict[st
         "seed": spec.seed,
         "data_seed": spec.seed,
         "dataloader_num_workers": 0,
+        "ddp_timeout": 6 * 3600,  # the others wait while rank 0 prepares and answers; the launcher ends what hangs
     }
