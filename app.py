@@ -1,4 +1,4 @@
-"""Maskscope's page: `python app.py [--host HOST] [--port PORT] [--open]`. Builds it and serves it; nothing else.
+"""Maskscope's page: `python app.py [--host HOST] [--port PORT] [--password WORD] [--open]`. Builds and serves it.
 
 The processes of an audit import this file anew: what only the page needs is imported where it is built.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import threading
 
 
@@ -25,13 +26,27 @@ def main() -> None:
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=None, help="default: GRADIO_SERVER_PORT, or 7860 and up")
     parser.add_argument("--open", action="store_true", help="open it in the browser")
+    parser.add_argument(
+        "--password", default=os.environ.get("MASKSCOPE_PASSWORD", ""), metavar="WORD",
+        help="asked for, with the name maskscope (or MASKSCOPE_PASSWORD, which other users of this machine cannot see)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--mcp", action="store_true", help="serve its functions as tools over MCP, too (pip install mcp)"
+    )
     options = parser.parse_args()
 
+    from ui.access import warning_for
     from ui.page import build_page, launch_options
 
+    if warning := warning_for(options.host, options.password):
+        print(warning, file=sys.stderr)
     page = build_page()
+    page.launch(
+        server_name=options.host, server_port=options.port, inbrowser=options.open, prevent_thread_lock=True,
+        **launch_options(options.password, mcp=options.mcp),
+    )  # fmt: skip
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
-    page.launch(server_name=options.host, server_port=options.port, inbrowser=options.open, **launch_options())
+    page.block_thread()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain, islice
@@ -44,6 +44,8 @@ CHUNK = 256
 ALONE_S = 8.0
 """Seconds of work before a second process is started, which gains little beside the threads of the first: about when
 its start has paid. For more of them it is divided by their number."""
+HELPERS_WAIT = 10
+"""How nice the processes are that audit for a server."""
 DETECTED_FROM = 20
 """Rows that the layout is detected from."""
 TOGETHER = 64
@@ -115,6 +117,7 @@ def audit(
     mapping: Mapping[str, str] | None = None,
     limit: int | None = None,
     workers: int | None = None,
+    here: bool = True,
     token: Token = None,
     on_progress: Callable[[Progress, AuditReport], None] | None = None,
     on_bad_row: Callable[[BadRow], None] | None = None,
@@ -123,9 +126,10 @@ def audit(
     """Audit the rows of a data set.
 
     `mapping`: as `formats.detect`. `limit`: of rows read. `workers`: processes, by default one a core; 1 works in this
-    process. `on_progress` is called after each chunk with what is known so far, `on_bad_row` with each row that cannot
-    be used, in order within a chunk. `should_stop` is asked between chunks: what was done until then is returned, with
-    `about["complete"]` false. Raises DataError, FormatError, ModelError, StrategyError.
+    process. With `here` false this process only reads and adds up, so that a server can go on serving. `on_progress` is
+    called after each chunk with what is known so far, `on_bad_row` with each row that cannot be used, in order within a
+    chunk. `should_stop` is asked between chunks: what was done until then is returned, with `about["complete"]` false.
+    Raises DataError, FormatError, ModelError, StrategyError.
     """
     rows = islice(source.rows(token), limit)
     head = list(islice(rows, DETECTED_FROM))
@@ -136,7 +140,9 @@ def audit(
     report = AuditReport(about=about)
     known = None if on_progress is None else _known_rows(source, limit)
     started, chunks = time.monotonic(), _chunks(chain(head, rows))
-    for part, bad in _parts(task, layout, chunks, workers if workers is not None else os.cpu_count() or 1):
+    processes = workers if workers is not None else os.cpu_count() or 1
+    parts = _parts(task, layout, chunks, processes) if here else _parts_elsewhere(task, layout, chunks, processes)
+    for part, bad in parts:
         report.merge(part)
         for row in bad if on_bad_row else ():
             on_bad_row(row)  # type: ignore[misc]
@@ -204,6 +210,27 @@ def _parts(task: Task, layout: Layout, chunks: Iterator[Chunk], workers: int) ->
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _parts_elsewhere(task: Task, layout: Layout, chunks: Iterator[Chunk], workers: int) -> Iterator[Part]:
+    """The report of each chunk, from other processes alone, which let everybody else go first.
+
+    They are forked from one that has imported all they need, so that they start at once.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__, "transformers.tokenization_utils_tokenizers"])
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_helper, initargs=(task, layout))
+    pending: set[Future[Part]] = set()
+    try:
+        for chunk in chunks:
+            pending.add(pool.submit(_work, chunk))
+            while len(pending) >= 2 * workers:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        for future in as_completed(pending):
+            yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
 _WORKER: Auditor | None = None
 
 
@@ -211,6 +238,12 @@ def _start_worker(task: Task, layout: Layout) -> None:
     global _WORKER  # one per process
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     _WORKER = Auditor(task, layout)
+
+
+def _start_helper(task: Task, layout: Layout) -> None:
+    with suppress(AttributeError, OSError):
+        os.nice(HELPERS_WAIT)
+    _start_worker(task, layout)
 
 
 def _work(chunk: Chunk) -> Part:

@@ -145,15 +145,24 @@ def _set_pad_token(case: Case) -> list[Setup]:
 def free_pad_token(model: Model) -> str:
     """A padding token that is no other special token: one the vocabulary already has for this, else a new `[PAD]`.
 
-    Never eos, nor a token that the chat template writes.
+    Never eos, nor a token that the chat template writes; the token for unknown text where no text is unknown.
     """
     tokenizer = model.tokenizer
     vocabulary = tokenizer.get_vocab()
-    taken = {text for name, text in model.special_tokens.items() if name != "pad_token" and isinstance(text, str)}
+    own = model.special_tokens.items()
+    taken = {text for name, text in own if name not in ("pad_token", "unk_token") and isinstance(text, str)}
     known = [text for text in _PAD_TOKENS if text in vocabulary]
     reserved = sorted(text for text in vocabulary if "reserved_special_token" in text or text.startswith("<unused"))
-    usable = (text for text in (*known, *reserved) if text not in taken and text not in model.template)
-    return next((text for text in usable if vocabulary[text] != 0), "[PAD]")
+    usable = (text for text in (*known, *reserved, *_idle_unknown(tokenizer)) if text not in taken)
+    return next((text for text in usable if vocabulary[text] != 0 and text not in model.template), "[PAD]")
+
+
+def _idle_unknown(tokenizer: Any) -> list[str]:
+    """The token for unknown text, where rare characters become their bytes instead."""
+    if tokenizer.unk_token is None:
+        return []
+    ids = tokenizer("\U00013080\u2e3b", add_special_tokens=False, verbose=False)["input_ids"]
+    return [] if tokenizer.unk_token_id in ids else [tokenizer.unk_token]
 
 
 _PAD_TOKENS = (

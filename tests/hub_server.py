@@ -1,7 +1,8 @@
 """Plain bytes -> a hub on 127.0.0.1 that huggingface_hub talks to as if it were the real one.
 
 A test registers repositories as dicts (or folders) of files and may make requests fail. Served: repository details,
-revisions, tree, refs, paths-info, auth-check, and files by HEAD and GET with the hub's headers and error codes.
+revisions, tree, refs, paths-info, auth-check, and files by HEAD and GET with the hub's headers and error codes; what
+writes is in hub_writes, jobs are in hub_jobs.
 Refused, with a plain 404 or 405: everything else, so a test that needs more says so. Standard library only: the server
 must be listening before anything imports huggingface_hub, which reads HF_ENDPOINT once.
 
@@ -25,8 +26,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from hub_jobs import Job, JobsApi
+from hub_writes import LFS_SUFFIXES, RefusedError, Writes
+
 KINDS = ("models", "datasets", "spaces")
-LFS_SUFFIXES = (".safetensors", ".bin", ".gguf", ".model", ".parquet")
 _NAME = r"(?P<name>[^/]+(?:/[^/]+)??)"
 _VERB = r"(?P<verb>revision|tree|refs|paths-info|auth-check)"
 _API = re.compile(rf"/api/(?P<kind>{'|'.join(KINDS)})/{_NAME}(?:/{_VERB}(?:/(?P<rest>.*))?)?")
@@ -101,6 +104,11 @@ class HubServer:
         self._repos: dict[tuple[str, str], Repo] = {}
         self._tokens: set[str] = set()
         self._failures: list[_Failure] = []
+        self.users: dict[str, str] = {}
+        self.writers: set[str] = set()
+        self.blobs: dict[str, bytes] = {}
+        self.jobs: dict[str, Job] = {}
+        self.instead: list[str] = []
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -124,6 +132,17 @@ class HubServer:
         self._tokens.add(token)
         return token
 
+    def user(self, token: str, name: str, *, writes: bool = True) -> str:
+        """Make `token` that of a user, who may write to repositories of that name if `writes`; return it."""
+        self.users[token] = name
+        self.writers |= {token} if writes else set()
+        return self.issue(token)
+
+    def put(self, repo: Repo) -> Repo:
+        """Register a repository as it is."""
+        self._repos[repo.kind, repo.name] = repo
+        return repo
+
     def fail(self, fault: Fault, *, method: str = "*", path: str = "*", times: int | None = None) -> None:
         """Let the next `times` requests (None: all) whose method and path match these patterns go wrong."""
         self._failures.append(_Failure(fault=fault, method=method, path=path, left=times))
@@ -138,6 +157,13 @@ class HubServer:
         self._repos.clear()
         self._tokens.clear()
         self._failures.clear()
+        self.users.clear()
+        self.writers.clear()
+        self.blobs.clear()
+        for job in self.jobs.values():
+            job.end("DELETED", None)
+        self.jobs.clear()
+        self.instead = []
         self.requests.clear()
         self.released = threading.Event()
 
@@ -167,15 +193,7 @@ class HubServer:
         return None
 
 
-class _RefusedError(Exception):
-    """An answer other than 200; `code` is the hub's X-Error-Code."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Writes, JobsApi, BaseHTTPRequestHandler):
     hub: HubServer
     protocol_version = "HTTP/1.1"
     # Head and body go out as two packets: waiting for the first one's receipt costs 40 ms a request.
@@ -194,9 +212,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_PUT(self) -> None:
+        self._answer()
+
     def _answer(self) -> None:
         parts = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._body()
         headers = {key.lower(): value for key, value in self.headers.items()}
         query = parse_qs(parts.query)
         self.hub.requests.append(Request(method=self.command, path=parts.path, query=query, headers=headers))
@@ -205,11 +226,22 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             self._route(parts.path, query, body)
-        except _RefusedError as refusal:
+        except RefusedError as refusal:
             headers = {"X-Error-Message": refusal.message}
             if refusal.code:
                 headers["X-Error-Code"] = refusal.code
-            self._send(json.dumps({"error": refusal.message}).encode(), status=refusal.status, headers=headers)
+            body = json.dumps({"error": refusal.message, **refusal.extra}).encode()
+            self._send(body, status=refusal.status, headers=headers)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def _goes_wrong(self, path: str) -> bool:
         fault = self.hub.fault_for(self.command, path)
@@ -234,8 +266,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif match := _RESOLVE.fullmatch(path):
             repo = self._readable(match["kind"] or "models", match["name"], files=True)
             self._file(repo, unquote(match["revision"]), unquote(match["path"]))
-        else:
-            raise _RefusedError(404, "", f"this hub does not serve {path}")
+        elif not (self.serve_jobs(path, query, body) or self.write(path, body)):
+            raise RefusedError(404, "", f"this hub does not serve {path}")
 
     def _api(self, kind: str, name: str, verb: str, rest: str, query: dict[str, list[str]], body: bytes) -> None:
         repo = self._readable(kind, name, files=verb == "auth-check")
@@ -257,19 +289,19 @@ class _Handler(BaseHTTPRequestHandler):
         repo = self.hub.find(kind, name)
         token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
         if token is not None and not self.hub.knows(token):
-            raise _RefusedError(401, "", "Invalid credentials in Authorization header")
+            raise RefusedError(401, "", "Invalid credentials in Authorization header")
         if repo is None or (repo.private and token not in repo.readers):
             status = 401 if token is None else 404
-            raise _RefusedError(status, "RepoNotFound", "Repository not found")
+            raise RefusedError(status, "RepoNotFound", "Repository not found")
         if files and repo.gated and token not in repo.readers:
             status = 401 if token is None else 403
-            raise _RefusedError(status, "GatedRepo", f"Access to {name} is restricted")
+            raise RefusedError(status, "GatedRepo", f"Access to {name} is restricted")
         return repo
 
     def _commit(self, repo: Repo, revision: str) -> str:
         sha = repo.resolve(revision)
         if sha is None:
-            raise _RefusedError(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+            raise RefusedError(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         return sha
 
     def _file(self, repo: Repo, revision: str, path: str) -> None:
@@ -325,7 +357,7 @@ def _tree(repo: Repo, sha: str, folder: str, *, recursive: bool) -> list[dict[st
     prefix = f"{folder}/" if folder else ""
     inside = {path: data for path, data in sorted(repo.commits[sha].items()) if path.startswith(prefix)}
     if folder and not inside:
-        raise _RefusedError(404, "EntryNotFound", f"{folder} does not exist on revision {sha}")
+        raise RefusedError(404, "EntryNotFound", f"{folder} does not exist on revision {sha}")
     folders = sorted({prefix + path[len(prefix) :].split("/")[0] for path in inside if "/" in path[len(prefix) :]})
     files = [_entry(path, data) for path, data in inside.items() if recursive or "/" not in path[len(prefix) :]]
     return [{"type": "directory", "path": path, "size": 0, "oid": sha} for path in folders] + files

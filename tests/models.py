@@ -37,8 +37,8 @@ SOURCES = {
 STOPS = {"chatml": "<|im_end|>", "llama3": "<|eot_id|>", "qwen3": "<|im_end|>", "tiny-chat": "<|im_end|>"}
 
 
-def trained_tokenizer(special: list[str], **named: str) -> Any:
-    """A byte-level BPE tokenizer with merges, also of line breaks and of bytes within a character."""
+def trained_tokenizer(special: list[str], **named: str | None) -> Any:
+    """A byte-level BPE tokenizer with merges, also of line breaks and of bytes within a character, and a pad token."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -55,7 +55,7 @@ def trained_tokenizer(special: list[str], **named: str) -> Any:
         show_progress=False,
     )
     core.train_from_iterator(TEXTS, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=core, **named)
+    return PreTrainedTokenizerFast(tokenizer_object=core, **{"pad_token": "<|pad|>", **named})
 
 
 def model_of(tokenizer: Any, template: str, name: str = "made-in-the-test") -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from dataclasses import replace
@@ -180,9 +181,10 @@ def test_unsloth_needs_texts_for_both_headers(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_collator_pads_with_a_token_of_its_own() -> None:
     """The eos as pad token would never train; the script makes another where the tokenizer has none."""
-    inspection = inspected("llama3", "two turns")
-    assert inspection is not None
-    written = export(inspection, "trl_collator")
+    own = model("llama3")
+    bare = copy.deepcopy(own.tokenizer)
+    bare.pad_token = None
+    written = export(inspect(replace(own, tokenizer=bare), CORPUS["two turns"]), "trl_collator")
     assert written.same
     assert "The tokenizer has no pad token" in written.verdict
     assert '"pad_token": "<|pad|>"' in written.text

@@ -113,7 +113,7 @@ def test_template_that_always_opens_an_answer_is_found_out(real: Callable[..., M
     """Its training rows end in a generation prompt, which is not trained."""
     inspection = inspector.inspect(real("llama3_1", ALWAYS_OPEN), CORPUS["two turns"])
     assert inspection.ids[-4:] == ASSISTANT_HEADER
-    assert codes(inspection) == [Code.TRAILING_GENERATION_PROMPT, Code.DOUBLE_BOS]
+    assert codes(inspection) == [Code.TRAILING_GENERATION_PROMPT, Code.PAD_IS_EOS, Code.DOUBLE_BOS]
     finding = inspection.findings[0]
     assert finding.token_span == (len(inspection.ids) - 4, len(inspection.ids))
     assert "the template writes it without being asked" in finding.detail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -231,6 +232,38 @@ def test_ids_and_text_light_each_other(page: Page) -> None:
     assert page.tab.evaluate(mark) == "none"
     page.tab.get_by_role("button", name="Whitespace").click()
     assert page.tab.evaluate(mark) != "none"
+
+
+def test_a_report_for_an_issue_is_copied(page: Page) -> None:
+    """As Markdown: model, findings, every token with what happens to it, the ids, and the link."""
+    page.open()
+    page.set_json([{"role": "user", "content": "a|b `c`"}, {"role": "assistant", "content": "\nYes."}])
+    page.tab.get_by_role("button", name="Copy as issue report").click()
+    page.tab.wait_for_function("() => navigator.clipboard.readText().then(t => t.startsWith('**tiny-chat**'))")
+    text = page.tab.evaluate("navigator.clipboard.readText()")
+    assert "strategy traced" in text.splitlines()[0]
+    assert "- **warning boundary_merge** at token " in text
+    rows = [line for line in text.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert len(rows) == len(page.tokens())
+    assert all(line.replace("\\|", "").count("|") == 6 for line in rows)
+    assert sum("| trained |" in line for line in rows) == sum("trained" in classes for _, classes in page.tokens())
+    assert text.splitlines()[-1].startswith("http://127.0.0.1")
+    assert "#" in text.splitlines()[-1]
+
+
+def test_the_tour_shows_three_failures(page: Page) -> None:
+    """Each with what to look at, pointing at a token of it; no warning means no loss of what else was there."""
+    page.open()
+    with page.redrawn():
+        page.tab.click("#tour")
+    for number, code in ((1, "boundary_merge"), (2, "stop_token_not_trained"), (3, "marker_not_found")):
+        assert page.tab.locator(".tv-rows").inner_text().startswith(f"Row {number} of 3")
+        assert len(page.tab.locator(".tv-row-title").inner_text()) > 40
+        assert any(code in finding for finding in page.findings())
+        assert page.detail()
+        if number < 3:
+            with page.redrawn():
+                page.tab.click(".tv-next")
 
 
 def test_ids_and_labels_can_be_copied(page: Page) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -153,11 +154,56 @@ def test_unproven_template_is_not_offered_as_a_remedy() -> None:
 
 
 def test_padding_token_is_never_one_in_use() -> None:
-    """The vocabulary's own padding token, or a new one; not eos, not the template's."""
+    """The vocabulary's own padding token, an unknown token that no text becomes, or a new one; not eos, not bos."""
     model = inspector.load("tiny-chat")
     assert free_pad_token(model) == "<|pad|>"
     assert free_pad_token(model.with_special_tokens({"eos_token": "<|pad|>"})) == "[PAD]"
-    assert free_pad_token(inspector.load("bytes-slow")) == "[PAD]"
+    slow = inspector.load("bytes-slow")
+    assert free_pad_token(slow) == "<unk>"
+    assert slow.tokenizer.unk_token_id not in slow.tokenizer("\U00013080", add_special_tokens=False)["input_ids"]
+    assert free_pad_token(slow.with_special_tokens({"eos_token": "<unk>"})) == "[PAD]"
+
+
+def test_an_unknown_token_that_texts_become_is_not_for_padding() -> None:
+    """A tokenizer of two words writes it for all others."""
+    from tokenizers import Tokenizer, pre_tokenizers
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(WordLevel({"<s>": 0, "a": 1, "<unk>": 2}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>", eos_token="<s>")
+    assert free_pad_token(models.model_of(tokenizer, "{{ messages[0].content }}")) == "[PAD]"
+
+
+@pytest.mark.parametrize(
+    ("special", "pad"),
+    [
+        (["<|finetune_right_pad_id|>", "<|reserved_special_token_0|>"], "<|finetune_right_pad_id|>"),
+        (["<|reserved_special_token_0|>"], "<|reserved_special_token_0|>"),
+        ([], "[PAD]"),
+    ],
+)
+def test_a_tokenizer_without_a_padding_token_is_found_and_given_one(
+    tmp_path: Path, special: list[str], pad: str
+) -> None:
+    """As Llama 3's: a token of the vocabulary that nothing else uses, else a new one, which needs an embedding."""
+    names = ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", *special]
+    tokenizer = models.trained_tokenizer(names, bos_token="<|begin_of_text|>", eos_token="<|eot_id|>", pad_token=None)
+    tokenizer.chat_template = models.oracle.stored_templates()["trl/llama3"]
+    tokenizer.save_pretrained(tmp_path)
+    before = Setup(model=str(tmp_path), conversation=CHAT).inspect()
+    (finding,) = (f for f in before.findings if f.code is Code.PAD_IS_EOS)
+    assert finding.severity is Severity.NOTE
+    assert "has no padding token, and trainers take eos, '<|eot_id|>' (id 3). A collator that masks" in finding.detail
+    assert "set_pad_token" in [offer.name for offer in offers(before)[Code.PAD_IS_EOS]]
+    (changed,) = apply_remedy("set_pad_token", Setup(model=str(tmp_path), conversation=CHAT))
+    assert changed.special_tokens == {"pad_token": pad}
+    after = changed.inspect()
+    assert Code.PAD_IS_EOS not in codes(after)
+    grown = len(after.model.tokenizer) - len(before.model.tokenizer)
+    assert grown == (0 if special else 1)
+    assert (after.ids, after.trained) == (before.ids, before.trained)
 
 
 def test_every_remedy_is_tested() -> None:

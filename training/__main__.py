@@ -10,22 +10,26 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training import runs
+from training import hub_commands, import_commands, runs
 from training.checks import check
 from training.errors import SpecError, TrainingError
 from training.files import read_lines
+from training.lines import tell
+from training.rows import first_rows
 from training.rundir import ENDED, Phase, RunDir
 from training.runs import compare
 from training.spec import RunSpec, read_spec
-from training.terminal import describe, full, metrics_line, plan_of, shown_lines
+from training.terminal import describe, full, metrics_line, plan_of, row_values, rows_lines, shown_lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    words = import_commands.with_head(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(words)
     try:
         return int(options.run(options))
     except SpecError as error:
@@ -52,19 +56,59 @@ def _started(run: RunDir, options: argparse.Namespace) -> int:
 
 def run_run(options: argparse.Namespace) -> int:
     """Start a run and follow it to its end; an interrupt stops it, saved."""
-    spec = _spec(options)
+    return _run(_spec(options), options)
+
+
+def _run(spec: RunSpec, options: argparse.Namespace) -> int:
     if options.dry_run:
         plan, lines = plan_of(spec)
         _say(options, spec.model_dump(mode="json") | {"plan": plan}, "\n".join((spec.to_yaml(), *lines)))
         return 0
     run = runs.start(spec, options.runs)
+    if options.lines:
+        return 1 if tell(run, partial(print, flush=True)) is Phase.FAILED else 0
     return follow(run, options)
+
+
+def run_import(options: argparse.Namespace) -> int:
+    """Another trainer's configuration as a spec."""
+    found = import_commands.from_file(options)
+    _warn(found.spec)
+    if options.start:
+        return _started(runs.start(found.spec, options.runs), options)
+    _say(options, found.to_dict(), import_commands.text_of(found))
+    return 0
+
+
+def run_home_llm(options: argparse.Namespace) -> int:
+    """Train what a command line of home-llm's train.py does, in the foreground."""
+    found = import_commands.from_words(options)
+    _warn(found.spec)
+    if not options.print_spec:
+        return _run(found.spec, options)
+    _say(options, found.to_dict(), import_commands.text_of(found))
+    return 0
 
 
 def run_estimate(options: argparse.Namespace) -> int:
     """What a run would cost."""
     plan, lines = plan_of(_spec(options))
     _say(options, plan, "\n".join(lines))
+    return 0
+
+
+def run_rows(options: argparse.Namespace) -> int:
+    """The first rows as they train."""
+    from inspector.errors import InspectorError
+
+    spec = _spec(options)
+    try:
+        rows, unused = first_rows(spec, options.limit)
+    except (InspectorError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    value = {"rows": [row_values(row) for row in rows], "unused": [{"row": b.number, "why": b.why} for b in unused]}
+    _say(options, value, "\n".join(rows_lines(rows, unused)))
     return 0
 
 
@@ -147,6 +191,24 @@ def run_compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_jobs(options: argparse.Namespace) -> int:
+    """The machines of Hugging Face Jobs, with their prices."""
+    _say(options, *hub_commands.flavors(options))
+    return 0
+
+
+def run_merge(options: argparse.Namespace) -> int:
+    """Merge a run's adapter into its base model."""
+    _say(options, *hub_commands.merge(options))
+    return 0
+
+
+def run_publish(options: argparse.Namespace) -> int:
+    """Send a run's adapter or merged model to the hub."""
+    _say(options, *hub_commands.publish(options))
+    return 0
+
+
 def follow(run: RunDir, options: argparse.Namespace, *, is_owner: bool = True) -> int:
     """Print a run's progress until it ends; status 1 when it failed."""
     offset, shown = 0, ""
@@ -179,9 +241,13 @@ def follow(run: RunDir, options: argparse.Namespace, *, is_owner: bool = True) -
 
 def _spec(options: argparse.Namespace) -> RunSpec:
     spec = read_spec(options.spec)
+    _warn(spec)
+    return spec
+
+
+def _warn(spec: RunSpec) -> None:
     for problem in check(spec):
         print(f"{problem.severity}: {problem.field}: {problem.message} {problem.remedy}".rstrip(), file=sys.stderr)
-    return spec
 
 
 def _say(options: argparse.Namespace, value: Any, text: str) -> None:
@@ -204,11 +270,15 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(argument, metavar=argument.upper())
         return command
 
-    add("run", run_run, "train in the foreground", "spec").add_argument(
-        "--dry-run", action="store_true", help="only check the spec and print it, every default filled in"
-    )
+    run = add("run", run_run, "train in the foreground", "spec")
+    run.add_argument("--dry-run", action="store_true", help="only check the spec and print it, every default filled in")
+    run.add_argument("--lines", action="store_true", help="the log, and between it what happens as lines of JSON")
     add("start", run_start, "train in the background", "spec")
     add("estimate", run_estimate, "what a run would cost: memory, FLOPs, time", "spec")
+    rows = add("rows", run_rows, "the first rows as they train, of pairs both answers", "spec")
+    rows.add_argument("--limit", type=int, default=5, metavar="N", help="how many (default: 5)")
+    config = add("import", run_import, "AutoTrain's config as a spec, with what differs", "config")
+    import_commands.add_arguments(config, add("home-llm", run_home_llm, "train what home-llm's command line does"))
     add("list", run_list, "all runs")
     add("show", run_show, "one run: its state and its answers", "run_id")
     add("watch", run_watch, "follow a run", "run_id")
@@ -219,6 +289,11 @@ def _parser() -> argparse.ArgumentParser:
     add("rename", run_rename, "call a run something else", "run_id", "name")
     add("rerun", run_rerun, "a new run of the same spec, in the background", "run_id")
     add("delete", run_delete, "remove a run's folder", "run_id")
+    add("jobs", run_jobs, "Hugging Face Jobs: the machines, their memory and prices").add_argument(
+        "what", choices=["flavors"], metavar="flavors"
+    )
+    merge = add("merge", run_merge, "merge a run's adapter into its base model", "run_id")
+    hub_commands.add_arguments(merge, add("publish", run_publish, "send a run's result to the hub", "run_id"))
     add("compare", run_compare, "how runs differ").add_argument("run_ids", nargs="+", metavar="RUN_ID")
     return parser
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import EarlyStoppingCallback, TrainerCallback
 
+from training import ranks
 from training.errors import NotANumberError
 from training.rates import TokenCount, usage
 from training.rundir import Phase, RunDir
@@ -62,7 +63,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         every = self.spec.sampling.every
         if every is not None and state.global_step % every == 0 and state.global_step < state.max_steps:
             self.sample(state.global_step, kwargs["model"])
-        if self.run.is_asked("stop") and state.global_step < state.max_steps:
+        is_asked = ranks.first_says(self.run.is_asked("stop"), args.device)
+        if is_asked and state.global_step < state.max_steps:
             self.was_stopped = True
             control.should_save = True
             control.should_training_stop = True
@@ -76,6 +78,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         for name, value in values.items():
             if not math.isfinite(float(value)):
                 raise NotANumberError(f"The {name} is {value} at step {state.global_step}: the run ends here.")
+        rates = ranks.gather(self._count.rates() if "loss" in values else {})
         seconds = time.monotonic() - self._began
         steps = state.global_step - self._first_step
         self.journal.measure(
@@ -84,7 +87,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
                 "epoch": round(float(state.epoch or 0.0), 4),
                 "time": time.time(),
                 "steps_per_second": round(steps / seconds, 4) if seconds and steps else None,
-                **(self._count.rates() if "loss" in values else {}),
+                **{name: round(sum(own[name] for own in rates), 1) for name in rates[0]},
                 **usage(args.device.type),
                 **{name: float(value) for name, value in values.items()},
             }

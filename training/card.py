@@ -1,4 +1,5 @@
-"""A run's folder -> the model card of its adapter: what was trained on what, how it went, and code that loads it."""
+"""A run's folder -> the model card of its adapter or merged model: what was trained on what, how it went, and code that
+loads it."""
 
 from __future__ import annotations
 
@@ -18,28 +19,38 @@ from training.spec import Method, RunSpec
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def card(run: RunDir, precision: str) -> str:
-    """The card as Markdown, with the front matter that the hub reads. `precision`: as `precision_of` names it."""
+LOSS_ROWS = 10
+"""Steps in the table of losses."""
+
+
+def card(run: RunDir, precision: str, *, is_whole: bool = False, place: str = ".") -> str:
+    """The card as Markdown, with the front matter that the hub reads.
+
+    `precision`: as `precision_of` names it. `is_whole`: for the merged model, not the adapter. `place`: what its code
+    loads, the folder of the card or a name on the hub.
+    """
     spec, manifest = run.spec(), run.manifest()
+    is_whole = is_whole or spec.lora is None
     title = run.name or f"{_shown(spec.model)}, fine-tuned"
+    where = "In the folder of this file:\n\n" if place == "." else ""
+    code = _code(run, spec, precision, manifest.get("revision"), is_whole=is_whole, place=place)
     parts = [
-        f"---\n{yaml.safe_dump(_front_matter(spec), sort_keys=False, allow_unicode=True)}---\n\n# {title}",
-        _what(spec, manifest),
+        f"---\n{yaml.safe_dump(_front_matter(spec, is_whole), sort_keys=False, allow_unicode=True)}---\n\n# {title}",
+        _what(spec, manifest, is_whole),
         *manifest.get("notes", []),
-        "## Load it\n\nIn the folder of this file:\n\n```python\n"
-        + _code(run, spec, precision, manifest.get("revision"))
-        + "```",
+        f"## Load it\n\n{where}```python\n{code}```",
         "## Answers before and after\n\n" + _answers(run),
-        "## Training\n\nWhat differs from the defaults:\n\n```yaml\n" + _portable(spec).to_yaml() + "```",
+        "## Training\n\nWhat differs from the defaults:\n\n```yaml\n" + portable(spec).to_yaml() + "```",
         _results(run),
+        *_curve(run),
         "Made with " + ", ".join(f"{name} {own}" for name, own in manifest.get("libraries", {}).items()) + ".",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(spec: RunSpec) -> dict[str, Any]:
+def _front_matter(spec: RunSpec, is_whole: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"base_model": spec.model} if not Path(spec.model).is_dir() else {}
-    found["library_name"] = "transformers" if spec.lora is None else "peft"
+    found["library_name"] = "transformers" if is_whole else "peft"
     found["pipeline_tag"] = "text-classification" if spec.method is Method.REWARD else "text-generation"
     found["tags"] = [spec.method.value, *([] if spec.lora is None else ["lora"]), "maskscope"]
     return found | ({"datasets": [spec.data.name]} if _is_on_hub(spec) else {})
@@ -55,14 +66,26 @@ def _shown(name: str) -> str:
     return Path(name).name if Path(name).exists() else name
 
 
-def _portable(spec: RunSpec) -> RunSpec:
+def portable(spec: RunSpec) -> RunSpec:
     """The spec without this machine's folders."""
     data = spec.data.model_copy(update={"name": spec.data.name if _is_on_hub(spec) else Path(spec.data.name).name})
-    return spec.model_copy(update={"model": _shown(spec.model), "data": data})
+    held_out = spec.evaluation.data
+    if held_out is not None:
+        held_out = held_out.model_copy(update={"name": _shown(found_name(held_out.name))})
+    changes = {
+        "model": _shown(spec.model),
+        "data": data,
+        "evaluation": spec.evaluation.model_copy(update={"data": held_out}),
+        "preference": spec.preference.model_copy(update={"reference": _shown(spec.preference.reference)}),
+        "engine": spec.engine.model_copy(update={"accelerate_config": Path(spec.engine.accelerate_config).name}),
+    }
+    return spec.model_copy(update=changes)
 
 
-def _what(spec: RunSpec, manifest: dict[str, Any]) -> str:
+def _what(spec: RunSpec, manifest: dict[str, Any], is_whole: bool) -> str:
     kind = "All weights of" if spec.lora is None else "A LoRA adapter for"
+    if is_whole and spec.lora is not None:
+        kind = "A LoRA adapter merged into"
     data = spec.data.name if _is_on_hub(spec) else Path(spec.data.name).name
     said = [
         f"{kind} {_shown(spec.model)}, trained on {manifest.get('rows', 0):,} rows of {data} "
@@ -74,39 +97,45 @@ def _what(spec: RunSpec, manifest: dict[str, Any]) -> str:
     return "\n\n".join(said)
 
 
-def _code(run: RunDir, spec: RunSpec, precision: str, revision: str | None) -> str:
+def _code(run: RunDir, spec: RunSpec, precision: str, revision: str | None, *, is_whole: bool, place: str) -> str:
     """Python that loads what is in the folder and asks the first question again, or judges the first answer."""
     is_reward = spec.method is Method.REWARD
     kind = "AutoModelForSequenceClassification" if is_reward else "AutoModelForCausalLM"
     dtype = {"bf16": "bfloat16", "fp16": "float16"}.get(precision, "float32")
-    base = repr(str(EMBEDDED.get(spec.model, spec.model))) if spec.lora else '"."'
-    pinned = f", revision={revision!r}" if revision and spec.lora else ""
+    own = json.dumps(place)
+    base = own if is_whole else repr(str(EMBEDDED.get(spec.model, spec.model)))
+    pinned = f", revision={revision!r}" if revision and not is_whole else ""
     head = ", num_labels=1" if is_reward else ""
     lines = [
-        *(["from peft import PeftModel"] if spec.lora else []),
+        *([] if is_whole else ["from peft import PeftModel"]),
         f"from transformers import {kind}, AutoTokenizer",
         "",
-        'tokenizer = AutoTokenizer.from_pretrained(".")',
+        f"tokenizer = AutoTokenizer.from_pretrained({own})",
         f"model = {kind}.from_pretrained({base}{pinned}, dtype={dtype!r}{head})",
     ]
-    if spec.lora and spec.special_tokens:
+    if spec.special_tokens and not is_whole:
         lines.append("model.resize_token_embeddings(len(tokenizer))  # special tokens were added")
-    if spec.lora:
-        lines.append('model = PeftModel.from_pretrained(model, ".")')
-    return "\n".join([*lines, *(_judging(run) if is_reward else _asking(run, spec))]) + "\n"
+    if not is_whole:
+        lines.append(f"model = PeftModel.from_pretrained(model, {own})")
+    return "\n".join([*lines, *(_judging(run) if is_reward else _asking(run, spec, is_whole))]) + "\n"
 
 
-def _asking(run: RunDir, spec: RunSpec) -> list[str]:
+def _asking(run: RunDir, spec: RunSpec, is_whole: bool) -> list[str]:
     asked = next((s["messages"] for s in run.samples() if s["when"] == "after"), [{"role": "user", "content": "Hello"}])
     prompt = "tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)"
     if asked[0]["role"] == TEXT_ROLE:
         prompt = 'messages[0]["content"]'
+    ends = [
+        f"written = model.generate(**ids, do_sample=False, max_new_tokens={spec.sampling.max_new_tokens},",
+        "                         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)",
+    ]
+    if is_whole and spec.lora is not None:  # its own generation_config.json names the tokens that end an answer
+        ends = [f"written = model.generate(**ids, do_sample=False, max_new_tokens={spec.sampling.max_new_tokens})"]
     return [
         f"messages = {json.dumps(asked, ensure_ascii=False)}",
         f"prompt = {prompt}",
         'ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")',
-        f"written = model.generate(**ids, do_sample=False, max_new_tokens={spec.sampling.max_new_tokens},",
-        "                         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)",
+        *ends,
         'print(tokenizer.decode(written[0][ids["input_ids"].shape[1]:]))',
     ]
 
@@ -150,3 +179,20 @@ def _results(run: RunDir) -> str:
         newest |= line
     losses = [f"{name.replace('_', ' ')} {newest[name]:.4g}" for name in ("loss", "eval_loss") if name in newest]
     return f"After {newest.get('step', 0):,} steps: {', '.join(losses) or 'nothing was logged'}."
+
+
+def _curve(run: RunDir) -> list[str]:
+    """A table of the losses at some steps, the first and the last among them; none where nothing was logged."""
+    names = ("loss", "eval_loss")
+    steps: dict[int, dict[str, float]] = {}
+    for line in run.metrics():
+        steps.setdefault(line["step"], {}).update({name: line[name] for name in names if name in line})
+    rows = [(step, own) for step, own in steps.items() if own]
+    shown = [name for name in names if any(name in own for _, own in rows)]
+    if len(rows) > LOSS_ROWS:
+        rows = [rows[round(i * (len(rows) - 1) / (LOSS_ROWS - 1))] for i in range(LOSS_ROWS)]
+    if not rows:
+        return []
+    head = f"| step | {' | '.join(name.replace('_', ' ') for name in shown)} |\n|{'---:|' * (1 + len(shown))}\n"
+    cells = ([f"{own[name]:.4g}" if name in own else "" for name in shown] for _, own in rows)
+    return [head + "\n".join(f"| {step:,} | {' | '.join(own)} |" for (step, _), own in zip(rows, cells, strict=True))]

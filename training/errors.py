@@ -9,7 +9,10 @@ TrainingError
 ├── DeviceError (RuntimeError)       the device cannot do what the spec asks for
 ├── NotANumberError (ArithmeticError)  the loss is no number any more
 ├── OutOfMemoryError (MemoryError)   memory ran out with the smallest micro-batch
-└── EndpointError (ConnectionError)  a server whose answers were asked for gave none
+├── EndpointError (ConnectionError)  a server whose answers were asked for gave none
+├── MergeError (RuntimeError)        an adapter could not be merged into its base model
+├── PublishError (ConnectionError)   the hub did not take what was to be published
+└── JobError (ConnectionError)       Hugging Face Jobs did not take, show or end a job
 """
 
 from __future__ import annotations
@@ -75,3 +78,15 @@ class OutOfMemoryError(TrainingError, MemoryError):
 
 class EndpointError(TrainingError, ConnectionError):
     """A server whose answers were asked for gave none."""
+
+
+class MergeError(TrainingError, RuntimeError):
+    """An adapter could not be merged into its base model, or the merged model is another than both together."""
+
+
+class PublishError(TrainingError, ConnectionError):
+    """The hub did not take what was to be published."""
+
+
+class JobError(TrainingError, ConnectionError):
+    """Hugging Face Jobs did not take, show or end a job."""

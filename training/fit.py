@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -10,7 +11,7 @@ from typing import Any
 
 from transformers import TrainerState
 
-from training import memory
+from training import memory, ranks
 from training.answers import ASKED, questions, write_answers
 from training.callback import RunCallback
 from training.card import card
@@ -19,6 +20,7 @@ from training.errors import EndpointError, OutOfMemoryError
 from training.files import write_json, write_text
 from training.journal import Journal
 from training.methods import build_trainer
+from training.publish import conclude
 from training.rows import SHOWN, load_model, prepare
 from training.rows_file import describe, write_rows
 from training.rundir import Phase, RunDir, step_of
@@ -29,7 +31,7 @@ from training.weights import device_of, load_weights, precision_of
 
 def leave_if_asked(run: RunDir) -> None:
     """Before the first step there is nothing to save. Raises KeyboardInterrupt."""
-    if run.is_asked("stop"):
+    if ranks.is_first() and run.is_asked("stop"):
         raise KeyboardInterrupt
 
 
@@ -42,6 +44,10 @@ def fit(run: RunDir, spec: RunSpec, journal: Journal) -> None:
         _ask_endpoint(spec, spec.sampling.endpoint, asked, journal)
     used = memory.reduced(spec, run.manifest())
     while (lack := _attempt(run, used, model, rows, asked, journal)) is not None:
+        if ranks.world() > 1:
+            raise OutOfMemoryError(
+                f"Memory ran out in one of {ranks.world()} processes: set a smaller micro_batch. {lack}"
+            )
         memory.release()
         part = memory.smaller(used)
         if part is None:
@@ -72,22 +78,29 @@ def _attempt(
     """Train and save. Returns what was said when memory ran out, else None."""
     weights = load_weights(spec, model)
     is_begun = any(sample["when"] == "before" for sample in run.samples())
-    checkpoint = run.checkpoint() if is_begun else None
+    checkpoint = run.checkpoint()
+    is_asked = ranks.is_first() and not ranks.is_sharded()
 
     def sample(when: str, step: int, current: Any) -> None:
+        if not is_asked:
+            return
         if spec.method is Method.REWARD:
             journal.judge(when, step, rows[:ASKED], rewards(current, rows[:ASKED]))
         else:
             journal.sample(when, step, asked, write_answers(current, model, asked, spec.sampling.max_new_tokens))
 
     def score(when: str, step: int, current: Any) -> None:
-        if spec.method is not Method.REWARD:
+        if is_asked and spec.method is not Method.REWARD:
             journal.score(when, step, scored_rows(current, model.tokenizer, rows[:ASKED]))
 
+    if ranks.is_sharded():
+        journal.note("No answers are written: each process holds a part of the weights alone.")
     if not is_begun:
         score("before", 0, weights)
         sample("before", 0, weights)
     callback = RunCallback(run, journal, lambda step, current: sample("during", step, current), spec)
+    for variable in ("TENSORBOARD_LOGGING_DIR", "TRACKIO_DIR"):
+        os.environ[variable] = str(run.logs.absolute())
     trainer, collator = build_trainer(spec, run, weights, model.tokenizer, [callback])
     leave_if_asked(run)
     journal.say(phase=Phase.TRAINING)
@@ -100,10 +113,19 @@ def _attempt(
     journal.say(phase=Phase.SAVING)
     _keep_proof(run, collator)
     _save(run, trainer, model, spec)
+    if not ranks.is_first():
+        return None
     sample("after", trainer.state.global_step, trainer.model)
     score("after", trainer.state.global_step, trainer.model)
-    write_text(run.adapter / "README.md", card(run, precision_of(spec, device_of(spec))))
-    journal.say(phase=Phase.STOPPED if callback.was_stopped else Phase.SUCCEEDED, step=trainer.state.global_step)
+    precision = precision_of(spec, device_of(spec))
+    write_json(run.manifest_file, run.manifest() | {"precision": precision})
+    write_text(run.adapter / "README.md", card(run, precision))
+    step, phase = trainer.state.global_step, Phase.STOPPED if callback.was_stopped else Phase.SUCCEEDED
+    if phase is Phase.SUCCEEDED:
+        del weights, trainer, collator
+        memory.release()
+        conclude(run, journal)
+    journal.say(phase=phase, step=step)
     return None
 
 
@@ -122,6 +144,8 @@ def _prepare(run: RunDir, spec: RunSpec, journal: Journal) -> tuple[Any, list[An
     from inspector.rows import BadRow
 
     model = load_model(spec)
+    if not ranks.is_first():
+        return model, []
     unused: list[BadRow] = []
     if run.manifest():
         first = list(islice(prepare(spec, spec.data, model, unused), SHOWN))
@@ -157,8 +181,14 @@ def _held_out(run: RunDir, spec: RunSpec, rows: Iterator[Any]) -> Iterator[Any]:
 
 
 def _keep_proof(run: RunDir, collator: Any) -> None:
-    """Write the proof down, unless this run has proven more before it was cut short."""
+    """Write the proof down, unless this run has proven more before it was cut short. Each process proves its rows."""
+    for seen in ranks.gather(collator.found()):
+        collator.add(seen)
+    if not ranks.is_first():
+        return
     sentence = collator.sentence(of_rewards=run.spec().method is Method.REWARD)
+    if ranks.world() > 1:
+        sentence = f"{sentence[:-1]}; each of {ranks.world()} processes proved its own rows."
     print(f"Proven: {sentence}")
     proof = {
         "sentence": sentence,
@@ -174,8 +204,15 @@ def _keep_proof(run: RunDir, collator: Any) -> None:
 def _save(run: RunDir, trainer: Any, model: Any, spec: RunSpec) -> None:
     """The adapter, the tokenizer with the template that was trained on, the spec: all of it or nothing."""
     folder = run.adapter.with_name(".adapter")
-    shutil.rmtree(folder, ignore_errors=True)
-    trainer.model.save_pretrained(str(folder))
+    if ranks.is_first():
+        shutil.rmtree(folder, ignore_errors=True)
+    if ranks.is_sharded():  # every process gives its part; rank 0 writes
+        trainer.save_model(str(folder))
+    elif ranks.is_first():
+        trainer.model.save_pretrained(str(folder))
+    if not ranks.is_first():
+        return
+    (folder / "training_args.bin").unlink(missing_ok=True)
     model.tokenizer.save_pretrained(str(folder))
     (folder / "chat_template.jinja").write_text(model.template, encoding="utf-8")
     (folder / "spec.yaml").write_text(spec.to_yaml(), encoding="utf-8")

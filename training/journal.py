@@ -57,3 +57,26 @@ class Journal:
         """How surprised the model is at the tokens of rows, at a step."""
         for row in rows:
             append_line(self.run.scores_file, {"when": when, "step": step, **row})
+
+
+class SilentJournal(Journal):
+    """Of the processes that train beside the one that writes: it remembers the status, and writes nothing down."""
+
+    def say(self, **changes: Any) -> None:
+        """Change the status, for this process."""
+        self.status = replace(self.status, **changes)
+
+    def note(self, text: str, **facts: Any) -> None:
+        """Rank 0 says it."""
+
+    def measure(self, values: dict[str, Any]) -> None:
+        """Rank 0 writes it."""
+
+    def sample(self, *_: Any) -> None:
+        """Rank 0 writes it."""
+
+    def judge(self, *_: Any) -> None:
+        """Rank 0 writes it."""
+
+    def score(self, *_: Any) -> None:
+        """Rank 0 writes it."""

@@ -32,17 +32,33 @@ def born(pid: int) -> float:
 
 
 def end_group(pid: int, started: float | None) -> None:
-    """End the leader of a process group, first asked, then forced; then whatever is left of its group."""
+    """End the leader of a process group, first asked, then forced; then whatever is left of its group and of what it
+    has started: a launcher's processes have groups of their own."""
     if not is_alive(pid, started):
         return
+    family = _family(pid)
     for sent in (signal.SIGTERM, signal.SIGKILL):
         _signal(pid, sent)
         until = time.monotonic() + GRACE_S
         while time.monotonic() < until:
             if not is_alive(pid, started):
                 _signal(pid, signal.SIGKILL)
+                _kill(family)
                 return
             time.sleep(0.05)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.Error:
+        return []
+
+
+def _kill(family: list[psutil.Process]) -> None:
+    for process in family:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
 
 
 def _signal(group: int, number: int) -> None:

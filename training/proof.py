@@ -51,6 +51,15 @@ class ProvingCollator:
                 self._cut.add(key)
         return batch
 
+    def found(self) -> tuple[dict[int, tuple[int, int]], set[int]]:
+        """The rows seen so far, by hash, and which of them were cut: for `add` of another process's."""
+        return self.seen, self._cut
+
+    def add(self, found: tuple[dict[int, tuple[int, int]], set[int]]) -> None:
+        """Count the rows that another process has proven, too."""
+        self.seen.update(found[0])
+        self._cut |= found[1]
+
     @property
     def tokens(self) -> int:
         """How many tokens the rows seen so far have, as they were inspected."""

@@ -8,6 +8,8 @@ scores.jsonl    the loss at each token of the first rows, before and after
 status.json     phase, step, process              worker.log      what the worker printed
 control/        what the worker is asked to do    checkpoints/    states that a run can go on from
 adapter/        what was trained, with a model card      name            what a person calls it
+merged/         the whole model, when it was merged   logs/       what TensorBoard or Trackio was told
+job.json        which job of Hugging Face it is, when it does not train on this machine
 """
 
 from __future__ import annotations
@@ -97,6 +99,11 @@ class RunDir:
         self.control = path / "control"
         self.checkpoints = path / "checkpoints"
         self.adapter = path / "adapter"
+        self.merged = path / "merged"
+        self.logs = path / "logs"
+        self.accelerate_file = path / "accelerate.yaml"
+        self.fault_file = path / ".fault"
+        self.job_file = path / "job.json"
 
     @property
     def run_id(self) -> str:
@@ -154,14 +161,23 @@ class RunDir:
         if again.phase in ENDED:
             return again
         last = self.log_tail(3)
+        said = "The worker ended without a word: it was killed, or ran out of memory."
+        fault = self.fault()
         return replace(
             again,
             phase=Phase.FAILED,
-            error="The worker ended without a word: it was killed, or ran out of memory."
-            + (f" Its last words: {last}" if last else ""),
-            suggestion=_after_kill(self),
+            error=fault.get("error") or said + (f" Its last words: {last}" if last else ""),
+            suggestion=fault.get("suggestion") or _after_kill(self),
             waits_for=None,
         )
+
+    def fault(self) -> dict[str, Any]:
+        """What the first of several processes that failed has said; empty without one."""
+        return _object(self.fault_file)
+
+    def job(self) -> dict[str, Any]:
+        """Which job the run is, and how much of its log was heard; empty for a run on this machine."""
+        return _object(self.job_file)
 
     def process(self) -> tuple[int | None, float | None]:
         """(pid, when it began) of the worker that was started last; None before there is one."""
@@ -207,10 +223,7 @@ class RunDir:
 
     def manifest(self) -> dict[str, Any]:
         """What the rows are; empty before they are made."""
-        try:
-            return dict(json.loads(self.manifest_file.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            return {}
+        return _object(self.manifest_file)
 
     def metrics(self) -> list[dict[str, Any]]:
         """What was logged, in the order of steps: of those that were made again, the newest."""
@@ -257,6 +270,13 @@ class RunDir:
         self.reserve_file.unlink(missing_ok=True)
 
 
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
 def step_of(checkpoint: Path) -> int:
     """After which step it was written."""
     return int(checkpoint.name.rsplit("-", 1)[1])
@@ -272,6 +292,8 @@ def _is_whole(checkpoint: Path) -> bool:
 
 
 def _after_kill(run: RunDir) -> str:
+    if run.job_file.is_file():
+        return "Its job goes on: resume the run to follow it again, or to stop it."
     checkpoint = run.checkpoint()
     if checkpoint is not None:
         return (

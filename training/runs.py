@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from training import idle
+from training import engines, idle
 from training.errors import Problem, RunFolderError, RunNotFoundError, RunStateError, SpecError
 from training.files import write_json, write_text
 from training.idle import warm_up
@@ -33,8 +33,10 @@ def runs_root() -> Path:
 
 
 def start(spec: RunSpec, root: Path | None = None) -> RunDir:
-    """Start a run in the background and return at once. Raises RunFolderError."""
+    """Start a run in the background and return at once. Raises RunFolderError, SpecError."""
+    engines.check_machine(spec)
     run = RunDir.create(root or runs_root(), spec)
+    engines.keep_config(run, spec)
     launch(run)
     return run
 
@@ -45,7 +47,9 @@ def launch(run: RunDir) -> subprocess.Popen[bytes]:
     The one that `warm_up` has made ready is taken where it suits.
     """
     run.keep_reserve()
-    worker = idle.take()
+    run.fault_file.unlink(missing_ok=True)
+    spec = run.spec()
+    worker = idle.take() if engines.is_alone(spec) else None
     if worker is not None:
         _write_process(run, worker)
         with contextlib.suppress(OSError):  # it has just ended: another one then
@@ -54,7 +58,7 @@ def launch(run: RunDir) -> subprocess.Popen[bytes]:
     try:
         with run.log_file.open("ab") as log:
             worker = subprocess.Popen(
-                [*idle.command(), str(run.path.absolute())],
+                engines.command(run, spec),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=idle.worker_environment(),
                 start_new_session=True,
             )  # fmt: skip
@@ -117,6 +121,8 @@ def kill(run: RunDir) -> None:
     """End the worker and everything that it has started: first asked, then forced."""
     pid, started = run.process()
     if pid is not None:
+        with contextlib.suppress(RunFolderError):  # a full disk must not keep it running
+            run.ask("end")
         end_group(pid, started)
 
 
@@ -127,9 +133,12 @@ def resume(run: RunDir) -> None:
         raise RunStateError(f"The run {run.run_id} is still {status.phase}.")
     if status.phase is Phase.SUCCEEDED:
         raise RunStateError(f"The run {run.run_id} did all its steps: there is nothing to resume.")
-    if run.checkpoint() is None:
+    if run.job().get("stage"):
+        raise RunStateError(f"The job of {run.run_id} has ended, and its disk is gone: start it again (rerun).")
+    if run.checkpoint() is None and not run.job():
         raise RunStateError(f"The run {run.run_id} has no checkpoint to go on from: start it again.")
-    run.forget("stop")
+    for request in ("stop", "end"):
+        run.forget(request)
     run.worker_file.unlink(missing_ok=True)
     run.write_status(replace(status, phase=Phase.QUEUED, error=None, suggestion=None))
     launch(run)
@@ -157,6 +166,8 @@ def delete(run: RunDir) -> None:
     """Remove a run's folder. Raises RunStateError while it runs."""
     if run.status().phase not in ENDED:
         raise RunStateError(f"The run {run.run_id} is still {run.status().phase}: stop it first.")
+    if run.job().get("id") and not run.job().get("stage"):
+        raise RunStateError(f"The job of {run.run_id} may still run: resume the run, and stop it first.")
     try:
         shutil.rmtree(run.path)
     except OSError as error:

@@ -67,6 +67,8 @@ def shown_lines(value: dict[str, Any]) -> list[str]:
     proof = value["manifest"].get("proof")
     if proof:
         lines.append(proof["sentence"])
+    if published := value["manifest"].get("published"):
+        lines.append(f"published: {published['url']}")
     lines.append(value["run_dir"])
     for sample in value["samples"]:
         if sample["when"] != "during":

@@ -8,6 +8,7 @@ from typing import Any
 from inspector.hub import EMBEDDED
 from inspector.model import Model
 from training.errors import DeviceError
+from training.ranks import is_sharded, local_rank
 from training.spec import Method, ModuleGroup, RunSpec
 
 _ATTENTION = ("attn", "attention")
@@ -62,10 +63,10 @@ def load_weights(spec: RunSpec, model: Model) -> Any:
     head = {"num_labels": 1} if spec.method is Method.REWARD else {}
     torch.manual_seed(spec.seed)  # a reward model's head is new, and drawn
     weights = model_class(spec.method).from_pretrained(
-        name, revision=model.revision, dtype=compute if spec.lora else torch.float32,
-        quantization_config=quantized, trust_remote_code=False, device_map={"": 0} if quantized else None, **head,
+        name, revision=model.revision, dtype=compute if spec.lora else torch.float32, trust_remote_code=False,
+        quantization_config=quantized, device_map={"": local_rank()} if quantized else None, **head,
     )  # fmt: skip
-    if quantized is None:
+    if quantized is None and not is_sharded():  # what is sharded goes to its device part by part
         weights = weights.to(device)
     if len(model.tokenizer) > weights.get_input_embeddings().num_embeddings:
         weights.resize_token_embeddings(len(model.tokenizer))

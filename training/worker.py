@@ -1,5 +1,7 @@
 """The process of one run: `python -m training.worker RUN_DIR`. Reads the spec, trains, and writes down what it does.
 
+A launcher may start several: then rank 0 writes, and any other leaves a note in the folder when it fails.
+
 With `--idle` it imports everything first and takes the folder from its standard input; without one it ends there.
 Everything that anybody sees of the run is a file in its folder. The worker polls `control/` while it waits and after
 each step: `stop` ends the run there, saved. It never talks to the process that started it.
@@ -19,22 +21,29 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from training.errors import TrainingError
+from training import ranks
+from training.errors import DeviceError, TrainingError
+from training.files import write_json
 from training.idle import READY
-from training.journal import Journal
+from training.journal import Journal, SilentJournal
 from training.memory import is_out_of_memory
-from training.queue import turn
-from training.rundir import Phase, RunDir
+from training.queue import POLL_S, turn
+from training.rundir import ENDED, Phase, RunDir
+from training.spec import RunSpec
 
 
 def main(folder: Path) -> int:
     """Run one folder's spec; returns the exit status."""
     run = RunDir.open(folder)
     signal.signal(signal.SIGTERM, _terminated)
-    journal = Journal(run)
+    if ranks.world() > 1:
+        ranks.end_with_launcher()
+    journal = Journal(run) if ranks.is_first() else SilentJournal(run)
     try:
         _work(run, journal)
     except KeyboardInterrupt:
+        if ranks.world() > 1:
+            return _interrupted(run, journal)
         journal.say(phase=Phase.STOPPED, waits_for=None)
         return 0
     except Exception as error:  # the run ends here, and its files have to say why
@@ -42,9 +51,30 @@ def main(folder: Path) -> int:
         said, what_to_do = explained(error, run)
         run.free_reserve()
         with contextlib.suppress(TrainingError):  # a full disk may not take the message; the log has it
-            journal.say(phase=Phase.FAILED, error=said[:2000], suggestion=what_to_do, waits_for=None)
+            if ranks.is_first():
+                journal.say(phase=Phase.FAILED, error=said[:2000], suggestion=what_to_do, waits_for=None)
+            else:
+                write_json(
+                    run.fault_file, {"error": f"Process {ranks.rank()}: {said[:2000]}", "suggestion": what_to_do}
+                )
         return 1
     return 0
+
+
+def _interrupted(run: RunDir, journal: Journal) -> int:
+    """One of several processes was told to end: because the run is to end, or because another one has failed.
+
+    The status is 1, so that the launcher ends the others, too.
+    """
+    if ranks.is_first() and (run.is_asked("stop") or run.is_asked("end")):
+        journal.say(phase=Phase.STOPPED, waits_for=None)
+    elif ranks.is_first():
+        fault = run.fault() or {"error": f"One of the {ranks.world()} processes ended without a word: {_KILLED}"}
+        journal.say(phase=Phase.FAILED, error=fault["error"], suggestion=fault.get("suggestion"), waits_for=None)
+    return 1
+
+
+_KILLED = "it was killed, or ran out of memory."
 
 
 def _work(run: RunDir, journal: Journal) -> None:
@@ -52,7 +82,11 @@ def _work(run: RunDir, journal: Journal) -> None:
 
     spec = run.spec()
     device = device_of(spec)
+    _take_own_device(device)
     journal.say(device=device, error=None, suggestion=None)
+    if not ranks.is_first():
+        _follow(run, spec, journal)
+        return
 
     def waiting(front: str) -> None:
         if run.is_asked("stop"):
@@ -68,6 +102,32 @@ def _work(run: RunDir, journal: Journal) -> None:
         fit(run, spec, journal)
 
 
+def _take_own_device(device: str) -> None:
+    """Each of several processes has a GPU of its own. Raises DeviceError when there are not as many."""
+    if device != "cuda" or ranks.world() == 1:
+        return
+    import torch
+
+    wanted, found = int(os.environ.get("LOCAL_WORLD_SIZE", ranks.world())), torch.cuda.device_count()
+    if found < wanted:
+        raise DeviceError(
+            f"{wanted} processes need a GPU each, and this machine has {found}: set engine.processes: {found}, or "
+            "device: cpu."
+        )
+    torch.cuda.set_device(ranks.local_rank())
+
+
+def _follow(run: RunDir, spec: RunSpec, journal: Journal) -> None:
+    """Train beside rank 0, which waits for the device and prepares the rows."""
+    while (status := run.written_status()).phase is Phase.QUEUED or "rows" not in run.manifest():
+        if status.phase in ENDED:
+            return
+        time.sleep(POLL_S)
+    from training.fit import fit
+
+    fit(run, spec, journal)
+
+
 def _terminated(*_: Any) -> None:
     raise KeyboardInterrupt
 
@@ -76,6 +136,10 @@ def explained(error: BaseException, run: RunDir) -> tuple[str, str | None]:
     """(what happened, what to do about it where that is known)."""
     said = str(error) if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
     low = said.lower()
+    if ranks.world() > 1 and any(mark in low for mark in _LOST):  # the others are gone: what they said is the cause
+        fault = run.fault()
+        said = fault.get("error") or f"One of the {ranks.world()} processes ended without a word: {_KILLED} ({said})"
+        return said, fault.get("suggestion")
     if _is_full(error, run):
         return f"The disk of {run.path} is full: {said}", "Free disk space, then resume the run, or start it again."
     if is_out_of_memory(error):
@@ -83,6 +147,10 @@ def explained(error: BaseException, run: RunDir) -> tuple[str, str | None]:
     if isinstance(error, ArithmeticError) or "nan" in low.split() or "inf" in low.split():
         return said, "Lower learning_rate, or use precision: fp32."
     return said, None
+
+
+_LOST = ("connection closed by peer", "connection reset by peer", "gloo", "nccl")
+"""What torch's process groups say when another process is gone."""
 
 
 def _is_full(error: BaseException, run: RunDir) -> bool:

@@ -14,8 +14,9 @@ from inspector.errors import DataError
 from inspector.rows import SUFFIXES, DataSource
 from inspector.setup import Setup
 from inspector.strategies import Modifiers
+from ui.access import is_public
 from ui.boxes import Boxes, setup_of
-from ui.models import is_public_space, model_of
+from ui.models import model_of
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "data"
 EXAMPLE, FILE, NAME, PASTED = "example", "file", "name", "pasted"
@@ -73,8 +74,8 @@ def source_of(data: DataBoxes) -> DataSource:
 def _named(data: DataBoxes) -> DataSource:
     name = (data.data_name or "").strip()
     if not name:
-        raise NoSourceError("Type the id of a hub data set" + ("." if is_public_space() else ", or a path."))
-    if is_public_space() and (not _HUB_ID.fullmatch(name) or ".." in name or _is_local(name)):
+        raise NoSourceError("Type the id of a hub data set" + ("." if is_public() else ", or a path."))
+    if is_public() and (not _HUB_ID.fullmatch(name) or ".." in name or _is_local(name)):
         raise DataError("Here only data sets of the hub can be named, such as owner/name. Upload a file instead.")
     split, config, revision = ((own or "").strip() for own in (data.data_split, data.data_config, data.data_revision))
     return DataSource(name=name, split=split, config=config, revision=revision)

@@ -16,6 +16,7 @@ from inspector.formats import Format
 from inspector.rows import BadRow
 from inspector.setup import Setup
 from ui import figures
+from ui.access import is_public
 from ui.boxes import Boxes
 from ui.conversation_json import ConversationJsonError
 from ui.data_boxes import (
@@ -37,6 +38,7 @@ from ui.inspect_view import inspect_setup
 from ui.jobs import Job
 from ui.report import heading, progress, report, table, text
 from ui.rows_view import pack_no_rows, pack_rows, shown, unusable
+from ui.sessions import at_the_end
 from ui.wiring import Changes
 
 _LOG = logging.getLogger(__name__)
@@ -128,6 +130,8 @@ def on_run(before: Job[Any] | None, data: DataBoxes, boxes: Boxes) -> Iterator[C
         yield {**idle(), "data_status": report(ending(job))}
         return
     audited = job.result
+    if is_public():
+        at_the_end(audited.folder.cleanup)
     rest = "" if audited.report.about["complete"] else " Stopped: what was seen until then is shown."
     said = text(f"{audited.report.rows:,} rows audited.{rest}", "◼" if rest else "✓")
     try:

@@ -46,6 +46,10 @@ def on_bad_rows(audited: Audited | None, _: Boxes) -> Changes:
         return {}
     if not audited.report.bad + audited.report.refused:
         return {"data_files": report(text("Every row could be used: there is no bad one to save.", "✓"))}
+    if not audited.path(BAD_ROWS).is_file():
+        return {
+            "data_files": report(text("The bad rows are gone, since this page was left: run the audit again.", "✗"))
+        }
     return _saved(audited.path(BAD_ROWS))
 
 

@@ -12,7 +12,8 @@ from inspector.audit import DETECTED_FROM, detect_rows
 from inspector.formats import Format, Layout, read, text_template
 from inspector.rows import BadRow, DataSource, Row
 from inspector.setup import Setup
-from ui.models import hub_token, model_of
+from ui.access import hub_token
+from ui.models import model_of
 
 SHOWN_ROWS = 5
 """Rows that are shown before an audit."""

@@ -18,10 +18,10 @@ from inspector.formats import Format, Layout
 from inspector.report import AuditReport
 from inspector.rows import BadRow, DataSource, Row
 from inspector.setup import Setup
+from ui.access import hub_token, is_public
 from ui.boxes import Boxes
 from ui.data_boxes import DataBoxes, limit_of, mapping_of, shared_setup, source_of, task_of, workers_of
 from ui.jobs import Job
-from ui.models import hub_token
 
 BAD_ROWS, CLEAN_ROWS, REPORT, REPORT_PAGE = "bad-rows.jsonl", "clean-rows.jsonl", "report.json", "report.html"
 _PIECES = (CHUNK, 16, 1)
@@ -55,7 +55,9 @@ class Audited:
         return Path(os.path.expanduser(self.source.name)).exists()
 
     def path(self, name: str) -> Path:
-        """A file of this audit's own."""
+        """A file of this audit's own. Its folder is gone once its visitor has left, and made again for one who comes
+        back."""
+        Path(self.folder.name).mkdir(exist_ok=True)
         return Path(self.folder.name, name)
 
 
@@ -85,7 +87,8 @@ def run_audit(data: DataBoxes, boxes: Boxes, job: Job[Audited]) -> Audited:
     folder = TemporaryDirectory(prefix="maskscope-")
     with Path(folder.name, BAD_ROWS).open("w", encoding="utf-8") as file:
         report = audit(
-            task, source, mapping=mapping, limit=limit, workers=workers_of(data), token=hub_token(),
+            task, source, mapping=mapping, limit=limit, token=hub_token(),
+            workers=1 if is_public() else workers_of(data), here=not is_public(),
             on_progress=tell, on_bad_row=lambda row: _write(file, _described(row)), should_stop=job.is_stopping,
         )  # fmt: skip
     audited = Audited(setup=setup, source=source, task=task, limit=limit, report=report, folder=folder)

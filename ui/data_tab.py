@@ -12,9 +12,9 @@ from inspector.rows import SUFFIXES
 from ui import data_events as events
 from ui import data_files as files
 from ui import data_open as opening
+from ui.access import is_public
 from ui.batch_pane import build_batch_pane, connect_batch_pane
 from ui.data_boxes import DETECTED, EXAMPLE, FILE, NAME, PASTED, DataBoxes, examples
-from ui.models import is_public_space
 from ui.open_rows import OPENED
 from ui.report import build_note, build_report
 from ui.rows_view import build_rows_view
@@ -46,7 +46,7 @@ def build() -> dict[str, Any]:
 
 
 def _build_source() -> dict[str, Any]:
-    name = "Hub" if is_public_space() else "Hub or path"
+    name = "Hub" if is_public() else "Hub or path"
     kinds = [("Example", EXAMPLE), ("File", FILE), (name, NAME), ("Pasted", PASTED)]
     kind = gr.Radio(kinds, value=EXAMPLE, label="Data set", elem_id="data-kind")
     with gr.Column(visible=True) as example_box:
@@ -59,7 +59,7 @@ def _build_source() -> dict[str, Any]:
     with gr.Column(visible=False) as name_box:
         named = gr.Textbox(
             label=name, max_lines=1, elem_id="data-name", placeholder="owner/name",
-            info="A data set's id" + ("" if is_public_space() else ", a file, or a folder of files"),
+            info="A data set's id" + ("" if is_public() else ", a file, or a folder of files"),
         )  # fmt: skip
         with gr.Row():
             parts = {

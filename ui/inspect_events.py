@@ -21,11 +21,12 @@ from inspector.gallery import find_entry, gallery
 from inspector.markers import Markers, propose_markers
 from inspector.remedies import REMEDIES, apply_remedy
 from inspector.setup import Setup
+from ui.access import hub_token
 from ui.boxes import EXACT, Boxes, conversation_values, setup_of
 from ui.conversation_json import ConversationJsonError, TemplateOptions, dump, write_options
 from ui.inspect_view import boxes_view, decoded_conversation, diagnosis, failure_view, inspect_setup
 from ui.links import LinkError, ViewState, decode_link
-from ui.models import hub_token, load_model
+from ui.models import load_model
 from ui.open_rows import open_rows, template_values
 from ui.rows import Rows
 from ui.token_view import pack_failure
@@ -134,6 +135,21 @@ def on_gallery(name: str, boxes: Boxes) -> Changes:
     return {**open_rows([entry.setup], compare=boxes.compare, notices=[entry.about]), "example": None}
 
 
+def on_tour(boxes: Boxes) -> Changes:
+    """The failures that everybody meets, one behind the other, each with what to look at."""
+    entries = [find_entry(name) for name in TOUR]
+    titles = [f"{entry.title}. {entry.about}" for entry in entries]
+    tokens = [_first_token(entry.setup) for entry in entries]
+    shown = open_rows([entry.setup for entry in entries], compare=boxes.compare, titles=titles, tokens=tokens)
+    return {**shown, "example": None, "gallery": None}
+
+
+def _first_token(setup: Setup) -> int | None:
+    """The first token that a finding points at."""
+    spans = (finding.token_span for finding in setup.inspect(hub_token()).findings)
+    return next((span[0] for span in spans if span is not None), None)
+
+
 def on_decode(log: str, boxes: Boxes) -> Changes:
     """A pasted log: its first example becomes the conversation, and the view says what went wrong."""
     try:
@@ -212,6 +228,10 @@ def _markers(boxes: Boxes) -> Markers | None:
 def _shown(boxes: Boxes, changes: Mapping[str, Any], **said: Any) -> Changes:
     """The changes, and the view of the boxes once they have been made."""
     return {**changes, "view": boxes_view(boxes.with_changes(changes), **said)}
+
+
+TOUR = ("boundary_merge", "2-bos-and-eos-in-the-collator", "1-the-response-template-merges")
+"""A boundary that merges, a stop token that is lost, and the warning that means that nothing trains."""
 
 
 def examples() -> list[tuple[str, str]]:

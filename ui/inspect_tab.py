@@ -83,8 +83,17 @@ def _build_head() -> dict[str, Any]:
             events.gallery_choices(), value=None, label="Findings and lessons",
             info="What goes wrong, with a way out", scale=3, elem_id="gallery",
         )  # fmt: skip
-    info = gr.HTML(elem_id="model-info")
-    return {"model": model, "revision": revision, "example": example, "gallery": gallery, "model_info": info}
+    with gr.Row(elem_id="head-row", equal_height=True):
+        info = gr.HTML(elem_id="model-info")
+        tour = gr.Button("Tour: three failures", size="sm", min_width=150, elem_id="tour")
+    return {
+        "model": model,
+        "revision": revision,
+        "example": example,
+        "gallery": gallery,
+        "model_info": info,
+        "tour": tour,
+    }
 
 
 def _build_conversation() -> dict[str, Any]:
@@ -178,6 +187,7 @@ def _connect_conversation(wires: Wires) -> None:
         events.on_options, ["conversation", "editor", "view"], also=options, is_latest=True,
     )  # fmt: skip
     wires.on(wires["example"].input, events.on_example, [*forms, "rows", "gallery", "view"], also=[wires["example"]])
+    wires.on(wires["tour"].click, events.on_tour, [*OPENED, "example", "gallery"])
     wires.on(wires["gallery"].input, events.on_gallery, [*OPENED, "example"], also=[wires["gallery"]])
     wires.on(wires["explain"].click, events.on_decode, [*forms, "rows", "view"], also=[wires["log"]])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections import OrderedDict
 from dataclasses import replace
@@ -11,26 +10,17 @@ from typing import Any
 
 import inspector
 from inspector.errors import NoTemplateError
-from inspector.hub import Token
 from inspector.model import Model
 from inspector.setup import Setup
+from ui.access import check_model_name, hub_token
 
 _KEPT = 4
 """Tokenizers with other special tokens that are kept: copying one of 260,000 ids takes seconds."""
 
 
-def is_public_space() -> bool:
-    """Whether this page is served to visitors: on a Space. What is on its machine is not theirs."""
-    return bool(os.environ.get("SPACE_ID"))
-
-
-def hub_token() -> Token:
-    """Locally the token this machine is logged in with; on a Space none: its own is not its visitors'."""
-    return False if is_public_space() else None
-
-
 def load_model(name: str, revision: str, template: str | None = None) -> Model:
     """Load a model by what the page's boxes hold. Raises ModelError."""
+    check_model_name(name)
     return inspector.load(name, revision=revision.strip() or None, template=template, token=hub_token())
 
 

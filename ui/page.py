@@ -10,8 +10,10 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Blocks i
 
 import gradio as gr
 
-from ui import data_tab, inspect_tab, train_tab
+from ui import api, data_tab, inspect_tab, train_tab
+from ui.access import KEPT_S, UPLOAD_BYTES, is_public
 from ui.data_open import INSPECT
+from ui.sessions import on_leave
 from ui.wiring import Wires
 
 _HERE = Path(__file__).parent
@@ -37,7 +39,8 @@ _CONTRAST = {
 
 def build_page() -> gr.Blocks:
     """The whole app, not yet served."""
-    with gr.Blocks(title="Maskscope") as demo:
+    kept = (KEPT_S, KEPT_S) if is_public() else None
+    with gr.Blocks(title="Maskscope", delete_cache=kept) as demo:
         gr.HTML(_HEADING, apply_default_css=False)
         with gr.Tabs(selected=INSPECT, elem_id="tabs") as tabs:
             with gr.Tab("Inspect", id=INSPECT):
@@ -50,12 +53,15 @@ def build_page() -> gr.Blocks:
         inspect_tab.connect(wires, demo)
         data_tab.connect(wires)
         train_tab.connect(demo, wires, training, train)
+        api.connect()
+    demo.unload(on_leave)
     demo.queue(default_concurrency_limit=4, max_size=64)
     return demo
 
 
-def launch_options() -> dict[str, Any]:
-    """What `launch` is given beside host and port.
+def launch_options(password: str = "", *, mcp: bool = False) -> dict[str, Any]:
+    """What `launch` is given beside host and port. `password`: asked for, with the name maskscope. `mcp`: the endpoints
+    of ui/api.py are served as tools, too.
 
     The browser keeps no record of calls (`run_history`), nothing is rendered on the server, no monitoring page.
     """
@@ -73,4 +79,7 @@ def launch_options() -> dict[str, Any]:
         "show_error": True,
         "footer_links": [],
         "allowed_paths": [str(train_tab.PLOTLY)],
+        "max_file_size": UPLOAD_BYTES if is_public() else None,
+        "auth": ("maskscope", password) if password else None,
+        "mcp_server": mcp or None,
     }

@@ -96,6 +96,7 @@ function heading() {
     whitespace, ids,
     copyButton("Copy ids", () => JSON.stringify(data.ids)),
     copyButton("Copy labels", () => JSON.stringify(data.ids.map((id, i) => trainsIn(shown, i) ? id : -100))),
+    copyButton("Copy as issue report", issueReport),
     copyButton("Copy link", () => location.href.split("#")[0] + "#" + data.link));
   bar.append(count, tools);
   const legend = make("div", "tv-legend");

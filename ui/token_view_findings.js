@@ -1,4 +1,5 @@
 // What the token view says beside its tokens: failures, notices, findings with their remedies, and which row it shows.
+const REPORT_TOKENS = 400; // of a copied report: issue trackers cut longer texts
 let focusThen = []; // where the keyboard goes once the answer to a click is drawn: the first of these that is there
 
 function buildFailure() {
@@ -92,4 +93,25 @@ function remedyButtons(code, offered) {
     box.append(node);
   }
   return box;
+}
+
+function issueReport() { // Markdown: what was inspected, every token with what happens to it, and the findings
+  const cell = text => "`" + JSON.stringify(text).slice(1, -1).replaceAll("`", "'").replaceAll("|", "\\|") + "`";
+  const shownName = shown ? shown.name : data.strategy, count = data.ids.length;
+  const rows = data.ids.slice(0, REPORT_TOKENS).map((id, i) => {
+    const role = data.turns[i] === null ? "" : data.roles[data.turns[i]];
+    return `| ${i} | ${id} | ${cell(data.texts[i])} | ${trainsIn(shown, i) ? "trained" : ""} | ${visible(role)} |`;
+  });
+  if (count > REPORT_TOKENS) rows.push("", `… ${number(count - REPORT_TOKENS)} more tokens`);
+  const findings = data.findings.map(one => `- **${one.severity} ${one.code}**` +
+    (one.token_span ? ` at token ${one.token_span[0]}` : "") + `: ${visible(one.detail)}`);
+  return [
+    `**${data.model}** · ${data.revision || data.source} · template ${data.template} · strategy ${shownName}` +
+      (data.modifiers ? ` · ${data.modifiers}` : ""),
+    "", ...(findings.length ? findings : ["No findings."]), "",
+    `<details><summary>${number(count)} tokens</summary>`, "",
+    "| # | id | text | | turn |", "|---|---|---|---|---|", ...rows, "", "</details>", "",
+    "`ids`: `" + JSON.stringify(data.ids.slice(0, REPORT_TOKENS)) + "`", "",
+    location.href.split("#")[0] + (data.link ? "#" + data.link : ""),
+  ].join("\n");
 }

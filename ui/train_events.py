@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ import gradio as gr
 from inspector.errors import InspectorError
 from training import runs
 from training.errors import SpecError, TrainingError
+from training.importers import import_config
 from training.rows import first_rows
 from training.rundir import ENDED, RunDir
 from ui import train_view as view
@@ -43,6 +45,18 @@ def on_example(name: str) -> list[Any]:
     """An example's spec."""
     spec = view.spec_example(name)
     return [spec, *_values(spec), ""]
+
+
+def on_import(path: str | None) -> list[Any]:
+    """The spec of another trainer's config, what differs, and the box of files empty again."""
+    if path is None:
+        return [gr.skip()] * (len(SETTINGS) + 3)
+    try:
+        found = import_config(Path(path))
+    except TrainingError as error:
+        return [gr.skip()] * (len(SETTINGS) + 1) + [view.problems_value(error), None]
+    spec = found.spec.to_yaml()
+    return [spec, *_values(spec), view.plan_value([], [*found.warnings, *view.warnings_of(found.spec)]), None]
 
 
 def on_spec(spec: str) -> list[Any]:
@@ -167,6 +181,19 @@ def on_delete(run_id: str | None, others: Sequence[str], smoothing: float) -> li
     left = [other for other in others or () if other != run_id]
     found = on_tick(choices[0][1] if choices else None, left, smoothing)
     return [found[0], gr.update(choices=choices, value=left), *found[2:]]
+
+
+def on_publish(
+    repo: str, private: bool, merged: bool, run_id: str | None, others: Sequence[str], smoothing: float
+) -> Iterator[list[Any]]:
+    """Send a run's result to the hub, in a process of its own: first that it is at it, then where it is."""
+    if not run_id:
+        yield on_tick(None, others, smoothing)
+        return
+    unchanged = _unchanged()
+    yield [*unchanged[:3], report(text(f"Publishing to {repo} ...", "…")), *unchanged[4:]]
+    refusal = view.publish(runs.runs_root() / run_id, repo, is_private=private, is_merged=merged)
+    yield on_tick(run_id, others, smoothing) if refusal is None else _refused(refusal)
 
 
 def _acted(

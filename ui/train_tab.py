@@ -13,8 +13,8 @@ import plotly
 from training import idle
 from ui import train_events as events
 from ui import train_view as view
+from ui.access import who_trains
 from ui.data_boxes import DataBoxes
-from ui.models import is_public_space
 from ui.report import build_note, build_report
 from ui.rows_view import build_rows_view
 from ui.scores_view import build_scores_view
@@ -30,7 +30,7 @@ _QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "priva
 
 def build() -> dict[str, Any]:
     """The tab's widgets, by name; none where training is off."""
-    if is_public_space():
+    if who_trains() == "nobody":
         build_note("Training is off on this public page: run Maskscope on your own machine, or in a Space of your own.")
         return {}
     with gr.Row(elem_id="train-row"):
@@ -47,6 +47,9 @@ def _build_spec() -> dict[str, Any]:
             view.spec_examples(), value=None, label="Examples", info="The notebook's five words, and others",
             elem_id="train-example", min_width=160,
         )  # fmt: skip
+        config = gr.File(
+            label="Import a config", file_types=[".yaml", ".yml"], height=124, elem_id="train-import", min_width=160,
+        )  # fmt: skip
         tabs = gr.Button("From the Inspect and Data tabs", size="sm", min_width=160, elem_id="train-from-tabs")
     with gr.Accordion("Settings", open=True, elem_id="train-settings"):
         settings = build_settings()
@@ -57,7 +60,7 @@ def _build_spec() -> dict[str, Any]:
         start = gr.Button("Train", variant="primary", min_width=90, elem_id="train-start")
         rows = gr.Button("Show the rows", min_width=100, elem_id="train-rows")
         plan = gr.Button("What would it cost?", min_width=120, elem_id="train-plan")
-    own = {"spec": spec, "example": example, "tabs": tabs, "start": start, "rows": rows, "plan": plan}
+    own = {"spec": spec, "example": example, "import": config, "tabs": tabs, "start": start, "rows": rows, "plan": plan}
     own |= {f"set_{name}": widget for name, widget in settings.items()}
     own |= {"planned": build_report("train-planned"), "preview": build_rows_view("train-preview")}
     return {f"train_{name}": widget for name, widget in own.items()}
@@ -90,10 +93,18 @@ def _build_run() -> dict[str, Any]:
         name = gr.Textbox(label="Name", max_lines=1, elem_id="train-name", min_width=140, scale=3)
         rename = gr.Button("Rename", size="sm", min_width=80, elem_id="train-rename")
         delete = gr.Button("Delete the run", size="sm", variant="stop", min_width=110, elem_id="train-delete")
+    with gr.Accordion("Publish", open=False, elem_id="train-publishing"), gr.Row(equal_height=True):
+        repo = gr.Textbox(
+            label="Repository", info="user/name on the hub; HF_TOKEN says who you are", max_lines=1,
+            elem_id="train-repo", min_width=160, scale=3,
+        )  # fmt: skip
+        private = gr.Checkbox(True, label="Private", elem_id="train-private", min_width=80)
+        merged = gr.Checkbox(False, label="Merged", info="The whole model", elem_id="train-merged", min_width=80)
+        publish = gr.Button("Publish", size="sm", min_width=80, elem_id="train-publish")
     own = {
         "run": run, "stop": stop, "resume": resume, "rerun": rerun, "state": state, "smoothing": smoothing,
         "others": others, "chart": chart, "answers": answers, "scores": scores, "details": details, "name": name,
-        "rename": rename, "delete": delete,
+        "rename": rename, "delete": delete, "repo": repo, "private": private, "merged": merged, "publish": publish,
     }  # fmt: skip
     return {f"train_{own_name}": widget for own_name, widget in own.items()}
 
@@ -121,13 +132,15 @@ def connect(demo: gr.Blocks, wires: Wires, widgets: Mapping[str, Any], tab: gr.T
         events.on_rename, [w["name"], *chosen], [w["name"], *listed], **quiet,
     )  # fmt: skip
     w["delete"].click(events.on_delete, chosen, listed, **quiet)
+    w["publish"].click(events.on_publish, [w["repo"], w["private"], w["merged"], *chosen], listed, **quiet)
     timer.tick(events.on_tick, chosen, listed, trigger_mode="once", **quiet)
 
 
 def _connect_spec(wires: Wires, w: Mapping[str, Any], quiet: Mapping[str, Any]) -> None:
-    """YAML and settings follow each other; examples and the other tabs replace both."""
+    """YAML and settings follow each other; examples, imported configs and the other tabs replace both."""
     both = [w["spec"], *_settings(w)]
     w["example"].input(events.on_example, [w["example"]], [*both, w["planned"]], **quiet)
+    w["import"].upload(events.on_import, [w["import"]], [*both, w["planned"], w["import"]], **quiet)
     w["spec"].input(events.on_spec, [w["spec"]], _settings(w), trigger_mode="always_last", **quiet)
     for name in SETTINGS:
         widget = w[f"set_{name}"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from training.checks import check
-from training.errors import SpecError, TrainingError
+from training.errors import PublishError, SpecError, TrainingError
+from training.idle import worker_environment
 from training.rundir import ENDED, Phase, RunDir, read_lines
 from training.runs import compare, list_runs
 from training.spec import RunSpec, parse_spec
@@ -107,6 +110,8 @@ def state_value(run: RunDir) -> str:
         blocks.append(text(proof["sentence"], "="))
     elif status.trained_tokens is not None:
         blocks.append(text(f"{status.trained_tokens:,} of {status.total_tokens:,} tokens train in each pass."))
+    if published := manifest.get("published"):
+        blocks.append(text(f"Published: {published['url']}", "="))
     if cut := manifest.get("cut_rows"):
         blocks.append(text(f"{cut:,} of {manifest['rows']:,} rows are cut to {run.spec().max_length:,} tokens.", "!"))
     for unused in manifest.get("unused_rows", [])[:3]:
@@ -227,6 +232,15 @@ def details_value(run: RunDir, root: Path) -> str:
     if log := run.log_tail(15):
         blocks.append(code(log, label="Log, its last lines"))
     return report(*blocks)
+
+
+def publish(folder: Path, repo: str, *, is_private: bool, is_merged: bool) -> TrainingError | None:
+    """Publish a run, as its command does; returns why it was refused, or None."""
+    command = [sys.executable, "-m", "training", "publish", str(folder), "--repo", repo.strip() or "?"]
+    command += ["--merged" if is_merged else "--no-merged", "--private" if is_private else "--public"]
+    done = subprocess.run(command, env=worker_environment(), capture_output=True, text=True, check=False)
+    last = done.stderr.strip().rsplit("error: ", 1)[-1]
+    return PublishError(last or "The command ended without a word.") if done.returncode else None
 
 
 def plan_value(lines: Sequence[str], warnings: Iterable[str]) -> str:

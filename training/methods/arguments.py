@@ -46,6 +46,9 @@ def common_arguments(spec: RunSpec, folder: Path, *, evaluates: bool) -> dict[st
         "logging_first_step": True,
         "logging_nan_inf_filter": False,  # a loss that is no number would be logged as 0
         "report_to": spec.report or "none",
+        "project": "maskscope",
+        "run_name": folder.parent.name,
+        "trackio_static_space_id": False,  # nothing of it goes to a Space by itself
         "disable_tqdm": True,
         "seed": spec.seed,
         "data_seed": spec.seed,

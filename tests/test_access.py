@@ -1,0 +1,191 @@
+"""A page that is open to visitors: no file of the machine, no token of its owner; and what goes with them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from inspector.errors import ModelNameError
+from training.errors import SpecError
+from training.spec import parse_spec
+from ui import access, sessions
+from ui.models import load_model
+from ui.page import build_page, launch_options
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def public(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An open page."""
+    monkeypatch.setenv("MASKSCOPE_PUBLIC", "1")
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, False),
+        ({"SPACE_ID": "a/b"}, True),
+        ({"SPACE_ID": "a/b", "MASKSCOPE_PUBLIC": "0"}, False),
+        ({"MASKSCOPE_PUBLIC": "1"}, True),
+        ({"MASKSCOPE_PUBLIC": "yes"}, True),
+        ({"MASKSCOPE_PUBLIC": ""}, False),
+    ],
+)
+def test_a_space_is_open_unless_its_owner_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: bool
+) -> None:
+    """And what is no Space is not."""
+    for name in ("SPACE_ID", "MASKSCOPE_PUBLIC"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert access.is_public() is expected
+    assert access.hub_token() is (False if expected else None)
+
+
+def test_training_is_off_for_visitors_unless_turned_on(public: pytest.MonkeyPatch) -> None:
+    """For all of them, or for the owner who has signed in."""
+    public.delenv("MASKSCOPE_TRAINING", raising=False)
+    assert access.who_trains() == "nobody"
+    public.setenv("MASKSCOPE_TRAINING", "1")
+    assert access.who_trains() == "all"
+    public.setenv("MASKSCOPE_TRAINING", "owner")
+    assert access.who_trains() == "owner"
+    public.setenv("SPACE_AUTHOR_NAME", "somebody")
+    assert access.is_owner(SimpleNamespace(username="somebody"))
+    assert not access.is_owner(SimpleNamespace(username="somebody-else"))
+    assert not access.is_owner(None)
+    public.delenv("SPACE_AUTHOR_NAME")
+    assert not access.is_owner(SimpleNamespace(username=None))
+    public.setenv("MASKSCOPE_PUBLIC", "0")
+    assert access.who_trains() == "all"
+
+
+@pytest.mark.parametrize("name", ["/etc", "./models", "models/tiny-chat", "~", "../x", "a/../../etc", "..\\x", "tests"])
+def test_folders_are_not_open_to_visitors(public: pytest.MonkeyPatch, name: str) -> None:
+    """Not even those that look like a hub id; on one's own machine they are."""
+    public.chdir(ROOT)
+    with pytest.raises(ModelNameError, match=r"Folders of this machine are not open to visitors\. Type a hub id such"):
+        load_model(name, "")
+    assert load_model("tiny-chat", "").name == "tiny-chat"
+    public.setenv("MASKSCOPE_PUBLIC", "0")
+    assert load_model("models/tiny-chat", "").name == "models/tiny-chat"
+
+
+@pytest.mark.parametrize("name", ["http://127.0.0.1:8000/x", "file:///etc/passwd", "http://169.254.169.254/latest"])
+def test_addresses_are_no_models(public: pytest.MonkeyPatch, name: str) -> None:
+    """Nothing is asked for them."""
+    with pytest.raises(ModelNameError, match=r"is not a model name|is an address"):
+        load_model(name, "")
+
+
+CLOSED: list[tuple[dict[str, Any], str]] = [
+    ({"data": "/etc/passwd"}, "data: names a file of this machine, which is not open to visitors. Name a data"),
+    ({"data": "examples/../README.md"}, "data: names a file of this machine, which is not open to visitors."),
+    ({"evaluation": {"data": {"name": "app.py"}}}, "evaluation.data: names a file of this machine"),
+    ({"model": "models/tiny-chat"}, "model: names a folder of this machine, which is not open to visitors. Name a mod"),
+    ({"method": "dpo", "preference": {"reference": "models/tiny-chat"}}, "preference.reference: names a folder of this"),
+    ({"sampling": {"endpoint": {"url": "http://x", "model": "y", "key_variable": "HF_TOKEN"}}},
+     "sampling.endpoint: would be asked by this machine, which is not open to visitors. Leave it out."),
+    ({"publish": {"repo": "a/b"}}, "publish: would use this machine's token, which is not open to visitors. Download"),
+    ({"engine": {"processes": 2}}, "engine: would use other machines, which is not open to visitors. Leave it out."),
+    ({"report": ["tensorboard"]}, "report: would send the figures elsewhere, which is not open to visitors. Leave it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "said"), CLOSED, ids=lambda value: str(value)[:40])
+def test_runs_of_visitors_reach_nothing_of_the_machine(
+    public: pytest.MonkeyPatch, fields: dict[str, Any], said: str
+) -> None:
+    """Each is refused by its field; examples and the hub are open."""
+    public.chdir(ROOT)
+    open_to_all = {"model": "tiny-chat", "data": "examples/data/question-answer.csv"}
+    access.check_spec(parse_spec(open_to_all))
+    access.check_spec(parse_spec({"model": "someone/model", "data": "someone/rows"}))
+    spec = parse_spec({**open_to_all, **fields})
+    with pytest.raises(SpecError, match=re.escape(said)):
+        access.check_spec(spec)
+    public.setenv("MASKSCOPE_PUBLIC", "0")
+    access.check_spec(spec)
+
+
+def test_uploads_of_visitors_are_limited(public: pytest.MonkeyPatch) -> None:
+    """In size, and how long they stay; at home they are not."""
+    assert launch_options()["max_file_size"] == access.UPLOAD_BYTES
+    assert build_page().delete_cache == (access.KEPT_S, access.KEPT_S)
+    public.setenv("MASKSCOPE_PUBLIC", "0")
+    assert launch_options()["max_file_size"] is None
+    assert build_page().delete_cache in (None, (None, None))
+
+
+def test_other_machines_are_let_in_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or with a password."""
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    monkeypatch.delenv("MASKSCOPE_PUBLIC", raising=False)
+    said = access.warning_for("0.0.0.0", "")
+    assert said.startswith("warning: everybody who reaches 0.0.0.0 can use this page, name files of this machine, and")
+    assert "--password" in said
+    assert access.warning_for("0.0.0.0", "secret") == access.warning_for("127.0.0.1", "") == ""
+    assert launch_options("secret")["auth"] == ("maskscope", "secret")
+    assert launch_options()["auth"] is None
+    monkeypatch.setenv("MASKSCOPE_PUBLIC", "1")
+    assert access.warning_for("0.0.0.0", "") == ""
+
+
+def test_what_a_visitor_leaves_goes_with_them() -> None:
+    """Once, and only theirs; outside of a session there is nothing to keep."""
+    from gradio.context import LocalContext
+
+    gone: list[str] = []
+    sessions.at_the_end(lambda: gone.append("nobody's"))
+    for visitor in ("one", "other"):
+        token = LocalContext.request.set(SimpleNamespace(session_hash=visitor))
+        sessions.at_the_end(lambda visitor=visitor: gone.append(visitor))
+        LocalContext.request.reset(token)
+    sessions.on_leave(SimpleNamespace(session_hash="one"))
+    sessions.on_leave(SimpleNamespace(session_hash="one"))
+    assert gone == ["one"]
+    sessions.on_leave(SimpleNamespace(session_hash="other"))
+    assert gone == ["one", "other"]
+    assert sessions.open_sessions() == 0
+
+
+def test_the_page_asks_for_the_password(tmp_path: Path) -> None:
+    """Of the real server: nothing but the login without it."""
+    import socket
+    import time
+    import urllib.error
+    import urllib.request
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "app.py", "--port", str(port), "--password", "secret"], cwd=ROOT,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=5) as answer:
+                    raise AssertionError(json.load(answer))
+            except urllib.error.HTTPError as error:
+                code = error.code
+                break
+            except (urllib.error.URLError, ConnectionError):
+                assert time.monotonic() < until
+                time.sleep(0.1)
+    finally:
+        server.kill()
+        server.wait()
+    assert code == 401

@@ -1,0 +1,54 @@
+"""Other trainers' configurations as our specs: every key has its effect, or a warning says what happens instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from training.checks import problem
+from training.errors import SpecError
+from training.importers.autotrain import from_autotrain
+from training.importers.home_llm import import_command
+from training.importers.reading import Imported, run_command
+from training.spec import parse_spec
+
+__all__ = ["Imported", "import_command", "import_config", "run_command"]
+
+OF_AUTOTRAIN = frozenset({"task", "base_model", "project_name", "backend", "params", "hub"})
+"""Keys that our own specs do not have."""
+
+
+def import_config(text_or_path: str | Path) -> Imported:
+    """AutoTrain's YAML, or a spec of ours, as a text or in a file. Raises SpecError."""
+    is_text = isinstance(text_or_path, str) and "\n" in text_or_path
+    value = _parsed(str(text_or_path) if is_text else _read(Path(text_or_path)))
+    if OF_AUTOTRAIN & set(value):
+        return from_autotrain(value)
+    spec = parse_spec(value)
+    return Imported(spec=spec, warnings=(), command=run_command(f"{spec.name or 'spec'}.yaml"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError([problem("config", f"{path} cannot be read: {error.strerror}.", "")]) from error
+    except UnicodeDecodeError as error:
+        raise SpecError([problem("config", f"{path.name} is no text in UTF-8.", "Give a YAML file.")]) from error
+
+
+def _parsed(text: str) -> Mapping[str, Any]:
+    """The YAML's keys. What is wrong with it is said without its lines, which may hold a token."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"in line {mark.line + 1}, " if mark is not None else ""
+        said = f"is not YAML: {where}{getattr(error, 'problem', None) or 'a character that YAML does not allow'}."
+        raise SpecError([problem("config", said, "")]) from None
+    if not isinstance(value, Mapping):
+        raise SpecError([problem("config", f"is {type(value).__name__}, and must be keys with values.", "")])
+    return {str(key): own for key, own in value.items()}
