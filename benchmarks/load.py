@@ -175,11 +175,11 @@ async def watches(server: psutil.Process, until: float, tally: Tally) -> None:
 
 
 def megabytes(server: psutil.Process) -> float:
-    """Resident, of the whole family."""
+    """Of the whole family, what processes share counted once (PSS)."""
     total = 0
     for process in [server, *server.children(recursive=True)]:
         try:
-            total += process.memory_info().rss
+            total += process.memory_full_info().pss
         except psutil.Error:
             continue
     return total / 1e6

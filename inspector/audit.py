@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain, islice
@@ -30,6 +31,7 @@ from inspector.errors import (
     TraceError,
 )
 from inspector.formats import Format, Layout, detect, read, text_template
+from inspector.helpers import helper
 from inspector.hub import Token
 from inspector.inspect import Inspection, diagnose, inspect
 from inspector.model import Model
@@ -44,8 +46,6 @@ CHUNK = 256
 ALONE_S = 8.0
 """Seconds of work before a second process is started, which gains little beside the threads of the first: about when
 its start has paid. For more of them it is divided by their number."""
-HELPERS_WAIT = 10
-"""How nice the processes are that audit for a server."""
 DETECTED_FROM = 20
 """Rows that the layout is detected from."""
 TOGETHER = 64
@@ -126,7 +126,7 @@ def audit(
     """Audit the rows of a data set.
 
     `mapping`: as `formats.detect`. `limit`: of rows read. `workers`: processes, by default one a core; 1 works in this
-    process. With `here` false this process only reads and adds up, so that a server can go on serving. `on_progress` is
+    process. With `here` false a helper works, and this process adds up, so that a server can serve. `on_progress` is
     called after each chunk with what is known so far, `on_bad_row` with each row that cannot be used, in order within a
     chunk. `should_stop` is asked between chunks: what was done until then is returned, with `about["complete"]` false.
     Raises DataError, FormatError, ModelError, StrategyError.
@@ -141,7 +141,7 @@ def audit(
     known = None if on_progress is None else _known_rows(source, limit)
     started, chunks = time.monotonic(), _chunks(chain(head, rows))
     processes = workers if workers is not None else os.cpu_count() or 1
-    parts = _parts(task, layout, chunks, processes) if here else _parts_elsewhere(task, layout, chunks, processes)
+    parts = _parts(task, layout, chunks, processes) if here else _parts_elsewhere(task, layout, chunks)
     for part, bad in parts:
         report.merge(part)
         for row in bad if on_bad_row else ():
@@ -210,25 +210,23 @@ def _parts(task: Task, layout: Layout, chunks: Iterator[Chunk], workers: int) ->
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _parts_elsewhere(task: Task, layout: Layout, chunks: Iterator[Chunk], workers: int) -> Iterator[Part]:
-    """The report of each chunk, from other processes alone, which let everybody else go first.
-
-    They are forked from one that has imported all they need, so that they start at once.
-    """
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__, "transformers.tokenization_utils_tokenizers"])
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_helper, initargs=(task, layout))
-    pending: set[Future[Part]] = set()
-    try:
-        for chunk in chunks:
-            pending.add(pool.submit(_work, chunk))
-            while len(pending) >= 2 * workers:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        for future in as_completed(pending):
-            yield future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def _parts_elsewhere(task: Task, layout: Layout, chunks: Iterator[Chunk]) -> Iterator[Part]:
+    """The report of each chunk, from a helper. Raises DataError when that was killed."""
+    with helper() as pool:
+        pending: deque[Future[Part]] = deque()
+        try:
+            pool.submit(_start_helper, task, layout).result()
+            for chunk in chunks:
+                pending.append(pool.submit(_work, chunk))
+                if len(pending) > 1:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BrokenProcessPool as error:
+            raise DataError("The process that audits these rows was killed: perhaps for its memory.") from error
+        finally:
+            for future in pending:
+                future.cancel()
 
 
 _WORKER: Auditor | None = None
@@ -241,9 +239,15 @@ def _start_worker(task: Task, layout: Layout) -> None:
 
 
 def _start_helper(task: Task, layout: Layout) -> None:
-    with suppress(AttributeError, OSError):
-        os.nice(HELPERS_WAIT)
-    _start_worker(task, layout)
+    global _WORKER  # the audit before is over
+    _WORKER = Auditor(task, layout)
+
+
+def warm_up_helper() -> None:
+    """What a helper has to have done once: a model is loaded, a conversation is inspected."""
+    from inspector.hub import load
+
+    inspect(load("tiny-chat"), [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}])
 
 
 def _work(chunk: Chunk) -> Part:

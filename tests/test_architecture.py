@@ -59,6 +59,7 @@ ROOMS = [
     "report",
     "skeletons",
     "segments",
+    "helpers",
     "audit",
     "ray_audit",
     "summary",

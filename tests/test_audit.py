@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import oracle
+import psutil
 import pytest
 from corpus import CORPUS
 
@@ -20,6 +22,7 @@ from inspector.conversation import Conversation
 from inspector.errors import DataError, FormatError, InspectorError, ReportError
 from inspector.finding import Code
 from inspector.formats import Format, Layout
+from inspector.helpers import WAITS, helper, shut_down
 from inspector.model import Model
 from inspector.report import AuditReport, RowCounts, count
 from inspector.rows import BadRow, DataSource, Row
@@ -235,6 +238,41 @@ def test_workers_and_shards_make_no_difference(tmp_path: Path, monkeypatch: pyte
             merged.merge(AuditReport.from_dict(json.loads(json.dumps(shards[index].to_dict()))))
         merged.about["data"] = alone.about["data"]  # the command line's `merge` joins what the shards say of it
         assert merged.to_dict() == alone.to_dict()
+
+
+def test_helpers_make_no_difference(tmp_path: Path) -> None:
+    """One audits as this process would, one row set after the other, stops when asked, and stays."""
+    path, task = generated(tmp_path / "a.jsonl", 900), Task(model=inspector.load("tiny-chat"))
+    try:
+        expected = audit(task, DataSource(name=str(path)), workers=1).to_dict()
+        assert audit(task, DataSource(name=str(path)), here=False).to_dict() == expected
+        stopped = audit(task, DataSource(name=str(path)), here=False, should_stop=lambda: True)
+        assert stopped.about["complete"] is False
+        assert 0 < stopped.rows < 900
+        assert audit(task, DataSource(name=str(path)), here=False).to_dict() == expected
+        with helper() as pool, helper() as other:
+            assert pool is not other
+            assert pool.submit(os.getpid).result() == pool.submit(os.getpid).result() != os.getpid()
+            assert pool.submit(os.nice, 0).result() == os.nice(0) + WAITS
+    finally:
+        shut_down()
+
+
+def test_a_helper_that_is_killed_is_told(tmp_path: Path) -> None:
+    """And another one takes its place."""
+    path, task = generated(tmp_path / "a.jsonl", 600), Task(model=inspector.load("tiny-chat"))
+
+    def kill(*_: Any) -> None:
+        for child in psutil.Process().children(recursive=True):
+            if child.nice() > os.nice(0):
+                child.kill()
+
+    try:
+        with pytest.raises(DataError, match=r"The process that audits these rows was killed: perhaps for its memory\."):
+            audit(task, DataSource(name=str(path)), here=False, on_progress=kill)
+        assert audit(task, DataSource(name=str(path)), here=False).rows == 600
+    finally:
+        shut_down()
 
 
 def test_merge_is_associative(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def run_audit(data: DataBoxes, boxes: Boxes, job: Job[Audited]) -> Audited:
     with Path(folder.name, BAD_ROWS).open("w", encoding="utf-8") as file:
         report = audit(
             task, source, mapping=mapping, limit=limit, token=hub_token(),
-            workers=1 if is_public() else workers_of(data), here=not is_public(),
+            workers=workers_of(data), here=not is_public(),
             on_progress=tell, on_bad_row=lambda row: _write(file, _described(row)), should_stop=job.is_stopping,
         )  # fmt: skip
     audited = Audited(setup=setup, source=source, task=task, limit=limit, report=report, folder=folder)
