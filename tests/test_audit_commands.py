@@ -83,6 +83,8 @@ EXAMPLES_SAY: dict[str, tuple[tuple[str, ...], int, str]] = {
     "empty.jsonl": ((), 2, "error: empty.jsonl is empty."),
     "mapped-columns.tsv": (MAPPED, 0, "rows: question_answer (question = ask, answer = reply) 6 of 6 rows inspected"),
     "merged-boundaries.jsonl": ((), 0, "warning boundary_merge: 6 times in 6 rows"),
+    "brief-answers.jsonl": ((), 0, "Of each pair only the answer in the column 'chosen' is audited"),
+    "brief-answers-judged.jsonl": ((), 0, "rows: unpaired (prompt, completion, label) 24 of 24 rows inspected"),
     "messages.arrow": ((), 0, "12 of 12 rows inspected; 111 of 314 tokens train (35.4%)."),
     "messages.jsonl": ((), 0, "12 of 12 rows inspected; 111 of 314 tokens train (35.4%)."),
     "messages.parquet": ((), 0, "12 of 12 rows inspected; 111 of 314 tokens train (35.4%)."),

@@ -120,6 +120,31 @@ def test_what_does_not_fit_gets_a_suggestion(monkeypatch: pytest.MonkeyPatch, py
     assert with_memory(1e6).suggestion is None
 
 
+def test_methods_cost_what_they_compute() -> None:
+    """Both answers of a pair; a pass of the reference without gradients, three in kto; no logits of a reward model."""
+    plain = estimate(spec_of("tiny-chat"), 100, 100, measure=False)
+    per_token = plain.flops_per_step / plain.tokens_per_step
+    outside = (6.0 * plain.trainable - per_token) / -4.0  # LoRA: 4 for each frozen weight, 6 for each that trains
+
+    def added(**fields: Any) -> float:
+        found = estimate(spec_of("tiny-chat", **fields), 100, 100, measure=False)
+        return round((found.flops_per_step / found.tokens_per_step - per_token) / (2.0 * outside), 6)
+
+    assert added(method="dpo") == 1
+    assert added(method="dpo", preference={"precompute": True}) == 0
+    assert added(method="orpo") == 0
+    assert added(method="kto") == 3
+    assert added(method="kto", preference={"loss": "apo_zero_unpaired"}) == 1
+    pair = estimate(spec_of("tiny-chat", method="orpo"), 100, 200, measure=False)
+    assert (pair.tokens_per_step, pair.parts["logits"]) == (4 * 200, 2 * plain.parts["logits"])
+    whole = estimate(spec_of("tiny-chat", method="dpo", lora=False), 100, 200, measure=False)
+    assert whole.parts["reference"] == whole.parts["weights"]
+    assert "reference" not in estimate(spec_of("tiny-chat", method="dpo"), 100, 200, measure=False).parts
+    judge = estimate(spec_of("tiny-chat", method="reward"), 100, 200, measure=False)
+    assert judge.parts["logits"] == 0
+    assert judge.trainable > plain.trainable  # the head that gives the number
+
+
 def test_time_is_by_a_measured_rate() -> None:
     """Faster than nothing, slower than anything."""
     rate = measured_rate("cpu", "fp32", 0.05)
