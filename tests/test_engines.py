@@ -16,8 +16,9 @@ import pytest
 import yaml
 from training_runs import FAST, ROOT, assert_nothing_runs, ended, family, wait_for
 
+import inspector
 from training import engines, ranks, runs
-from training.errors import DeviceError, SpecError
+from training.errors import DeviceError, OutOfMemoryError, RunFolderError, SpecError
 from training.journal import Journal, SilentJournal
 from training.proof import ProvingCollator
 from training.rows_file import row_hash
@@ -122,6 +123,33 @@ def test_ranks_of_one_process() -> None:
     assert (ranks.world(), ranks.rank(), ranks.is_first(), ranks.is_sharded()) == (1, 0, True, False)
     assert ranks.first_says(True, "cpu")
     assert ranks.gather(5) == [5]
+
+
+def test_ranks_of_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the launcher tells them."""
+    for name, value in (("LOCAL_RANK", "1"), ("RANK", "1"), ("WORLD_SIZE", "2"), ("ACCELERATE_USE_FSDP", "true")):
+        monkeypatch.setenv(name, value)
+    assert (ranks.world(), ranks.rank(), ranks.local_rank()) == (2, 1, 1)
+    assert (ranks.is_first(), ranks.is_sharded()) == (False, True)
+
+
+def test_memory_that_runs_out_in_one_of_several_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others would wait for its part of the step."""
+    from training import fit
+
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(fit, "_prepare", lambda *_: (inspector.load("tiny-chat"), []))
+    monkeypatch.setattr(fit, "_attempt", lambda *_: "it was full")
+    run = RunDir.create(tmp_path, spec_of())
+    with pytest.raises(OutOfMemoryError, match=r"in one of 2 processes: set a smaller micro_batch. it was full"):
+        fit.fit(run, run.spec(), Journal(run))
+
+
+def test_configuration_is_kept_in_the_run(tmp_path: Path) -> None:
+    """Or it is said that it could not be."""
+    with pytest.raises(RunFolderError, match=r"accelerate.yaml cannot be written: No such file or directory"):
+        engines.keep_config(RunDir(tmp_path / "gone"), spec_of(engine={"accelerate_config": CPU_CONFIG}))
 
 
 def test_proofs_of_several_processes_add_up() -> None:

@@ -176,6 +176,11 @@ def test_follower_that_is_told_to_end_leaves_the_job(ann: HubServer, tmp_path: P
     follower = Follower(run, Journal(run))
     follower.jobs = Jobs()
     follower._begin(follower.jobs)
+    run.ask("end")
+    ann.fail(Fault.DROP, path="*/cancel", times=1)
+    follower.leave()
+    assert str(run.status().error).startswith(f"The job was not cancelled: The hub at {ann.url} cannot be reached")
+    run.forget("end")
     follower.leave()
     assert (run.status().phase, run.status().error) == (
         Phase.FAILED,

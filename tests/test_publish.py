@@ -192,6 +192,35 @@ def test_merged_model_that_says_something_else_is_not_kept(
     assert not run.merged.exists()
 
 
+def test_rounding_is_told_from_another_answer(taught: RunDir) -> None:
+    """The model's own answer is the most probable at each token; another one is far from it at some."""
+    from transformers import AutoModelForCausalLM
+
+    from training.answers import questions, write_ids
+    from training.merge import TIE_NATS, _falls_behind
+    from training.spec import SamplingSpec
+
+    model, weights = inspector.load(str(taught.merged)), AutoModelForCausalLM.from_pretrained(str(taught.merged))
+    (asked,) = questions(SamplingSpec(prompts=["What is the capital of France?"]), [], model)
+    (own,) = write_ids(weights, model, [asked], 16)
+    assert _falls_behind(weights, model.tokenizer, asked.prompt, own) < TIE_NATS["fp32"]
+    assert _falls_behind(weights, model.tokenizer, asked.prompt, [*own[:-2], 7]) > TIE_NATS["bf16"]
+
+
+def test_damaged_adapters_are_not_merged(taught: RunDir, tmp_path: Path) -> None:
+    """Numbers that are none, a file that is cut off."""
+    from safetensors.torch import load_file, save_file
+
+    run = changed(taught, tmp_path)
+    path = run.adapter / "adapter_model.safetensors"
+    save_file({name: one * float("nan") for name, one in load_file(path).items()}, path)
+    with pytest.raises(MergeError, match=r"The merged weights of .* are no numbers any more"):
+        merge(run)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(MergeError, match=r"tiny-chat cannot be merged into .*merged: "):
+        merge(run)
+
+
 def test_full_disk_leaves_the_old_folder(taught: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen before anything is written, and when writing it; what was merged before stays."""
     from transformers import LlamaForCausalLM
@@ -265,6 +294,22 @@ def test_adapter_is_published_without_paths_or_token(taught: RunDir, ann: HubSer
     before = len(ann.requests)
     assert publish(run, "ann/tuned").commit == done.commit
     assert not [request for request in ann.requests[before:] if request.method == "PUT" or "/commit/" in request.path]
+
+
+def test_folder_for_the_hub_cannot_be_made(
+    taught: RunDir, ann: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are no links and no space; it is not left behind."""
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    run = changed(taught, tmp_path)
+    monkeypatch.setattr("os.link", full)
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(PublishError, match=r"publish-\w+ cannot be written: No space left on device"):
+        publish(run, "ann/tuned")
+    assert [path.name for path in run.path.iterdir() if path.name.startswith(".publish")] == []
 
 
 def test_broken_upload_goes_on(taught: RunDir, ann: HubServer, tmp_path: Path) -> None:
@@ -376,5 +421,8 @@ def test_page_publishes(taught: RunDir, ann: HubServer, monkeypatch: pytest.Monk
     assert ann.find("models", "ann/paged").private  # type: ignore[union-attr]
     *_, last = train_events.on_publish("paged", True, False, taught.run_id, [], 0.0)
     assert "'paged' is no name of a repository" in last[3]
+    monkeypatch.setenv("MASKSCOPE_PUBLIC", "1")
+    *_, last = train_events.on_publish("ann/paged", True, False, taught.run_id, [], 0.0)
+    assert "Visitors do not publish from here" in last[3]
     *_, last = train_events.on_publish("x/y", True, False, None, [], 0.0)
     assert "No run yet" in last[3]

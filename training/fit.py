@@ -99,7 +99,7 @@ def _attempt(
         score("before", 0, weights)
         sample("before", 0, weights)
     callback = RunCallback(run, journal, lambda step, current: sample("during", step, current), spec)
-    for variable in ("TENSORBOARD_LOGGING_DIR", "TRACKIO_DIR"):
+    for variable in ("TENSORBOARD_LOGGING_DIR", "TRACKIO_DIR") if spec.report else ():
         os.environ[variable] = str(run.logs.absolute())
     trainer, collator = build_trainer(spec, run, weights, model.tokenizer, [callback])
     leave_if_asked(run)

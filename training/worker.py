@@ -136,7 +136,8 @@ def explained(error: BaseException, run: RunDir) -> tuple[str, str | None]:
     """(what happened, what to do about it where that is known)."""
     said = str(error) if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
     low = said.lower()
-    if ranks.world() > 1 and any(mark in low for mark in _LOST):  # the others are gone: what they said is the cause
+    is_alone = ranks.world() == 1 or isinstance(error, TrainingError)
+    if not is_alone and any(mark in low for mark in _LOST):  # the others are gone: what they said is the cause
         fault = run.fault()
         said = fault.get("error") or f"One of the {ranks.world()} processes ended without a word: {_KILLED} ({said})"
         return said, fault.get("suggestion")

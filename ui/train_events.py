@@ -192,8 +192,12 @@ def on_publish(
         return
     unchanged = _unchanged()
     yield [*unchanged[:3], report(text(f"Publishing to {repo} ...", "…")), *unchanged[4:]]
-    refusal = view.publish(runs.runs_root() / run_id, repo, is_private=private, is_merged=merged)
-    yield on_tick(run_id, others, smoothing) if refusal is None else _refused(refusal)
+    try:
+        view.publish(RunDir.open(runs.runs_root() / run_id), repo, is_private=private, is_merged=merged)
+    except TrainingError as error:
+        yield _refused(error)
+    else:
+        yield on_tick(run_id, others, smoothing)
 
 
 def _acted(

@@ -13,7 +13,7 @@ import plotly
 from training import idle
 from ui import train_events as events
 from ui import train_view as view
-from ui.access import who_trains
+from ui.access import is_public, who_trains
 from ui.data_boxes import DataBoxes
 from ui.report import build_note, build_report
 from ui.rows_view import build_rows_view
@@ -93,7 +93,8 @@ def _build_run() -> dict[str, Any]:
         name = gr.Textbox(label="Name", max_lines=1, elem_id="train-name", min_width=140, scale=3)
         rename = gr.Button("Rename", size="sm", min_width=80, elem_id="train-rename")
         delete = gr.Button("Delete the run", size="sm", variant="stop", min_width=110, elem_id="train-delete")
-    with gr.Accordion("Publish", open=False, elem_id="train-publishing"), gr.Row(equal_height=True):
+    own_hub = gr.Accordion("Publish", open=False, visible=not is_public(), elem_id="train-publishing")
+    with own_hub, gr.Row(equal_height=True):
         repo = gr.Textbox(
             label="Repository", info="user/name on the hub; HF_TOKEN says who you are", max_lines=1,
             elem_id="train-repo", min_width=160, scale=3,

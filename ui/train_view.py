@@ -16,6 +16,7 @@ from training.idle import worker_environment
 from training.rundir import ENDED, Phase, RunDir, read_lines
 from training.runs import compare, list_runs
 from training.spec import RunSpec, parse_spec
+from ui.access import is_public
 from ui.report import Block, code, files, heading, progress, report, table, text
 from ui.scores_view import pack_scores
 from ui.token_view import as_json
@@ -234,13 +235,15 @@ def details_value(run: RunDir, root: Path) -> str:
     return report(*blocks)
 
 
-def publish(folder: Path, repo: str, *, is_private: bool, is_merged: bool) -> TrainingError | None:
-    """Publish a run, as its command does; returns why it was refused, or None."""
-    command = [sys.executable, "-m", "training", "publish", str(folder), "--repo", repo.strip() or "?"]
+def publish(run: RunDir, repo: str, *, is_private: bool, is_merged: bool) -> None:
+    """Publish a run, as its command does. Raises PublishError with what that says."""
+    if is_public():
+        raise PublishError("Visitors do not publish from here, with the token of this machine: download the adapter.")
+    command = [sys.executable, "-m", "training", "publish", str(run.path), f"--repo={repo.strip() or '?'}"]
     command += ["--merged" if is_merged else "--no-merged", "--private" if is_private else "--public"]
     done = subprocess.run(command, env=worker_environment(), capture_output=True, text=True, check=False)
-    last = done.stderr.strip().rsplit("error: ", 1)[-1]
-    return PublishError(last or "The command ended without a word.") if done.returncode else None
+    if done.returncode:
+        raise PublishError(done.stderr.strip().rsplit("error: ", 1)[-1] or "The command ended without a word.")
 
 
 def plan_value(lines: Sequence[str], warnings: Iterable[str]) -> str:
