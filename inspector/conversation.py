@@ -22,6 +22,9 @@ Message: TypeAlias = dict[str, JsonValue]
 MAX_DEPTH = 64
 """Deepest nesting of lists and dicts accepted in a message."""
 
+MAX_NUMBER_BITS = 10_000
+"""Largest whole number accepted; Python writes no number of more than 4,300 digits."""
+
 TRAIN_FLAGS = ("train", "training", "weight", "loss")
 """Per-message flags that say whether a message is trained: ours, axolotl's, OpenAI's, ms-swift's."""
 
@@ -189,6 +192,8 @@ def _checked_json(value: Any, where: str, depth: int) -> JsonValue:
     """A plain-JSON copy of `value`; raises ConversationError where JSON or a tokenizer could not take it."""
     if depth > MAX_DEPTH:
         raise ConversationError(f"{where} is nested more than {MAX_DEPTH} levels deep.")
+    if isinstance(value, int) and value.bit_length() > MAX_NUMBER_BITS:
+        raise ConversationError(f"{where} holds a whole number of more than {MAX_NUMBER_BITS:,} bits: make it a text.")
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):

@@ -8,7 +8,6 @@ the logged example only when its ids are the logged ids.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,9 +26,9 @@ from inspector.strategies import label
 
 MAX_LOG_CHARS = 2_000_000
 MAX_EXAMPLES = 20
-_ID_LIST = re.compile(r"\[\s*\d+(?:\s*,\s*\d+){3,}\s*\]")
-_SUFFIX = re.compile(r"--suffix_ids[ =]+(\d+(?:,\d+)*)")
-_PREFIX = re.compile(r"--prefix_ids[ =]+(\d+(?:,\d+)*)")
+_ID_LIST = re.compile(r"\[\s*[0-9]{1,12}(?:\s*,\s*[0-9]{1,12}){3,}\s*\]")
+_SUFFIX = re.compile(r"--suffix_ids[ =]+([0-9]{1,12}(?:,[0-9]{1,12})*)")
+_PREFIX = re.compile(r"--prefix_ids[ =]+([0-9]{1,12}(?:,[0-9]{1,12})*)")
 _TRL_INSTANCE = re.compile(
     r"Could not find (?:response|instruction) key .*? in the following instance:\s*(.*?)\s*"
     r"(?:This instance will be ignored|\Z)",
@@ -134,7 +133,7 @@ def decode_log(model: Model, log: str) -> Decoded:
 
 def _rows(model: Model, log: str) -> Iterator[tuple[int, ...]]:
     for match in _ID_LIST.finditer(log):
-        ids = tuple(ast.literal_eval(match.group()))
+        ids = tuple(int(id) for id in match.group().strip("[]").split(","))
         beyond = [id for id in ids if id >= len(model.tokenizer)]
         if beyond:
             raise LogError(

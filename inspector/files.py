@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +47,7 @@ def read_conversations(name: str) -> list[Conversation]:
 def read_template(name: str) -> str:
     """The source in a file, or `name` itself when it is no file: then it names a template. Raises InputFileError."""
     looks_like_file = Path(name).suffix in {".jinja", ".jinja2", ".j2", ".txt"} or "/" in name
-    return read_text(name) if looks_like_file or Path(name).is_file() else name
+    return read_text(name) if looks_like_file or os.path.isfile(name) else name
 
 
 def _parsed(where: str, text: str) -> Any:
@@ -76,6 +77,8 @@ def read_text(name: str, most: int = MAX_FILE_BYTES) -> str:
         raise InputFileError(f"{name} is not UTF-8 text: byte {error.start} cannot be read.") from error
     except OSError as error:
         raise InputFileError(f"{name} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # a character that no file name can have
+        raise InputFileError(f"{name!a} cannot be read: it is no file name ({error}).") from error
 
 
 def write_text(name: str, text: str) -> None:

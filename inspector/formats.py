@@ -345,12 +345,12 @@ def _message(message: Any, where: str) -> Message:
     own = dict(message)
     if "from" in own and "role" not in own:
         speaker = own.pop("from")
-        if speaker not in _SHAREGPT_ROLES:
-            raise FormatError(f"{where} is from {speaker!r}, which is none of: {', '.join(_SHAREGPT_ROLES)}.")
+        if not isinstance(speaker, str) or speaker not in _SHAREGPT_ROLES:
+            raise FormatError(f"{where} is from {speaker!r:.60}, which is none of: {', '.join(_SHAREGPT_ROLES)}.")
         own = {"role": _SHAREGPT_ROLES[speaker], "content": own.pop("value", None), **own}
-    elif own.get("role") not in _KNOWN_ROLES:
+    elif not isinstance(own.get("role"), str) or own["role"] not in _KNOWN_ROLES:
         raise FormatError(
-            f"{where} has the role {own.get('role')!r}, which is none of: {', '.join(sorted(_KNOWN_ROLES))}."
+            f"{where} has the role {own.get('role')!r:.60}, which is none of: {', '.join(sorted(_KNOWN_ROLES))}."
         )
     if isinstance(own.get("tool_calls"), str):
         own["tool_calls"] = _parsed(own["tool_calls"], f"{where}.tool_calls")

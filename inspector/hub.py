@@ -85,6 +85,8 @@ def load(name: str, *, revision: str | None = None, template: str | None = None,
 def _locate(name: str, revision: str | None, token: Token) -> _Place:
     name = name.strip()
     name = name.rstrip("/") or name
+    if "\0" in name:
+        raise ModelNameError(f"{name[:120]!a} is not a model name: it has a character that no name can have.")
     path = str(EMBEDDED[name]) if name in EMBEDDED else os.path.expanduser(name)
     if name in EMBEDDED or name.startswith((".", "/", "~")) or os.path.isdir(path):
         if not os.path.isdir(path):

@@ -115,6 +115,8 @@ def _check_special_tokens(tokens: Mapping[str, Any]) -> None:
         if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
             what = "a list of texts" if name == _ADDITIONAL else "a text"
             raise SpecialTokensError(f"{name} is {value!r:.80}, and must be {what}, none of them empty.")
+        if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
+            raise SpecialTokensError(f"{name} has half of a surrogate pair, which no tokenizer can read: remove it.")
 
 
 def short_hash(source: str) -> str:

@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,8 +80,8 @@ class DataSource:
         """How many rows the shard has, where that can be told without reading them: lines and Parquet files."""
         if self.text:
             return None
-        path = Path(os.path.expanduser(self.name))
         try:
+            path = _path(self.name)
             files = _files(path, self.split) if path.is_dir() else [path]
             counts = [_counted(file) for file in files]
         except (DataError, OSError):
@@ -106,7 +107,7 @@ class DataSource:
         if self.text:
             yield from _pasted(self.text)
             return
-        path = Path(os.path.expanduser(self.name))
+        path = _path(self.name)
         if path.is_dir():
             for file in _files(path, self.split):
                 yield from _file(file)
@@ -123,6 +124,19 @@ class _Unreadable:
 
 
 # --- files
+
+
+def _path(name: str) -> Path:
+    """The path that a name would be. Raises DataError for what no file can be called."""
+    try:
+        path = Path(os.path.expanduser(name))
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{name[:120]!a} is no name of a data set: {said}.") from error
+    return path
 
 
 def _files(folder: Path, split: str) -> list[Path]:
@@ -153,7 +167,7 @@ def _file(path: Path) -> Iterator[tuple[str, Any]]:
                 yield from reader(stream, path.name)
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}.") from error
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path} is not a whole gzip file: {error}.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error

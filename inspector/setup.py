@@ -38,6 +38,11 @@ class Setup:
     options: Mapping[str, Any] = field(default_factory=dict)
     modifiers: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("model", "conversation", "strategy", "modifiers"):
+            if name in self.options:
+                raise SetupError(f"The options hold {name!r}, which is a field of the setup and no strategy's option.")
+
     @classmethod
     def from_dict(cls, value: Any) -> Setup:
         """A setup from its JSON form. Raises SetupError for missing or unknown fields, and values of another kind."""

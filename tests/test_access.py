@@ -29,6 +29,12 @@ def public(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+def signed_in(name: str, session: str = "one") -> SimpleNamespace:
+    """A request as gradio makes it after a sign-in."""
+    info = {"oauth_info": {"userinfo": {"preferred_username": name}}}
+    return SimpleNamespace(session=info, session_hash=session)
+
+
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
@@ -61,11 +67,12 @@ def test_training_is_off_for_visitors_unless_turned_on(public: pytest.MonkeyPatc
     public.setenv("MASKSCOPE_TRAINING", "owner")
     assert access.who_trains() == "owner"
     public.setenv("SPACE_AUTHOR_NAME", "somebody")
-    assert access.is_owner(SimpleNamespace(username="somebody"))
-    assert not access.is_owner(SimpleNamespace(username="somebody-else"))
+    assert access.is_owner(signed_in("somebody"))
+    assert not access.is_owner(signed_in("somebody-else"))
+    assert not access.is_owner(SimpleNamespace(session={}))
     assert not access.is_owner(None)
     public.delenv("SPACE_AUTHOR_NAME")
-    assert not access.is_owner(SimpleNamespace(username=None))
+    assert not access.is_owner(signed_in(""))
     public.setenv("MASKSCOPE_PUBLIC", "0")
     assert access.who_trains() == "all"
 
@@ -93,7 +100,7 @@ CLOSED: list[tuple[dict[str, Any], str]] = [
     ({"data": "examples/../README.md"}, "data: names a file of this machine, which is not open to visitors."),
     ({"evaluation": {"data": {"name": "app.py"}}}, "evaluation.data: names a file of this machine"),
     ({"model": "models/tiny-chat"}, "model: names a folder of this machine, which is not open to visitors. Name a mod"),
-    ({"method": "dpo", "preference": {"reference": "models/tiny-chat"}}, "preference.reference: names a folder of this"),
+    ({"method": "dpo", "preference": {"reference": "models/tiny-chat"}}, "preference.reference: names a folder of thi"),
     ({"sampling": {"endpoint": {"url": "http://x", "model": "y", "key_variable": "HF_TOKEN"}}},
      "sampling.endpoint: would be asked by this machine, which is not open to visitors. Leave it out."),
     ({"publish": {"repo": "a/b"}}, "publish: would use this machine's token, which is not open to visitors. Download"),
@@ -116,6 +123,48 @@ def test_runs_of_visitors_reach_nothing_of_the_machine(
         access.check_spec(spec)
     public.setenv("MASKSCOPE_PUBLIC", "0")
     access.check_spec(spec)
+
+
+def test_visitors_have_runs_of_their_own(public: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a folder that nobody else sees and that goes with them; the owner sees all; a name cannot leave the folder."""
+    from gradio.context import LocalContext
+
+    from training.errors import RunNotFoundError
+    from training.rundir import RunDir
+    from ui import own_runs, train_events
+
+    public.setenv("MASKSCOPE_RUNS", str(tmp_path))
+    public.setenv("MASKSCOPE_TRAINING", "1")
+    public.setenv("SPACE_AUTHOR_NAME", "owner")
+    public.setenv("MASKSCOPE_QUEUE", str(tmp_path / ".queue"))
+    spec = parse_spec({"model": "tiny-chat", "data": "examples/data/question-answer.csv", "max_steps": 1})
+    public.setattr("ui.own_runs.runs.start", lambda spec, folder: RunDir.create(folder, spec))
+    found = {}
+    for visitor in ("one", "other"):
+        token = LocalContext.request.set(SimpleNamespace(session_hash=visitor, session={}))
+        try:
+            found[visitor] = own_runs.start(spec)
+            assert [run.run_id for run in own_runs.runs.list_runs(own_runs.root())] == [found[visitor].run_id]
+            with pytest.raises(RunNotFoundError, match=r"There is no run '\.\./one/x'"):
+                own_runs.open_run("../one/x")
+            assert "names a file of this machine" in train_events.on_rows("model: tiny-chat\ndata: /etc/passwd\n")
+        finally:
+            LocalContext.request.reset(token)
+    assert found["one"].path.parent != found["other"].path.parent
+    sessions.on_leave(SimpleNamespace(session_hash="one"))
+    assert not found["one"].path.exists()
+    assert found["other"].path.exists()
+    sessions.on_leave(SimpleNamespace(session_hash="other"))
+    token = LocalContext.request.set(signed_in("owner"))
+    try:
+        assert own_runs.root() == tmp_path
+        own_runs.check(parse_spec({"model": "tiny-chat", "data": "/etc/passwd"}))
+        public.setenv("MASKSCOPE_TRAINING", "owner")
+        own_runs.check(spec)
+    finally:
+        LocalContext.request.reset(token)
+    with pytest.raises(SpecError, match=r"training: is for the owner of this page\. Sign in, if you are\."):
+        own_runs.check(spec)
 
 
 def test_uploads_of_visitors_are_limited(public: pytest.MonkeyPatch) -> None:

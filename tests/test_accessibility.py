@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fetch import axe_script
 
 from training import idle
 
@@ -53,15 +54,14 @@ def _train(page: Any) -> None:
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 420), ("light", 420)])
 def test_no_serious_violation(address: str, browser: Any, scheme: str, width: int) -> None:
     """What axe calls serious or critical; the whole report is kept beside the screenshots."""
-    from axe_playwright_python.sync_playwright import Axe
-
     context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
     page, found, kept = context.new_page(), [], {}
     try:
         page.goto(f"{address}?__theme={scheme}")
         for show in (_inspect, _data, _train):
             show(page)
-            violations = Axe().run(page).response["violations"]
+            page.evaluate(axe_script())
+            violations = page.evaluate("axe.run()")["violations"]
             kept[show.__name__] = {one["id"]: [one["impact"], len(one["nodes"])] for one in violations}
             found += [
                 (show.__name__, one["id"], node["html"][:200])

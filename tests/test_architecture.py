@@ -96,6 +96,7 @@ TRAINING_ROOMS = [
     "spec_parts",
     "run_spec",
     "checks",
+    "yaml_text",
     "spec",
     "files",
     "processes",

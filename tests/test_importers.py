@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 import yaml
 from training_runs import ROOT
@@ -19,7 +20,7 @@ from training import __main__ as commands
 from training import idle, runs
 from training.errors import RunFolderError, SpecError
 from training.import_commands import with_head
-from training.importers import Imported, autotrain_keys, home_llm_flags, import_command, import_config
+from training.importers import Imported, autotrain_keys, home_llm_flags, import_command, import_config, is_foreign
 from training.rows import first_rows
 from training.rundir import Phase, RunDir
 from training.spec import RunSpec, parse_spec
@@ -680,18 +681,19 @@ def test_import_starts_a_run(train: Callable[..., RunDir], tmp_path: Path) -> No
 # --- the page
 
 
-def test_the_page_takes_configs_and_specs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The spec comes into the box, the settings follow, the warnings stand below, and the file box is empty again."""
+def test_the_page_takes_configs_and_specs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pasted into the spec's box: the spec takes its place, the settings follow, the warnings stand below."""
     monkeypatch.setenv("HF_USERNAME", "someone")
-    spec, *settings, said, file = train_events.on_import(str(ORPO))
+    spec, *settings, said = train_events.on_spec(ORPO.read_text())
     assert parse_spec(yaml.safe_load(spec)) == import_config(ORPO).spec
     shown = dict(zip(SETTINGS, settings, strict=True))
     assert (shown["model"], shown["accumulation"]) == ("meta-llama/Meta-Llama-3-8B-Instruct", 4)
     assert "AutoTrain's ORPO counts those of the prompt" in said
-    assert file is None
-    own = train_events.on_import(str(ROOT / "examples" / "runs" / "question-answer.yaml"))
-    assert parse_spec(yaml.safe_load(own[0])).max_steps is not None
-    (tmp_path / "wrong.yaml").write_text("task: llm-sft\n")
-    refused = train_events.on_import(str(tmp_path / "wrong.yaml"))
-    assert "base_model: is missing." in refused[-2]
-    assert len(refused) == len(train_events.on_import(None)) == len(SETTINGS) + 3
+    own = train_events.on_spec((ROOT / "examples" / "runs" / "question-answer.yaml").read_text())
+    assert own[0] == own[-1] == gr.skip()
+    assert own[1] == "tiny-chat"
+    refused = train_events.on_spec("task: llm-sft\nparams: {}\n")
+    assert "base_model: is missing." in refused[-1]
+    assert refused[0] == gr.skip()
+    assert len(refused) == len(own) == len(SETTINGS) + 2
+    assert not any(map(is_foreign, ("", "a: [", "- 1", "task: x", "model: tiny-chat\ndata: x")))

@@ -125,6 +125,26 @@ def test_pairs_are_shown_and_preferred(train_app: str, new_page: Any) -> None:
     assert "\tParis.<|im_end|>" in answers
 
 
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_a_config_is_dropped_on_the_spec(train_app: str, new_page: Any) -> None:
+    """AutoTrain's file becomes a spec, and what is otherwise there is said."""
+    page = new_page(train_app)
+    text = "task: llm-sft\nbase_model: tiny-chat\nproject_name: p\ndata:\n  path: x.jsonl\nparams:\n  epochs: 2\n"
+    page.evaluate(
+        """text => {
+          const data = new DataTransfer();
+          data.items.add(new File([text], "config.yaml"));
+          document.querySelector('#train-spec textarea')
+            .dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true}));
+        }""",
+        text,
+    )
+    page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('strategy: full')")
+    assert page.locator("#train-set-epochs input").input_value() == "2"
+    assert "traced" in page.locator("#train-planned").inner_text()
+
+
 # --- without a browser
 
 

@@ -42,7 +42,7 @@ def grown(kind: str) -> tuple[Any, Any, list[int]]:
 
 @pytest.mark.parametrize("kind", ["tied", "untied", "phi"])
 def test_added_tokens_train_and_are_saved(tmp_path: Path, kind: str) -> None:
-    """Beside LoRA; the head that trl computes with is the model's; a fresh base gives the same loss with the adapter."""
+    """Beside LoRA; the head that trl computes with is the model's; a fresh base has the same loss with the adapter."""
     weights, tokenizer, new = grown(kind)
     peft = get_peft_model(weights, lora_config(spec_of(), weights, tokenizer))
     add_fused_lm_head(peft.get_base_model())

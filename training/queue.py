@@ -27,7 +27,7 @@ def turn(run: RunDir, device: str, waiting: Callable[[str], None]) -> Iterator[N
     `waiting` is called at every look with the id of the run in front; what it raises ends the wait. Raises
     RunFolderError.
     """
-    folder = run.path.absolute().parent / ".queue"
+    folder = Path(os.environ.get("MASKSCOPE_QUEUE") or run.path.absolute().parent / ".queue")
     with contextlib.ExitStack() as held:
         try:
             folder.mkdir(exist_ok=True)

@@ -162,7 +162,7 @@ def cut_to(row: PreparedRow, prompt: int | None, completion: int | None) -> Prep
 
 
 def blocks(rows: Iterable[PreparedRow], size: int) -> Iterator[PreparedRow]:
-    """Rows end to end, cut into blocks of `size` tokens, the last one shorter. A block has the number of the row that it
+    """Rows end to end, cut into blocks of `size` tokens, the last one shorter. A block has the number of the row it
     begins with."""
     left: PreparedRow | None = None
     for row in rows:

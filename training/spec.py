@@ -29,6 +29,7 @@ from training.spec_parts import (
     SamplingSpec,
     SpeedSpec,
 )  # fmt: skip
+from training.yaml_text import load_yaml
 
 __all__ = [
     "BlockSpec", "DataSpec", "EndpointSpec", "EngineSpec", "EvalSpec", "LoraSpec", "Method", "ModuleGroup",
@@ -55,7 +56,7 @@ def read_spec(path: str) -> RunSpec:
     import yaml
 
     try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        value = load_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError([problem("spec", f"{path} cannot be read: {error.strerror}.", "")]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -8,10 +8,9 @@ from itertools import groupby
 from typing import Any
 
 from inspector.rows import BadRow
-
 from training.errors import Problem, SpecError, TrainingError
-from training.rundir import RunDir
 from training.rows import IGNORED, PreparedRow
+from training.rundir import RunDir
 from training.runs import last_metrics
 from training.spec import RunSpec
 
@@ -103,7 +102,6 @@ def row_values(row: PreparedRow) -> dict[str, Any]:
 def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
     """The estimate of a spec over its rows, which are prepared for it. Raises TrainingError."""
     from inspector.errors import InspectorError
-    from inspector.rows import BadRow
     from training.estimate import estimate
     from training.rows import load_model, prepare
 

@@ -37,10 +37,14 @@ def who_trains() -> str:
     return {"1": "all", "owner": "owner"}.get(os.environ.get("MASKSCOPE_TRAINING", "").strip().lower(), "nobody")
 
 
-def is_owner(profile: Any) -> bool:
-    """Whether somebody who has signed in (gradio's OAuthProfile, or None) owns this Space."""
+def is_owner(request: Any) -> bool:
+    """Whether a request (gradio's, or None) comes from the signed-in owner of this Space."""
     owner = os.environ.get("SPACE_AUTHOR_NAME", "")
-    return bool(owner) and getattr(profile, "username", None) == owner
+    try:
+        user = request.session["oauth_info"]["userinfo"]["preferred_username"]
+    except (AttributeError, AssertionError, KeyError, TypeError):  # nobody has signed in, or nobody can
+        return False
+    return bool(owner) and user == owner
 
 
 def hub_token() -> Token:
@@ -54,17 +58,24 @@ def check_model_name(name: str) -> None:
         raise ModelNameError("Folders of this machine are not open to visitors. Type a hub id such as 'owner/name'.")
 
 
-def check_spec(spec: RunSpec) -> None:
-    """Raise SpecError for what visitors may not ask of a run: files of the machine, its tokens, other machines."""
-    if is_public() and (problems := list(_not_for_visitors(spec))):
+def check_spec(spec: RunSpec, own: Path | None = None) -> None:
+    """Raise SpecError for what visitors may not ask of a run: files of the machine, its tokens, other machines.
+
+    `own`: a folder whose files are the visitor's.
+    """
+    if is_public() and (problems := list(_not_for_visitors(spec, own))):
         raise SpecError(problems)
 
 
-def _not_for_visitors(spec: RunSpec) -> Iterator[Problem]:
+def _not_for_visitors(spec: RunSpec, own: Path | None) -> Iterator[Problem]:
     data = [("data", spec.data.name)]
     data += [("evaluation.data", spec.evaluation.data.name)] if spec.evaluation.data is not None else []
     for field, name in data:
-        if _is_here(name) and not _is_example(name):
+        if (
+            _is_here(name)
+            and not _is_example(name)
+            and not (own and Path(name).resolve().is_relative_to(own.resolve()))
+        ):
             yield _closed(field, "names a file of this machine", "Name a data set of the hub, or an example.")
     for field, name in (("model", spec.model), ("preference.reference", spec.preference.reference)):
         if name and name not in EMBEDDED and _is_here(name):

@@ -40,6 +40,8 @@ def parse_json(text: str, what: str = "The conversation") -> Any:
         raise ConversationJsonError(
             f"{what} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
         ) from error
+    except ValueError as error:
+        raise ConversationJsonError(f"{what} holds a number of thousands of digits: make it a text.") from error
 
 
 def parse_object(text: str, what: str, example: str) -> dict[str, Any]:

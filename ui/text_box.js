@@ -11,5 +11,14 @@ const report = () => {
 };
 area.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(report, 250); });
 area.addEventListener("blur", report); // a click on a button must find the text that was just pasted
+area.addEventListener("dragover", event => { if (event.dataTransfer.types.includes("Files")) event.preventDefault(); });
+area.addEventListener("drop", async event => { // a file's text takes the place of what is there
+  const file = event.dataTransfer.files[0];
+  if (!file) return;
+  event.preventDefault();
+  if (file.size > 2_000_000) { element.querySelector(".tb-info").textContent = "This file has more than 2 MB."; return; }
+  area.value = await file.text();
+  area.dispatchEvent(new Event("input", {bubbles: true}));
+});
 show();
 watch("value", show);

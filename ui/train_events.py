@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,9 +11,11 @@ import gradio as gr
 from inspector.errors import InspectorError
 from training import runs
 from training.errors import SpecError, TrainingError
-from training.importers import import_config
+from training.importers import import_config, is_foreign
 from training.rows import first_rows
 from training.rundir import ENDED, RunDir
+from training.spec import RunSpec
+from ui import own_runs
 from ui import train_view as view
 from ui.boxes import Boxes
 from ui.conversation_json import ConversationJsonError
@@ -36,7 +37,7 @@ LAST_LOOK_S = 3.0
 
 def on_open() -> list[Any]:
     """The first spec, and the newest run if there is one."""
-    choices = view.run_choices(runs.runs_root())
+    choices = view.run_choices(own_runs.root())
     newest = choices[0][1] if choices else None
     return [view.FIRST_SPEC, *_values(view.FIRST_SPEC), *on_tick(newest, [], 0.0)]
 
@@ -47,21 +48,16 @@ def on_example(name: str) -> list[Any]:
     return [spec, *_values(spec), ""]
 
 
-def on_import(path: str | None) -> list[Any]:
-    """The spec of another trainer's config, what differs, and the box of files empty again."""
-    if path is None:
-        return [gr.skip()] * (len(SETTINGS) + 3)
-    try:
-        found = import_config(Path(path))
-    except TrainingError as error:
-        return [gr.skip()] * (len(SETTINGS) + 1) + [view.problems_value(error), None]
-    spec = found.spec.to_yaml()
-    return [spec, *_values(spec), view.plan_value([], [*found.warnings, *view.warnings_of(found.spec)]), None]
-
-
 def on_spec(spec: str) -> list[Any]:
-    """The settings follow the YAML, as long as it is some."""
-    return _values(spec)
+    """The settings follow the YAML, as long as it is some; another trainer's config becomes one."""
+    if not is_foreign(spec):
+        return [gr.skip(), *_values(spec), gr.skip()]
+    try:
+        found = import_config(spec)
+    except TrainingError as error:
+        return [gr.skip(), *([gr.skip()] * len(SETTINGS)), view.problems_value(error)]
+    own = found.spec.to_yaml()
+    return [own, *_values(own), view.plan_value([], [*found.warnings, *view.warnings_of(found.spec)])]
 
 
 def on_setting(name: str, value: Value, spec: str) -> list[Any]:
@@ -87,17 +83,24 @@ def on_plan(spec: str) -> str:
     from training.terminal import plan_of
 
     try:
-        parsed = view.spec_of(spec)
+        parsed = _checked(spec)
         _, lines = plan_of(parsed)
     except TrainingError as error:
         return view.problems_value(error)
     return view.plan_value(lines, view.warnings_of(parsed))
 
 
+def _checked(text: str) -> RunSpec:
+    """The spec in the box, if whoever wrote it may ask for it. Raises SpecError."""
+    spec = view.spec_of(text)
+    own_runs.check(spec)
+    return spec
+
+
 def on_rows(spec: str) -> str:
     """The first rows as they train, or why there are none."""
     try:
-        rows, unused = first_rows(view.spec_of(spec), SHOWN_ROWS)
+        rows, unused = first_rows(_checked(spec), SHOWN_ROWS)
     except SpecError as error:
         return pack_no_rows("\n".join(f"{p.field}: {p.message} {p.remedy}".strip() for p in error.problems))
     except (InspectorError, TrainingError) as error:
@@ -118,7 +121,7 @@ def _values(spec: str) -> list[Any]:
 def on_start(spec: str, others: list[str], smoothing: float) -> list[Any]:
     """Start a run; what is wrong with the spec is said instead."""
     try:
-        run = runs.start(view.spec_of(spec))
+        run = own_runs.start(view.spec_of(spec))
     except TrainingError as error:
         return [view.problems_value(error), *_unchanged()]
     return ["", *on_tick(run.run_id, others, smoothing)]
@@ -129,9 +132,9 @@ def on_run(run_id: str | None, others: Sequence[str], smoothing: float) -> list[
     if not run_id:
         nothing = report(text("No run yet. Press Train: the example takes some seconds."))
         return [gr.Timer(active=False), nothing, "", "", "", ""]
-    root = runs.runs_root()
+    root = own_runs.root()
     try:
-        run, *beside = (RunDir.open(root / name) for name in (run_id, *(o for o in others or () if o != run_id)))
+        run, *beside = (own_runs.open_run(name) for name in (run_id, *(o for o in others or () if o != run_id)))
         status = run.status()
         values = [
             view.state_value(run), view.chart_value([run, *beside], smoothing), view.answers_value([run, *beside]),
@@ -145,7 +148,7 @@ def on_run(run_id: str | None, others: Sequence[str], smoothing: float) -> list[
 
 def on_tick(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
     """The runs there are, and this one again."""
-    choices = view.run_choices(runs.runs_root())
+    choices = view.run_choices(own_runs.root())
     return [gr.update(choices=choices, value=run_id), gr.update(choices=choices), *on_run(run_id, others, smoothing)]
 
 
@@ -174,10 +177,10 @@ def on_delete(run_id: str | None, others: Sequence[str], smoothing: float) -> li
     if not run_id:
         return on_tick(None, others, smoothing)
     try:
-        runs.delete(RunDir.open(runs.runs_root() / run_id))
+        runs.delete(own_runs.open_run(run_id))
     except TrainingError as error:
         return _refused(error)
-    choices = view.run_choices(runs.runs_root())
+    choices = view.run_choices(own_runs.root())
     left = [other for other in others or () if other != run_id]
     found = on_tick(choices[0][1] if choices else None, left, smoothing)
     return [found[0], gr.update(choices=choices, value=left), *found[2:]]
@@ -193,7 +196,7 @@ def on_publish(
     unchanged = _unchanged()
     yield [*unchanged[:3], report(text(f"Publishing to {repo} ...", "…")), *unchanged[4:]]
     try:
-        view.publish(RunDir.open(runs.runs_root() / run_id), repo, is_private=private, is_merged=merged)
+        view.publish(own_runs.open_run(run_id), repo, is_private=private, is_merged=merged)
     except TrainingError as error:
         yield _refused(error)
     else:
@@ -207,7 +210,7 @@ def _acted(
     if not run_id:
         return on_tick(None, others, smoothing)
     try:
-        made = act(RunDir.open(runs.runs_root() / run_id))
+        made = act(own_runs.open_run(run_id))
     except TrainingError as error:
         return _refused(error)
     return on_tick(run_id if made is None else made.run_id, others, smoothing)

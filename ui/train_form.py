@@ -14,8 +14,9 @@ import yaml
 from inspector.setup import Setup
 from inspector.strategies import STRATEGIES
 from training.errors import Problem, SpecError
-from training.runs import runs_root
 from training.spec import Method, RunSpec
+from training.yaml_text import load_yaml
+from ui import own_runs
 from ui.data_boxes import EXAMPLE, EXAMPLES, PASTED, DataBoxes, limit_of, mapping_of, source_of
 
 Value = str | int | float | bool | None
@@ -174,7 +175,7 @@ def _kept(text: str) -> Path:
     from training.errors import RunFolderError
 
     suffix = {"[": ".json", "{": ".jsonl"}.get(text.lstrip()[:1], ".csv")
-    path = runs_root() / "pasted" / (hashlib.sha256(text.encode()).hexdigest()[:12] + suffix)
+    path = own_runs.root() / "pasted" / (hashlib.sha256(text.encode()).hexdigest()[:12] + suffix)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -186,7 +187,7 @@ def _kept(text: str) -> Path:
 def _parsed(text: str) -> Mapping[str, Any]:
     """The YAML's fields. Raises SpecError."""
     try:
-        value = yaml.safe_load(text or "{}")
+        value = load_yaml(text or "{}")
     except yaml.YAMLError as error:
         said = " ".join(str(error).split())
         raise SpecError(

@@ -33,6 +33,8 @@ def build() -> dict[str, Any]:
     if who_trains() == "nobody":
         build_note("Training is off on this public page: run Maskscope on your own machine, or in a Space of your own.")
         return {}
+    if who_trains() == "owner":
+        gr.LoginButton("Sign in to train: this page's owner can", elem_id="train-login")
     with gr.Row(elem_id="train-row"):
         with gr.Column(scale=5, min_width=320, elem_id="train-inputs"):
             widgets = _build_spec()
@@ -47,20 +49,18 @@ def _build_spec() -> dict[str, Any]:
             view.spec_examples(), value=None, label="Examples", info="The notebook's five words, and others",
             elem_id="train-example", min_width=160,
         )  # fmt: skip
-        config = gr.File(
-            label="Import a config", file_types=[".yaml", ".yml"], height=124, elem_id="train-import", min_width=160,
-        )  # fmt: skip
         tabs = gr.Button("From the Inspect and Data tabs", size="sm", min_width=160, elem_id="train-from-tabs")
     with gr.Accordion("Settings", open=True, elem_id="train-settings"):
         settings = build_settings()
     spec = build_text_box(
-        "Spec (YAML)", rows=10, elem_id="train-spec", info="What is above, and everything else: docs/training.md",
+        "Spec (YAML)", rows=10, elem_id="train-spec",
+        info="What is above, and everything else. AutoTrain's configs can be pasted or dropped here, too.",
     )  # fmt: skip
     with gr.Row(equal_height=True):
         start = gr.Button("Train", variant="primary", min_width=90, elem_id="train-start")
         rows = gr.Button("Show the rows", min_width=100, elem_id="train-rows")
         plan = gr.Button("What would it cost?", min_width=120, elem_id="train-plan")
-    own = {"spec": spec, "example": example, "import": config, "tabs": tabs, "start": start, "rows": rows, "plan": plan}
+    own = {"spec": spec, "example": example, "tabs": tabs, "start": start, "rows": rows, "plan": plan}
     own |= {f"set_{name}": widget for name, widget in settings.items()}
     own |= {"planned": build_report("train-planned"), "preview": build_rows_view("train-preview")}
     return {f"train_{name}": widget for name, widget in own.items()}
@@ -141,8 +141,7 @@ def _connect_spec(wires: Wires, w: Mapping[str, Any], quiet: Mapping[str, Any]) 
     """YAML and settings follow each other; examples, imported configs and the other tabs replace both."""
     both = [w["spec"], *_settings(w)]
     w["example"].input(events.on_example, [w["example"]], [*both, w["planned"]], **quiet)
-    w["import"].upload(events.on_import, [w["import"]], [*both, w["planned"], w["import"]], **quiet)
-    w["spec"].input(events.on_spec, [w["spec"]], _settings(w), trigger_mode="always_last", **quiet)
+    w["spec"].input(events.on_spec, [w["spec"]], [*both, w["planned"]], trigger_mode="always_last", **quiet)
     for name in SETTINGS:
         widget = w[f"set_{name}"]
         widget.input(

@@ -12,8 +12,9 @@ from training.importers.autotrain import from_autotrain
 from training.importers.home_llm import import_command
 from training.importers.reading import Imported, run_command
 from training.spec import parse_spec
+from training.yaml_text import load_yaml
 
-__all__ = ["Imported", "import_command", "import_config", "run_command"]
+__all__ = ["Imported", "import_command", "import_config", "is_foreign", "run_command"]
 
 OF_AUTOTRAIN = frozenset({"task", "base_model", "project_name", "backend", "params", "hub"})
 """Keys that our own specs do not have."""
@@ -27,6 +28,14 @@ def import_config(text_or_path: str | Path) -> Imported:
         return from_autotrain(value)
     spec = parse_spec(value)
     return Imported(spec=spec, warnings=(), command=run_command(f"{spec.name or 'spec'}.yaml"))
+
+
+def is_foreign(text: str) -> bool:
+    """Whether a text is the beginning of AutoTrain's YAML, rather than a spec of ours."""
+    try:
+        return len(OF_AUTOTRAIN & set(_parsed(text))) > 1
+    except SpecError:
+        return False
 
 
 def _read(path: Path) -> str:
@@ -43,7 +52,7 @@ def _parsed(text: str) -> Mapping[str, Any]:
     import yaml
 
     try:
-        value = yaml.safe_load(text)
+        value = load_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"in line {mark.line + 1}, " if mark is not None else ""

@@ -1,0 +1,55 @@
+"""YAML that others wrote -> plain values: whatever is wrong with it is one YAMLError, and it cannot grow by itself.
+
+PyYAML raises KeyError, AttributeError and others for tags and dates that are none, and a few lines of references to
+references (`&a`, `*a`) stand for billions of values.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+MAX_CHARS = 200_000
+"""Longest text that is read."""
+MAX_VALUES = 100_000
+"""Most values, each reference counted as all that it stands for."""
+
+
+def load_yaml(text: str) -> Any:
+    """The value in a text, as `yaml.safe_load`. Raises yaml.YAMLError, and nothing else."""
+    if len(text) > MAX_CHARS:
+        raise _error(f"it has {len(text):,} characters, and up to {MAX_CHARS:,} are read")
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _size(node, {}, frozenset())
+        return loader.construct_document(node)
+    except yaml.YAMLError:
+        raise
+    except RecursionError:
+        raise _error("it is nested too deeply") from None
+    except Exception as error:  # dates, numbers and tags that are none
+        raise _error(f"a value is none of its kind ({type(error).__name__}: {str(error)[:200]})") from error
+    finally:
+        loader.dispose()
+
+
+def _size(node: Any, known: dict[int, int], inside: frozenset[int]) -> int:
+    """How many values a node stands for."""
+    if id(node) in inside:
+        raise _error("it refers to itself", node)
+    if id(node) not in known:
+        inside |= {id(node)}
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        own = parts if isinstance(node, yaml.CollectionNode) else ()
+        known[id(node)] = 1 + sum(_size(part, known, inside) for part in own)
+        if known[id(node)] > MAX_VALUES:
+            raise _error(f"its references stand for more than {MAX_VALUES:,} values", node)
+    return known[id(node)]
+
+
+def _error(said: str, node: Any = None) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=said, problem_mark=None if node is None else node.start_mark)
