@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check goldens bench clean
+.PHONY: run test check goldens bench shots clean
 
 run: $(VENV)/.app
 	$(BIN)/python app.py --open
@@ -28,6 +28,12 @@ bench: $(VENV)/.tests
 	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/serve.py
+	$(BIN)/python benchmarks/load.py
+
+shots: $(VENV)/.tests
+	bash tests/install_browser.sh
+	$(BIN)/python docs/screenshot.py tests/screenshots/all
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

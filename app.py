@@ -39,6 +39,9 @@ def main() -> None:
     )
     options = parser.parse_args()
 
+    if os.environ.get("SPACES_ZERO_GPU"):
+        from ui import zero_gpu  # noqa: F401  # before torch, as it has to be
+
     from ui.access import warning_for
     from ui.page import build_page, launch_options
 

@@ -1,8 +1,13 @@
-"""Takes the README's pictures: an answer that starts with a line end, and an audit. `python docs/screenshot.py`."""
+"""Takes the pictures of the documents from the app itself: `make shots`, or `python docs/screenshot.py [FOLDER]`.
+
+With a folder every tab is photographed into it as well, at desktop and phone width, light and dark.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +17,23 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser import DataPage, chromium_path, launch_chromium, running_app  # noqa: E402
 
 EXAMPLE = ROOT / "examples" / "02-answer-starts-with-a-line-end.json"
+RUN = "brief answers dpo"
 
 
 def main() -> None:
-    """Open the app and photograph both tabs."""
+    """Open the app with a folder for runs of its own, and photograph it."""
     from playwright.sync_api import sync_playwright
 
-    with running_app() as address, sync_playwright() as playwright:
-        browser = launch_chromium(playwright, chromium_path())
-        take_inspect(browser, address)
-        take_data(browser, address)
-        browser.close()
+    with tempfile.TemporaryDirectory() as runs:
+        os.environ["MASKSCOPE_RUNS"] = runs
+        with running_app() as address, sync_playwright() as playwright:
+            browser = launch_chromium(playwright, chromium_path())
+            take_inspect(browser, address)
+            take_data(browser, address)
+            take_train(browser, address)
+            if len(sys.argv) > 1:
+                take_all(browser, address, Path(sys.argv[1]))
+            browser.close()
 
 
 def take_inspect(browser: Any, address: str) -> None:
@@ -46,6 +57,38 @@ def take_data(browser: Any, address: str) -> None:
     page.tab.wait_for_selector("#data-found .main-svg")
     page.tab.evaluate("document.activeElement.blur()")
     take(page, "data.png")
+
+
+def take_train(browser: Any, address: str) -> None:
+    """Train the example of DPO, and show its rows."""
+    page = DataPage(browser.new_page(viewport={"width": 1400, "height": 1400}), address)
+    page.open()
+    page.tab.get_by_role("tab", name="Train", exact=True).click()
+    page.tab.click("#train-example input")
+    page.tab.get_by_role("option", name=RUN).click()
+    page.tab.wait_for_function("() => document.querySelector('#train-set-method input').value === 'dpo'")
+    page.tab.click("#train-rows")
+    page.tab.wait_for_selector("#train-preview .rv-row")
+    page.tab.click("#train-start")
+    ended = "() => document.querySelector('#train-state').innerText.includes('succeeded')"
+    page.tab.wait_for_function(ended, timeout=120_000)
+    page.tab.wait_for_function("() => document.querySelector('#train-chart .charts').dataset.points >= 40")
+    page.tab.evaluate("document.activeElement.blur()")
+    page.tab.evaluate("scrollTo(0, 0)")
+    take(page, "train.png")
+
+
+def take_all(browser: Any, address: str, folder: Path) -> None:
+    """Every tab, whole, at two widths and in both themes; the run of `take_train` is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for theme in ("light", "dark"):
+        for width in (1400, 420):
+            page = DataPage(browser.new_page(viewport={"width": width, "height": 1000}), address)
+            page.open(theme=theme)
+            for tab in ("Inspect", "Data", "Train"):
+                page.tab.get_by_role("tab", name=tab, exact=True).click()
+                page.tab.wait_for_timeout(1_500)
+                page.tab.screenshot(path=folder / f"{tab.lower()}-{theme}-{width}.png", full_page=True)
 
 
 def take(page: DataPage, name: str) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -238,3 +239,28 @@ def test_the_page_asks_for_the_password(tmp_path: Path) -> None:
         server.kill()
         server.wait()
     assert code == 401
+
+
+def test_a_run_is_one_call_on_zero_gpu(public: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In this process where nothing is lent: all of the run's files are there; its clock stops it in time, saved."""
+    from training.errors import RunStateError
+    from training.rundir import ENDED, Phase
+    from ui import own_runs, zero_gpu
+
+    public.setenv("MASKSCOPE_PUBLIC", "0")
+    public.setenv("MASKSCOPE_RUNS", str(tmp_path))
+    public.setenv("SPACES_ZERO_GPU", "1")
+    public.setattr(zero_gpu, "SECONDS", zero_gpu.SAVES_S + 6)
+    data = str(ROOT / "examples" / "data" / "question-answer.csv")
+    fields = {"model": "tiny-chat", "data": data, "max_steps": 100_000, "sampling": {"max_new_tokens": 4}}
+    run = own_runs.start(parse_spec(fields))
+    until = time.monotonic() + 120
+    while run.status().phase not in ENDED:
+        assert time.monotonic() < until, run.log_tail()
+        time.sleep(0.2)
+    assert run.status().phase is Phase.STOPPED, run.log_tail()
+    assert run.status().step > 1
+    assert (run.adapter / "adapter_model.safetensors").is_file()
+    assert "identical to the inspector's" in run.log_file.read_text()
+    with pytest.raises(RunStateError, match=r"On ZeroGPU a run cannot go on: its process is gone\. Run it again\."):
+        own_runs.resume(run)

@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -35,7 +36,8 @@ from training.spec import RunSpec
 def main(folder: Path) -> int:
     """Run one folder's spec; returns the exit status."""
     run = RunDir.open(folder)
-    signal.signal(signal.SIGTERM, _terminated)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
     if ranks.world() > 1:
         ranks.end_with_launcher()
     journal = Journal(run) if ranks.is_first() else SilentJournal(run)

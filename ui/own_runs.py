@@ -11,7 +11,7 @@ from typing import Any
 from gradio.context import LocalContext
 
 from training import runs
-from training.errors import Problem, RunNotFoundError, SpecError, TrainingError
+from training.errors import Problem, RunNotFoundError, RunStateError, SpecError, TrainingError
 from training.rundir import ENDED, RunDir
 from training.spec import RunSpec
 from ui import access
@@ -40,7 +40,28 @@ def start(spec: RunSpec) -> RunDir:
     folder = root()
     if _is_shared() and not folder.exists():
         at_the_end(lambda: _remove(folder))
+    if is_zero_gpu():
+        from ui import zero_gpu
+
+        return zero_gpu.start(spec, folder)
     return runs.start(spec, folder)
+
+
+def is_zero_gpu() -> bool:
+    """Whether the GPU is lent for one call at a time."""
+    return bool(os.environ.get("SPACES_ZERO_GPU"))
+
+
+def rerun(run: RunDir) -> RunDir:
+    """Start a new run of the same spec. Raises as `start`."""
+    return start(run.spec())
+
+
+def resume(run: RunDir) -> None:
+    """Go on with a run. Raises RunStateError."""
+    if is_zero_gpu():
+        raise RunStateError("On ZeroGPU a run cannot go on: its process is gone. Run it again.")
+    runs.resume(run)
 
 
 def check(spec: RunSpec) -> None:

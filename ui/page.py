@@ -20,7 +20,7 @@ _HERE = Path(__file__).parent
 _HEADING = """
 <header class="ms-heading">
   <h1>Maskscope</h1>
-  <p>See which tokens of a chat example train, whose text each one is, and why.</p>
+  <p>See which tokens of a chat example train, whose text each is, and why. The underlined ones train: point at one.</p>
 </header>
 """
 

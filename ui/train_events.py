@@ -159,12 +159,12 @@ def on_stop(run_id: str | None, others: Sequence[str], smoothing: float) -> list
 
 def on_resume(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
     """Go on with a run."""
-    return _acted(run_id, others, smoothing, runs.resume)
+    return _acted(run_id, others, smoothing, own_runs.resume)
 
 
 def on_rerun(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
     """Start a new run of the same spec, and show it."""
-    return _acted(run_id, others, smoothing, runs.rerun)
+    return _acted(run_id, others, smoothing, own_runs.rerun)
 
 
 def on_rename(name: str, run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
