@@ -40,6 +40,7 @@ from inspector.rows import BadRow, DataSource, Row
 from inspector.segments import Encoded, SegmentCache
 from inspector.skeletons import Shape, Skeleton, shape_of, skeleton_of
 from inspector.strategies import Modifiers
+from inspector.tokens import named_panics
 
 CHUNK = 256
 """Rows handed to a worker at a time."""
@@ -355,34 +356,36 @@ class ShortWay:
     def counts(self, rows: Sequence[tuple[Conversation, Skeleton]]) -> list[RowCounts | None]:
         """For each row its counts, or None where it has to be inspected whole."""
         found: list[RowCounts | None] = [None] * len(rows)
-        same: list[tuple[int, list[str], str]] = []
-        for index, text in enumerate(self._texts([conversation for conversation, _ in rows])):
-            conversation, skeleton = rows[index]
-            parts = skeleton.fill(conversation)
-            if text is not None and "".join(parts) == text:
-                same.append((index, parts, text))
-        if self._segments is not None:
-            encoded = self._segments.encode([text for _, _, text in same])
-            for (index, parts, _), tokens in zip(same, encoded, strict=True):
-                found[index] = self._count(rows[index][1], parts, tokens)
+        for some in self._texts([conversation for conversation, _ in rows]):
+            same: list[tuple[int, list[str], str]] = []
+            for index, text in some:
+                conversation, skeleton = rows[index]
+                parts = skeleton.fill(conversation)
+                if "".join(parts) == text:
+                    same.append((index, parts, text))
+            if self._segments is not None:
+                try:
+                    with named_panics(self._task.model.tokenizer):
+                        encoded = self._segments.encode([text for _, _, text in same])
+                except TokenizationError:
+                    continue
+                for (index, parts, _), tokens in zip(same, encoded, strict=True):
+                    found[index] = self._count(rows[index][1], parts, tokens)
         return found
 
-    def _texts(self, conversations: Sequence[Conversation]) -> list[str | None]:
-        """The plain renders; None where there is none, so that the whole inspection says why."""
+    def _texts(self, conversations: Sequence[Conversation]) -> Iterator[list[tuple[int, str]]]:
+        """The plain renders with their places, some at a time; those that there are."""
         model = self._task.model
-        out: list[str | None] = [None] * len(conversations)
         for has_tools in (True, False):  # a model may have another template for tools
             own = [i for i, c in enumerate(conversations) if (c.tools is not None) is has_tools]
             if not own:
                 continue
             _, source = model.template_for(has_tools)
-            with suppress(InspectorError):
-                rendered = sandbox.texts(
-                    source, [conversations[i] for i in own], model.special_tokens, together=TOGETHER
-                )
-                for i, text in zip(own, rendered, strict=True):
-                    out[i] = text if isinstance(text, str) else None
-        return out
+            places, chosen = iter(own), [conversations[i] for i in own]
+            with suppress(InspectorError):  # the whole inspection says why
+                for group in sandbox.text_groups(source, chosen, model.special_tokens, together=TOGETHER):
+                    some = zip(islice(places, len(group)), group, strict=True)
+                    yield [(place, text) for place, text in some if isinstance(text, str)]
 
     def _count(self, skeleton: Skeleton, parts: list[str], encoded: Encoded) -> RowCounts | None:
         limit = self._task.modifiers.max_length

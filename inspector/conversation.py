@@ -7,8 +7,9 @@ because templates read them as such; nothing is renamed, trimmed or dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, TypeAlias
 
 from inspector.errors import ConversationError
@@ -80,7 +81,7 @@ class Conversation:
             )
         if "messages" not in source:
             raise ConversationError(
-                f"The conversation has no `messages`; its keys are {', '.join(map(repr, source)) or 'none'}."
+                f"The conversation has no `messages`; its keys are {listed(source) or 'none'}."
             )
         rest = {key: value for key, value in source.items() if key != "messages"}
         return cls(
@@ -140,6 +141,12 @@ def _strings(value: JsonValue, path: str) -> Iterator[tuple[str, str]]:
             yield from _strings(item, f"{path}[{i}]")
 
 
+def listed(names: Iterable[object], most: int = 20) -> str:
+    """The names in quotes, for a message: the first of them, where there are many."""
+    first = [f"{name!r:.60}" for name in islice(names, most + 1)]
+    return ", ".join(first[:most]) + (", ..." if len(first) > most else "")
+
+
 def _checked_messages(value: Any) -> tuple[Message, ...]:
     if not isinstance(value, list | tuple):
         raise ConversationError(f"`messages` must be a list of messages, not {_kind(value)}.")
@@ -154,7 +161,7 @@ def _checked_message(index: int, message: Any) -> Message:
         raise ConversationError(f"{where} must be an object with `role` and `content`, not {_kind(message)}.")
     checked: Message = _checked_json(message, where, 0)
     if "role" not in checked:
-        keys = ", ".join(map(repr, checked)) or "none"
+        keys = listed(checked) or "none"
         hint = "; ShareGPT's `from`/`value` are `role`/`content` here" if "from" in checked else ""
         raise ConversationError(f"{where} has no `role`; its keys are {keys}{hint}.")
     if not isinstance(checked["role"], str):

@@ -23,6 +23,7 @@ from inspector.model import Model
 from inspector.origins import OriginKind
 from inspector.samples import sample_conversations
 from inspector.strategies import label
+from inspector.tokens import named_panics
 
 MAX_LOG_CHARS = 2_000_000
 MAX_EXAMPLES = 20
@@ -143,7 +144,9 @@ def _rows(model: Model, log: str) -> Iterator[tuple[int, ...]]:
         yield ids
     for match in _TRL_INSTANCE.finditer(log):
         if match.group(1).strip():
-            yield tuple(model.tokenizer(match.group(1), add_special_tokens=False, verbose=False)["input_ids"])
+            with named_panics(model.tokenizer):
+                ids = tuple(model.tokenizer(match.group(1), add_special_tokens=False, verbose=False)["input_ids"])
+            yield ids
 
 
 def _example(model: Model, ids: tuple[int, ...]) -> LoggedExample:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from inspector.conversation import Conversation, Message
+from inspector.conversation import Conversation, Message, listed
 from inspector.errors import FormatError
 
 ALPACA_PREAMBLE = (
@@ -87,7 +87,7 @@ def detect(rows: Sequence[Mapping[str, Any]], mapping: Mapping[str, str] | None 
         if name not in _NAMES:
             raise FormatError(f"There is no column {name!r} to map; there are: {', '.join(_NAMES)}.")
         if column not in present:
-            raise FormatError(f"The data has no column {column!r}; it has: {', '.join(map(repr, present))}.")
+            raise FormatError(f"The data has no column {column!r}; it has: {listed(present)}.")
     columns = {name: next((c for c in (name, *others) if c in present), None) for name, others in _NAMES.items()}
     known = {name: column for name, column in {**columns, **wanted}.items() if column is not None}
     if asked is not None:
@@ -96,7 +96,7 @@ def detect(rows: Sequence[Mapping[str, Any]], mapping: Mapping[str, str] | None 
         if all(name in known for name in needed) and format is not Format.ALPACA_PROMPT:
             return _layout(format, known, present)
     raise FormatError(
-        f"No layout fits the columns {', '.join(map(repr, present))}. Say which column is which, such as "
+        f"No layout fits the columns {listed(present)}. Say which column is which, such as "
         "prompt=COLUMN and completion=COLUMN, or messages=COLUMN."
     )
 
@@ -156,7 +156,7 @@ def _layout(format: Format, known: Mapping[str, str], present: Sequence[str]) ->
     if missing:
         raise FormatError(
             f"The format {format.value} needs the column {missing[0]!r}; the data has: "
-            f"{', '.join(map(repr, present))}. Map it: {missing[0]}=COLUMN."
+            f"{listed(present)}. Map it: {missing[0]}=COLUMN."
         )
     used = (*_NEEDED[format], *_OPTIONAL[format])
     return Layout(format=format, columns={name: known[name] for name in used if name in known})

@@ -17,7 +17,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,7 +32,7 @@ from inspector.errors import (
     RevisionNotFoundError,
     UnsupportedTokenizerError,
 )
-from inspector.hub_failures import explain, has_vocabulary, no_tokenizer
+from inspector.hub_failures import explain, has_vocabulary, is_panic, no_tokenizer
 from inspector.model import BUILT_IN_TEMPLATES, Model, Source, choose_template
 
 __all__ = ["BUILT_IN_TEMPLATES", "Model", "Source", "Token", "load"]
@@ -40,6 +40,8 @@ __all__ = ["BUILT_IN_TEMPLATES", "Model", "Source", "Token", "load"]
 _MODELS = Path(__file__).parent.parent / "models"
 EMBEDDED = {path.parent.name: path.parent for path in _MODELS.glob("*/tokenizer_config.json")}
 """The models embedded beside the package: name -> folder."""
+MAX_FILE_BYTES = 100_000_000
+"""Largest file of a tokenizer that is fetched or read; the largest in use has a third of that."""
 CACHED_MODELS = 4  # a loaded tokenizer takes 30-100 MB
 Token = str | Literal[False] | None
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
@@ -97,7 +99,9 @@ def _locate(name: str, revision: str | None, token: Token) -> _Place:
                 f"{name!r} is a folder and has no revision {revision!r}. Leave the revision out."
             )
         source = Source.EMBEDDED if name in EMBEDDED else Source.FOLDER
-        return _Place(name=name, source=source, path=path, files=tuple(sorted(os.listdir(path))))
+        files = {file.name: file.stat().st_size for file in sorted(Path(path).iterdir()) if file.exists()}
+        _refuse_enormous(name, files)
+        return _Place(name=name, source=source, path=path, files=tuple(files))
     if match := _HUB_URL.fullmatch(name):
         is_model = match[1].split("/")[0] not in ("datasets", "spaces")
         hint = f"Type {match[1]!r}." if is_model else "It leads to a data set or a Space; give a model."
@@ -127,7 +131,8 @@ def _pin(name: str, revision: str | None, token: Token) -> _Place:
     except HFValidationError as error:
         raise ModelNameError(f"{name!r} is not a model name: {error}") from None
     try:
-        info = api.model_info(name, revision=revision, token=token, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        timeout = constants.HF_HUB_ETAG_TIMEOUT
+        info = api.model_info(name, revision=revision, token=token, timeout=timeout, files_metadata=True)
         if info.gated or info.private:  # the details of a gated repository are public; its cached files are not
             api.auth_check(name, token=token)
         if info.sha != known:  # written down in the cache, so that the branch has a commit when there is no network
@@ -142,7 +147,20 @@ def _pin(name: str, revision: str | None, token: Token) -> _Place:
                 "one; the files in the cache are for this machine's own account. Try again later."
             ) from None
         return replace(place, commit=known, offline=True)
-    return replace(place, commit=info.sha, files=tuple(file.rfilename for file in info.siblings or ()))
+    files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+    _refuse_enormous(name, files)
+    return replace(place, commit=info.sha, files=tuple(files))
+
+
+def _refuse_enormous(name: str, files: Mapping[str, int]) -> None:
+    """Raise CorruptFileError for a file that would be fetched or read, and is larger than any tokenizer's."""
+    for file, size in files.items():
+        is_read = file.endswith((".json", ".jinja", ".model", ".txt", ".tiktoken")) and has_vocabulary([file])
+        if size > MAX_FILE_BYTES and (is_read or file in ("tokenizer_config.json", "config.json")):
+            raise CorruptFileError(
+                f"{file} of {name!r} has {size:,} bytes; of a tokenizer's file up to {MAX_FILE_BYTES:,} are read. "
+                "Use a model whose tokenizer is smaller."
+            )
 
 
 def _build(place: _Place) -> tuple[Any, dict[str, str]]:
@@ -160,7 +178,9 @@ def _build(place: _Place) -> tuple[Any, dict[str, str]]:
             trust_remote_code=False,
             local_files_only=place.offline,
         )
-    except Exception as error:  # the tokenizers library raises nothing more precise
+    except BaseException as error:  # the tokenizers library raises nothing more precise, and panics
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         raise _explain(error, place) from None
     kind = type(tokenizer)
     # Without a vocabulary some classes load all the same, with three tokens in all.
@@ -216,7 +236,7 @@ def _json(place: _Place, file: str) -> dict[str, Any] | None:
     return value
 
 
-def _explain(error: Exception, place: _Place) -> ModelError:
+def _explain(error: BaseException, place: _Place) -> ModelError:
     return explain(
         error, name=place.name, revision=place.commit, folder=_folder(place), token=place.token, offline=place.offline
     )

@@ -63,6 +63,11 @@ def explain(
     return CorruptFileError(f"The tokenizer files of {name!r} make no tokenizer: {text}")
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether the tokenizers library gave up: its panics are no Exception, and a server would not survive them."""
+    return type(error).__name__ == "PanicException"
+
+
 def has_vocabulary(files: Iterable[str], names: Iterable[str] = ()) -> bool:
     """Tell whether tokens can come from one of `files`: one of `names`, or one with a usual name."""
     wanted = set(names)
@@ -167,7 +172,9 @@ def _json_problem(path: Path) -> str | None:
 
     try:
         Tokenizer.from_file(str(path))
-    except Exception as error:  # the tokenizers library raises nothing more precise
+    except BaseException as error:  # the tokenizers library raises nothing more precise, and panics
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         return f"it is JSON but not a tokenizer ({str(error)[:200]})"
     return None
 

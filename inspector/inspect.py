@@ -19,7 +19,7 @@ from inspector.findings import find_all
 from inspector.hub import Model
 from inspector.refusals import explain_refusal
 from inspector.strategies import Example, Labelled, Modifiers, Reason, behind_prompt, label
-from inspector.tokens import tokenize
+from inspector.tokens import named_panics, tokenize
 from inspector.turns import find_turns
 
 
@@ -125,6 +125,13 @@ def inspect(
     """
     conversation = Conversation.parse(conversation)
     modifiers = Modifiers.parse(modifiers)
+    with named_panics(model.tokenizer):
+        return _inspect(model, conversation, strategy, modifiers, options)
+
+
+def _inspect(
+    model: Model, conversation: Conversation, strategy: str, modifiers: Modifiers, options: Mapping[str, Any]
+) -> Inspection:
     _, source = model.template_for(conversation.tools is not None)
     example = make_example(model, conversation, source)
     labelled = label(example, strategy, options)

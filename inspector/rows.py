@@ -11,9 +11,11 @@ import gzip
 import io
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +24,12 @@ from inspector.hub import Token
 
 MAX_LINE_BYTES = 64_000_000
 """Longest line of a JSONL file that is read; no chat is that long."""
+MAX_RATIO = 100
+"""How many times its size a gzip file may unpack to; chats come to 3 to 30."""
+UNPACKED_BYTES = 64_000_000
+"""What every gzip file may unpack to."""
+MAX_BLANK_LINES = 1_000_000
+"""Most blank lines between two rows."""
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 """Kinds of files; each but the last two may also be gzipped (.gz)."""
 
@@ -160,8 +168,9 @@ def _file(path: Path) -> Iterator[tuple[str, Any]]:
         if reader in (_parquet, _arrow):
             yield from _columnar(reader, path)
         elif path.name.lower().endswith(".gz"):
-            with gzip.open(path, "rb") as stream:
-                yield from reader(stream, path.name)
+            with io.BufferedReader(_Unpacked(path), 1 << 16) as stream:
+                most = {"most": MAX_PACKED_JSON_BYTES} if reader is _json else {}
+                yield from reader(stream, path.name, **most)
         else:
             with path.open("rb") as stream:
                 yield from reader(stream, path.name)
@@ -171,6 +180,32 @@ def _file(path: Path) -> Iterator[tuple[str, Any]]:
         raise DataError(f"{path} is not a whole gzip file: {error}.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+class _Unpacked(io.RawIOBase):
+    """A gzip file's content. Raises DataError where a little of the file unpacks to more than any text does."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._read = path, 0
+        self._packed = path.open("rb")
+        self._stream = gzip.GzipFile(fileobj=self._packed)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._stream.readinto(buffer)
+        self._read += count
+        if self._read > UNPACKED_BYTES + MAX_RATIO * self._packed.tell():
+            raise DataError(
+                f"{self._path} unpacks to more than {MAX_RATIO} times its size, as no data set does: if it is one, "
+                "unpack it yourself."
+            )
+        return count
+
+    def close(self) -> None:
+        self._packed.close()
+        super().close()
 
 
 def _counted(file: Path) -> int | None:
@@ -183,13 +218,13 @@ def _counted(file: Path) -> int | None:
 
         try:
             return int(parquet.read_metadata(file).num_rows)
-        except ArrowException:
+        except (ArrowException, ValueError, MemoryError):
             return None
     return None
 
 
 def _jsonl(stream: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
-    number, is_empty = 0, True
+    number, is_empty, blank = 0, True, 0
     while line := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
         place = f"{name}, line {number}"
@@ -199,7 +234,10 @@ def _jsonl(stream: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
             while line and not line.endswith(b"\n"):
                 line = stream.readline(MAX_LINE_BYTES)
             continue
-        if line.strip():
+        blank = 0 if line.strip() else blank + 1
+        if blank > MAX_BLANK_LINES:
+            raise DataError(f"{place}: there are more than {MAX_BLANK_LINES:,} blank lines before it.")
+        if not blank:
             is_empty = False
             yield place, _json_line(line)
     if is_empty:
@@ -217,12 +255,11 @@ def _json_line(line: bytes) -> Any:
         return _Unreadable(f"the line is not JSON: {error}", _shown(line))
 
 
-def _json(stream: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
-    data = stream.read(MAX_JSON_BYTES + 1)
-    if len(data) > MAX_JSON_BYTES:
-        raise DataError(
-            f"{name} is over {MAX_JSON_BYTES // 1_000_000} MB of JSON in one piece: use JSONL, a row a line."
-        )
+def _json(stream: IO[bytes], name: str, most: int | None = None) -> Iterator[tuple[str, Any]]:
+    most = MAX_JSON_BYTES if most is None else most
+    data = stream.read(most + 1)
+    if len(data) > most:
+        raise DataError(f"{name} is over {most // 1_000_000} MB of JSON in one piece: use JSONL, a row a line.")
     if not data.strip():
         raise DataError(f"{name} is empty.")
     try:
@@ -242,6 +279,8 @@ def _json(stream: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
 
 MAX_JSON_BYTES = 1_000_000_000
 """Largest JSON file read, which has to be read whole."""
+MAX_PACKED_JSON_BYTES = 200_000_000
+"""The same of a gzipped one, unpacked: a small upload must not fill the memory."""
 
 
 def _rows_of(value: Any, name: str) -> list[Any]:
@@ -280,6 +319,7 @@ def _csv(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[tuple[s
     csv.field_size_limit(MAX_LINE_BYTES)
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     header: list[str] | None = None
+    blank = 0
     while True:
         start = reader.line_num + 1
         place = f"{name}, line {start}"
@@ -294,10 +334,13 @@ def _csv(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[tuple[s
         except csv.Error as error:
             yield place, _Unreadable(f"the line is not CSV: {error}", "")
             continue
+        blank = 0 if cells else blank + 1
+        if blank > MAX_BLANK_LINES:
+            raise DataError(f"{place}: there are more than {MAX_BLANK_LINES:,} blank lines before it.")
         if header is None:
             header = cells
             if len(set(header)) < len(header):
-                raise DataError(f"{name} names a column twice: {', '.join(header)}.")
+                raise DataError(f"{name} names a column twice: {', '.join(header)[:1000]}.")
         elif cells and len(cells) != len(header):
             why = f"the line has {len(cells)} cells, the header {len(header)}"
             yield place, _Unreadable(why, delimiter.join(cells)[:200])
@@ -317,11 +360,13 @@ def _columnar(reader: Callable[..., Any], path: Path) -> Iterator[tuple[str, Any
     number = 0
     try:
         for batch in reader(path):
+            batch.validate(full=True)  # a damaged one ends the process when it is looked at
             for row in batch.to_pylist():
                 yield f"{path.name}, row {number}", row
                 number += 1
-    except pyarrow.ArrowException as error:
-        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{path} cannot be read: {said}") from error
 
 
 def _parquet(path: Path) -> Iterator[Any]:
@@ -334,7 +379,7 @@ def _parquet(path: Path) -> Iterator[Any]:
 def _arrow(path: Path) -> Iterator[Any]:
     import pyarrow
 
-    with pyarrow.memory_map(str(path)) as source:
+    with pyarrow.OSFile(str(path)) as source:  # mapped memory would end the process with a file that is cut meanwhile
         try:
             yield from pyarrow.ipc.open_stream(source)
         except pyarrow.ArrowInvalid:
@@ -379,17 +424,40 @@ def _kind(value: object) -> str:
 # --- the hub
 
 
+def _keep_inside() -> None:
+    """Have `datasets` refuse files that a data set of the hub names outside of itself, before it looks for them."""
+    from datasets import data_files
+
+    resolve = data_files.resolve_pattern
+    if getattr(resolve, "keeps_inside", False):
+        return
+
+    @wraps(resolve)
+    def resolve_inside(pattern: str, base_path: str, *args: Any, **options: Any) -> list[str]:
+        is_outside = pattern.startswith(("/", "~")) or "::" in pattern or re.match(r"(?!hf:)[a-z0-9+]+:", pattern, re.I)
+        if base_path.startswith("hf://") and is_outside:
+            raise ValueError(f"it names {pattern[:120]!r}, which is no file of its own")
+        return list(resolve(pattern, base_path, *args, **options))
+
+    resolve_inside.keeps_inside = True  # type: ignore[attr-defined]
+    data_files.resolve_pattern = resolve_inside
+
+
 def _hub(source: DataSource, token: Token) -> Iterator[tuple[str, Any]]:
-    """Rows of a hub data set, streamed. Raises DataError with what the hub says."""
+    """Rows of a hub data set, streamed; images and sounds stay undecoded. Raises DataError with what the hub says."""
     import datasets
 
+    _keep_inside()
     split = source.split or "train"
     try:
-        rows = datasets.load_dataset(
-            source.name, source.config or None, split=split, revision=source.revision or None, streaming=True,
-            token=token,
-        )  # fmt: skip
-        for number, row in enumerate(rows):
+        builder = datasets.load_dataset_builder(
+            source.name, source.config or None, revision=source.revision or None, token=token
+        )
+        is_arrow = any(kind.__name__ == "Arrow" for kind in type(builder).__mro__)
+        if token is False and is_arrow:  # a server's visitor: a damaged file would end the server
+            raise ValueError("it holds Arrow files, which are read from an upload only")
+        rows = builder.as_streaming_dataset(split=split)
+        for number, row in enumerate(rows.decode(False)):  # decoding opens paths and addresses that a row names
             yield f"{source.name}, {split} row {number}", row
     except Exception as error:  # the libraries below raise nothing more precise
         said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -22,8 +22,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from inspector import errors
 from inspector.conversation import Conversation
@@ -51,6 +52,8 @@ MAX_INPUT_CHARS = 1_000_000
 
 TEXTS_PER_REQUEST = 8
 """Conversations rendered to text alone that share one deadline."""
+LATE_S = 1.0
+"""What an answer that nobody has fetched in time gets to be read."""
 
 MAX_CHILDREN = 4
 """Most children at a time, about 60 MB each."""
@@ -79,12 +82,29 @@ def texts(
     At most `together` of them share one request and its deadline, fewer when they are long. What ends the whole process
     (time, memory) is raised.
     """
+    return list(chain.from_iterable(text_groups(source, conversations, special_tokens, together=together)))
+
+
+def text_groups(
+    source: str, conversations: Sequence[Conversation], special_tokens: Mapping[str, str], *, together: int
+) -> Iterator[list[str | InspectorError]]:
+    """What `texts` finds, a request at a time: while the caller works with one answer, the next is on its way."""
     head = frame({"do": "texts", "template": source, "special_tokens": dict(special_tokens)})
-    found: list[str | InspectorError] = []
-    for group in _groups([frame(_fields(conversation)) for conversation in conversations], together):
-        payload = b"".join((head[:-1], b',"conversations":[', b",".join(group), b"]}"))
-        found += [_text_or_error(answer) for answer in _POOL.call(_checked(payload))["texts"]]
-    return found
+    asked: _Asked | None = None
+    try:
+        for group in _groups([frame(_fields(conversation)) for conversation in conversations], together):
+            payload = _checked(b"".join((head[:-1], b',"conversations":[', b",".join(group), b"]}")))
+            before, asked = asked, None
+            answer = None if before is None else _POOL.finish(before)
+            asked = _POOL.begin(payload)
+            if answer is not None:
+                yield [_text_or_error(one) for one in answer["texts"]]
+        if asked is not None:
+            before, asked = asked, None
+            yield [_text_or_error(one) for one in _POOL.finish(before)["texts"]]
+    finally:
+        if asked is not None:
+            _POOL.forget(asked)
 
 
 def _groups(framed: Sequence[bytes], together: int) -> Iterator[list[bytes]]:
@@ -195,10 +215,14 @@ class _Child:
             ) from None
         self.ready = True
 
-    def call(self, payload: bytes) -> dict[str, Any]:
-        """Send one request and wait for its answer. Raises _DeadlineError or _GoneError."""
+    def send(self, payload: bytes) -> float:
+        """Send one request; returns until when its answer has to be there. Raises _DeadlineError or _GoneError."""
         until = time.monotonic() + DEADLINE_S
         self._send(struct.pack(">I", len(payload)) + payload, until)
+        return until
+
+    def receive(self, until: float) -> dict[str, Any]:
+        """The answer to the request that was sent last. Raises _DeadlineError or _GoneError."""
         return self._receive(until)
 
     def kill(self) -> None:
@@ -244,6 +268,13 @@ def _wait(descriptor: int, event: int, until: float) -> None:
         raise _DeadlineError
 
 
+class _Asked(NamedTuple):
+    """A request under way: who works on it, and until when."""
+
+    child: _Child
+    until: float
+
+
 class _Pool:
     """Idle children and a count of all. A call takes an idle one; while it waits, one is started in the background.
 
@@ -259,9 +290,31 @@ class _Pool:
         self._closed = False
 
     def call(self, payload: bytes) -> dict[str, Any]:
+        return self.finish(self.begin(payload))
+
+    def begin(self, payload: bytes) -> _Asked:
+        """Send a request to a child, which works on it from now on. Every one has to be finished or forgotten."""
         child = self._take()
+        with self._watching(child):
+            return _Asked(child, child.send(payload))
+
+    def finish(self, asked: _Asked) -> dict[str, Any]:
+        """The answer to a request. Raises RenderError."""
+        with self._watching(asked.child):
+            answer = asked.child.receive(max(asked.until, time.monotonic() + LATE_S))
+        self._add_idle(asked.child)
+        _raise_reported(answer)
+        return answer
+
+    def forget(self, asked: _Asked) -> None:
+        """Nobody wants the answer any more."""
+        self._replace(asked.child)
+
+    @contextlib.contextmanager
+    def _watching(self, child: _Child) -> Iterator[None]:
+        """Replace a child that does not do what it has to, and say why."""
         try:
-            answer = child.call(payload)
+            yield
         except _DeadlineError:
             self._replace(child)
             raise TemplateTimeoutError(
@@ -277,9 +330,6 @@ class _Pool:
         except BaseException:
             self._replace(child)
             raise
-        self._add_idle(child)
-        _raise_reported(answer)
-        return answer
 
     def warm_up(self, count: int) -> None:
         with self._changed:

@@ -81,7 +81,15 @@ def render(
             f"The chat template wrote {len(expected):,} characters; the limit is {max_chars:,}. Shorten the "
             "conversation or split it."
         )
-    traced, generation_spans = _trace(source, conversation, special_tokens)
+    try:
+        traced, generation_spans = _trace(source, conversation, special_tokens)
+    except Exception as error:
+        if isinstance(error, MemoryError | RecursionError):
+            raise
+        raise TraceError(
+            "transformers renders this conversation, but the traced render fails, so nothing can be said about this "
+            f"template's characters ({type(error).__name__}: {str(error)[:200]}). Please report the template."
+        ) from error
     if traced != expected:  # a clock in the template may have ticked between the two
         before, expected = expected, plain(conversation.messages, conversation.adds_generation_prompt)
         traced, generation_spans = _trace(source, conversation, special_tokens)
@@ -346,10 +354,12 @@ def _trace(
 def _traced_message(index: int, message: Message) -> OriginDict:
     traced: OriginDict = trace_value(message, index, "")
     given = next((name for name in REASONING_FIELDS if message.get(name) is not None), None)
-    if given is not None:  # transformers shows a message's reasoning under each of its names
-        traced.setdefault("thinking", traced[given])
-        traced["reasoning_content"] = traced[given]
-    return traced
+    if given is None:
+        return traced
+    first = next((key for key in traced if key == "thinking"), "thinking")
+    shown = OriginDict({first: traced[given], **traced, "reasoning_content": traced[given]})
+    shown._origin = traced._origin  # transformers shows a message's reasoning under each of its names, in this order
+    return shown
 
 
 def _traced_list(value: tuple[dict[str, Any], ...] | None, name: str) -> Any:

@@ -8,10 +8,12 @@ decoding, which is verified by round trip: what cannot be aligned raises Tokeniz
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from inspector.errors import TokenizationError
+from inspector.hub_failures import is_panic
 from inspector.origins import Origin, OriginKind, Run
 from inspector.template import Rendered
 
@@ -72,6 +74,20 @@ def owner(origin: Origin) -> tuple[OriginKind, int | None, str | None]:
     if origin.kind is OriginKind.MESSAGE:
         return origin.kind, origin.message_index, origin.top_field
     return OriginKind.TEMPLATE, None, None
+
+
+@contextmanager
+def named_panics(tokenizer: Any) -> Iterator[None]:
+    """A panic of the tokenizers library inside becomes a TokenizationError."""
+    try:
+        yield
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        raise TokenizationError(
+            f"The tokenizer of {tokenizer.name_or_path!r} gave up on the text: {str(error)[:200]}. Its normalizer or "
+            "pre-tokenizer cannot cope with it: shorten what repeats, or use another model."
+        ) from None
 
 
 def tokenize(tokenizer: Any, rendered: Rendered) -> TokenTable:

@@ -187,6 +187,14 @@ class _Data(NamedTuple):
     line: int
 
 
+def _is_constant(node: nodes.Expr, frame: Frame) -> bool:
+    try:
+        node.as_const(frame.eval_ctx)
+    except nodes.Impossible:
+        return False
+    return True
+
+
 class _TracingCodeGenerator(CodeGenerator):
     """Jinja's code generator, with every string constant and every output passed through the environment."""
 
@@ -200,12 +208,26 @@ class _TracingCodeGenerator(CodeGenerator):
         self.write(f"environment.data({node.data!r}, {node.lineno})")
 
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802
+        if isinstance(node.arg, nodes.Slice) and _is_constant(node, frame):
+            self._slice_constant(node, frame)
+            return
         if not (isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)):
             super().visit_Getitem(node, frame)
             return
         self.write("environment.getitem(")  # a key is never output: no need to trace it
         self.visit(node.node, frame)
         self.write(f", {node.arg.value!r})")
+
+    def _slice_constant(self, node: nodes.Getitem, frame: Frame) -> None:
+        """Jinja's optimizer computes this by `getitem`, which finds nothing in what has no parts."""
+        self.write("environment.getitem(")
+        self.visit(node.node, frame)
+        self.write(", slice(")
+        assert isinstance(node.arg, nodes.Slice)
+        for part in (node.arg.start, node.arg.stop, node.arg.step):
+            self.write("None") if part is None else self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
 
     def visit_Operand(self, node: nodes.Operand, frame: Frame) -> None:  # noqa: N802
         if isinstance(node.expr, nodes.Const):  # nor is the constant of a comparison
@@ -254,6 +276,9 @@ class OriginMarkup(Markup):
 
     def __str__(self) -> str:
         return OriginStr(str.__str__(self), self._runs)
+
+    def __repr__(self) -> str:
+        return f"Markup({str.__repr__(self)})"
 
 
 def _tojson(

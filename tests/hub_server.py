@@ -343,7 +343,7 @@ def _entry(path: str, data: bytes) -> dict[str, Any]:
 
 
 def _details(repo: Repo, sha: str) -> dict[str, Any]:
-    siblings = [{"rfilename": path} for path in sorted(repo.commits[sha])]
+    siblings = [{"rfilename": path, "size": len(data)} for path, data in sorted(repo.commits[sha].items())]
     return {"_id": sha[:24], "id": repo.name, "sha": sha, "private": repo.private, "disabled": False, "tags": [],
             "gated": "manual" if repo.gated else False, "downloads": 0, "likes": 0, "siblings": siblings}  # fmt: skip
 

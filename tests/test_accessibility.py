@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from fetch import axe_script
 
-from training import idle
-
 REPORT = Path(__file__).parent / "screenshots" / "axe.json"
 
 
@@ -19,15 +17,14 @@ REPORT = Path(__file__).parent / "screenshots" / "axe.json"
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app, with a run that is over."""
     from browser import running_app
-    from training_runs import begin, ended, wait_for
+    from training_runs import run_here
 
     with pytest.MonkeyPatch.context() as patch:
         root = tmp_path_factory.mktemp("runs") / "runs"
         patch.setenv("MASKSCOPE_RUNS", str(root))
-        wait_for(begin(root, max_steps=4), ended)
+        run_here(root, max_steps=4)
         with running_app() as served:
             yield served
-    idle.cool_down()
 
 
 def _inspect(page: Any) -> None:

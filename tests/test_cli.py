@@ -1,8 +1,10 @@
-"""`python -m inspector inspect` in a process of its own: what it prints, and how it says no."""
+"""`python -m inspector`: what it prints, and how it says no.
+
+Most of it in this process; in one of its own where the shell, a pipe or the entry point matters.
+"""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
@@ -12,13 +14,11 @@ from pathlib import Path
 
 import oracle
 import pytest
+from commands import Called
 from corpus import CORPUS
 
 import inspector
 import models
-from inspector.__main__ import main
-
-ROOT = Path(__file__).parents[1]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CHATML = oracle.stored_templates()["built in/chatml"]
@@ -82,9 +82,9 @@ def test_report_is_readable_without_colour(run: Run, chat: str, model_folder: Pa
     assert "\x1b" not in done.stdout
 
 
-def test_colour_comes_when_it_is_asked_for(run: Run, chat: str, model_folder: Path) -> None:
+def test_colour_comes_when_it_is_asked_for(called: Called, chat: str, model_folder: Path) -> None:
     """Trained text is underlined and green, a merged token inverse, instead of the brackets."""
-    done = run("inspect", str(model_folder), chat, "--color", "always")
+    done = called("inspect", str(model_folder), chat, "--color", "always")
     assert "\x1b[4;32mThe Danube.<|im_end|>\x1b[0m" in done.stdout
     assert "\x1b[7m" in done.stdout
     assert "\x1b[1;33mwarning\x1b[0m boundary_merge" in done.stdout
@@ -93,14 +93,14 @@ def test_colour_comes_when_it_is_asked_for(run: Run, chat: str, model_folder: Pa
 
 
 @pytest.mark.parametrize("choice", ["auto", "never"])
-def test_a_pipe_gets_no_colour(run: Run, chat: str, model_folder: Path, choice: str) -> None:
+def test_a_pipe_gets_no_colour(called: Called, chat: str, model_folder: Path, choice: str) -> None:
     """Unless it is asked for."""
-    assert "\x1b" not in run("inspect", str(model_folder), chat, "--color", choice).stdout
+    assert "\x1b" not in called("inspect", str(model_folder), chat, "--color", choice).stdout
 
 
-def test_json_is_the_public_form(run: Run, chat: str, model_folder: Path) -> None:
+def test_json_is_the_public_form(called: Called, chat: str, model_folder: Path) -> None:
     """Exactly what to_dict gives."""
-    done = run("inspect", str(model_folder), chat, "--json")
+    done = called("inspect", str(model_folder), chat, "--json")
     model = inspector.load(str(model_folder))
     expected = inspector.inspect(model, CORPUS["answer starts with a line break"]).to_dict()
     assert json.loads(done.stdout) == json.loads(json.dumps(expected))
@@ -109,9 +109,11 @@ def test_json_is_the_public_form(run: Run, chat: str, model_folder: Path) -> Non
     ]  # fmt: skip
 
 
-def test_options_reach_the_strategy(run: Run, chat: str, model_folder: Path) -> None:
+def test_options_reach_the_strategy(called: Called, chat: str, model_folder: Path) -> None:
     """As JSON where it is, else as text."""
-    done = run("inspect", str(model_folder), chat, "--option", "straddlers=false", "--option", "stop=never", "--json")
+    done = called(
+        "inspect", str(model_folder), chat, "--option", "straddlers=false", "--option", "stop=never", "--json"
+    )
     shown = json.loads(done.stdout)
     trained = [token for token, bit in zip(shown["tokens"], shown["trained"], strict=True) if bit]
     assert "".join(trained) == "The Danube."
@@ -124,17 +126,17 @@ def test_conversation_comes_from_standard_input(run: Run, model_folder: Path) ->
     assert done.stdout.endswith("No findings.\n")
 
 
-def test_template_is_a_name_or_a_file(run: Run, chat: str, model_folder: Path, tmp_path: Path) -> None:
+def test_template_is_a_name_or_a_file(called: Called, chat: str, model_folder: Path, tmp_path: Path) -> None:
     """A built-in one by name; anything with a path or a Jinja suffix is a file."""
-    assert "template zephyr" in run("inspect", str(model_folder), chat, "--template", "zephyr").stdout
+    assert "template zephyr" in called("inspect", str(model_folder), chat, "--template", "zephyr").stdout
     (tmp_path / "own.jinja").write_text("{% for m in messages %}<{{ m.content }}>{% endfor %}", encoding="utf-8")
-    done = run("inspect", str(model_folder), chat, "--template", "own.jinja", "--json")
+    done = called("inspect", str(model_folder), chat, "--template", "own.jinja", "--json")
     assert json.loads(done.stdout)["text"] == "<Which river runs through Vienna?><\nThe Danube.>"
 
 
-def test_control_characters_are_shown_by_their_code(run: Run, model_folder: Path) -> None:
+def test_control_characters_are_shown_by_their_code(called: Called, model_folder: Path) -> None:
     """A pasted text must not drive the terminal."""
-    done = run("inspect", str(model_folder), "-", text=json.dumps(CORPUS["control characters"]))
+    done = called("inspect", str(model_folder), "-", text=json.dumps(CORPUS["control characters"]))
     assert "\\u001b" in done.stdout
     assert "\\u0007" in done.stdout
     assert not set("\x1b\x07\x00\x7f") & set(done.stdout)
@@ -181,30 +183,19 @@ BAD_CALLS: dict[str, tuple[list[str], str | None, str]] = {
 
 @pytest.mark.parametrize("name", BAD_CALLS)
 def test_unusable_input_ends_with_one_line_and_status_2(
-    chat: str,
-    model_folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    name: str,
+    called: Called, chat: str, model_folder: Path, tmp_path: Path, name: str
 ) -> None:
-    """What happened, where, and what to do; never a traceback. In this process, since most of these load a model."""
+    """What happened, where, and what to do; never a traceback."""
     (tmp_path / "latin.json").write_bytes(b'"\xe9"')
     with open(tmp_path / "large.json", "wb") as file:
         file.truncate(50_000_001)
     arguments, text, said = BAD_CALLS[name]
-    command = ["inspect", *(str(model_folder) if word == "MODEL" else word for word in arguments)] if arguments else []
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.stdin", io.StringIO(text))
-    try:
-        status: object = main(command)
-    except SystemExit as stop:  # argparse's way out
-        status = stop.code
-    shown = capsys.readouterr()
-    assert (status, shown.out) == (2, "")
-    assert said in shown.err
-    if shown.err.startswith("error: "):
-        assert shown.err.count("\n") == 1
+    words = [str(model_folder) if word == "MODEL" else word for word in arguments]
+    done = called(*(["inspect", *words] if words else []), text=text)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    if done.stderr.startswith("error: "):
+        assert done.stderr.count("\n") == 1
 
 
 def test_status_and_message_reach_the_shell(run: Run, model_folder: Path) -> None:
@@ -214,10 +205,10 @@ def test_status_and_message_reach_the_shell(run: Run, model_folder: Path) -> Non
     assert done.stderr == "error: nothing.json cannot be read: No such file or directory.\n"
 
 
-def test_refusal_of_a_template_is_explained(run: Run, model_folder: Path, tmp_path: Path) -> None:
+def test_refusal_of_a_template_is_explained(called: Called, model_folder: Path, tmp_path: Path) -> None:
     """The template's own words, and below them what was found by trying."""
     (tmp_path / "gemma.jinja").write_text(oracle.stored_templates()["trl/gemma"], encoding="utf-8")
-    done = run(
+    done = called(
         "inspect", str(model_folder), "-", "--template", "gemma.jinja", text=json.dumps(CORPUS["consecutive users"])
     )  # fmt: skip
     assert done.returncode == 2
@@ -239,39 +230,37 @@ def test_the_package_says_how_it_is_called(run: Run) -> None:
     assert "inspect" in run("--help").stdout
 
 
-def test_template_writes_proven_tags(tmp_path: Path) -> None:
+def test_template_writes_proven_tags(called: Called, tmp_path: Path) -> None:
     """`template` prints a diff and the proof, writes the file, and its status says whether it is proven."""
     out = tmp_path / "out.jinja"
-    command = [sys.executable, "-m", "inspector", "template", "tiny-chat", "--template", "chatml"]
-    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, check=True, cwd=ROOT)
+    command = ["template", "tiny-chat", "--template", "chatml"]
+    done = called(*command, "--out", str(out))
+    assert done.returncode == 0
     assert "Proven:" in done.stdout
     assert "+" in done.stdout
     assert "generation" in out.read_text()
-    data = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, cwd=ROOT).stdout)
-    assert sorted(data) == ["proven", "reason", "template"]
+    done = called(*command, "--json")
+    data = json.loads(done.stdout)
+    assert (done.returncode, sorted(data)) == (0, ["proven", "reason", "template"])
     assert data["template"] == out.read_text()
-    refused = subprocess.run(
-        [*command[:-1], "{{ messages[0].content }}"], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    refused = called(*command[:-1], "{{ messages[0].content }}")
     assert refused.returncode == 1
     assert "Not proven" in refused.stdout
-    failed = subprocess.run(
-        [*command, "--out", str(tmp_path / "no" / "x")], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    failed = called(*command, "--out", str(tmp_path / "no" / "x"))
     assert failed.returncode == 2
     assert "cannot be written" in failed.stderr
 
 
-def test_modifiers_and_special_tokens_reach_the_inspection(run: Run, chat: str, model_folder: Path) -> None:
+def test_modifiers_and_special_tokens_reach_the_inspection(called: Called, chat: str, model_folder: Path) -> None:
     """Truncation leaves nothing that trains; a padding token is one of the model's."""
 
     def codes(*options: str) -> list[str]:
-        found = json.loads(run("inspect", str(model_folder), chat, *options, "--json").stdout)["findings"]
+        found = json.loads(called("inspect", str(model_folder), chat, *options, "--json").stdout)["findings"]
         return [finding["code"] for finding in found]
 
     assert {"no_trained_tokens", "truncated_away"} <= set(codes("--max-length", "4"))
     assert "pad_is_eos" in codes("--special-tokens", '{"pad_token": "<|im_end|>"}')
-    refused = run("inspect", str(model_folder), chat, "--keep", "some")
+    refused = called("inspect", str(model_folder), chat, "--keep", "some")
     assert (refused.returncode, "keep is 'some'" in refused.stderr) == (2, True)
-    refused = run("inspect", str(model_folder), chat, "--special-tokens", "[1]")
+    refused = called("inspect", str(model_folder), chat, "--special-tokens", "[1]")
     assert (refused.returncode, "'[1]' is not a JSON object" in refused.stderr) == (2, True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import Called
 
 import inspector
 import models
@@ -15,7 +14,6 @@ from inspector.compare import Comparison, compare, compare_with, default_choices
 from inspector.markers import propose_markers
 from inspector.strategies import STRATEGIES
 
-ROOT = Path(__file__).parents[1]
 CHAT = [
     {"role": "user", "content": "What is the capital of France?"},
     {"role": "assistant", "content": "\nParis."},
@@ -86,35 +84,38 @@ def test_without_constant_markers_the_searching_strategies_are_left_out() -> Non
     assert len(compare_with(truth).entries) == len(names)
 
 
-def test_the_command_prints_a_table_and_json(tmp_path: Path) -> None:
+def test_the_command_prints_a_table_and_json(called: Called, tmp_path: Path) -> None:
     """`compare` in a terminal has a line per strategy; with --json it is the public form."""
     file = tmp_path / "chat.json"
     file.write_text(json.dumps(CHAT))
-    command = [sys.executable, "-m", "inspector", "compare", "tiny-chat", str(file)]
-    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    done = called("compare", "tiny-chat", str(file))
+    text = done.stdout
+    assert done.returncode == 0
     assert "strategy" in text
     assert "trl_completion_collator + instruction" in text
     assert "leaves out token" in text
-    done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = called("compare", "tiny-chat", str(file), "--json")
     assert json.loads(done.stdout) == json.loads(json.dumps(compare(inspector.load("tiny-chat"), CHAT).to_dict()))
 
 
-def test_the_markers_command_prints_text_and_json(tmp_path: Path) -> None:
+def test_the_markers_command_prints_text_and_json(called: Called, tmp_path: Path) -> None:
     """`markers` over one's own rows, as text and as JSON; unusable rows are named."""
     file = tmp_path / "rows.jsonl"
     file.write_text("\n".join(json.dumps({"messages": CHAT}) for _ in range(2)))
-    command = [sys.executable, "-m", "inspector", "markers", "tiny-chat", "--data", str(file)]
-    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = ["markers", "tiny-chat", "--data", str(file)]
+    done = called(*command)
+    text = done.stdout
+    assert done.returncode == 0
     assert "4 answers in 2 conversations" in text
     assert "find_split" in text
-    data = json.loads(subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True).stdout)
+    data = json.loads(called(*command, "--json").stdout)
     assert (data["turns"], data["found"], data["rows"]) == (4, 2, 2)
     file.write_text('{"messages": [{"content": "x"}]}')
-    failed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    failed = called(*command)
     assert failed.returncode == 2
     assert "row 0: message 0 has no `role`" in failed.stderr
     file.write_text("")
-    failed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    failed = called(*command)
     assert "holds no conversation" in failed.stderr
 
 

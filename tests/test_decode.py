@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import seed_log
+from commands import Called
 
 import inspector
 from inspector.decode import MAX_LOG_CHARS, decode_log, read_conversation
 from inspector.errors import LogError
 from inspector.samples import sample_conversations
 
-ROOT = Path(__file__).parents[1]
 CHAT = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "What is the capital of France?"},
@@ -121,18 +119,21 @@ def test_ids_of_something_else_are_shown_but_not_called_exact() -> None:
     assert example.text == "just some text without any header at all"
 
 
-def test_the_command_prints_text_and_json(tmp_path: Path, real_model_dir: Callable[[str], Path]) -> None:
+def test_the_command_prints_text_and_json(
+    called: Called, tmp_path: Path, real_model_dir: Callable[[str], Path]
+) -> None:
     """`decode` names the cause in a terminal and as JSON; a log that says nothing ends in status 2."""
     log = tmp_path / "train.log"
     log.write_text(seed_text())
-    folder = str(real_model_dir("llama3_1"))
-    command = [sys.executable, "-m", "inspector", "decode", "--model", folder, str(log)]
-    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = ["decode", "--model", str(real_model_dir("llama3_1")), str(log)]
+    done = called(*command)
+    text = done.stdout
+    assert done.returncode == 0
     assert "use  --prefix_ids 128006,78191,128007,271 --suffix_ids 128009" in text
     assert "the ids are exactly those of this conversation" in text
-    done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = called(*command, "--json")
     assert [example["exact"] for example in json.loads(done.stdout)["examples"]] == [True, True]
     log.write_text("nothing")
-    failed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    failed = called(*command)
     assert failed.returncode == 2
     assert "no list of token ids" in failed.stderr

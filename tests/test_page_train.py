@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from training import idle, runs
+from training import runs
 from training.errors import SpecError
 from training.rundir import Phase, RunDir, append_line
 from training.spec import parse_spec
@@ -27,7 +27,6 @@ def train_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("MASKSCOPE_RUNS", str(tmp_path_factory.mktemp("runs") / "runs"))
         with running_app() as address:
             yield address
-    idle.cool_down()
 
 
 @pytest.fixture

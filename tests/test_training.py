@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
-from training_runs import DATA, FAST, ROOT, begin, ended, go_on, wait_for
+from training_runs import DATA, FAST, ROOT, begin, ended, go_on, run_here, wait_for
 
 import inspector
 from inspector.markers import propose_markers
 from inspector.rows import BadRow, DataSource
 from inspector.strategies import STRATEGIES
-from training import idle, runs
+from training import runs
 from training.errors import LabelsDifferError, RunFolderError, RunNotFoundError, RunStateError, SpecError
 from training.proof import ProvingCollator
 from training.rows import load_model, prepare
@@ -52,12 +52,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunDir]:
     wait_for(run, ended)
     yield run
     runs.kill(run)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_worker_is_left() -> Iterator[None]:
-    yield
-    idle.cool_down()
 
 
 def losses(run: RunDir) -> dict[int, float]:
@@ -159,9 +153,8 @@ def test_readme_tells_of_this_very_data(finished: RunDir) -> None:
 # --- stopping, killing, resuming
 
 
-def test_stopped_run_resumes_bit_for_bit(started: Callable[..., RunDir]) -> None:
+def test_stopped_run_resumes_bit_for_bit(started: Callable[..., RunDir], tmp_path: Path) -> None:
     """Stopped in the middle and resumed, its losses are those of a run that was never stopped."""
-    whole = started(max_steps=30)
     cut = started(max_steps=30)
     wait_for(cut, lambda status: status.step >= 5 or ended(status))
     runs.stop(cut)
@@ -172,7 +165,8 @@ def test_stopped_run_resumes_bit_for_bit(started: Callable[..., RunDir]) -> None
     if stopped.step < 30:
         go_on(cut)
         assert wait_for(cut, ended).phase is Phase.SUCCEEDED, cut.log_tail()
-    assert wait_for(whole, ended).phase is Phase.SUCCEEDED
+    whole = run_here(tmp_path / "whole", max_steps=30)
+    assert whole.status().phase is Phase.SUCCEEDED
     assert losses(cut) == losses(whole)
     with pytest.raises(RunStateError, match="did all its steps"):
         runs.resume(cut)
@@ -191,14 +185,13 @@ def test_ended_run_is_neither_stopped_nor_resumed(tmp_path: Path) -> None:
         runs.find(run.run_id, tmp_path)
 
 
-def test_failed_run_says_why(started: Callable[..., RunDir]) -> None:
+def test_failed_run_says_why(tmp_path: Path) -> None:
     """A layer that the model has not; a data set that is not there."""
-    wrong = started(max_steps=1, lora={"modules": ["nothing_proj"]})
-    missing = started(max_steps=1, data=str(ROOT / "nothing.csv"))
-    status = wait_for(wrong, ended)
+    status = run_here(tmp_path, max_steps=1, lora={"modules": ["nothing_proj"]}).status()
     assert status.phase is Phase.FAILED
     assert "the model has no layers 'nothing_proj'. It has attention: k_proj" in str(status.error)
-    assert "There is no file" in str(wait_for(missing, ended).error)
+    missing = run_here(tmp_path, max_steps=1, data=str(ROOT / "nothing.csv"))
+    assert "There is no file" in str(missing.status().error)
 
 
 def test_damaged_metrics_are_left_out(tmp_path: Path) -> None:

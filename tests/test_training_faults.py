@@ -16,9 +16,9 @@ from typing import Any
 
 import psutil
 import pytest
-from training_runs import FAST, ROOT, assert_nothing_runs, begin, ended, family, go_on, wait_for
+from training_runs import FAST, ROOT, assert_nothing_runs, begin, ended, family, go_on, run_here, wait_for
 
-from training import idle, runs
+from training import runs
 from training.errors import RunFolderError, RunStateError
 from training.memory import is_out_of_memory, reduced, smaller
 from training.rundir import Phase, RunDir, Status, append_line, read_lines, step_of
@@ -27,12 +27,6 @@ from training.worker import explained
 
 MANY_ANSWERS = {"prompts": ["Name three colours."] * 12, "max_new_tokens": 16}
 """They make a saving phase of half a second or more."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_worker_is_left() -> Iterator[None]:
-    yield
-    idle.cool_down()
 
 
 @pytest.fixture
@@ -293,8 +287,7 @@ def test_memory_runs_out(started: Callable[..., RunDir], tmp_path: Path) -> None
     assert first in (run.adapter / "README.md").read_text()
     assert (run.spec().micro_batch, run.spec().accumulation) == (8, 1)
     assert len([s for s in run.samples() if s["when"] == "before"]) == 3
-    whole = started(tmp_path / "whole", **LEAN, data=data, max_steps=3)
-    wait_for(whole, ended)
+    whole = run_here(tmp_path / "whole", **LEAN, data=data, max_steps=3)
     expected = [line["loss"] for line in whole.metrics()]
     assert [line["loss"] for line in run.metrics()] == pytest.approx(expected, rel=1e-4)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from training import runs
+from training import runs, worker
 from training.rundir import ENDED, RunDir, Status
 from training.spec import parse_spec
 
@@ -34,6 +35,17 @@ def go_on(run: RunDir) -> None:
     with _same_environment():
         runs.resume(run)
         runs.warm_up()
+
+
+def run_here(root: Path, **fields: Any) -> RunDir:
+    """A run that this process works at, to its end: a worker of its own would import the libraries for it again."""
+    run = RunDir.create(root, parse_spec({**FAST, **fields}))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        worker.main(run.path)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return run
 
 
 @contextlib.contextmanager

@@ -202,4 +202,12 @@ def explained(item: Any) -> Problem:
         return problem(field, "is missing.", "" if "." in field else "A spec needs a model and data.")
     if item["type"] == "value_error":
         return problem(field, f"{item['ctx']['error']}.", "")
-    return problem(field, f"{item['msg']}; it is {item['input']!r:.60}.", "")
+    return problem(field, f"{item['msg']}; it is {shown(item['input'])}.", "")
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value's repr; Python writes no number of thousands of digits."""
+    try:
+        return f"{value!r:.60}"
+    except ValueError:
+        return "a number of thousands of digits"

@@ -95,6 +95,7 @@ def decode_link(fragment: str) -> ViewState:
         if unpacker.unconsumed_tail or not unpacker.eof:
             raise LinkError("The link holds more than a page can show, or was cut short.")
         values = json.loads(data)
+        json.dumps(values, ensure_ascii=False).encode()  # half of a surrogate pair breaks every answer of the server
     except (binascii.Error, zlib.error, ValueError, RecursionError) as error:
         if isinstance(error, LinkError):
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -24,7 +25,8 @@ def root() -> Path:
     if not _is_shared():
         return folder
     os.environ.setdefault("MASKSCOPE_QUEUE", str(folder / ".queue"))  # one device for all visitors
-    return folder / "visitors" / (session_of(_request()) or "nobody")
+    word = session_of(_request()).encode("utf-8", "surrogatepass")  # a browser's own, which may be a path
+    return folder / "visitors" / (hashlib.sha256(word).hexdigest()[:20] if word else "nobody")
 
 
 def open_run(run_id: str) -> RunDir:

@@ -20,8 +20,9 @@ const className = bits => ["tv-token", bits & TRAINED && "trained", bits & SPECI
 const number = n => n.toLocaleString("en-US");
 
 // Control, bidi and zero-width characters are shown by code: they must not hide or reorder what is there.
-const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
-const visible = text => text.replace(HIDDEN, c => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\udb40[\udc00-\uddef]/g;
+const visible = text => text.replace(HIDDEN, c => "\\u" + (c.length > 1 ? "{" + c.codePointAt(0).toString(16) + "}" :
+  c.charCodeAt(0).toString(16).padStart(4, "0")));
 
 function fillToken(node, text) {
   const parts = text.split(/(\n|\t| )/);

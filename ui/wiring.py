@@ -125,5 +125,10 @@ def _listed(handler: Callable[..., Changes], changes: Changes, names: Sequence[s
     unknown = sorted(set(changes) - set(names))
     if unknown:
         raise KeyError(f"{getattr(handler, '__name__', handler)} changes {unknown}, which its event does not name")
-    values = [changes.get(name, gr.skip()) for name in names]
+    values = [_sendable(changes.get(name, gr.skip())) for name in names]
     return values if len(values) > 1 else values[0]  # of one output gradio takes a list for its value
+
+
+def _sendable(value: Any) -> Any:
+    """A text as it is; half of a surrogate pair in it, with which the server could send nothing at all, becomes "?"."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from training.checks import problem
+from training.checks import problem, shown
 from training.errors import Problem, SpecError
 from training.spec import RunSpec, parse_spec
 
@@ -64,7 +64,7 @@ def _explained(item: Any, places: Mapping[str, str]) -> Problem:
     place = places.get(key, key)
     if item["type"] == "missing":
         return problem(place, "is missing.", "")
-    return problem(place, f"{item['msg']}; it is {item['input']!r:.60}.", "")
+    return problem(place, f"{item['msg']}; it is {shown(item['input'])}.", "")
 
 
 def unknown_key(place: str, key: str, known: Sequence[str]) -> Problem:

@@ -1,0 +1,38 @@
+"""Which of pytest-xdist's workers runs what: hooks for `-n 2 --dist loadgroup`, which conftest.py makes known.
+
+A module's tests stay together, so that its runs, apps, models and renders are made once; the modules that take longest
+come first, so that no worker is left alone with one of them at the end. (Groups by `pytest.mark.xdist_group` would do
+the same, but pytest-xdist 3.8 writes them into an attribute that pytest 9.2 no longer reads.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+LONGEST_FIRST = (
+    "test_page",
+    "test_methods",
+    "test_generation_tags",
+    "test_page_data",
+)
+"""Modules that take more than ten seconds or so; the others follow by their names."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One module after the other, in the order in which the workers have collected them."""
+    if config.getoption("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the longest modules first, where workers share them."""
+    if hasattr(config, "workerinput"):
+        places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+        items.sort(key=lambda item: places.get(item.path.stem, len(places)))
