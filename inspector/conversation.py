@@ -80,9 +80,7 @@ class Conversation:
                 f"A conversation is a list of messages or an object with `messages`, not {_kind(source)}."
             )
         if "messages" not in source:
-            raise ConversationError(
-                f"The conversation has no `messages`; its keys are {listed(source) or 'none'}."
-            )
+            raise ConversationError(f"The conversation has no `messages`; its keys are {listed(source) or 'none'}.")
         rest = {key: value for key, value in source.items() if key != "messages"}
         return cls(
             messages=_checked_messages(source["messages"]),

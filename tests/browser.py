@@ -27,6 +27,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 START_S = 120
+WINDOW = {"width": 1400, "height": 900}
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = [
     "--no-sandbox",
@@ -99,9 +100,21 @@ class Page:
         self.outside: list[str] = []
         self.errors: list[str] = []
         self._is_leaving = False
-        tab.on("request", self._on_request)
-        tab.on("pageerror", lambda error: self._on_error(str(error)))
-        tab.on("console", lambda message: self._on_error(message.text) if message.type == "error" else None)
+        self._listeners = {
+            "request": self._on_request,
+            "pageerror": lambda error: self._on_error(str(error)),
+            "console": lambda message: self._on_error(message.text) if message.type == "error" else None,
+        }
+        for event, listener in self._listeners.items():
+            tab.on(event, listener)
+
+    def leave(self) -> None:
+        """Go away from the app: the next test has the tab as a new one would be, without the second that one takes."""
+        self._is_leaving = True
+        self.tab.mouse.move(0, 0)
+        self.tab.goto("about:blank")
+        for event, listener in self._listeners.items():
+            self.tab.remove_listener(event, listener)
 
     def _on_request(self, request: Any) -> None:
         if not request.url.startswith((self.address, "data:", "blob:")):
@@ -265,26 +278,34 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def context(browser: Any) -> Iterator[Any]:
     """One browser context: the app's files stay in its cache, and the clipboard may be used."""
-    made = browser.new_context(viewport={"width": 1400, "height": 900})
+    made = browser.new_context(viewport=WINDOW)
     made.set_default_timeout(30_000)
     made.grant_permissions(["clipboard-read", "clipboard-write"])
     yield made
     made.close()
 
 
+@pytest.fixture(scope="session")
+def kept_tabs() -> list[Any]:
+    """The tab that the last test left as it found it, if it did."""
+    return []
+
+
 @pytest.fixture
-def page(context: Any, app: str, request: pytest.FixtureRequest) -> Iterator[DataPage]:
-    """A fresh tab on the app, opened; checked afterwards for requests outside and errors, and photographed."""
-    opened = DataPage(context.new_page(), app)
+def page(context: Any, app: str, request: pytest.FixtureRequest, kept_tabs: list[Any]) -> Iterator[DataPage]:
+    """A tab on the app, opened; checked afterwards for requests outside and errors, and photographed."""
+    opened = DataPage(kept_tabs.pop() if kept_tabs else context.new_page(), app)
+    opened.tab.set_viewport_size(WINDOW)
     opened.open()
     yield opened
     SCREENSHOTS.mkdir(exist_ok=True)
     opened.tab.screenshot(
         path=SCREENSHOTS / f"{re.sub(r'[^0-9a-z]+', '_', request.node.name.lower())[:80]}.png", full_page=True
     )
-    opened.tab.close()
+    opened.leave()
     assert opened.outside == [], "the page asked for something outside the app"
     assert opened.errors == [], f"the browser reported errors: {opened.errors}"
+    kept_tabs.append(opened.tab)
 
 
 @pytest.fixture

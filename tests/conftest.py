@@ -21,7 +21,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
-from browser import app, browser, context, data_page, page  # noqa: E402, F401  # fixtures
+from browser import app, browser, context, data_page, kept_tabs, page  # noqa: E402, F401  # fixtures
 from commands import called  # noqa: E402, F401  # a fixture
 from fetch import ArchiveError, NotFetchedError, real_tokenizer  # noqa: E402
 from hub_server import HubServer  # noqa: E402

@@ -13,9 +13,28 @@ import pytest
 
 LONGEST_FIRST = (
     "test_page",
-    "test_methods",
+    "test_training_faults",
     "test_generation_tags",
     "test_page_data",
+    "test_audit",
+    "test_page_panes",
+    "test_fuzz",
+    "test_hostile",
+    "test_training_real",
+    "test_engines",
+    "test_importers",
+    "test_training",
+    "test_training_life",
+    "test_page_train",
+    "test_strategies_oracle",
+    "test_accessibility",
+    "test_jobs",
+    "test_publish",
+    "test_sandbox",
+    "test_methods",
+    "test_export_rows",
+    "test_export",
+    "test_ray_audit",
 )
 """Modules that take more than ten seconds or so; the others follow by their names."""
 

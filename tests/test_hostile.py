@@ -170,7 +170,8 @@ def test_files_and_modules_cannot_be_read() -> None:
 
 def test_nothing_of_one_visitor_is_left_for_the_next() -> None:
     """Templates of several visitors run in one process, one behind the other."""
-    secret = "{% set ns = namespace(a='SECRET') %}{% set x = 'SECRET' %}{% macro m() %}SECRET{% endmacro %}{{ m() ~ x ~ ns.a }}"
+    secret = "{% set ns = namespace(a='SECRET') %}{% set x = 'SECRET' %}{% macro m() %}SECRET{% endmacro %}"
+    secret += "{{ m() ~ x ~ ns.a }}"
     conversation = Conversation.parse([{"role": "user", "content": "SECRET"}])
     for _ in range(8):
         sandbox.render(secret, conversation, {"bos_token": "SECRET"})
@@ -250,7 +251,10 @@ def test_code_of_a_repository_is_never_run(model: Models, tmp_path: Path) -> Non
     config = {"auto_map": {"AutoTokenizer": ["own.Own", None]}, "tokenizer_class": "Own"}
     code = f"open({str(tmp_path / 'run')!r}, 'w')\nclass Own: pass\n"
     said = refused(model=model({"tokenizer_config.json": json.dumps(config), "own.py": code}))
-    assert said.startswith("The tokenizer is code, which is never run: ") or said.startswith("Choose a chat template: ")
+    assert said.startswith(("The tokenizer is code, which is never run: ", "Choose a chat template: ")), said
+    (tmp_path / "model" / "tokenizer.json").unlink()
+    said = refused(model=str(tmp_path / "model"), template=CHATML)
+    assert said.startswith(("The tokenizer is code, which is never run: ", "No tokenizer there: ")), said
     assert not (tmp_path / "run").exists()
 
 
@@ -302,7 +306,8 @@ def test_ten_megabytes_are_refused_before_they_are_read() -> None:
 @pytest.mark.browser
 def test_markup_never_becomes_markup(page: DataPage) -> None:
     """In contents, roles, names of tools, templates and models; and what would reorder text is shown by its code."""
-    elements = "[...document.querySelectorAll('img[src=x], svg[onload], script')].filter(e => /hacked/.test(e.outerHTML)).length"
+    found = "[...document.querySelectorAll('img[src=x], svg[onload], script')]"
+    elements = f"{found}.filter(e => /hacked/.test(e.outerHTML)).length"
     for payload in MARKUP:
         page.set_json(
             [{"role": payload, "content": payload}, {"role": "assistant", "content": f"\u202e{payload}\U000e0041\0"}]
@@ -334,21 +339,21 @@ def read(path: Path | str, text: str = "") -> list[Any]:
 def test_a_gzip_bomb_is_refused_while_it_unpacks(tmp_path: Path) -> None:
     """Long before it is unpacked, whatever it is called, and in little memory."""
     packer = zlib.compressobj(9, wbits=31)
-    bomb = b"".join(packer.compress(b"[" * 1_000_000) for _ in range(400)) + packer.flush()
-    blank = gzip.compress(b"\n" * 3_000_000)
+    bomb = b"".join(packer.compress(b"[" * 1_000_000) for _ in range(120)) + packer.flush()
+    for name in ("x.jsonl.gz", "x.csv.gz"):
+        (tmp_path / name).write_bytes(bomb)
+        with soon(), pytest.raises(DataError, match=r"unpacks to more than 100 times its size, as no data set does"):
+            read(tmp_path / name)
+    (tmp_path / "y.jsonl.gz").write_bytes(gzip.compress(b"\n" * 1_100_000))
+    (tmp_path / "y.csv.gz").write_bytes(gzip.compress(b"\n" * 1_100_000))
+    for name in ("y.jsonl.gz", "y.csv.gz"):
+        with soon(), pytest.raises(DataError, match=r"there are more than 1,000,000 blank lines before it\."):
+            read(tmp_path / name)
     tracemalloc.start()
     try:
-        for name in ("x.jsonl.gz", "x.csv.gz"):
-            (tmp_path / name).write_bytes(bomb)
-            with (
-                soon(30),
-                pytest.raises(DataError, match=r"unpacks to more than 100 times its size, as no data set does"),
-            ):
-                read(tmp_path / name)
-        (tmp_path / "y.jsonl.gz").write_bytes(blank)
-        with soon(30), pytest.raises(DataError, match=r"there are more than 1,000,000 blank lines before it\."):
-            read(tmp_path / "y.jsonl.gz")
-        assert tracemalloc.get_traced_memory()[1] < 600_000_000
+        with pytest.raises(DataError):
+            read(tmp_path / "x.jsonl.gz")
+        assert tracemalloc.get_traced_memory()[1] < 300_000_000
     finally:
         tracemalloc.stop()
 
@@ -485,8 +490,8 @@ def test_names_of_models_reach_no_file_and_no_address(
     monkeypatch.setenv("MASKSCOPE_PUBLIC", "1")
     before = len(hub.requests)
     for name in ("../../etc", "/etc", "~", "~root", "a/../../b", "..\\x", ".", "file:///etc/passwd", "http://127.0.0.1:80/x",
-                 "http://169.254.169.254/latest", "https://huggingface.co/../x", "a\0b", "~a\0b", "x" * 5_000, "a--b/c", "",
-                 "hf://x", "a/b/c", "\ud800", "models/tiny-chat", "tests"):  # fmt: skip
+                 "http://169.254.169.254/latest", "https://huggingface.co/../x", "a\0b", "~a\0b", "x" * 5_000,
+                 "a--b/c", "", "hf://x", "a/b/c", "\ud800", "models/tiny-chat", "tests"):  # fmt: skip
         said = refused(model=name)
         assert said.startswith(("That is not a model's name: ", "That did not work: ")), said
     assert no_requests == []
@@ -503,8 +508,8 @@ def test_names_of_data_sets_reach_no_file_and_no_address(
     monkeypatch.setenv("MASKSCOPE_PUBLIC", "1")
     before = len(hub.requests)
     boxes = Boxes(model="tiny-chat", conversation=json.dumps(HI))
-    for name in ("../x", "/etc/passwd", "~/x.jsonl", "x.jsonl", "http://127.0.0.1/x.jsonl", "file:///etc/passwd", "a\0b", "tests",
-                 "s3://x/y", "a::b"):  # fmt: skip
+    for name in ("../x", "/etc/passwd", "~/x.jsonl", "x.jsonl", "http://127.0.0.1/x.jsonl", "file:///etc/passwd",
+                 "a\0b", "tests", "s3://x/y", "a::b"):  # fmt: skip
         shown = on_preview(None, DataBoxes(data_kind=NAME, data_name=name), boxes)["data_preview"]
         assert "Here only data sets of the hub can be named" in shown, (name, shown)
     shown = on_preview(None, DataBoxes(data_kind=NAME, data_name="x" * 5_000), boxes)["data_preview"]
@@ -521,6 +526,7 @@ def test_a_session_s_word_is_no_path(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
     monkeypatch.setenv("MASKSCOPE_PUBLIC", "1")
     monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("MASKSCOPE_QUEUE", str(tmp_path / "queue"))
     folders = set()
     for word in ("../..", "/etc", ".", "a/../../b", "\ud800", "own"):
         token = LocalContext.request.set(SimpleNamespace(session_hash=word))
@@ -603,7 +609,7 @@ def test_yaml_does_not_grow_by_its_references() -> None:
         ("model: &a [*a]\n", "it refers to itself"),
         ("[" * 5_000 + "\n", "it is nested too deeply"),
         ("a: 2001-99-99\n", "a value is none of its kind (ValueError: month must be in 1..12)"),
-        ("a: b\n" * 50_000, "it has 250,000 characters, and up to 200,000 are read"),
+        ("a: b\n" * 50_000, "it has 250,000 characters, and up to 100,000 are read"),
     ):
         with soon(), pytest.raises(SpecError, match=re.escape(said)):
             import_config(text)
@@ -685,7 +691,7 @@ def test_what_no_page_would_send_is_refused(open_server: str) -> None:
     async def attack(attacker: Browser, other: Browser) -> str:
         said = ""
         for element, value in (
-            ("conversation", 3), ("conversation", '[{"role": "user", "content": "\ud800"}]'), ("conversation", {"a": []}),
+            ("conversation", 3), ("conversation", {"a": []}),
             ("template-source", ["x"]), ("template-source", "{{ '\ud800' }}"), ("template-source", "{% if %}\ud800"),
             ("conversation", '"\ud800'), ("data-file", {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}),
         ):  # fmt: skip
@@ -701,6 +707,18 @@ def test_what_no_page_would_send_is_refused(open_server: str) -> None:
 
     said = visits(open_server, attack)
     assert "root:" not in said
+
+
+def test_half_a_surrogate_in_a_box_is_answered(open_server: str) -> None:
+    """The page echoes what is typed: an answer with it could not be sent."""
+
+    async def attack(attacker: Browser, other: Browser) -> str:
+        attacker.set("conversation", '[{"role": "user", "content": "\ud800"}]')
+        said = await attacker.trigger("conversation", "input")
+        await inspected(other, "marker-y")
+        return said
+
+    assert "`content` has half of a surrogate pair" in visits(open_server, attack)
 
 
 # --- the table

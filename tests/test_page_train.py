@@ -119,9 +119,10 @@ def test_pairs_are_shown_and_preferred(train_app: str, new_page: Any) -> None:
     page.wait_for_function(
         "() => document.querySelector('#train-chart').innerText.includes('reward margin')", timeout=15_000
     )
-    answers = page.locator("#train-answers table").inner_text()
-    assert "The capital of France is Paris.<|im_end|>" in answers
-    assert "\tParis.<|im_end|>" in answers
+    page.wait_for_function(
+        "() => document.querySelector('#train-answers').innerText.includes('\\tParis.<|im_end|>')", timeout=120_000
+    )
+    assert "The capital of France is Paris.<|im_end|>" in page.locator("#train-answers table").inner_text()
 
 
 @pytest.mark.browser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ def check(spec: RunSpec) -> Iterator[Problem]:
         Modifiers.parse(spec.modifiers)
     except StrategyError as error:
         yield problem(str(error).split(" ", 1)[0], f"{error}", "")
+    yield from _check_values(spec)
     if spec.scheduler not in SCHEDULERS:
         yield problem("scheduler", f"there is no {spec.scheduler!r}.", f"There are: {', '.join(SCHEDULERS)}.")
     if spec.optimizer not in OPTIMIZERS:
@@ -49,6 +51,16 @@ def check(spec: RunSpec) -> Iterator[Problem]:
         yield problem(
             "learning_rate", f"{spec.rate:g} is high for {spec.method} of {what}.", f"{usual:g} is usual.", "warning"
         )
+
+
+def _check_values(spec: RunSpec) -> Iterator[Problem]:
+    """Values of any kind must be those that JSON holds: the spec is written down, and read again."""
+    given = {"options": spec.options, "special_tokens": spec.special_tokens, "sampling.prompts": spec.sampling.prompts}
+    for field, value in given.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            yield problem(field, f"holds what JSON cannot: {error}.", "Write a text, or a number that is one.")
 
 
 def _check_speed(spec: RunSpec) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-MAX_CHARS = 200_000
+MAX_CHARS = 100_000
 """Longest text that is read."""
 MAX_VALUES = 100_000
 """Most values, each reference counted as all that it stands for."""
