@@ -73,6 +73,8 @@ def read_text(name: str, most: int = MAX_FILE_BYTES) -> str:
         if path.stat().st_size > most:
             raise InputFileError(_too_large(name, most))
         return path.read_text(encoding="utf-8")
+    except InputFileError:
+        raise
     except UnicodeDecodeError as error:
         raise InputFileError(f"{name} is not UTF-8 text: byte {error.start} cannot be read.") from error
     except OSError as error:

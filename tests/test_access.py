@@ -137,7 +137,6 @@ def test_visitors_have_runs_of_their_own(public: pytest.MonkeyPatch, tmp_path: P
     public.setenv("MASKSCOPE_RUNS", str(tmp_path))
     public.setenv("MASKSCOPE_TRAINING", "1")
     public.setenv("SPACE_AUTHOR_NAME", "owner")
-    public.setenv("MASKSCOPE_QUEUE", str(tmp_path / ".queue"))
     spec = parse_spec({"model": "tiny-chat", "data": "examples/data/question-answer.csv", "max_steps": 1})
     public.setattr("ui.own_runs.runs.start", lambda spec, folder: RunDir.create(folder, spec))
     found = {}

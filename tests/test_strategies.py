@@ -199,12 +199,13 @@ def test_completion_collator_takes_text_or_ids_and_warns() -> None:
 def test_pad_that_is_the_stop_token_is_never_trained() -> None:
     """pad == eos erases every stop token; without a pad token the collator would fail, and a warning says so."""
     tokenizer = models.model("chatml").tokenizer
+    own, tokenizer.pad_token = tokenizer.pad_token, None
     assert "has no pad token" in look(CHAT, "trl_completion_collator", response=ASSISTANT).labelled.warnings[0]
     tokenizer.pad_token = END
     try:
         assert text(CHAT, "trl_completion_collator", response=ASSISTANT, instruction=USER) == "The Danube.\nThe Nile.\n"
     finally:
-        tokenizer.pad_token = None
+        tokenizer.pad_token = own
 
 
 def test_bos_eos_alternates() -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 from training.errors import RunFolderError, TrainingError
 from training.rundir import RunDir
 
+VISITORS = "visitors"
+"""The folder, among runs, that holds those of each visitor in one of its own."""
 POLL_S = 0.2
 """How often a run that waits looks again."""
 
@@ -27,7 +29,7 @@ def turn(run: RunDir, device: str, waiting: Callable[[str], None]) -> Iterator[N
     `waiting` is called at every look with the id of the run in front; what it raises ends the wait. Raises
     RunFolderError.
     """
-    folder = Path(os.environ.get("MASKSCOPE_QUEUE") or run.path.absolute().parent / ".queue")
+    folder = _folder(run)
     with contextlib.ExitStack() as held:
         try:
             folder.mkdir(exist_ok=True)
@@ -47,6 +49,12 @@ def turn(run: RunDir, device: str, waiting: Callable[[str], None]) -> Iterator[N
         except OSError as error:
             raise RunFolderError(f"The queue {folder} cannot be used: {error.strerror}.") from error
         yield
+
+
+def _folder(run: RunDir) -> Path:
+    """One queue for the runs of a folder; visitors, each with a folder of their own, share one."""
+    runs = run.path.absolute().parent
+    return (runs.parents[1] if runs.parent.name == VISITORS else runs) / ".queue"
 
 
 def _ahead(ticket: Path) -> str:

@@ -13,6 +13,7 @@ from gradio.context import LocalContext
 
 from training import runs
 from training.errors import Problem, RunNotFoundError, RunStateError, SpecError, TrainingError
+from training.queue import VISITORS
 from training.rundir import ENDED, RunDir
 from training.spec import RunSpec
 from ui import access
@@ -24,9 +25,8 @@ def root() -> Path:
     folder = runs.runs_root()
     if not _is_shared():
         return folder
-    os.environ.setdefault("MASKSCOPE_QUEUE", str(folder / ".queue"))  # one device for all visitors
     word = session_of(_request()).encode("utf-8", "surrogatepass")  # a browser's own, which may be a path
-    return folder / "visitors" / (hashlib.sha256(word).hexdigest()[:20] if word else "nobody")
+    return folder / VISITORS / (hashlib.sha256(word).hexdigest()[:20] if word else "nobody")
 
 
 def open_run(run_id: str) -> RunDir:

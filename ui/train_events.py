@@ -196,6 +196,7 @@ def on_publish(
     unchanged = _unchanged()
     yield [*unchanged[:3], report(text(f"Publishing to {repo} ...", "…")), *unchanged[4:]]
     try:
+        view.refuse_visitors()
         view.publish(own_runs.open_run(run_id), repo, is_private=private, is_merged=merged)
     except TrainingError as error:
         yield _refused(error)

@@ -235,10 +235,14 @@ def details_value(run: RunDir, root: Path) -> str:
     return report(*blocks)
 
 
-def publish(run: RunDir, repo: str, *, is_private: bool, is_merged: bool) -> None:
-    """Publish a run, as its command does. Raises PublishError with what that says."""
+def refuse_visitors() -> None:
+    """Raise PublishError where the token is not that of whoever asks."""
     if is_public():
         raise PublishError("Visitors do not publish from here, with the token of this machine: download the adapter.")
+
+
+def publish(run: RunDir, repo: str, *, is_private: bool, is_merged: bool) -> None:
+    """Publish a run, as its command does. Raises PublishError with what that says."""
     command = [sys.executable, "-m", "training", "publish", str(run.path), f"--repo={repo.strip() or '?'}"]
     command += ["--merged" if is_merged else "--no-merged", "--private" if is_private else "--public"]
     done = subprocess.run(command, env=worker_environment(), capture_output=True, text=True, check=False)
