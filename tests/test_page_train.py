@@ -101,6 +101,25 @@ def test_wrong_spec_is_told_by_field_and_cost_is_estimated(train_app: str, new_p
 
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
+def test_two_tabs_show_one_run(train_app: str, new_page: Any) -> None:
+    """The second finds what the first has started; what either stops has stopped in both, saved."""
+    first = new_page(train_app)
+    first.locator("#train-spec textarea").fill(
+        "model: tiny-chat\ndata: examples/data/question-answer.csv\nmax_steps: 5000\nname: seen twice\n"
+    )
+    first.wait_for_function("() => document.querySelector('#train-set-max-steps input').value === '5000'")
+    first.click("#train-start")
+    first.wait_for_function(f"({STATE})().match(/training: step [1-9]/)", timeout=60_000)
+    second = new_page(train_app)
+    second.wait_for_function(f"({STATE})().match(/training: step [1-9]/)", timeout=30_000)
+    second.click("#train-stop")
+    for page in (first, second):
+        page.wait_for_function(f"({STATE})().match(/stopped: step [1-9]/)", timeout=60_000)
+        assert "identical to the inspector's" in page.evaluate(STATE)
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
 def test_pairs_are_shown_and_preferred(train_app: str, new_page: Any) -> None:
     """An example of DPO: both answers with what trains in them, then margins as charts, and the shorter answer."""
     page = new_page(train_app)
