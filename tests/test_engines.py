@@ -161,6 +161,19 @@ def test_proofs_of_several_processes_add_up() -> None:
     assert (len(one.seen), one.tokens, one.trained) == (3, 6, 6)
 
 
+def test_proof_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    """Which rows, how many of their tokens train, and that some were cut."""
+    saved, nothing, loaded = (ProvingCollator(None, {}) for _ in range(3))
+    saved.add(({-(2**63): (9, 4), 7: (3, 3)}, {7}))
+    saved.save(tmp_path)
+    loaded.load(tmp_path)
+    assert loaded.found() == saved.found()
+    assert loaded.sentence() == saved.sentence()
+    nothing.save(tmp_path)
+    nothing.load(tmp_path)
+    assert nothing.found() == ({}, set())
+
+
 def test_other_processes_write_nothing(tmp_path: Path) -> None:
     """They remember the status alone."""
     run = RunDir.create(tmp_path, spec_of())

@@ -20,6 +20,7 @@ from training_runs import FAST, ROOT, assert_nothing_runs, begin, ended, family,
 
 from training import runs
 from training.errors import RunFolderError, RunStateError
+from training.files import write_json
 from training.memory import is_out_of_memory, reduced, smaller
 from training.rundir import Phase, RunDir, Status, append_line, read_lines, step_of
 from training.spec import parse_spec
@@ -94,6 +95,8 @@ def test_killed_while_it_trains_and_while_it_saves(started: Callable[..., RunDir
     status = killed(run)
     assert run.checkpoint() == run.checkpoints / "checkpoint-20"
     assert "Resume it: it goes on from step 20" in str(status.suggestion)
+    unproven = {name: value for name, value in run.manifest().items() if name != "proof"}
+    write_json(run.manifest_file, unproven)  # as if it had been killed an instant earlier
     go_on(run)
     assert wait_for(run, ended).phase is Phase.SUCCEEDED, run.log_tail()
     assert [line["step"] for line in run.metrics() if "loss" in line] == list(range(1, 21))

@@ -46,14 +46,16 @@ def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue]:
     root = tmp_path_factory.mktemp("runs")
     first = begin(root, max_steps=100_000, log_every=1000)
     wait_for(first, lambda status: status.phase is Phase.TRAINING)
-    second, third = begin(root, max_steps=10, name="ten steps", sampling=ANSWERS), begin(root, max_steps=10)
-    waiting = tuple(wait_for(run, lambda status: status.waits_for is not None) for run in (second, third))
+    second = begin(root, max_steps=10, name="ten steps", sampling=ANSWERS)
+    waiting = [wait_for(second, lambda status: status.waits_for is not None)]
+    third = begin(root, max_steps=10)
+    waiting.append(wait_for(third, lambda status: status.waits_for is not None))
     began = time.monotonic()
     runs.stop(third)
     took = time.monotonic() - began
     os.kill(first.process()[0] or 0, signal.SIGKILL)
     wait_for(second, ended)
-    yield Queue(first, third, second, waiting, took)  # type: ignore[arg-type]
+    yield Queue(first, third, second, (waiting[0], waiting[1]), took)
     for run in (first, second, third):
         runs.kill(run)
 

@@ -102,6 +102,8 @@ def _attempt(
     for variable in ("TENSORBOARD_LOGGING_DIR", "TRACKIO_DIR") if spec.report else ():
         os.environ[variable] = str(run.logs.absolute())
     trainer, collator = build_trainer(spec, run, weights, model.tokenizer, [callback])
+    if checkpoint is not None:
+        collator.load(checkpoint)
     leave_if_asked(run)
     journal.say(phase=Phase.TRAINING)
     try:
@@ -181,7 +183,7 @@ def _held_out(run: RunDir, spec: RunSpec, rows: Iterator[Any]) -> Iterator[Any]:
 
 
 def _keep_proof(run: RunDir, collator: Any) -> None:
-    """Write the proof down, unless this run has proven more before it was cut short. Each process proves its rows."""
+    """Write the proof down. Each process proves its rows."""
     for seen in ranks.gather(collator.found()):
         collator.add(seen)
     if not ranks.is_first():
@@ -196,9 +198,7 @@ def _keep_proof(run: RunDir, collator: Any) -> None:
         "trained_tokens": collator.trained,
         "total_tokens": collator.tokens,
     }
-    manifest = run.manifest()
-    if proof["rows"] >= manifest.get("proof", {}).get("rows", 0):
-        write_json(run.manifest_file, manifest | {"proof": proof})
+    write_json(run.manifest_file, run.manifest() | {"proof": proof})
 
 
 def _save(run: RunDir, trainer: Any, model: Any, spec: RunSpec) -> None:

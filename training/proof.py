@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from training.errors import LabelsDifferError
 from training.rows import IGNORED
 from training.rows_file import row_hash
 
+FILE = "proof.npy"
+"""In a checkpoint: a run that goes on from there may see no row again."""
 PROVEN = "proven"
 """The key under which a batch says how many of its tokens are proven to train: the trainer has to count as many."""
 
@@ -59,6 +64,19 @@ class ProvingCollator:
         """Count the rows that another process has proven, too."""
         self.seen.update(found[0])
         self._cut |= found[1]
+
+    def save(self, checkpoint: Path) -> None:
+        """Write down what was proven until this checkpoint: int64 of (rows, 4), each row's hash, tokens, trained tokens
+        and whether it was cut."""
+        rows = [(key, *counts, key in self._cut) for key, counts in self.seen.items()]
+        np.save(checkpoint / FILE, np.array(rows, dtype=np.int64).reshape(-1, 4))
+
+    def load(self, checkpoint: Path) -> None:
+        """Count what was proven until this checkpoint, as `save` wrote it."""
+        for key, tokens, trained, is_cut in np.load(checkpoint / FILE).tolist():
+            self.seen[key] = (tokens, trained)
+            if is_cut:
+                self._cut.add(key)
 
     @property
     def tokens(self) -> int:

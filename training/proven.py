@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from training import ranks
 from training.errors import LabelsDifferError
 from training.proof import PROVEN
 
@@ -34,6 +36,16 @@ class Proven:
                 "inspector's: training stops here. Please report it, with the spec."
             )
         return batches, count
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As transformers does. A checkpoint, which it saves so too, also gets what every process has proven."""
+        super().save_model(output_dir, _internal_call)  # type: ignore[misc]
+        if _internal_call:
+            found = ranks.gather(self.data_collator.found())
+            if ranks.is_first():
+                for rows in found:
+                    self.data_collator.add(rows)
+                self.data_collator.save(Path(output_dir or self.args.output_dir))
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         """As transformers makes it, with `eval_collator`."""
