@@ -6,19 +6,20 @@ a small report for each chunk. Rows of a shape that was seen before take the sho
 
 from __future__ import annotations
 
+import gc
 import os
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, chain, islice
+from itertools import chain, islice
 from multiprocessing import get_context
 from typing import Any
 
-from inspector import sandbox
 from inspector.conversation import Conversation
 from inspector.errors import (
     ConversationError,
@@ -33,14 +34,13 @@ from inspector.errors import (
 from inspector.formats import Format, Layout, detect, read, text_template
 from inspector.helpers import helper
 from inspector.hub import Token
-from inspector.inspect import Inspection, diagnose, inspect
+from inspector.inspect import diagnose, inspect
 from inspector.model import Model
-from inspector.report import KEPT_EXAMPLES, AuditReport, RowCounts, count
+from inspector.report import KEPT_EXAMPLES, AuditReport, count
 from inspector.rows import BadRow, DataSource, Row
-from inspector.segments import Encoded, SegmentCache
-from inspector.skeletons import Shape, Skeleton, shape_of, skeleton_of
+from inspector.short_way import ShortWay
+from inspector.skeletons import Skeleton
 from inspector.strategies import Modifiers
-from inspector.tokens import named_panics
 
 CHUNK = 256
 """Rows handed to a worker at a time."""
@@ -49,12 +49,6 @@ ALONE_S = 8.0
 its start has paid. For more of them it is divided by their number."""
 DETECTED_FROM = 20
 """Rows that the layout is detected from."""
-TOGETHER = 64
-"""Rows rendered by one request to the sandbox."""
-_HOPELESS = 3
-"""Rows of one shape that may fail to be a model before no more of it are tried."""
-_SHAPES = 2_000
-"""Shapes remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,16 +176,51 @@ def _chunks(rows: Iterator[Row | BadRow]) -> Iterator[Chunk]:
         yield chunk
 
 
+_STEADY = threading.Lock()
+_steady: list[str | None] = []
+
+
+@contextmanager
+def _steadily() -> Iterator[None]:
+    """Tokenize in one thread, so that another core is left to this one, and do not have Python's collector go through
+    all that was there before again and again. Of audits at the same time the last one puts things back."""
+    with _STEADY:
+        _steady.append(os.environ.get("TOKENIZERS_PARALLELISM") if not _steady else _steady[0])
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        gc.freeze()
+    try:
+        yield
+    finally:
+        with _STEADY:
+            before = _steady.pop()
+            if not _steady:
+                gc.unfreeze()
+                os.environ.pop("TOKENIZERS_PARALLELISM")
+                if before is not None:
+                    os.environ["TOKENIZERS_PARALLELISM"] = before
+
+
 def _parts(task: Task, layout: Layout, chunks: Iterator[Chunk], workers: int) -> Iterator[Part]:
     """The report of each chunk. This process works, too: it does not wait for the others to start.
 
     A few chunks are under way at a time, and no more. For what is done soon no other process is started.
     """
+    with _steadily():
+        yield from _parts_here(task, layout, chunks, workers)
+
+
+def _parts_here(task: Task, layout: Layout, chunks: Iterator[Chunk], workers: int) -> Iterator[Part]:
     auditor, alone_until = Auditor(task, layout), time.monotonic() + ALONE_S / max(1, workers - 1)
+    before: Callable[[], Part] | None = None
     for chunk in chunks:
-        yield auditor.audit(chunk)
+        begun = auditor.begin(chunk)
+        if before is not None:
+            yield before()
+        before = begun
         if workers > 1 and time.monotonic() >= alone_until:
             break
+    if before is not None:
+        yield before()
     more = next(chunks, None)
     if more is None:
         return
@@ -275,6 +304,10 @@ class Auditor:
 
     def audit(self, chunk: Chunk) -> Part:
         """The report about these rows, and those that cannot be used."""
+        return self.begin(chunk)()
+
+    def begin(self, chunk: Chunk) -> Callable[[], Part]:
+        """Begin with these rows; what is returned ends it. Their texts are tokenized while the next chunk begins."""
         report, bad = AuditReport(about=self._task.about()), []
         waiting: list[tuple[Row, Conversation, Skeleton]] = []
         for row in chunk:
@@ -290,13 +323,17 @@ class Auditor:
                 waiting.append((row, conversation, skeleton))
             elif refused := self._inspect(report, row, conversation):
                 bad.append(refused)
-        counted = self._short.counts([(conversation, skeleton) for _, conversation, skeleton in waiting])
-        for (row, conversation, _), counts in zip(waiting, counted, strict=True):
-            if counts is not None:
-                report.add(row.number, counts)
-            elif refused := self._inspect(report, row, conversation):
-                bad.append(refused)
-        return report, bad
+        counted = self._short.begin([(conversation, skeleton) for _, conversation, skeleton in waiting])
+
+        def end() -> Part:
+            for (row, conversation, _), counts in zip(waiting, counted(), strict=True):
+                if counts is not None:
+                    report.add(row.number, counts)
+                elif refused := self._inspect(report, row, conversation):
+                    bad.append(refused)
+            return report, bad
+
+        return end
 
     def _read(self, row: Row | BadRow) -> Conversation:
         """The conversation in a row. Raises _UnusableError."""
@@ -325,75 +362,3 @@ class Auditor:
         report.add_examples(row.number, row.place, inspection.findings)
         self._shown.update({finding.code.value for finding in inspection.findings})
         return None
-
-
-class ShortWay:
-    """Counts rows whose shape is known, several at a time. Only for `traced`, and fast tokenizers."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self._is_open = task.strategy == "traced" and task.model.is_fast
-        self._skeletons: dict[Shape, Skeleton] = {}
-        self._failures: Counter[Shape] = Counter()
-        self._segments = SegmentCache(task.model.tokenizer) if self._is_open else None
-
-    def learn(self, inspection: Inspection) -> None:
-        """Take a row that was inspected whole as the model of its shape, if it can be one."""
-        shape = shape_of(inspection.example.conversation) if self._is_open else None
-        if shape is None or shape in self._skeletons or self._failures[shape] >= _HOPELESS:
-            return
-        skeleton = skeleton_of(inspection)
-        if skeleton is None:
-            self._failures[shape] += 1
-        elif len(self._skeletons) < _SHAPES:
-            self._skeletons[shape] = skeleton
-
-    def skeleton(self, conversation: Conversation) -> Skeleton | None:
-        """What a row of this shape can be checked against, if its shape is known."""
-        shape = shape_of(conversation) if self._skeletons else None
-        return self._skeletons.get(shape) if shape is not None else None
-
-    def counts(self, rows: Sequence[tuple[Conversation, Skeleton]]) -> list[RowCounts | None]:
-        """For each row its counts, or None where it has to be inspected whole."""
-        found: list[RowCounts | None] = [None] * len(rows)
-        for some in self._texts([conversation for conversation, _ in rows]):
-            same: list[tuple[int, list[str], str]] = []
-            for index, text in some:
-                conversation, skeleton = rows[index]
-                parts = skeleton.fill(conversation)
-                if "".join(parts) == text:
-                    same.append((index, parts, text))
-            if self._segments is not None:
-                try:
-                    with named_panics(self._task.model.tokenizer):
-                        encoded = self._segments.encode([text for _, _, text in same])
-                except TokenizationError:
-                    continue
-                for (index, parts, _), tokens in zip(same, encoded, strict=True):
-                    found[index] = self._count(rows[index][1], parts, tokens)
-        return found
-
-    def _texts(self, conversations: Sequence[Conversation]) -> Iterator[list[tuple[int, str]]]:
-        """The plain renders with their places, some at a time; those that there are."""
-        model = self._task.model
-        for has_tools in (True, False):  # a model may have another template for tools
-            own = [i for i, c in enumerate(conversations) if (c.tools is not None) is has_tools]
-            if not own:
-                continue
-            _, source = model.template_for(has_tools)
-            places, chosen = iter(own), [conversations[i] for i in own]
-            with suppress(InspectorError):  # the whole inspection says why
-                for group in sandbox.text_groups(source, chosen, model.special_tokens, together=TOGETHER):
-                    some = zip(islice(places, len(group)), group, strict=True)
-                    yield [(place, text) for place, text in some if isinstance(text, str)]
-
-    def _count(self, skeleton: Skeleton, parts: list[str], encoded: Encoded) -> RowCounts | None:
-        limit = self._task.modifiers.max_length
-        if limit is not None and encoded.size > limit:
-            return None
-        if encoded.special != skeleton.special or not encoded.is_whole:
-            return None
-        assert self._segments is not None
-        sizes = map(self._segments.measure, parts)
-        starts = encoded.tokens_at([0, *accumulate(sizes)][:-1])
-        return None if starts is None else skeleton.counts(parts, starts, encoded.size)

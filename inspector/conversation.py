@@ -195,6 +195,8 @@ def _checked_keywords(rest: dict[Any, Any]) -> dict[str, JsonValue]:
 
 def _checked_json(value: Any, where: str, depth: int) -> JsonValue:
     """A plain-JSON copy of `value`; raises ConversationError where JSON or a tokenizer could not take it."""
+    if type(value) is str and value.isascii():  # nearly every value
+        return value
     if depth > MAX_DEPTH:
         raise ConversationError(f"{where} is nested more than {MAX_DEPTH} levels deep.")
     if isinstance(value, int) and value.bit_length() > MAX_NUMBER_BITS:

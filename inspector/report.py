@@ -333,15 +333,20 @@ def _found(value: Mapping[str, Any]) -> Found:
 
 def _lost(counts: RowCounts, limit: int) -> tuple[int, int, int, int, int]:
     """(1, trained tokens cut and 1 if all are, keeping the start; the same keeping the end)."""
-    start = counts.tokens - limit
-    behind = sum(max(0, b - max(a, limit)) for a, b in counts.spans)
-    before = sum(max(0, min(b, start + 1) - a) for a, b in counts.spans)  # the first that is left does not train
-    all_of_them = sum(b - a for a, b in counts.spans)
+    first = counts.tokens - limit + 1  # the first that is left does not train
+    behind = before = all_of_them = 0
+    for start, end in counts.spans:
+        all_of_them += end - start
+        if end > limit:
+            behind += end - max(start, limit)
+        if start < first:
+            before += min(end, first) - start
     return (1, behind, int(0 < all_of_them == behind), before, int(0 < all_of_them == before))
 
 
 def _sum(into: list[int], numbers: Iterable[int]) -> None:
-    into[:] = [a + b for a, b in zip(into, numbers, strict=True)]
+    for place, number in enumerate(numbers):
+        into[place] += number
 
 
 def _add_cluster(clusters: Counter[str], cluster: str, number: int) -> None:

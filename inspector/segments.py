@@ -12,7 +12,8 @@ import json
 import re
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -106,6 +107,7 @@ class SegmentCache:
         self._byte_lengths = _byte_lengths(tokenizer, described)
         self._special = _special(tokenizer)
         self._pattern = _added_pattern(described) if _is_separable(described) else None
+        self._thread = ThreadPoolExecutor(1, "tokenizer")
         self._kept: OrderedDict[str, Segment] = OrderedDict()
         self._seen: OrderedDict[int, None] = OrderedDict()
 
@@ -115,16 +117,32 @@ class SegmentCache:
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """The tokens of each text: those of `tokenizer(text, add_special_tokens=False)`."""
+        return self.begin(texts)()
+
+    def begin(self, texts: Sequence[str]) -> Callable[[], list[Encoded]]:
+        """Begin to tokenize in a thread; what is returned waits for it and gives what `encode` gives."""
         plans = [self._plan(text) for text in texts]
-        wanted = list(dict.fromkeys(piece for plan in plans for piece in plan if piece not in self._kept))
-        fresh = dict(zip(wanted, self._encode(wanted), strict=True))
-        out = [Encoded([fresh.get(piece) or self._kept[piece] for piece in plan]) for plan in plans]
+        pieces = dict.fromkeys(piece for plan in plans for piece in plan)
+        known = {piece: self._kept[piece] for piece in pieces if piece in self._kept}
+        wanted = [piece for piece in pieces if piece not in known]
+        encodings = self._thread.submit(self._encodings, wanted)
+
+        def end() -> list[Encoded]:
+            segment_of = self._by_offsets if self._byte_lengths is None else self._by_bytes
+            fresh = {text: segment_of(text, one) for text, one in zip(wanted, encodings.result(), strict=True)}
+            self._keep(fresh)
+            segments = known | fresh
+            return [Encoded([segments[piece] for piece in plan]) for plan in plans]
+
+        return end
+
+    def _keep(self, fresh: Mapping[str, Segment]) -> None:
+        """Remember the long ones that were seen before."""
         for piece, segment in fresh.items():
             if len(piece) >= SHORTEST and hash(piece) in self._seen:
                 self._kept[piece] = segment
         while len(self._kept) > REMEMBERED:
             self._kept.popitem(last=False)
-        return out
 
     def _plan(self, text: str) -> list[str]:
         """The pieces to encode: the whole text, or its segments when a long one of them is known."""
@@ -146,23 +164,23 @@ class SegmentCache:
                     self._seen.popitem(last=False)
         return pieces if is_known else [text]
 
-    def _encode(self, texts: list[str]) -> list[Segment]:
-        if not texts:
-            return []
+    def _encodings(self, texts: list[str]) -> Sequence[Any]:
         if self._byte_lengths is not None:
-            encodings = self._tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-            return [self._by_bytes(text, encoding.ids) for text, encoding in zip(texts, encodings, strict=True)]
+            return list(self._tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+        if not texts:
+            return []  # transformers refuses an empty batch
         called = self._tokenizer(texts, padding=False, truncation=False, add_special_tokens=False, verbose=False)
-        return [self._by_offsets(text, encoding) for text, encoding in zip(texts, called.encodings, strict=True)]
+        return list(called.encodings)
 
-    def _by_bytes(self, text: str, ids: list[int]) -> Segment:
+    def _by_bytes(self, text: str, encoding: Any) -> Segment:
         assert self._byte_lengths is not None
+        ids = encoding.ids
         index = np.asarray(ids, dtype=np.int64)
-        ends = np.cumsum(self._byte_lengths[index])
+        lengths = self._byte_lengths[index]
+        ends = np.cumsum(lengths)
         length = self.measure(text)
         is_whole = bool(len(ids)) and int(ends[-1]) == length and (not self._is_nfc or is_normalized("NFC", text))
-        starts = np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1]))[: len(ids)]
-        return Segment(ids, length, starts, None, int(self._special[index].sum()), is_whole)
+        return Segment(ids, length, ends - lengths, None, int(np.count_nonzero(self._special[index])), is_whole)
 
     def _by_offsets(self, text: str, encoding: Any) -> Segment:
         spans = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -17,7 +18,9 @@ from corpus import CORPUS
 
 import inspector
 import models
-from inspector.audit import Auditor, Progress, ShortWay, Task, audit
+from inspector import audit as audit_module
+from inspector import short_way
+from inspector.audit import Auditor, Progress, Task, audit, detect_rows
 from inspector.conversation import Conversation
 from inspector.errors import DataError, FormatError, InspectorError, ReportError
 from inspector.finding import Code
@@ -27,6 +30,7 @@ from inspector.model import Model
 from inspector.report import AuditReport, RowCounts, count
 from inspector.rows import BadRow, DataSource, Row
 from inspector.segments import SegmentCache
+from inspector.short_way import ShortWay
 from inspector.strategies import Modifiers
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "data"
@@ -384,6 +388,44 @@ def test_data_without_rows_is_refused() -> None:
         audit(task, DataSource(text="question,answer"), workers=1)
     with pytest.raises(FormatError, match="No layout fits the columns 'question', 'reply'"):
         audit(task, DataSource(name=str(EXAMPLES / "missing-column.csv")), workers=1)
+
+
+def test_process_is_as_it_was_after_audits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment and the collector, also when two audits overlap and the first ends first."""
+    task, source = Task(model=inspector.load("tiny-chat")), DataSource(name=str(EXAMPLES / "merged-boundaries.jsonl"))
+    layout = detect_rows(list(source.rows()), None)
+    for before in (None, "true"):
+        monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+        if before is not None:
+            monkeypatch.setenv("TOKENIZERS_PARALLELISM", before)
+        first, second = (audit_module._parts(task, layout, iter([list(source.rows())]), 1) for _ in range(2))
+        next(first)
+        next(second)
+        assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+        assert gc.get_freeze_count() > 0
+        assert list(first) == []
+        assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+        second.close()  # as when it is cancelled
+        assert os.environ.get("TOKENIZERS_PARALLELISM") == before
+        assert gc.get_freeze_count() == 0
+
+
+def test_long_rows_are_tokenized_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is tokenized together, each row has the same counts."""
+    model = inspector.load("tiny-chat")
+    chats = [[{"role": "user", "content": "Hi " * n}, {"role": "assistant", "content": "Yes. " * n}] for n in (9, 5, 7)]
+    conversations = [Conversation.parse(chats[i % 3]) for i in range(12)]
+    inspections = [inspector.inspect(model, conversation) for conversation in conversations]
+    short, sizes = ShortWay(Task(model=model)), list[int]()
+    short.learn(inspections[0])
+    begin = SegmentCache.begin
+    monkeypatch.setattr(SegmentCache, "begin", lambda self, texts: (sizes.append(len(texts)), begin(self, texts))[1])
+    rows = [(conversation, short.skeleton(conversation)) for conversation in conversations]
+    together = short.counts(rows)  # type: ignore[arg-type]
+    monkeypatch.setattr(short_way, "ENCODED_CHARS", 200)
+    assert short.counts(rows) == together  # type: ignore[arg-type]
+    assert (sizes[0], len(sizes) > 5, sum(sizes)) == (12, True, 24)
+    assert [counts and comparable(counts) for counts in together] == [comparable(count(one)) for one in inspections]
 
 
 def test_auditor_is_the_same_for_any_chunks() -> None:
