@@ -59,6 +59,7 @@ ROOMS = [
     "report",
     "skeletons",
     "segments",
+    "short_way",
     "helpers",
     "audit",
     "ray_audit",
