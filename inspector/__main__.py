@@ -197,4 +197,5 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no torch, which nothing here needs
     sys.exit(main())

@@ -142,6 +142,15 @@ def test_control_characters_are_shown_by_their_code(called: Called, model_folder
     assert not set("\x1b\x07\x00\x7f") & set(done.stdout)
 
 
+def test_torch_is_not_needed(run: Run, chat: str, model_folder: Path, tmp_path: Path) -> None:
+    """Where it is not installed nothing is missing, and nothing is said about it."""
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "sitecustomize.py").write_text("import sys; sys.modules['torch'] = None", encoding="utf-8")
+    path = f"{tmp_path / 'hidden'}{os.pathsep}{oracle.ROOT}"
+    done, usual = (run("inspect", str(model_folder), chat, PYTHONPATH=one) for one in (path, str(oracle.ROOT)))
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", usual.stdout)
+
+
 def test_reader_that_leaves_early_is_no_error(chat: str, model_folder: Path, tmp_path: Path) -> None:
     """`| head -1` ends quietly."""
     long = [message for _ in range(400) for message in CORPUS["one turn"]]
