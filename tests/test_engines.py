@@ -171,7 +171,9 @@ def test_proof_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     assert loaded.sentence() == saved.sentence()
     nothing.save(tmp_path)
     nothing.load(tmp_path)
+    nothing.load(tmp_path / "of an older version")
     assert nothing.found() == ({}, set())
+    assert nothing.sentence() == "No row has been seen, so nothing is known of what trained."
 
 
 def test_other_processes_write_nothing(tmp_path: Path) -> None:

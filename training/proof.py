@@ -72,7 +72,9 @@ class ProvingCollator:
         np.save(checkpoint / FILE, np.array(rows, dtype=np.int64).reshape(-1, 4))
 
     def load(self, checkpoint: Path) -> None:
-        """Count what was proven until this checkpoint, as `save` wrote it."""
+        """Count what was proven until this checkpoint, as `save` wrote it; one of an older version says nothing."""
+        if not (checkpoint / FILE).exists():
+            return
         for key, tokens, trained, is_cut in np.load(checkpoint / FILE).tolist():
             self.seen[key] = (tokens, trained)
             if is_cut:
@@ -90,6 +92,8 @@ class ProvingCollator:
 
     def sentence(self, *, of_rewards: bool = False) -> str:
         """What has been proven so far. `of_rewards`: the token that trains is where a row's reward is read."""
+        if not self.seen:
+            return "No row has been seen, so nothing is known of what trained."
         if of_rewards:
             return (
                 f"{len(self.seen):,} different rows of {self.tokens:,} tokens, identical to the inspector's, id by id; "
