@@ -182,8 +182,10 @@ _steady: list[str | None] = []
 
 @contextmanager
 def _steadily() -> Iterator[None]:
-    """Tokenize in one thread, so that another core is left to this one, and do not have Python's collector go through
-    all that was there before again and again. Of audits at the same time the last one puts things back."""
+    """Tokenize in one thread, here and in the processes started meanwhile, so that the other cores are left to them,
+    and do not have Python's collector go through all that was there before again and again. Of audits at the same time
+    the last one puts things back.
+    """
     with _STEADY:
         _steady.append(os.environ.get("TOKENIZERS_PARALLELISM") if not _steady else _steady[0])
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -245,7 +247,7 @@ def _parts_elsewhere(task: Task, layout: Layout, chunks: Iterator[Chunk]) -> Ite
     with helper() as pool:
         pending: deque[Future[Part]] = deque()
         try:
-            pool.submit(_start_helper, task, layout).result()
+            pool.submit(_start_worker, task, layout).result()
             for chunk in chunks:
                 pending.append(pool.submit(_work, chunk))
                 if len(pending) > 1:
@@ -263,13 +265,7 @@ _WORKER: Auditor | None = None
 
 
 def _start_worker(task: Task, layout: Layout) -> None:
-    global _WORKER  # one per process
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    _WORKER = Auditor(task, layout)
-
-
-def _start_helper(task: Task, layout: Layout) -> None:
-    global _WORKER  # the audit before is over
+    global _WORKER  # one per process; in a helper, the audit before is over
     _WORKER = Auditor(task, layout)
 
 

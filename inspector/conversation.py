@@ -195,10 +195,10 @@ def _checked_keywords(rest: dict[Any, Any]) -> dict[str, JsonValue]:
 
 def _checked_json(value: Any, where: str, depth: int) -> JsonValue:
     """A plain-JSON copy of `value`; raises ConversationError where JSON or a tokenizer could not take it."""
-    if type(value) is str and value.isascii():  # nearly every value
-        return value
     if depth > MAX_DEPTH:
         raise ConversationError(f"{where} is nested more than {MAX_DEPTH} levels deep.")
+    if type(value) is str and value.isascii():  # nearly every value
+        return value
     if isinstance(value, int) and value.bit_length() > MAX_NUMBER_BITS:
         raise ConversationError(f"{where} holds a whole number of more than {MAX_NUMBER_BITS:,} bits: make it a text.")
     if value is None or isinstance(value, bool | int | float):

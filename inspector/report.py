@@ -345,8 +345,7 @@ def _lost(counts: RowCounts, limit: int) -> tuple[int, int, int, int, int]:
 
 
 def _sum(into: list[int], numbers: Iterable[int]) -> None:
-    for place, number in enumerate(numbers):
-        into[place] += number
+    into[:] = [a + b for a, b in zip(into, numbers, strict=True)]
 
 
 def _add_cluster(clusters: Counter[str], cluster: str, number: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
@@ -35,16 +34,8 @@ _SHAPES = 2_000
 """Shapes remembered."""
 
 Counts = list[RowCounts | None]
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Texts to be tokenized together: which rows they are of, and their parts."""
-
-    rows: list[int] = field(default_factory=list)
-    parts: list[list[str]] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    chars: int = 0
+_Batch = list[tuple[int, list[str], str]]
+"""What is tokenized together: of each row its place, its parts, and its text, which they add up to."""
 
 
 class ShortWay:
@@ -97,31 +88,30 @@ class ShortWay:
 
     def _begin(self, batch: _Batch, rows: Sequence[tuple[Conversation, Skeleton]], found: Counts) -> Callable[[], None]:
         assert self._segments is not None
-        encode = self._segments.begin(batch.texts)
+        encode = self._segments.begin([text for _, _, text in batch])
 
         def end() -> None:
             with suppress(TokenizationError), named_panics(self._model.tokenizer):
-                for index, parts, tokens in zip(batch.rows, batch.parts, encode(), strict=True):
+                for (index, parts, _), tokens in zip(batch, encode(), strict=True):
                     found[index] = self._count(rows[index][1], parts, tokens)
 
         return end
 
     def _batches(self, rows: Sequence[tuple[Conversation, Skeleton]]) -> Iterator[_Batch]:
         """The rows whose render is what their skeleton says."""
-        batch = _Batch()
+        batch: _Batch = []
+        chars = 0
         for index, text in self._texts([conversation for conversation, _ in rows]):
             conversation, skeleton = rows[index]
             parts = skeleton.fill(conversation)
             if "".join(parts) != text:
                 continue
-            if batch.texts and batch.chars + len(text) > ENCODED_CHARS:
+            if batch and chars + len(text) > ENCODED_CHARS:
                 yield batch
-                batch = _Batch()
-            batch.rows.append(index)
-            batch.parts.append(parts)
-            batch.texts.append(text)
-            batch.chars += len(text)
-        if batch.texts:
+                batch, chars = [], 0
+            batch.append((index, parts, text))
+            chars += len(text)
+        if batch:
             yield batch
 
     def _texts(self, conversations: Sequence[Conversation]) -> Iterator[tuple[int, str]]:

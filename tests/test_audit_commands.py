@@ -12,15 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Called, Done
 
 import models
 from inspector import audit_commands
-from inspector.__main__ import main
 from inspector.finding import Code
 from inspector.formats import Format, detect
 from inspector.report import AuditReport
@@ -31,34 +30,18 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples" / "data"
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-
 Call = Callable[..., Done]
 
 
 @pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """A function that runs a command in this process, in an empty folder; a name of an example is its path."""
-    monkeypatch.chdir(tmp_path)
+def call(called: Called) -> Call:
+    """`called`, with the model in its place; a name of an example is its path."""
 
     def command(name: str, *words: str, model: str = "tiny-chat") -> Done:
         words = tuple(str(EXAMPLES / word) if (EXAMPLES / word).is_file() else word for word in words)
         if name == "audit":
             words = (model, *words, *(() if "--workers" in words else ("--workers", "1")))
-        capsys.readouterr()
-        try:
-            status = main([name, *words])
-        except SystemExit as stop:  # argparse's way out
-            status = int(stop.code or 0)
-        shown = capsys.readouterr()
-        return Done(status, shown.out, shown.err)
+        return called(name, *words)
 
     return command
 
@@ -119,10 +102,10 @@ def test_example_ends_as_it_should(call: Call, name: str) -> None:
     """The status, the line that matters, and lines that a log can hold."""
     options, status, said = EXAMPLES_SAY[name]
     done = call("audit", name, *options)
-    assert done.status == status, done.out + done.err
-    assert said in flat(done.err if status == 2 else done.out)
-    assert (done.err == "") is (status != 2)
-    assert_readable(done.out)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert said in flat(done.stderr if status == 2 else done.stdout)
+    assert (done.stderr == "") is (status != 2)
+    assert_readable(done.stdout)
 
 
 def assert_readable(text: str) -> None:
@@ -142,10 +125,10 @@ def test_report_of_hostile_rows_drives_no_terminal_and_no_runner(call: Call, tmp
     path = tmp_path / "::error::x.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     done = call("audit", "./::error::x.jsonl", "--bad", "bad.jsonl", "--html", "page.html", "--out", "a.json")
-    assert done.status == 1
-    assert_readable(done.out)
-    assert "        .::error::x.jsonl, line 2: None of the" in done.out
-    assert "\\u001b[31m\\u202e" in done.out or "\\x1b[31m\\u202e" in done.out
+    assert done.returncode == 1
+    assert_readable(done.stdout)
+    assert "        .::error::x.jsonl, line 2: None of the" in done.stdout
+    assert "\\u001b[31m\\u202e" in done.stdout or "\\x1b[31m\\u202e" in done.stdout
 
 
 def test_half_a_surrogate_pair_is_written_as_the_escape_that_it_was(call: Call, tmp_path: Path) -> None:
@@ -153,11 +136,11 @@ def test_half_a_surrogate_pair_is_written_as_the_escape_that_it_was(call: Call, 
     row = {"mess\ud800ages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "x"}], "a\udc00": 1}
     Path("a.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({"mess\ud800ages": "\ud800"}) + "\n")
     done = call("audit", "a.jsonl", "--map", "messages=mess\ud800ages", "--out", "a.json", "--html", "a.html")
-    assert done.status == 1, done.err
+    assert done.returncode == 1, done.stderr
     assert report_at("a.json")["about"]["layout"]["columns"] == {"messages": "mess\ud800ages"}
     assert "mess\\ud800ages" in Path("a.html").read_text(encoding="utf-8")
-    assert "mess\\ud800ages" in done.out
-    json.loads(call("audit", "a.jsonl", "--map", "messages=mess\ud800ages", "--json", "--bad", "b.jsonl").out)
+    assert "mess\\ud800ages" in done.stdout
+    json.loads(call("audit", "a.jsonl", "--map", "messages=mess\ud800ages", "--json", "--bad", "b.jsonl").stdout)
     assert json.loads(Path("b.jsonl").read_text(encoding="utf-8"))["row"] == 1
 
 
@@ -167,8 +150,8 @@ def test_half_a_surrogate_pair_is_written_as_the_escape_that_it_was(call: Call, 
 def test_limit_stops_reading(call: Call) -> None:
     """After so many rows; the report says that it is about the first of them."""
     done = call("audit", "messages.jsonl", "--limit", "5", "--out", "a.json")
-    assert "5 of 5 rows inspected" in done.out
-    assert "the first 5 rows" in done.out
+    assert "5 of 5 rows inspected" in done.stdout
+    assert "the first 5 rows" in done.stdout
     assert report_at("a.json")["about"]["complete"] is True
 
 
@@ -176,27 +159,27 @@ def test_map_names_columns_and_formats(call: Call) -> None:
     """The rejected answers of pairs; a chat taken as text."""
     done = call("audit", "preference.jsonl", "--map", "chosen=rejected", "--map", "rejected=chosen")
     assert "Of each pair only the answer in the column 'rejected' is audited; --map chosen=chosen --map" in flat(
-        done.out
+        done.stdout
     )
-    assert "7 of 7 rows inspected; 32 of" in done.out
+    assert "7 of 7 rows inspected; 32 of" in done.stdout
     done = call("audit", "messages.jsonl", "--map", "format=question_answer")
-    assert (done.status, "needs the column 'question'" in done.err) == (2, True)
+    assert (done.returncode, "needs the column 'question'" in done.stderr) == (2, True)
 
 
 def test_autotrains_template_names(call: Call, tmp_path: Path) -> None:
     """`tokenizer` is the model's own, `none` means rendered texts, others are built in."""
     own = call("audit", "messages.jsonl", "--json")
-    assert call("audit", "messages.jsonl", "--json", "--template", "tokenizer").out == own.out
+    assert call("audit", "messages.jsonl", "--json", "--template", "tokenizer").stdout == own.stdout
     for name in ("chatml", "zephyr"):
         done = call("audit", "messages.jsonl", "--json", "--template", name)
-        assert (done.status, json.loads(done.out)["about"]["template"]) == (0, name)
+        assert (done.returncode, json.loads(done.stdout)["about"]["template"]) == (0, name)
     texts = call("audit", "text.jsonl", "--json", "--template", "none")
-    assert json.loads(texts.out)["about"]["layout"]["format"] == "text"
+    assert json.loads(texts.stdout)["about"]["layout"]["format"] == "text"
     refused = call("audit", "messages.jsonl", "--template", "none")
-    assert refused.err.startswith("error: The format text needs the column 'text'")
+    assert refused.stderr.startswith("error: The format text needs the column 'text'")
     models.trained_tokenizer(["<|im_end|>"], eos_token="<|im_end|>").save_pretrained(tmp_path / "base")
     done = call("audit", "text.jsonl", "--template", "none", "--fail-on", "never", model="./base")
-    assert (done.status, "6 of 6 rows inspected" in done.out) == (0, True), done.err
+    assert (done.returncode, "6 of 6 rows inspected" in done.stdout) == (0, True), done.stderr
 
 
 # --- what fails
@@ -226,16 +209,18 @@ def test_autotrains_template_names(call: Call, tmp_path: Path) -> None:
 def test_fail_on_levels_and_codes(call: Call, name: str, level: str, status: int) -> None:
     """A severity means itself and the worse ones; the last line says why."""
     done = call("audit", name, "--fail-on", level)
-    assert done.status == status
-    assert done.out.splitlines()[-1].startswith("Failed: " if status else "Passed.")
+    assert done.returncode == status
+    assert done.stdout.splitlines()[-1].startswith("Failed: " if status else "Passed.")
 
 
 def test_what_to_fail_on_must_exist(call: Call) -> None:
     """A misspelt code would never fail."""
     done = call("audit", "messages.jsonl", "--fail-on", "boundary_merges")
-    assert done.status == 2
-    assert done.err.startswith("error: --fail-on: there is no severity or code 'boundary_merges'; there are: error, wa")
-    assert all(code.value in done.err for code in Code)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "error: --fail-on: there is no severity or code 'boundary_merges'; there are: error, wa"
+    )
+    assert all(code.value in done.stderr for code in Code)
 
 
 def test_baseline_fails_only_on_more(call: Call) -> None:
@@ -243,20 +228,20 @@ def test_baseline_fails_only_on_more(call: Call) -> None:
     call("audit", "merged-boundaries.jsonl", "--out", "before.json")
     options = ("--baseline", "before.json", "--fail-on", "warning")
     same = call("audit", "merged-boundaries.jsonl", *options)
-    assert (same.status, same.out.splitlines()[-4:]) == (
+    assert (same.returncode, same.stdout.splitlines()[-4:]) == (
         0,
         ["Since the baseline:", "  Nothing changed.", "", "Passed."],
     )
     better = call("audit", "messages.jsonl", *options)
-    assert better.status == 0
-    assert "  boundary_merge: 6 rows before, 0 now (-6)." in better.out
+    assert better.returncode == 0
+    assert "  boundary_merge: 6 rows before, 0 now (-6)." in better.stdout
     call("audit", "messages.jsonl", "--out", "before.json")
     worse = call("audit", "merged-boundaries.jsonl", *options)
-    assert worse.status == 1
-    assert "  Trained tokens: 111 before, 117 now (+6)." in worse.out
-    assert worse.out.endswith("\nFailed: boundary_merge in 6 rows, 0 in the baseline.\n")
+    assert worse.returncode == 1
+    assert "  Trained tokens: 111 before, 117 now (+6)." in worse.stdout
+    assert worse.stdout.endswith("\nFailed: boundary_merge in 6 rows, 0 in the baseline.\n")
     merged = call("merge", "before.json", *options)
-    assert (merged.status, "Nothing changed." in merged.out) == (0, True)
+    assert (merged.returncode, "Nothing changed." in merged.stdout) == (0, True)
 
 
 # --- what is written
@@ -270,7 +255,7 @@ def test_bad_rows_are_written_as_they_come(call: Call) -> None:
     assert [row["row"] for row in bad] == [1, 3, 4, 5]
     assert bad == report_at("a.json")["bad_rows"]
     assert "narrator" in bad[0]["raw"]
-    assert done.status == 1
+    assert done.returncode == 1
 
 
 def test_merged_shards_are_the_whole(call: Call) -> None:
@@ -288,7 +273,7 @@ def test_merged_shards_are_the_whole(call: Call) -> None:
         assert report_at("1.json")["about"]["data"][0]["shard"] == 1
         merged = call("merge", *reversed(shards), "--out", "merged.json", "--html", "merged.html")
         assert report_at("merged.json") == report_at("whole.json")
-        assert (merged.status, merged.out) == (whole.status, whole.out)
+        assert (merged.returncode, merged.stdout) == (whole.returncode, whole.stdout)
         assert Path("merged.html").read_text() == Path("whole.html").read_text()
 
 
@@ -297,18 +282,18 @@ def test_merging_half_of_the_shards_fails(call: Call) -> None:
     for index in (0, 2):
         call("audit", "messages.jsonl", "--shard", f"{index}/3", "--out", f"{index}.json")
     done = call("merge", "0.json", "2.json")
-    assert done.status == 1
+    assert done.returncode == 1
     path = EXAMPLES / "messages.jsonl"
-    assert f"{path}, shard 0 of 3 · {path}, shard 2 of 3 · rows: messages" in flat(done.out)
-    assert done.out.endswith(f"\nFailed: shard 1 of 3 of {path} is missing.\n")
-    assert call("merge", "0.json", "2.json", "--fail-on", "never").status == 0
+    assert f"{path}, shard 0 of 3 · {path}, shard 2 of 3 · rows: messages" in flat(done.stdout)
+    assert done.stdout.endswith(f"\nFailed: shard 1 of 3 of {path} is missing.\n")
+    assert call("merge", "0.json", "2.json", "--fail-on", "never").returncode == 0
     twice = call("merge", "0.json", "0.json")
-    assert twice.err.startswith(
+    assert twice.stderr.startswith(
         f"error: 0.json: the rows of '{path}', shard 0 of 3, are in another of the reports, too"
     )
     call("audit", "messages.jsonl", "--template", "zephyr", "--out", "zephyr.json")
     other = call("merge", "0.json", "zephyr.json")
-    assert other.err.startswith("error: zephyr.json: The reports cannot be merged: their template_hash differ")
+    assert other.stderr.startswith("error: zephyr.json: The reports cannot be merged: their template_hash differ")
 
 
 def test_different_data_sets_can_be_merged(call: Call) -> None:
@@ -316,15 +301,15 @@ def test_different_data_sets_can_be_merged(call: Call) -> None:
     call("audit", "messages.jsonl", "--out", "a.json")
     call("audit", "merged-boundaries.jsonl", "--limit", "3", "--out", "b.json")
     done = call("merge", "a.json", "b.json", "--out", "both.json")
-    assert done.status == 0
-    assert "15 of 15 rows inspected" in done.out
+    assert done.returncode == 0
+    assert "15 of 15 rows inspected" in done.stdout
     assert [entry["limit"] for entry in report_at("both.json")["about"]["data"]] == [None, 3]
 
 
 def test_json_is_the_report_with_what_it_means(call: Call) -> None:
     """The keys of the file, then the figures and why it failed; nothing else on standard output."""
     done = call("audit", "text.jsonl", "--json", "--out", "a.json")
-    printed = json.loads(done.out)
+    printed = json.loads(done.stdout)
     assert {key: printed[key] for key in report_at("a.json")} == report_at("a.json")
     assert list(printed)[-2:] == ["summary", "failed"]
     assert printed["failed"] == ["no_trained_tokens in 6 rows"]
@@ -384,10 +369,10 @@ def test_unusable_input_ends_with_one_line_and_status_2(call: Call, name: str) -
     before = sorted(os.listdir())
     words, said = UNUSABLE[name]
     done = call(*(("audit", "messages.jsonl", *words) if words[0].startswith("-") else words))
-    assert (done.status, done.out) == (2, "")
-    assert said in done.err
-    if done.err.startswith("error: "):
-        assert done.err.count("\n") == 1
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    if done.stderr.startswith("error: "):
+        assert done.stderr.count("\n") == 1
     assert sorted(os.listdir()) == before
 
 
@@ -402,15 +387,15 @@ def test_report_about_anything_else_is_damaged(call: Call, about: Any) -> None:
     """So that its text and its page can rely on it."""
     Path("a.json").write_text(json.dumps({**AuditReport().to_dict(), "about": about}))
     done = call("merge", "a.json")
-    assert (done.status, "a.json: The audit report is damaged" in done.err) == (2, True)
+    assert (done.returncode, "a.json: The audit report is damaged" in done.stderr) == (2, True)
 
 
 def test_disk_that_fills_up_ends_the_audit(call: Call) -> None:
     """/dev/full takes nothing."""
     done = call("audit", "unknown-role.jsonl", "--bad", "/dev/full")
-    assert (done.status, done.err) == (2, "error: /dev/full cannot be written: No space left on device.\n")
+    assert (done.returncode, done.stderr) == (2, "error: /dev/full cannot be written: No space left on device.\n")
     done = call("audit", "unknown-role.jsonl", "--out", "/dev/full")
-    assert (done.status, done.err) == (2, "error: /dev/full cannot be written: No space left on device.\n")
+    assert (done.returncode, done.stderr) == (2, "error: /dev/full cannot be written: No space left on device.\n")
 
 
 # --- a terminal, and Ctrl-C
@@ -469,7 +454,7 @@ def test_second_interrupt_stops_at_once(call: Call, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(audit_commands, "audit", stuck)
     before = signal.getsignal(signal.SIGINT)
     done = call("audit", "messages.jsonl", "--out", "a.json")
-    assert (done.status, done.out, done.err) == (130, "", "Interrupted.\n")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
     assert not Path("a.json").exists()
     assert signal.getsignal(signal.SIGINT) is before
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
@@ -496,7 +481,7 @@ def test_documented_example_prints_what_it_says(call: Call, monkeypatch: pytest.
     command = blocks("sh")[0].split()
     assert command[:3] == ["python", "-m", "inspector"]
     monkeypatch.chdir(ROOT)
-    assert call("audit", *command[5:]).out == blocks("text")[0]
+    assert call("audit", *command[5:]).stdout == blocks("text")[0]
 
 
 def test_documented_layouts_are_those_there_are() -> None:
@@ -516,7 +501,7 @@ def test_documented_layouts_are_those_there_are() -> None:
 def test_documented_keys_are_those_there_are(call: Call) -> None:
     """Of the report and of what is printed, in their order."""
     keys = re.findall(r"`(\w+)`", " ".join(table("Reports")))
-    printed = json.loads(call("audit", "messages.jsonl", "--json").out)
+    printed = json.loads(call("audit", "messages.jsonl", "--json").stdout)
     assert sorted(keys) == sorted(printed)
     about = next(line for line in DOCS.splitlines() if line.startswith("| `about`"))
     named = set(re.findall(r"`(\w+)`", about)) - {"about"}
@@ -531,7 +516,7 @@ def test_documented_commands_run(call: Call, monkeypatch: pytest.MonkeyPatch) ->
     assert len(lines) == 4
     monkeypatch.chdir(ROOT)
     for line in lines:
-        assert call("audit", *line.split()[5:]).status == 0, line
+        assert call("audit", *line.split()[5:]).returncode == 0, line
 
 
 def test_documented_workflow_runs(tmp_path: Path) -> None:

@@ -184,8 +184,7 @@ def _held_out(run: RunDir, spec: RunSpec, rows: Iterator[Any]) -> Iterator[Any]:
 
 def _keep_proof(run: RunDir, collator: Any) -> None:
     """Write the proof down. Each process proves its rows."""
-    for seen in ranks.gather(collator.found()):
-        collator.add(seen)
+    collator.gather()
     if not ranks.is_first():
         return
     sentence = collator.sentence(of_rewards=run.spec().method is Method.REWARD)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from training import ranks
 from training.errors import LabelsDifferError
 from training.rows import IGNORED
 from training.rows_file import row_hash
@@ -64,6 +65,11 @@ class ProvingCollator:
         """Count the rows that another process has proven, too."""
         self.seen.update(found[0])
         self._cut |= found[1]
+
+    def gather(self) -> None:
+        """Count the rows that every process has proven. All have to ask."""
+        for found in ranks.gather(self.found()):
+            self.add(found)
 
     def save(self, checkpoint: Path) -> None:
         """Write down what was proven until this checkpoint: int64 of (rows, 4), each row's hash, tokens, trained tokens

@@ -41,10 +41,8 @@ class Proven:
         """As transformers does. A checkpoint, which it saves so too, also gets what every process has proven."""
         super().save_model(output_dir, _internal_call)  # type: ignore[misc]
         if _internal_call:
-            found = ranks.gather(self.data_collator.found())
+            self.data_collator.gather()
             if ranks.is_first():
-                for rows in found:
-                    self.data_collator.add(rows)
                 self.data_collator.save(Path(output_dir or self.args.output_dir))
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
