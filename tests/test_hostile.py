@@ -30,8 +30,7 @@ from hub_server import HubServer
 from test_fuzz import whole_file
 
 from inspector import hub as hub_module
-from inspector import load, sandbox
-from inspector import rows as rows_module
+from inspector import load, row_files, sandbox
 from inspector.conversation import Conversation
 from inspector.errors import CorruptFileError, DataError, FormatError, InspectorError, RenderError
 from inspector.formats import detect
@@ -360,7 +359,7 @@ def test_a_gzip_bomb_is_refused_while_it_unpacks(tmp_path: Path) -> None:
 
 def test_packed_json_is_limited_by_what_it_unpacks_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has to be read whole."""
-    monkeypatch.setattr(rows_module, "MAX_PACKED_JSON_BYTES", 1_000)
+    monkeypatch.setattr(row_files, "MAX_PACKED_JSON_BYTES", 1_000)
     (tmp_path / "x.json.gz").write_bytes(gzip.compress(json.dumps([{"text": "x" * 2_000}]).encode()))
     with pytest.raises(DataError, match=r"x\.json\.gz is over 0 MB of JSON in one piece: use JSONL, a row a line\."):
         read(tmp_path / "x.json.gz")

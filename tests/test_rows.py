@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from inspector import rows as rows_module
+from inspector import row_files
 from inspector.errors import DataError
 from inspector.rows import BadRow, DataSource, Row
 
@@ -165,7 +165,7 @@ def test_rows_that_are_none(write: Write, name: str, data: str, number: int, why
 
 def test_enormous_line_is_refused_without_being_read(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line after it is read again."""
-    monkeypatch.setattr(rows_module, "MAX_LINE_BYTES", 1_000)
+    monkeypatch.setattr(row_files, "MAX_LINE_BYTES", 1_000)
     found = read(write("a.jsonl", '{"text": "' + "x" * 5_000 + '"}\n{"text": "T"}\n'))
     assert isinstance(found[0], BadRow)
     assert "the line is over 0 MB" in found[0].why
@@ -208,7 +208,7 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_too_large_json_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would have to be read whole."""
-    monkeypatch.setattr(rows_module, "MAX_JSON_BYTES", 10)
+    monkeypatch.setattr(row_files, "MAX_JSON_BYTES", 10)
     with pytest.raises(DataError, match="use JSONL, a row a line"):
         read(write("a.json", json.dumps(ROWS)))
 

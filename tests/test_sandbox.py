@@ -18,7 +18,7 @@ import oracle
 import pytest
 from corpus import CORPUS
 
-from inspector import sandbox
+from inspector import sandbox, sandbox_pool
 from inspector.conversation import Conversation
 from inspector.errors import (
     InspectorError,
@@ -204,7 +204,7 @@ def test_children_have_no_secrets_and_no_way_to_write(monkeypatch: pytest.Monkey
     for folder in children().values():
         names = {entry.split(b"=")[0].decode() for entry in (folder / "environ").read_bytes().split(b"\0") if entry}
         assert b"hf_secret" not in (folder / "environ").read_bytes()
-        assert names <= {*sandbox._KEPT_ENVIRONMENT, "PYTHONPATH", "PYTHONIOENCODING", "HF_HUB_OFFLINE"} | {
+        assert names <= {*sandbox_pool._KEPT_ENVIRONMENT, "PYTHONPATH", "PYTHONIOENCODING", "HF_HUB_OFFLINE"} | {
             "TRANSFORMERS_VERBOSITY", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "LC_CTYPE",
         }  # fmt: skip
         limits = {line[:26].strip(): line[26:].split()[:2] for line in (folder / "limits").read_text().splitlines()}
@@ -337,7 +337,7 @@ def test_a_sandbox_that_cannot_start_is_not_the_template_s_fault(
     """The machine is named instead."""
     kill_children()
     with monkeypatch.context() as patch:
-        patch.setattr(f"inspector.sandbox.{setting}", value)
+        patch.setattr(f"inspector.sandbox_pool.{setting}", value)
         with pytest.raises(SandboxError, match=said):
             sandbox.render(NORMAL, HI, {})
 

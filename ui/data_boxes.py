@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from inspector.row_files import SUFFIXES
+
 from inspector.audit import Task
 from inspector.errors import DataError
-from inspector.rows import SUFFIXES, DataSource
+from inspector.rows import DataSource
 from inspector.setup import Setup
 from inspector.strategies import Modifiers
 from ui.access import is_public
