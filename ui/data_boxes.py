@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from inspector.row_files import SUFFIXES
-
 from inspector.audit import Task
 from inspector.errors import DataError
+from inspector.row_files import SUFFIXES
 from inspector.rows import DataSource
 from inspector.setup import Setup
 from inspector.strategies import Modifiers

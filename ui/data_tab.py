@@ -6,9 +6,9 @@ import os
 from typing import Any
 
 import gradio as gr
-from inspector.row_files import SUFFIXES
 
 from inspector.formats import Format
+from inspector.row_files import SUFFIXES
 from ui import data_events as events
 from ui import data_files as files
 from ui import data_open as opening
