@@ -49,7 +49,10 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunDir]:
     spec = spec_of(max_steps=100_000, engine={"accelerate_config": CPU_CONFIG}, **STEADY)
     (root / "spec.yaml").write_text(spec.to_yaml())
     command = [sys.executable, "-m", "training", "run", str(root / "spec.yaml"), "--runs", str(root / "runs")]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    ) as process:  # fmt: skip
         while not (found := runs.list_runs(root / "runs")):
             time.sleep(0.05)
         wait_for(found[0], lambda status: status.step >= 4 or ended(status))
