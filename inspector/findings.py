@@ -132,24 +132,26 @@ def find_no_trained_tokens(example: Example, labelled: Labelled) -> Iterator[Fin
 
 
 def find_untrained_stops(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Trained turns after which the model does not learn to stop."""
-    for index, turn in example.turns.items():
+    """Trained turns after which the model does not learn to stop; not those whose end is unknown."""
+    for index, turn in example.answers():
         trained = [i for i in turn.tokens if labelled.trained[i]]
-        if example.conversation.role(index) != "assistant" or not trained:
+        if not trained or (index in example.rendered.unknown_turns and turn.stop_span is None):
             continue
-        end = turn.stop_token if turn.stop_token is not None else turn.closing_token
-        if end is not None and (labelled.trained[end] or labelled.reasons[end] is Reason.CUT):
+        ends = turn.end_tokens
+        if ends and all(labelled.trained[i] or labelled.reasons[i] is Reason.CUT for i in ends):
             continue
         span, remedy = (trained[-1], trained[-1] + 1), "Train the stop token of every turn (stop='every')."
-        if turn.stop_token is not None:
-            detail = f"the stop token {example.tokens.texts[turn.stop_token]!r} of message {index} is not trained"
-            span = (turn.stop_token, turn.stop_token + 1)
+        if turn.stop_span is not None:
+            text = example.rendered.text[slice(*turn.stop_span)]
+            what = "stop token" if turn.stop_token is not None else "end mark"
+            detail = f"the {what} {text!r} of message {index} is not trained"
+            span = (ends[0], ends[-1] + 1)
         elif turn.closing_token is not None:
             closing = example.tokens.texts[turn.closing_token]
             detail = f"the template ends message {index} without a stop token; the next header {closing!r} closes it"
             span, remedy = (turn.closing_token, turn.closing_token + 1), "Train that header's token (closing_header)."
         else:
-            detail = f"the template ends message {index} without a special token"
+            detail = f"the template writes nothing after message {index} that ends it"
             remedy = "Use a template that ends assistant turns in a stop token the tokenizer knows, mostly eos_token."
         yield Finding(
             code=Code.STOP_TOKEN_NOT_TRAINED,

@@ -34,7 +34,7 @@ def find_truncation(example: Example, labelled: Labelled) -> Iterator[Finding]:
         left = sum(labelled.trained[i] for i in turn.tokens)
         if not gone:
             continue
-        end = "its stop token is among them" if turn.stop_token in cut else "its stop token is not among them"
+        end = f"its stop token is {'' if cut & set(turn.end_tokens) else 'not '}among them"
         yield Finding(
             code=Code.TRUNCATED_RESPONSE if left else Code.TRUNCATED_AWAY,
             severity=Severity.WARNING if any(labelled.trained) else Severity.ERROR,
@@ -53,8 +53,8 @@ def find_missed_markers(example: Example, labelled: Labelled) -> Iterator[Findin
     for index, turn in list(example.answers())[SEARCHING[labelled.strategy] :]:
         tokens = example.tokens
         answer = [i for i in turn.tokens if tokens.char_spans[i][1] > turn.answer_start]
-        if turn.stop_token is not None:
-            answer = [i for i in answer if i <= turn.stop_token]
+        if turn.stop_span is not None:
+            answer = [i for i in answer if i <= turn.end_tokens[-1]]
         if not answer or any(labelled.trained[i] for i in answer):
             continue
         at = answer[0]
@@ -168,12 +168,13 @@ def find_prompt_text(example: Example, labelled: Labelled) -> Iterator[Finding]:
 def find_empty_answers(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Turns in which the stop token alone trains."""
     for index, turn in example.answers():
-        if turn.stop_token is not None and [i for i in turn.tokens if labelled.trained[i]] == [turn.stop_token]:
+        ends = turn.end_tokens
+        if turn.stop_span is not None and tuple(i for i in turn.tokens if labelled.trained[i]) == ends:
             yield Finding(
                 code=Code.ONLY_STOP_TRAINED,
                 severity=Severity.WARNING,
                 message_index=index,
-                token_span=(turn.stop_token, turn.stop_token + 1),
+                token_span=(ends[0], ends[-1] + 1),
                 detail=f"Of message {index} only the stop token trains: the model learns to answer with nothing.",
                 remedy="Remove the empty message, or give it its answer.",
             )

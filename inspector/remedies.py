@@ -5,6 +5,7 @@ Each remedy is one small function. Nothing here claims that the finding is gone:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ from inspector.markers import Markers, propose_markers
 from inspector.model import Model
 from inspector.samples import sample_conversations
 from inspector.setup import Setup
+from inspector.stops import stop_strings
 from inspector.strategies import Keep, StopPolicy
 
 
@@ -140,6 +142,27 @@ def _strip_answers(case: Case) -> list[Setup]:
 
 def _set_pad_token(case: Case) -> list[Setup]:
     return [replace(case.setup, special_tokens={**case.setup.special_tokens, "pad_token": free_pad_token(case.model)})]
+
+
+def _add_stop_tokens(case: Case) -> list[Setup]:
+    """The end mark as eos, and what else the template frames turns with as further special tokens."""
+    marks = stop_strings(case.model)
+    if not marks:
+        raise RemedyError("A special token ends this template's answers already.")
+    beside = [text for text in dict.fromkeys(_CONTROL.findall(case.model.template)) if text not in marks]
+    own = case.setup.special_tokens
+    further = [*own.get(_ADDITIONAL, ()), *marks[1:], *(text for text in beside if not _is_one_token(case.model, text))]
+    added = {"eos_token": marks[0]} | ({_ADDITIONAL: list(dict.fromkeys(further))} if further else {})
+    return [replace(case.setup, special_tokens={**own, **added})]
+
+
+_ADDITIONAL = "additional_special_tokens"
+_CONTROL = re.compile(r"<[|\uff5c][^<>|\uff5c\s'\"{}]{1,40}[|\uff5c]>")
+"""What a template writes in the way of a control token: `<|im_start|>`."""
+
+
+def _is_one_token(model: Model, text: str) -> bool:
+    return len(model.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) == 1
 
 
 def free_pad_token(model: Model) -> str:
@@ -306,6 +329,14 @@ REMEDIES = _registry(
             (Code.STOP_TOKEN_NOT_TRAINED,),
             _is_traced,
             _train_every_stop,
+        ),
+        (
+            "add_stop_tokens",
+            "Add as special tokens",
+            "What ends an answer becomes the eos token, what opens a turn a special token; a run trains their embeddings.",
+            (Code.STOP_IS_TEXT,),
+            _always,
+            _add_stop_tokens,
         ),
         (
             "split_turns",

@@ -146,4 +146,6 @@ def _decoded(answer: Mapping[str, Any]) -> Rendered:
         generation_spans=tuple((start, end) for start, end in answer["generation_spans"]),
         headers=tuple(Header(*header) for header in answer["headers"]),
         prompt_start=answer["prompt_start"],
+        read_off=tuple(answer["read_off"]),
+        unknown_turns=tuple(answer["unknown_turns"]),
     )

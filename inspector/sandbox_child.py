@@ -154,6 +154,8 @@ def _encoded(rendered: Rendered) -> dict[str, Any]:
         "generation_spans": rendered.generation_spans,
         "headers": rendered.headers,
         "prompt_start": rendered.prompt_start,
+        "read_off": rendered.read_off,
+        "unknown_turns": rendered.unknown_turns,
     }
 
 

@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 
 from inspector.conversation import REASONING_FIELDS, Conversation, Message
 from inspector.errors import TemplateTooLargeError, TraceError
+from inspector.frames import Resolved, resolve
 from inspector.origins import TEMPLATE, OriginKind, OriginStr, Run
 from inspector.traced_values import OriginDict, trace_value
 from inspector.tracing import compiled, tracing_environment
+from inspector.turn_bounds import Beginnings, settle
 
 MAX_MEASURED_HEADERS = 128
 """Turns whose generation prompt is rendered, each with its whole history; later turns take the last one's."""
@@ -48,7 +50,9 @@ class Rendered:
     """A rendered conversation. All positions are code points of `text`.
 
     `runs` cover `text` in order. `generation_spans` are half open, as transformers records them. `headers`: one per
-    assistant message that has a turn. `prompt_start`: where a trailing generation prompt begins, or None.
+    assistant message that has a turn. `prompt_start`: where a trailing generation prompt begins, or None. `read_off`:
+    answers whose turns were settled by renders of the conversation's beginning, `unknown_turns`: those whose turns end
+    where nothing could tell (see `turn_bounds`).
     """
 
     text: str
@@ -56,6 +60,8 @@ class Rendered:
     generation_spans: tuple[tuple[int, int], ...]
     headers: tuple[Header, ...]
     prompt_start: int | None
+    read_off: tuple[int, ...] = ()
+    unknown_turns: tuple[int, ...] = ()
 
     def spans(self) -> Iterator[tuple[int, int, Run]]:
         """Yield `(start, end, run)` for each run, in order."""
@@ -82,7 +88,7 @@ def render(
             "conversation or split it."
         )
     try:
-        traced, generation_spans = _trace(source, conversation, special_tokens)
+        traced, resolved, generation_spans = _trace(source, conversation, special_tokens)
     except Exception as error:
         if isinstance(error, MemoryError | RecursionError):
             raise
@@ -92,7 +98,7 @@ def render(
         ) from error
     if traced != expected:  # a clock in the template may have ticked between the two
         before, expected = expected, plain(conversation.messages, conversation.adds_generation_prompt)
-        traced, generation_spans = _trace(source, conversation, special_tokens)
+        traced, resolved, generation_spans = _trace(source, conversation, special_tokens)
         if traced != expected and before != expected:
             same = _common_prefix(before, expected)
             raise TraceError(
@@ -107,8 +113,14 @@ def render(
             f"({traced[same : same + 20]!a} instead of {expected[same : same + 20]!a}), so nothing "
             "can be said about this template's characters. Please report the template."
         )
-    runs = _with_turns(traced._runs)
     usual_prompt = lru_cache(maxsize=1)(lambda: _usual_prompt(source, conversation, special_tokens, plain))
+    beginnings = Beginnings(
+        text=lambda count, opens: plain.attempt(conversation.messages[:count], opens),
+        traced=lambda count: _traced_beginning(source, conversation, special_tokens, count),
+        usual_prompt=usual_prompt,
+    )
+    settled = settle(expected, resolved, conversation, beginnings)
+    runs = settled.runs
     headers = tuple(_headers(expected, runs, conversation, plain, usual_prompt))
     prompt_start = _prompt_start(expected, runs, conversation, plain, headers, usual_prompt)
     if prompt_start is not None:
@@ -122,6 +134,8 @@ def render(
         generation_spans=tuple(generation_spans),
         headers=headers,
         prompt_start=prompt_start,
+        read_off=settled.read_off,
+        unknown_turns=settled.unknown,
     )
 
 
@@ -177,21 +191,6 @@ class _PlainRender:
             raise
         except Exception:  # a template may raise anything at all on a conversation it was not written for
             return None
-
-
-def _with_turns(runs: tuple[Run, ...]) -> tuple[Run, ...]:
-    """Runs in which message text belongs to its own message's turn, wherever that can be.
-
-    A message with text in its own loop turn is only quoted elsewhere: gpt-oss names the called function in the header
-    of the result. One without (a system text that is written in the first question's turn) keeps its text.
-    """
-    at_home = {run.turn for run in runs if run.turn is not None and run.turn == run.origin.message_index}
-    out = []
-    for run in runs:
-        home = run.origin.message_index
-        is_moved = home is not None and home != run.turn and (run.turn is None or home not in at_home)
-        out.append(run._replace(turn=home) if is_moved else run)
-    return tuple(out)
 
 
 # --- headers
@@ -267,10 +266,12 @@ def _usual_prompt(
     if opened is None or closed is None or opened == closed:
         return ""
     keywords = {**conversation.keywords, "add_generation_prompt": True}
-    traced, _ = _trace(source, replace(conversation, messages=question, keywords=keywords), special_tokens)
-    _, end = _turn_bounds(_with_turns(traced._runs)).get(0, (0, len(traced)))
-    if end < len(traced) or not opened.startswith(closed):
-        return str.__str__(traced[end:])
+    asked = replace(conversation, messages=question, keywords=keywords)
+    traced, resolved, _ = _trace(source, asked, special_tokens)
+    _, end = _turn_bounds(resolved.runs).get(0, (0, len(traced)))
+    is_settled = 0 not in resolved.doubtful and end < len(traced)
+    if is_settled or not opened.startswith(closed):
+        return traced[end:]
     return opened[len(closed) :]
 
 
@@ -335,7 +336,8 @@ def _content_end(runs: tuple[Run, ...]) -> int:
 
 def _trace(
     source: str, conversation: Conversation, special_tokens: Mapping[str, str]
-) -> tuple[OriginStr, list[tuple[int, int]]]:
+) -> tuple[str, Resolved, list[tuple[int, int]]]:
+    """The text, its runs, and the spans of its generation tags."""
     template = compiled(source)
     environment = tracing_environment()
     variables: dict[str, Any] = {
@@ -348,7 +350,24 @@ def _trace(
         "documents": _traced_list(conversation.documents, "documents"),
         "add_generation_prompt": conversation.adds_generation_prompt,
     }
-    return environment.run(template, variables)
+    traced = environment.run(template, variables)
+    text = str.__str__(traced)
+    return text, resolve(text, traced._runs, environment.frames), environment.generation_spans
+
+
+def _traced_beginning(
+    source: str, conversation: Conversation, special_tokens: Mapping[str, str], count: int
+) -> tuple[str, Resolved] | None:
+    """The first messages without a generation prompt; None where the template refuses them."""
+    keywords = {**conversation.keywords, "add_generation_prompt": False}
+    beginning = replace(conversation, messages=conversation.messages[:count], keywords=keywords)
+    try:
+        text, resolved, _ = _trace(source, beginning, special_tokens)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:  # a template may raise anything at all on a conversation it was not written for
+        return None
+    return text, resolved
 
 
 def _traced_message(index: int, message: Message) -> OriginDict:

@@ -117,10 +117,45 @@ def _is_answer(run: Run, message_index: int) -> bool:
     return origin.kind is OriginKind.MESSAGE and origin.message_index == message_index and origin.field != "role"
 
 
+def find_unsettled_turns(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """Answers whose turns the template's own structure does not settle."""
+    rendered = example.rendered
+    trained = [index for index, _ in example.answers() if is_trained(example, labelled, index)]
+    for code, severity, messages, detail, remedy in (
+        (
+            Code.TURN_UNKNOWN,
+            Severity.WARNING,
+            [index for index in trained if index in rendered.unknown_turns],
+            "the template writes text around it in a way that neither its loops nor renders of the conversation's "
+            "beginning tell apart from other messages' text. What is shown of this turn's ends is a guess",
+            "Look at the tokens around the answer, and use a template whose loop writes one message a round.",
+        ),
+        (
+            Code.TURN_READ_OFF,
+            Severity.NOTE,
+            [index for index in trained if index in rendered.read_off],
+            "the template does not write it in a round of its own; where its turn begins and ends was read off renders "
+            "of the conversation's beginning, with this message and without it",
+            "Nothing to do.",
+        ),
+    ):
+        if messages:
+            more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
+            yield Finding(
+                code=code,
+                severity=severity,
+                message_index=messages[0],
+                token_span=example.turns[messages[0]].token_span,
+                detail=f"Message {messages[0]}{more}: {detail}.",
+                remedy=remedy,
+            )
+
+
 TEMPLATE_FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
     find_misplaced_tags,
     find_rewritten_history,
     find_clock,
     find_thinking_default,
+    find_unsettled_turns,
 )
 """Every finder of this file."""

@@ -59,8 +59,8 @@ def seams(example: Example) -> Iterator[Seam]:
             continue
         content = example.conversation.messages[turn.message_index].get("content")
         stop, end = turn.end, turn.end
-        if turn.stop_token is not None:
-            stop, end = example.tokens.char_spans[turn.stop_token]
+        if turn.stop_span is not None:
+            stop, end = turn.stop_span
         yield Seam(
             text=text[turn.start : turn.end],
             opening=text[turn.start : turn.header.end],

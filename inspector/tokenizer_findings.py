@@ -54,6 +54,31 @@ def find_stop_mismatch(example: Example, labelled: Labelled) -> Iterator[Finding
     )
 
 
+def find_text_stops(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """Trained answers that end in a marker which is text to the tokenizer."""
+    texts: dict[str, list[int]] = {}
+    for index, turn in example.answers():
+        is_learned = any(labelled.trained[i] for i in turn.end_tokens)
+        if turn.stop_token is None and turn.stop_span is not None and is_learned:
+            texts.setdefault(example.rendered.text[slice(*turn.stop_span)], []).append(index)
+    for text, messages in texts.items():
+        ends = example.turns[messages[0]].end_tokens
+        pieces = [example.tokens.texts[i] for i in ends]
+        merged = next((piece for piece in (pieces[0], pieces[-1]) if piece.strip() not in text), "")
+        swallowed = f", of which {merged!r} also holds what stands beside it" if merged else ""
+        yield Finding(
+            code=Code.STOP_IS_TEXT,
+            severity=Severity.WARNING,
+            message_index=messages[0],
+            token_span=(ends[0], ends[-1] + 1),
+            detail=f"The answer ends in {text!r}, which this tokenizer reads as {len(ends)} "
+            f"token{'s' if len(ends) > 1 else ''} of text: {pieces}{swallowed}. The model learns to write that text, "
+            "but generation goes on after it unless it is given as a stop string.",
+            remedy=f"Add {text!r} as a special token (the embeddings grow with it), or generate with the stop string "
+            f"{text!r}.",
+        )
+
+
 def find_pad_is_stop(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Padding shares its id with eos or with a stop token: a collator that masks by id erases real labels.
 
@@ -117,6 +142,7 @@ def find_double_bos(example: Example, labelled: Labelled) -> Iterator[Finding]:
 TOKENIZER_FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
     find_control_tokens,
     find_stop_mismatch,
+    find_text_stops,
     find_pad_is_stop,
     find_pad_zero,
     find_double_bos,

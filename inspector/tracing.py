@@ -1,25 +1,27 @@
 """Jinja with origins: an environment whose templates know where each character they write comes from.
 
 The environment copies the settings, filters and globals of transformers'. Its code generator makes every constant an
-`OriginStr` of its template line, and a pass over the syntax tree announces each loop's item, so that text knows whose
-turn it is written in. Not thread-safe: one render at a time in a process.
+`OriginStr` of its template line, and a pass over the syntax tree opens a frame (see `frames`) for every round of a loop
+and every call of a macro, so that text knows what wrote it. Not thread-safe: one render at a time in a process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import nodes
-from jinja2.compiler import CodeGenerator, Frame, operators
+from jinja2.compiler import CodeGenerator, operators
+from jinja2.compiler import Frame as Scope
 from jinja2.environment import Template
 from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
 
+from inspector.frames import ROOT, Frame, only_message
 from inspector.origins import CLOCK, TEMPLATE, UNKNOWN, Origin, OriginKind, OriginStr, Run, concat
 from inspector.traced_values import OriginDict, traced_json
 
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 class TracingEnvironment(ImmutableSandboxedEnvironment):
     """transformers' template environment, in which text knows its origin.
 
-    State of the render in progress: `turn`, the index of the message whose loop body is running (None outside), and
-    `written`, the number of characters the template has yielded.
+    State of the render in progress: `frames`, all that were opened; `frame`, the number of the one that runs; and
+    `written`, the number of characters the template has yielded. A run's `turn` is the frame that wrote it.
     """
 
     def __init__(self, model: Any) -> None:
@@ -55,80 +57,101 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
 
     def reset(self) -> None:
         """Forget the render before."""
-        self.turn: int | None = None
-        self.outer_turns: list[int | None] = []
-        self.is_announced = True
+        self.frames = [Frame(parent=ROOT)]
+        self.frame = ROOT
+        self.around: list[int] = []
         self.written = 0
         self.generation_spans: list[tuple[int, int]] = []
 
-    def run(self, template: Template, variables: dict[str, Any]) -> tuple[OriginStr, list[tuple[int, int]]]:
-        """Render; returns the text and the spans of its generation tags."""
+    def run(self, template: Template, variables: dict[str, Any]) -> OriginStr:
+        """Render. Afterwards `frames` and `generation_spans` are those of this render."""
         self.reset()
         blocks = []
         for block in template.generate(variables):
             self.written += len(block)
             blocks.append(block)
-        return concat(blocks), self.generation_spans
+        return concat(blocks)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree: nodes.Template = _AnnounceLoops().visit(super()._parse(source, name, filename))
+        tree: nodes.Template = _OpenFrames().visit(super()._parse(source, name, filename))
         return tree
 
     # called by compiled templates
 
     def literal(self, text: str, line: int) -> OriginStr:
-        """A string constant of the template, written in the turn that is running."""
-        return OriginStr.of(text, self.line(line), turn=self.turn)
+        """A string constant of the template, written by the frame that runs."""
+        return OriginStr.of(text, self.line(line), turn=self.frame)
 
     def data(self, text: str, line: int) -> OriginStr:
         """Template text between tags; each of its lines has its own origin."""
         runs, at = [], line
         for part in text.splitlines(keepends=True):
-            runs.append(Run(len(part), self.line(at), None, self.turn))
+            runs.append(Run(len(part), self.line(at), None, self.frame))
             at += part.endswith("\n")
         return OriginStr(text, runs)
 
     def emit(self, value: Any, line: int) -> OriginStr:
         """Text of an output expression; what it does not know itself, it has from the place that writes it."""
         text = OriginStr(str(value))
-        if all(run.turn is not None and run.origin.line is not None for run in text._runs):
+        runs = text._runs
+        if all(run.turn is not None and run.origin.line is not None for run in runs):
             return text
-        return OriginStr(text, [self._placed(run, line) for run in text._runs])
+        return OriginStr(text, [self._placed(run, line, self._frame_of(runs, at)) for at, run in enumerate(runs)])
 
     def join(self, parts: tuple[Any, ...]) -> OriginStr:
         """Jinja's `~`."""
         return concat([str(part) for part in parts])
 
-    def push_turn(self) -> None:
+    def _frame_of(self, runs: Sequence[Run], at: int) -> int:
+        """The frame that a run of an output belongs to: where several were joined, one beside it that is about it."""
+        run = runs[at]
+        if run.turn is not None:
+            return run.turn
+        before = next((other.turn for other in reversed(runs[:at]) if other.turn is not None), None)
+        after = next((other.turn for other in runs[at + 1 :] if other.turn is not None), None)
+        beside = [frame for frame in (before, after) if frame is not None]
+        index = run.origin.message_index
+        fitting = [frame for frame in beside if index is not None and self.frames[frame].is_about(index)]
+        if fitting or (len(beside) == 2 and before == after) or (index is None and before is not None):
+            return (fitting or beside)[0]
+        return self.frame
+
+    def enter(self) -> None:
         """A loop begins."""
-        self.outer_turns.append(self.turn)
+        self.around.append(self.frame)
 
-    def announce(self, *items: Any) -> None:
-        """A loop has come to `items`, the values of its targets: if one is a whole message, its turn begins."""
-        self.turn = self.outer_turns[-1] if self.outer_turns else None
-        self.is_announced = False
-        for item in items:
-            self.announce_set(item)
+    def begin_round(self, *items: Any) -> None:
+        """A round of the innermost loop begins; `items` are the values of its targets."""
+        self.frames.append(Frame(parent=self.around[-1], item=only_message(items)))
+        self.frame = len(self.frames) - 1
 
-    def announce_set(self, item: Any) -> None:
-        """A variable was set: in a loop over numbers, `messages[i]` begins that message's turn, once a round."""
-        if self.is_announced or not self.outer_turns:
-            return
-        if isinstance(item, OriginDict) and item._origin.message_index is not None and not item._origin.field:
-            self.turn = item._origin.message_index
-            self.is_announced = True
+    def begin_macro(self, *arguments: Any) -> None:
+        """A macro is called."""
+        self.enter()
+        self.begin_round(*arguments)
 
-    def pop_turn(self) -> None:
-        """A loop has ended: the turn around it goes on."""
-        self.turn = self.outer_turns.pop()
-        self.is_announced = True
+    def name(self, value: Any) -> None:
+        """A variable was set: `{% set message = messages[i] %}` in a loop over numbers."""
+        is_whole = isinstance(value, OriginDict) and value._origin.message_index is not None and not value._origin.field
+        if is_whole and self.frame != ROOT:
+            self.frames[self.frame].named.append(value._origin.message_index)
+
+    def leave(self) -> None:
+        """A loop or a macro has ended: the frame around it goes on."""
+        self.frame = self.around.pop()
+
+    def recurse(self, loop: Any, *arguments: Any) -> Any:
+        """`loop(...)` in a recursive loop: its rounds stand in the one that calls it."""
+        self.enter()
+        out = loop(*arguments)
+        self.leave()
+        return out
 
     def line(self, line: int) -> Origin:
         """The origin of template text of a line; always the same object for the same line."""
         return self._lines.setdefault(line, Origin(OriginKind.TEMPLATE, line=line))
 
-    def _placed(self, run: Run, line: int) -> Run:
-        turn = self.turn if run.turn is None else run.turn
+    def _placed(self, run: Run, line: int, turn: int) -> Run:
         if run.origin is TEMPLATE:
             return run._replace(origin=self.line(line), turn=turn)
         if run.origin is CLOCK:
@@ -159,22 +182,38 @@ class _GenerationTag(Extension):
         return text
 
 
-class _AnnounceLoops(NodeTransformer):
-    """Puts `announce(item)` at the head of each loop body and behind each `set`, and restores the turn after a loop."""
+class _OpenFrames(NodeTransformer):
+    """Has the environment told of every loop's rounds, of macros' calls, and of what variables are set to."""
 
     def visit_For(self, node: nodes.For) -> list[nodes.Node]:  # noqa: N802
         self.generic_visit(node)
         targets = [node.target] if isinstance(node.target, nodes.Name) else list(node.target.find_all(nodes.Name))
-        items = [nodes.Name(item.name, "load", lineno=node.lineno) for item in targets]
-        node.body.insert(0, _call("announce", *items, lineno=node.lineno))
-        return [_call("push_turn", lineno=node.lineno), node, _call("pop_turn", lineno=node.lineno)]
+        node.body.insert(0, _call("begin_round", *_loaded(targets, node.lineno), lineno=node.lineno))
+        return [_call("enter", lineno=node.lineno), node, _call("leave", lineno=node.lineno)]
+
+    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.body.insert(0, _call("begin_macro", *_loaded(node.args, node.lineno), lineno=node.lineno))
+        node.body.append(_call("leave", lineno=node.lineno))
+        return node
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if isinstance(node.node, nodes.Name) and node.node.name == "loop":
+            recurse = nodes.EnvironmentAttribute("recurse", lineno=node.lineno)
+            node.args.insert(0, node.node)
+            node.node = recurse
+        return node
 
     def visit_Assign(self, node: nodes.Assign) -> list[nodes.Node]:  # noqa: N802
         self.generic_visit(node)
         if not isinstance(node.target, nodes.Name):
             return [node]
-        value = nodes.Name(node.target.name, "load", lineno=node.lineno)
-        return [node, _call("announce_set", value, lineno=node.lineno)]
+        return [node, _call("name", *_loaded([node.target], node.lineno), lineno=node.lineno)]
+
+
+def _loaded(names: list[nodes.Name], lineno: int) -> list[nodes.Expr]:
+    return [nodes.Name(name.name, "load", lineno=lineno) for name in names]
 
 
 def _call(method: str, *arguments: nodes.Expr, lineno: int) -> nodes.ExprStmt:
@@ -187,7 +226,7 @@ class _Data(NamedTuple):
     line: int
 
 
-def _is_constant(node: nodes.Expr, frame: Frame) -> bool:
+def _is_constant(node: nodes.Expr, frame: Scope) -> bool:
     try:
         node.as_const(frame.eval_ctx)
     except nodes.Impossible:
@@ -198,16 +237,16 @@ def _is_constant(node: nodes.Expr, frame: Frame) -> bool:
 class _TracingCodeGenerator(CodeGenerator):
     """Jinja's code generator, with every string constant and every output passed through the environment."""
 
-    def visit_Const(self, node: nodes.Const, frame: Frame) -> None:  # noqa: N802
+    def visit_Const(self, node: nodes.Const, frame: Scope) -> None:  # noqa: N802
         if isinstance(node.value, str):
             self.write(f"environment.literal({node.value!r}, {node.lineno})")
         else:
             super().visit_Const(node, frame)
 
-    def visit_TemplateData(self, node: nodes.TemplateData, frame: Frame) -> None:  # noqa: N802
+    def visit_TemplateData(self, node: nodes.TemplateData, frame: Scope) -> None:  # noqa: N802
         self.write(f"environment.data({node.data!r}, {node.lineno})")
 
-    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802
+    def visit_Getitem(self, node: nodes.Getitem, frame: Scope) -> None:  # noqa: N802
         if isinstance(node.arg, nodes.Slice) and _is_constant(node, frame):
             self._slice_constant(node, frame)
             return
@@ -218,7 +257,7 @@ class _TracingCodeGenerator(CodeGenerator):
         self.visit(node.node, frame)
         self.write(f", {node.arg.value!r})")
 
-    def _slice_constant(self, node: nodes.Getitem, frame: Frame) -> None:
+    def _slice_constant(self, node: nodes.Getitem, frame: Scope) -> None:
         """Jinja's optimizer computes this by `getitem`, which finds nothing in what has no parts."""
         self.write("environment.getitem(")
         self.visit(node.node, frame)
@@ -229,20 +268,20 @@ class _TracingCodeGenerator(CodeGenerator):
             self.write(", ")
         self.write("))")
 
-    def visit_Operand(self, node: nodes.Operand, frame: Frame) -> None:  # noqa: N802
+    def visit_Operand(self, node: nodes.Operand, frame: Scope) -> None:  # noqa: N802
         if isinstance(node.expr, nodes.Const):  # nor is the constant of a comparison
             self.write(f" {operators[node.op]} {node.expr.value!r}")
         else:
             super().visit_Operand(node, frame)
 
-    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802
+    def visit_Concat(self, node: nodes.Concat, frame: Scope) -> None:  # noqa: N802
         self.write("environment.join((")
         for part in node.nodes:
             self.visit(part, frame)
             self.write(", ")
         self.write("))")
 
-    def _output_child_to_const(self, node: nodes.Expr, frame: Frame, finalize: Any) -> Any:
+    def _output_child_to_const(self, node: nodes.Expr, frame: Scope, finalize: Any) -> Any:
         if not isinstance(node, nodes.TemplateData):
             raise nodes.Impossible
         return _Data(node.data, node.lineno)
@@ -251,10 +290,10 @@ class _TracingCodeGenerator(CodeGenerator):
         parts = [f"environment.data({data.text!r}, {data.line})" for data in group]
         return parts[0] if len(parts) == 1 else f"environment.join(({', '.join(parts)},))"
 
-    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+    def _output_child_pre(self, node: nodes.Expr, frame: Scope, finalize: Any) -> None:
         self.write("environment.emit(")
 
-    def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+    def _output_child_post(self, node: nodes.Expr, frame: Scope, finalize: Any) -> None:
         self.write(f", {node.lineno})")
 
 

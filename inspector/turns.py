@@ -7,9 +7,11 @@ strategy is compared with, so it is worked out once, from origins, and knows not
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from inspector.conversation import Conversation
+from inspector.frames import says
 from inspector.origins import OriginKind, Run
 from inspector.template import Header, Rendered
 from inspector.tokens import TokenTable
@@ -22,7 +24,9 @@ class Turn:
     `char_spans`: all characters of the turn, in order; usually one span. `runs`: the same as `(start, end, run)`.
     `tokens`: indices of the tokens that overlap it. `header`: the part that the generation prompt
     supplies (None for other roles). `content_end`: the end of the last character that came from the message.
-    `stop_token`: index of the special token that ends the turn, or None when the template writes none.
+    `stop_token`: index of the special token that ends the turn, or None when the template writes none. `stop_span`: the
+    characters of what ends the turn: of the stop token, or of a marker that this tokenizer reads as text, `### End`.
+    `end_tokens`: the tokens that end it: the stop token, those that overlap the marker, or the closing token.
     `closing_token`: with no stop token, index of the special token that opens the next turn and so ends this one.
     """
 
@@ -34,6 +38,8 @@ class Turn:
     content_end: int
     stop_token: int | None
     closing_token: int | None
+    stop_span: tuple[int, int] | None
+    end_tokens: tuple[int, ...]
 
     @property
     def start(self) -> int:
@@ -73,13 +79,15 @@ def find_turns(conversation: Conversation, rendered: Rendered, tokens: TokenTabl
         if run.origin.kind is OriginKind.MESSAGE and run.origin.message_index == run.turn:
             content_end[run.turn] = end
     headers = {header.message_index: header for header in rendered.headers}
+    markers = _text_markers(rendered, spans)
     first_tokens, turn_tokens = _tokens_by_start(tokens), _tokens_by_turn(tokens)
     turns = {}
     for index, own in sorted(spans.items()):
         header = _whole_tokens(headers.get(index), tokens)
         after = max(content_end.get(index, 0), header.end if header else own[0][0])
         stop = _stop_token(rendered, tokens, own, after)
-        closing = None if stop is not None else _closing_token(tokens, first_tokens.get(own[-1][1]))
+        ended = tokens.char_spans[stop] if stop is not None else markers.get(index)
+        closing = None if ended else _closing_token(tokens, first_tokens.get(own[-1][1]))
         turns[index] = Turn(
             message_index=index,
             char_spans=tuple(own),
@@ -89,8 +97,36 @@ def find_turns(conversation: Conversation, rendered: Rendered, tokens: TokenTabl
             content_end=content_end.get(index, own[0][0]),
             stop_token=stop,
             closing_token=closing,
+            stop_span=ended,
+            end_tokens=_end_tokens(tokens, turn_tokens.get(index, ()), stop if stop is not None else closing, ended),
         )
     return turns
+
+
+def _text_markers(rendered: Rendered, spans: Mapping[int, list[tuple[int, int]]]) -> dict[int, tuple[int, int]]:
+    """Answer -> the characters of the text that the template writes after it: what ends the turn if no token does.
+
+    A call's turn may close its brackets first; what all the answers' turns end in is the marker. No answer whose turn
+    ends where nothing could tell has one.
+    """
+    tails: dict[int, tuple[int, int]] = {}
+    content_end: dict[int, int] = {}
+    for _, end, run in rendered.spans():
+        if run.turn is not None and says(run) == run.turn:
+            content_end[run.turn] = end
+    for header in rendered.headers:
+        index = header.message_index
+        after = max(content_end.get(index, 0), header.end)
+        end = next((end for start, end in spans[index] if start <= after <= end), after)
+        tail = rendered.text[after:end]
+        if tail.strip() and index not in rendered.unknown_turns:
+            start = after + len(tail) - len(tail.lstrip())
+            tails[index] = (start, start + len(tail.strip()))
+    texts = [rendered.text[start:end] for start, end in tails.values()]
+    shortest = min(texts, key=len, default="")
+    if all(text.endswith(shortest) for text in texts):
+        return {index: (end - len(shortest), end) for index, (_, end) in tails.items()}
+    return tails
 
 
 def _whole_tokens(header: Header | None, tokens: TokenTable) -> Header | None:
@@ -126,6 +162,16 @@ def _closing_token(tokens: TokenTable, index: int | None) -> int | None:
     if index is None or not tokens.special[index]:
         return None
     return index if all(run.origin.kind is OriginKind.TEMPLATE for run in tokens.runs[index]) else None
+
+
+def _end_tokens(
+    tokens: TokenTable, own: Sequence[int], token: int | None, span: tuple[int, int] | None
+) -> tuple[int, ...]:
+    if token is not None:
+        return (token,)
+    if span is None:
+        return ()
+    return tuple(i for i in own if tokens.char_spans[i][0] < span[1] and tokens.char_spans[i][1] > span[0])
 
 
 def _tokens_by_start(tokens: TokenTable) -> dict[int, int]:

@@ -11,6 +11,7 @@ from inspector.conversation import Conversation, Message
 from inspector.errors import InspectorError
 from inspector.formats import TEXT_ROLE
 from inspector.model import Model
+from inspector.stops import stop_strings
 from training.rows import PreparedRow
 from training.spec import SamplingSpec
 
@@ -87,6 +88,7 @@ def write_ids(weights: Any, model: Model, asked: Sequence[Question], max_new_tok
     stops = {tokenizer.eos_token_id}
     configured = getattr(weights.generation_config, "eos_token_id", None)
     stops |= set(configured if isinstance(configured, list) else [configured])
+    texts = stop_strings(model)
     out = []
     try:
         with torch.no_grad():
@@ -95,7 +97,7 @@ def write_ids(weights: Any, model: Model, asked: Sequence[Question], max_new_tok
                 written = weights.generate(
                     **ids, do_sample=False, max_new_tokens=max_new_tokens, use_cache=True,
                     eos_token_id=[stop for stop in stops if stop is not None] or None,
-                    pad_token_id=pad,
+                    pad_token_id=pad, **({"stop_strings": texts, "tokenizer": tokenizer} if texts else {}),
                 )  # fmt: skip
                 out.append(written[0][ids["input_ids"].shape[1] :].tolist())
     finally:

@@ -125,12 +125,15 @@ def _asking(run: RunDir, spec: RunSpec, is_whole: bool) -> list[str]:
     prompt = "tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)"
     if asked[0]["role"] == TEXT_ROLE:
         prompt = 'messages[0]["content"]'
+    texts = run.manifest().get("stop_strings")  # what ends an answer where no special token does
+    stops = f", stop_strings={texts!r}, tokenizer=tokenizer" if texts else ""
     ends = [
         f"written = model.generate(**ids, do_sample=False, max_new_tokens={spec.sampling.max_new_tokens},",
-        "                         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)",
+        f"                         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id{stops})",
     ]
     if is_whole and spec.lora is not None:  # its own generation_config.json names the tokens that end an answer
-        ends = [f"written = model.generate(**ids, do_sample=False, max_new_tokens={spec.sampling.max_new_tokens})"]
+        limit = spec.sampling.max_new_tokens
+        ends = [f"written = model.generate(**ids, do_sample=False, max_new_tokens={limit}{stops})"]
     return [
         f"messages = {json.dumps(asked, ensure_ascii=False)}",
         f"prompt = {prompt}",

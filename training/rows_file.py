@@ -15,6 +15,7 @@ from typing import Any
 
 from inspector.model import Model
 from inspector.rows import BadRow
+from inspector.stops import stop_strings
 from training.errors import Problem, SpecError
 from training.rows import IGNORED, SHOWN, PreparedRow
 from training.spec import RunSpec
@@ -112,6 +113,7 @@ def describe(folder: Path, model: Model, spec: RunSpec, unused: Sequence[BadRow]
         "template_hash": model.template_hash,
         "method": spec.method.value,
         "strategy": spec.trained_by,
+        "stop_strings": stop_strings(model),
         "libraries": {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate")},
         "python": platform.python_version(),
     }

@@ -18,6 +18,7 @@ from inspector.errors import InspectorError
 from inspector.exports.shown import trainers_example
 from inspector.inspect import Inspection
 from inspector.model import Model
+from inspector.stops import text_stops
 from inspector.strategies import Example, Labelled, label
 from inspector.strategies.modifiers import kept_range, truncated
 
@@ -85,7 +86,7 @@ class Target:
         files: Mapping[str, str] | None = None,
     ) -> Export:
         """The settings in `body` under a comment: the title, what they train, and `notes` on what to do."""
-        said = (outcome.verdict, *_changed_tokens(inspection.model), *notes)
+        said = (outcome.verdict, *_changed_tokens(inspection.model), *_stop_strings(inspection), *notes)
         text = f"{comment(self._heading(inspection), *said)}\n{body}"
         return self._made(text, outcome, files or {})
 
@@ -180,6 +181,15 @@ def _changed_tokens(model: Model) -> list[str]:
     return [
         f"The tokenizer is shown with {json.dumps(model.changed_tokens)}, which a trainer does not know of: save it "
         "with the model, its embeddings resized, to a folder first, and train that."
+    ]
+
+
+def _stop_strings(inspection: Inspection) -> list[str]:
+    """What generation needs where answers end in text."""
+    return [
+        f"Answers end in {text!r}, which is text to this tokenizer: pass it to generation as a stop string "
+        f"(transformers: stop_strings=[{text!r}], tokenizer=tokenizer), or add it as a special token before training."
+        for text in text_stops([inspection.example])
     ]
 
 

@@ -108,11 +108,11 @@ def _marks(example: Example, policy: TurnPolicy, *, reasoning: bool, tool_calls:
         if not reasoning:
             _leave_out(example, marks, turn, REASONING_FIELDS)
             for match in _THINK.finditer(rendered.text, turn.answer_start, turn.end):
-                _fill(marks, match.start(), match.end(), Reason.POLICY)
+                _fill_turn(marks, turn, match.start(), match.end(), Reason.POLICY)
         if not tool_calls:
             _leave_out(example, marks, turn, ("tool_calls",))
         if turn.header is not None:
-            _fill(marks, turn.header.start, turn.header.end, Reason.HEADER)
+            _fill_turn(marks, turn, turn.header.start, turn.header.end, Reason.HEADER)
     return marks
 
 
@@ -129,7 +129,7 @@ def _mark_own_text(marks: bytearray, turn: Turn) -> None:
 
 def _leave_out(example: Example, marks: bytearray, turn: Turn, fields: tuple[str, ...]) -> None:
     """Leave out some fields of a message and the template text next to them, up to its other fields or its ends."""
-    end_of_answer = turn.end if turn.stop_token is None else example.tokens.char_spans[turn.stop_token][0]
+    end_of_answer = turn.end if turn.stop_span is None else turn.stop_span[0]
     pending: int | None = turn.answer_start
     inside = False
     for start, end, run in turn.runs:
@@ -140,22 +140,28 @@ def _leave_out(example: Example, marks: bytearray, turn: Turn, fields: tuple[str
             continue
         was_inside, inside = inside, run.origin.top_field in fields
         if inside or was_inside:
-            _fill(marks, start if pending is None else pending, start, Reason.POLICY)
+            _fill_turn(marks, turn, start if pending is None else pending, start, Reason.POLICY)
         if inside:
             _fill(marks, start, end, Reason.POLICY)
         pending = None
     if inside and pending is not None:
-        _fill(marks, pending, end_of_answer, Reason.POLICY)
+        _fill_turn(marks, turn, pending, end_of_answer, Reason.POLICY)
 
 
 def _mark_end(example: Example, marks: bytearray, turn: Turn, *, keep_stop: bool, closing_header: bool) -> None:
-    """Mark the stop token, and what stands behind it in the turn."""
-    if turn.stop_token is not None:
-        start, end = example.tokens.char_spans[turn.stop_token]
+    """Mark the stop token, or the text that ends the turn, and what stands after it in the turn."""
+    if turn.stop_span is not None:
+        start, end = turn.stop_span
         _fill(marks, start, end, Reason.STOP if keep_stop else Reason.POLICY)
-        _fill(marks, end, turn.end, Reason.AFTER_STOP)
+        _fill_turn(marks, turn, end, turn.end, Reason.AFTER_STOP)
     elif closing_header and keep_stop and turn.closing_token is not None:
         _fill(marks, *example.tokens.char_spans[turn.closing_token], Reason.STOP)
+
+
+def _fill_turn(marks: bytearray, turn: Turn, start: int, end: int, reason: Reason) -> None:
+    """Fill what of `[start, end)` is the turn's own: another's may stand in between."""
+    for low, high in turn.char_spans:
+        _fill(marks, max(start, low), min(end, high), reason)
 
 
 def _fill(marks: bytearray, start: int, end: int, reason: Reason) -> None:

@@ -1,0 +1,227 @@
+"""Where an answer's turn begins and ends, read off renders of the conversation's beginning.
+
+A second witness beside the frames of a render (`frames`), which needs no loop and no macro: what the template writes
+of the messages before an answer ends where its turn begins, and what it writes of the messages up to and with it,
+after its own last character, is its end. It is asked where the frames do not settle a turn: text that no loop round
+wrote, a round inside another message's, messages merged into one, template text beside a turn that belongs to nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from inspector.conversation import Conversation
+from inspector.frames import Resolved, is_template, quoted, says
+from inspector.origins import Run, merged
+
+
+class Settled(NamedTuple):
+    """Runs with their final turns. `read_off`: answers whose bounds the frames alone had wrong; `unknown`: answers
+    whose turns end where nothing could tell."""
+
+    runs: tuple[Run, ...]
+    read_off: tuple[int, ...]
+    unknown: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginnings:
+    """Renders of the first messages; each None where the template refuses them.
+
+    `text(n, opens)`: of the first `n` messages, with a generation prompt or without. `traced(n)`: without, with its
+    runs. `usual_prompt()`: the generation prompt after a lone question.
+    """
+
+    text: Callable[[int, bool], str | None]
+    traced: Callable[[int], tuple[str, Resolved] | None]
+    usual_prompt: Callable[[], str]
+
+
+def settle(text: str, resolved: Resolved, conversation: Conversation, beginnings: Beginnings) -> Settled:
+    """Give template text beside the answers in doubt to them, or take it from them, as the beginnings show."""
+    runs = resolved.runs
+    read_off, unknown = [], []
+    doubtful = resolved.doubtful | _out_of_order(text, runs)
+    for index in (index for index in conversation.assistant_indices() if index in doubtful):
+        is_whole = index == len(conversation.messages) - 1 and not conversation.adds_generation_prompt
+        shown = (text, Resolved(runs, resolved.doubtful)) if is_whole else beginnings.traced(index + 1)
+        if shown is None:
+            unknown.append(index)
+            continue
+        before = beginnings.text(index, False) if index else ""
+        added = _added(text, shown[0], before)
+        if added is not None:
+            changed = _moved(runs, index, *added)
+        elif (found := _found_again(text, runs, index, shown, before, beginnings)) is not None:
+            changed = _shared(runs, conversation, index, *found)
+        else:
+            end = _end(text, runs, index, shown)
+            if end is None or index in quoted(runs):
+                unknown.append(index)
+            changed = runs
+            if end is not None and end >= 0:
+                changed = _given(runs, index, _start(text, runs, index, before), end)
+        if changed != tuple(merged(runs)):
+            read_off.append(index)
+            runs = changed
+    return Settled(runs, tuple(read_off), tuple(unknown))
+
+
+def _added(text: str, shown: str, before: str | None) -> tuple[int, int] | None:
+    """What the answer adds to the text, where the template writes the whole as it writes its beginnings."""
+    if before is None or not shown.startswith(before) or not text.startswith(shown):
+        return None
+    return len(before), len(shown)
+
+
+def _found_again(
+    text: str,
+    runs: Sequence[Run],
+    index: int,
+    shown: tuple[str, Resolved],
+    before: str | None,
+    beginnings: Beginnings,
+) -> tuple[int, int] | None:
+    """Where the block stands in the text that the template writes for the answer when it is the last message.
+
+    The block begins with the generation prompt and holds the answer's own characters in the same places.
+    """
+    opened = beginnings.text(index, True)
+    is_known = opened is not None and before is not None and opened.startswith(before)
+    prompt = opened[len(before) :] if is_known and opened and before else beginnings.usual_prompt()
+    start = shown[0].rfind(prompt) if prompt.strip() else -1
+    if start < 0:
+        return None
+    block = shown[0][start:]
+    own = _own_places(shown[1].runs, index, start, len(shown[0]))
+    found = [
+        at
+        for at in _occurrences(text, block)
+        if own and _own_places(runs, index, at, at + len(block)) == own
+    ]  # fmt: skip
+    return (found[0], found[0] + len(block)) if len(found) == 1 else None
+
+
+def _occurrences(text: str, block: str) -> Iterator[int]:
+    at = text.find(block)
+    while at >= 0:
+        yield at
+        at = text.find(block, at + 1)
+
+
+def _own_places(runs: Sequence[Run], index: int, start: int, end: int) -> list[tuple[int, int, str | None]]:
+    """A message's own characters in `[start, end)`, counted from there."""
+    return [
+        (max(low, start) - start, min(high, end) - start, run.origin.field)
+        for low, high, run in _spans(runs)
+        if says(run) == index and low < end and high > start
+    ]
+
+
+def _shared(runs: Sequence[Run], conversation: Conversation, index: int, start: int, end: int) -> tuple[Run, ...]:
+    """The block `[start, end)` is the turn; of a block that other answers are merged into, what follows these."""
+    for other in conversation.assistant_indices():
+        own = None if other == index else _own_span(runs, other)
+        if own is not None and start <= own[0] and own[1] <= end:
+            runs = _given(runs, other, start, own[1])
+            start = own[1]
+    return _moved(runs, index, start, end)
+
+
+def _moved(runs: Sequence[Run], index: int, start: int, end: int) -> tuple[Run, ...]:
+    """All of `[start, end)` is the turn, and nothing else."""
+    out = []
+    for low, high, run in _spans(runs):
+        cuts = sorted({low, high, *(at for at in (start, end) if low < at < high)})
+        for a, b in pairwise(cuts):
+            turn = index if start <= a and b <= end else None if run.turn == index else run.turn
+            out.append(run.cut(a - low, b - low)._replace(turn=turn))
+    return tuple(merged(out))
+
+
+def _spans(runs: Sequence[Run]) -> Iterator[tuple[int, int, Run]]:
+    position = 0
+    for run in runs:
+        yield position, position + run.length, run
+        position += run.length
+
+
+def _out_of_order(text: str, runs: Sequence[Run]) -> set[int]:
+    """Messages with anything but the turns before and after right beside their turn or in it.
+
+    That is template text that belongs to nobody, or the turn of a message that comes later, or came earlier.
+    """
+    pieces = [run for start, end, run in _spans(runs) if not text[start:end].isspace()]
+    bounds: dict[int, tuple[int, int, int]] = {}  # turn -> its first piece, its last, how many
+    for at, run in enumerate(pieces):
+        if run.turn is not None:
+            first, _, count = bounds.get(run.turn, (at, at, 0))
+            bounds[run.turn] = (first, at, count + 1)
+    found = set()
+    for index, (first, last, count) in bounds.items():
+        before = pieces[first - 1] if first and index else None
+        after = pieces[last + 1] if last + 1 < len(pieces) else None
+        is_led = before is None or (before.turn < index if before.turn is not None else not is_template(before))
+        is_followed = after is None or (after.turn is not None and after.turn > index)
+        if count != last - first + 1 or not is_led or not is_followed:
+            found.add(index)
+    return found
+
+
+def _own_span(runs: Sequence[Run], index: int) -> tuple[int, int] | None:
+    """From the first to the last of a message's own characters in its turn."""
+    own = [(start, end) for start, end, run in _spans(runs) if run.turn == index and says(run) == index]
+    return (own[0][0], own[-1][1]) if own else None
+
+
+def _end(text: str, runs: Sequence[Run], index: int, shown: tuple[str, Resolved]) -> int | None:
+    """Where a turn ends, by what the template writes after the answer when it is the last message.
+
+    -1 where that says nothing: the template writes no text of the answer, or goes on in another way at once. None where
+    the two part later, within what may be the end of this turn or the start of the next.
+    """
+    own, own_then = _own_span(runs, index), _own_span(shown[1].runs, index)
+    if own is None or own_then is None:
+        return -1
+    own_end, tail = own[1], shown[0][own_then[1] :]
+    foreign = (start for start, _, run in _spans(runs) if start >= own_end and says(run) not in (None, index))
+    beside = text[own_end : next(foreign, len(text))]
+    parted = (i for i, (a, b) in enumerate(zip(tail, beside, strict=False)) if a != b)
+    agreed = next(parted, min(len(tail), len(beside)))
+    if agreed == len(tail) or agreed == 0:
+        return own_end + agreed if agreed else -1
+    turn_end = max(end for _, end, run in _spans(runs) if run.turn == index)
+    return turn_end if own_end < turn_end <= own_end + agreed else None
+
+
+def _start(text: str, runs: Sequence[Run], index: int, before: str | None) -> int:
+    """Where a turn begins. `before`: what the template writes of the messages before it."""
+    own = _own_span(runs, index)
+    own_start = own[0] if own else len(text)
+    if before is not None and len(before) <= own_start and text.startswith(before):
+        return len(before)
+    start = own_start
+    for low, high, run in reversed(list(_spans(runs))):
+        if high <= own_start:
+            if run.turn not in (None, index) or not is_template(run):
+                break
+            start = low
+    return start
+
+
+def _given(runs: Sequence[Run], index: int, start: int, end: int) -> tuple[Run, ...]:
+    """The template's text in `[start, end)` is the answer's, and none after it."""
+    out = []
+    for low, high, run in _spans(runs):
+        cuts = sorted({low, high, *(at for at in (start, end) if low < at < high)})
+        for a, b in pairwise(cuts):
+            piece = run.cut(a - low, b - low)
+            if is_template(run) and start <= a and b <= end:
+                piece = piece._replace(turn=index)
+            elif is_template(run) and run.turn == index and a >= end:
+                piece = piece._replace(turn=None)
+            out.append(piece)
+    return tuple(merged(out))
