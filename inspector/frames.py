@@ -277,11 +277,12 @@ class _Resolver:
                     waiting[region].append(position)
             else:
                 turns.append(owners[0] if owners else None)
-            shared = self._sharing(region, index)
-            if shared is not None and index is not None:
+            for shared in self._sharing(region, index):
+                assert index is not None
                 last[shared] = index
                 for before in waiting.pop(shared, ()):
                     turns[before] = index
+        self._glue(turns)
         runs = tuple(run._replace(turn=turn) for run, turn in zip(self.runs, turns, strict=True))
         return Resolved(runs, frozenset(moved | self._nested() | self._sharers() | self._late() | quoted(runs)))
 
@@ -296,13 +297,20 @@ class _Resolver:
             }
         return (run.origin.field, run.offset or 0) not in self.known[index]
 
-    def _sharing(self, region: int, index: int | None) -> int | None:
-        """The region at or around one that several messages share, `index` among them."""
+    def _sharing(self, region: int, index: int | None) -> Iterator[int]:
+        """The regions at and around one that several messages share, `index` among them."""
         while index is not None and region != ROOT:
             if len(self.owners[region]) > 1 and index in self.owners[region]:
-                return region
+                yield region
             region = self.region[self.frames[region].parent]
-        return None
+
+    def _glue(self, turns: list[int | None]) -> None:
+        """What joins messages that share a frame was written where they were joined: it follows the first of them."""
+        for at in range(1, len(turns) - 1):
+            before, after = self.runs[at - 1], self.runs[at + 1]
+            if turns[at] is None and is_template(self.runs[at]) and before.turn == after.turn:
+                owners = self.owners[self.region[before.turn or ROOT]]
+                turns[at] = says(before) if says(before) in owners and says(after) in owners else None
 
     def _nested(self) -> set[int]:
         """Messages whose rounds stand in another's."""

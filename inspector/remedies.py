@@ -333,7 +333,7 @@ REMEDIES = _registry(
         (
             "add_stop_tokens",
             "Add as special tokens",
-            "What ends an answer becomes the eos token, what opens a turn a special token; a run trains their embeddings.",
+            "What ends an answer becomes eos, what opens a turn a special token; a run trains their embeddings.",
             (Code.STOP_IS_TEXT,),
             _always,
             _add_stop_tokens,

@@ -33,7 +33,8 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
     """transformers' template environment, in which text knows its origin.
 
     State of the render in progress: `frames`, all that were opened; `frame`, the number of the one that runs; and
-    `written`, the number of characters the template has yielded. A run's `turn` is the frame that wrote it.
+    `written`, the number of characters the template has yielded. A run's `turn` is the frame that wrote it; text
+    that none wrote has the frame that puts it out.
     """
 
     def __init__(self, model: Any) -> None:
@@ -80,13 +81,13 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
 
     def literal(self, text: str, line: int) -> OriginStr:
         """A string constant of the template, written by the frame that runs."""
-        return OriginStr.of(text, self.line(line), turn=self.frame)
+        return OriginStr.of(text, self.line(line), turn=self.frame or None)
 
     def data(self, text: str, line: int) -> OriginStr:
         """Template text between tags; each of its lines has its own origin."""
         runs, at = [], line
         for part in text.splitlines(keepends=True):
-            runs.append(Run(len(part), self.line(at), None, self.frame))
+            runs.append(Run(len(part), self.line(at), None, self.frame or None))
             at += part.endswith("\n")
         return OriginStr(text, runs)
 
@@ -102,7 +103,7 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         """Jinja's `~`."""
         return concat([str(part) for part in parts])
 
-    def _frame_of(self, runs: Sequence[Run], at: int) -> int:
+    def _frame_of(self, runs: Sequence[Run], at: int) -> int | None:
         """The frame that a run of an output belongs to: where several were joined, one beside it that is about it."""
         run = runs[at]
         if run.turn is not None:
@@ -114,7 +115,7 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         fitting = [frame for frame in beside if index is not None and self.frames[frame].is_about(index)]
         if fitting or (len(beside) == 2 and before == after) or (index is None and before is not None):
             return (fitting or beside)[0]
-        return self.frame
+        return self.frame or None
 
     def enter(self) -> None:
         """A loop begins."""
@@ -151,7 +152,7 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         """The origin of template text of a line; always the same object for the same line."""
         return self._lines.setdefault(line, Origin(OriginKind.TEMPLATE, line=line))
 
-    def _placed(self, run: Run, line: int, turn: int) -> Run:
+    def _placed(self, run: Run, line: int, turn: int | None) -> Run:
         if run.origin is TEMPLATE:
             return run._replace(origin=self.line(line), turn=turn)
         if run.origin is CLOCK:

