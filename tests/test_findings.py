@@ -14,6 +14,7 @@ import inspector
 import models
 from inspector.errors import InspectorError
 from inspector.finding import Code, Finding, Severity
+from inspector.gallery import find_entry
 from inspector.inspect import Inspection
 from inspector.strategies import Labelled, Reason
 
@@ -76,6 +77,11 @@ def with_bos() -> Inspection:
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<|a|> $A", special_tokens=[bos])
     source = "{{ bos_token }}" + TURN.replace("<|a|>", "[") + "<|b|>{% endfor %}" + PROMPT.replace("<|a|>", "[")
     return inspector.inspect(models.model_of(tokenizer, source), CORPUS["one turn"])
+
+
+def shown(name: str) -> Inspection:
+    """An example of the gallery."""
+    return find_entry(name).setup.inspect()
 
 
 FIRES: dict[Code, tuple[Callable[[], Inspection], Severity, int | None, str]] = {
@@ -153,6 +159,11 @@ FIRES: dict[Code, tuple[Callable[[], Inspection], Severity, int | None, str]] = 
         lambda: chatml(CORPUS["answer holds stop tokens"]), Severity.ERROR, 1, "<|im_end|>",
     ),
     Code.STOP_TOKEN_MISMATCH: (lambda: with_special(eos_token="<|c|>"), Severity.WARNING, 1, "<|b|>"),
+    Code.STOP_IS_TEXT: (
+        lambda: template(TURN + "### End\n{% endfor %}" + PROMPT, CORPUS["one turn"]), Severity.WARNING, 1, "#",
+    ),
+    Code.TURN_READ_OFF: (lambda: shown("turn_read_off"), Severity.NOTE, 1, "<|im_start|>"),
+    Code.TURN_UNKNOWN: (lambda: shown("turn_unknown"), Severity.WARNING, 1, "The"),
     Code.PAD_IS_EOS: (lambda: with_special(eos_token="<|b|>", pad_token="<|b|>"), Severity.WARNING, None, ""),
     Code.PAD_ID_ZERO: (lambda: with_special(pad_token="!"), Severity.NOTE, None, ""),
     Code.DOUBLE_BOS: (lambda: with_bos(), Severity.NOTE, None, "<|a|>"),

@@ -29,6 +29,7 @@ HEALS = [
     ("template_not_prefix_stable", "split_turns"),
     ("boundary_merge", "strip_answers"),
     ("pad_is_eos", "set_pad_token"),
+    ("stop_is_text", "add_stop_tokens"),
     ("pad_id_zero", "set_pad_token"),
     ("truncated_response", "drop_max_length"),
     ("truncated_away", "drop_max_length"),
