@@ -21,6 +21,7 @@ ROOMS = [
     "origins",
     "traced_values",
     "tracing",
+    "situations",
     "template",
     "template_source",
     "answer_tags",
