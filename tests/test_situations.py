@@ -7,22 +7,13 @@ from typing import Any
 
 import oracle
 import pytest
-from corpus import THOUGHT, WEATHER, assistant, call, user
+from corpus import THOUGHT, WEATHER, agent_trace, assistant, call, user
 
 from inspector import situations, template
 from inspector.conversation import Conversation
 
 SHARED = 24
 """Turns of the conversations that are compared."""
-
-
-def agent_trace(turns: int) -> dict[str, Any]:
-    """A task, then calls and results in turn, then a report."""
-    messages = [{"role": "system", "content": "You repair programs."}, user("Mend it.")]
-    for step in range(turns - 1):
-        messages.append(call({"city": f"c{step}"}, content=f"Step {step}."))
-        messages.append({"role": "tool", "name": "get_weather", "tool_call_id": "call00001", "content": f"r{step}"})
-    return {"messages": [*messages, assistant("Done.")], "tools": [WEATHER]}
 
 
 def mixed(seed: int, *, calls: bool, marks: bool) -> dict[str, Any]:
