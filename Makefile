@@ -26,6 +26,7 @@ bench: $(VENV)/.tests
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python benchmarks/audit.py
+	$(BIN)/python benchmarks/compare.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/serve.py

@@ -188,7 +188,7 @@ def megabytes(server: psutil.Process) -> float:
 async def load(address: str, server: psutil.Process, users: int, auditors: int, seconds: float) -> Tally:
     """All of them at once."""
     tally, limits = Tally(), httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=address, timeout=600, limits=limits, trust_env=False) as client:
         config = (await client.get("/config")).json()
         first = Browser(client, config, "first")
         first.set("conversation", json.dumps(chat(random.Random(0), "user-0-00000000", 560)))
@@ -238,11 +238,11 @@ def main() -> int:
 
 
 def wait_until_served(address: str) -> None:
-    """Until the page answers. Raises httpx.ConnectError after a minute."""
-    until = time.monotonic() + 60
+    """Until the page answers. Raises httpx.ConnectError after ten minutes."""
+    until = time.monotonic() + 600
     while True:
         try:
-            httpx.get(address, timeout=60, trust_env=False)
+            httpx.get(address, timeout=600, trust_env=False)
             return
         except httpx.ConnectError:
             if time.monotonic() > until:

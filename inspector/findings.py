@@ -202,11 +202,12 @@ def _foreign(example: Example, index: int) -> Origin | None:
 def find_lost_content(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Text of the messages that is not in the render, and text of the render that is in no token."""
     shown = _shown_positions(example)
+    last_trained = next((i for i in sorted(example.turns, reverse=True) if is_trained(example, labelled, i)), -1)
     for index, message in enumerate(example.conversation.messages):
         for path, text in string_fields(message):
             lost = _lost_offsets(example, index, text, shown.get((index, path), {}))
             if lost and not _is_structure(path):
-                yield _lost_field(example, labelled, index, path, text, lost)
+                yield _lost_field(example, labelled, index, path, text, lost, last_trained)
     for start, end in example.tokens.uncovered:
         yield Finding(
             code=Code.CONTENT_LOST,
@@ -241,7 +242,9 @@ def _lost_offsets(example: Example, index: int, text: str, shown: Mapping[int, i
     return lost
 
 
-def _lost_field(example: Example, labelled: Labelled, index: int, path: str, text: str, lost: list[int]) -> Finding:
+def _lost_field(
+    example: Example, labelled: Labelled, index: int, path: str, text: str, lost: list[int], last_trained: int
+) -> Finding:
     role = example.conversation.role(index)
     dropped = "".join(text[i] for i in lost)
     span = _span_of(example, index)
@@ -262,8 +265,7 @@ def _lost_field(example: Example, labelled: Labelled, index: int, path: str, tex
         what, severity = f"{len(lost)} of {len(text)} characters", Severity.WARNING
     if role == "assistant" and path.startswith("content") and len(lost) == len(text) and dropped.strip():
         severity = Severity.ERROR
-    answered_later = any(i > index and is_trained(example, labelled, i) for i in example.turns)
-    is_history = role == "assistant" and answered_later and not is_trained(example, labelled, index)
+    is_history = role == "assistant" and index < last_trained and not is_trained(example, labelled, index)
     if _IDENTIFIER.fullmatch(path) or is_history:  # an earlier answer as the model is given it
         severity = Severity.NOTE
     return Finding(

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,7 +43,7 @@ ALREADY_TAGGED = "none: it has tags"
 """The `rewrite` of a template that has generation tags."""
 
 PATIENCE_S, PATIENCE_PER_RENDER_S = 4.0, 0.25
-"""A template is given up when its renders have taken longer than this together."""
+"""A template is given up when its renders have taken more seconds of CPU time than this together."""
 
 _TAG = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _USUAL = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
@@ -223,7 +222,7 @@ class _Reference:
         return Proof(proven=True, reason=said, conversations=len(self.rows))
 
     def _example(self, conversation: Conversation, source: str) -> Example | RenderError:
-        started = time.monotonic()
+        before = sandbox.spent_s()
         try:
             return make_example(self.model, conversation, source)
         except _FATAL:
@@ -231,7 +230,7 @@ class _Reference:
         except RenderError as error:
             return error
         finally:
-            self._spend(started, 1)
+            self._spend(before, 1)
 
     def _opened(self, conversations: Mapping[str, Conversation], source: str) -> dict[str, str | InspectorError]:
         """The texts with a generation prompt."""
@@ -239,17 +238,18 @@ class _Reference:
             replace(conversation, keywords={**conversation.keywords, "add_generation_prompt": True})
             for conversation in conversations.values()
         ]
-        started = time.monotonic()
+        before = sandbox.spent_s()
         texts = sandbox.texts(source, asked, self.model.special_tokens)
-        self._spend(started, len(texts))
+        self._spend(before, len(texts))
         return dict(zip(conversations, texts, strict=True))
 
-    def _spend(self, started: float, renders: int) -> None:
-        self.spent_s += time.monotonic() - started
+    def _spend(self, before: float, renders: int) -> None:
+        self.spent_s += sandbox.spent_s() - before
         self.renders += renders
         if self.spent_s > PATIENCE_S + PATIENCE_PER_RENDER_S * self.renders:
             raise TemplateTimeoutError(
-                f"The chat template took {self.spent_s:.0f} s for {self.renders} small conversations and was given up."
+                f"The chat template took {self.spent_s:.0f} s of CPU time for {self.renders} small conversations and "
+                "was given up."
             )
 
 

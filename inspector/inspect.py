@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, partial
 from typing import Any
 
 from inspector import sandbox
@@ -23,9 +23,12 @@ from inspector.tokens import named_panics, tokenize
 from inspector.turns import find_turns
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What a strategy trains in one conversation, and everything known about its tokens."""
+    """What a strategy trains in one conversation, and everything known about its tokens.
+
+    Its lists are made once: copy one before changing it.
+    """
 
     model: Model
     template: str
@@ -41,39 +44,39 @@ class Inspection:
         """The rendered text."""
         return self.example.rendered.text
 
-    @property
+    @cached_property
     def ids(self) -> list[int]:
         """The token ids: those of `apply_chat_template(tokenize=True)`."""
         return list(self.example.tokens.ids)
 
-    @property
+    @cached_property
     def trained(self) -> list[int]:
         """1 for each token that is trained, else 0."""
         return [int(bit) for bit in self.labelled.trained]
 
-    @property
+    @cached_property
     def labels(self) -> list[int]:
         """What a trainer takes: the id where trained, else -100."""
         return self.labelled.labels(self.example.tokens.ids)
 
-    @property
+    @cached_property
     def row(self) -> tuple[list[int], list[int]]:
         """(input_ids, labels) as a trainer takes them, without what truncation cuts off."""
         ids, labels, kept = self.ids, self.labels, self._kept
         return [ids[i] for i in kept], [labels[i] for i in kept]
 
-    @property
+    @cached_property
     def row_texts(self) -> list[str]:
         """The texts of the tokens of `row`."""
         return [self.example.tokens.texts[i] for i in self._kept]
 
-    @property
+    @cached_property
     def row_turns(self) -> list[int | None]:
         """Whose turn each token of `row` is in: the index of the message, None for the template's own text."""
         runs = self.example.tokens.runs
         return [next((run.turn for run in runs[i]), None) for i in self._kept]
 
-    @property
+    @cached_property
     def _kept(self) -> list[int]:
         return [i for i, reason in enumerate(self.labelled.reasons) if reason is not Reason.CUT]
 
@@ -81,7 +84,11 @@ class Inspection:
         """The same with nothing trained in the turns of the first messages, as where only what follows is judged."""
         return replace(self, labelled=behind_prompt(self.example, self.labelled, prompt_messages))
 
-    @property
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what is made from them is made again."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
     def straddlers(self) -> list[int]:
         """Indices of tokens that merge text across a boundary, of owner or of training."""
         mixed = set(self.labelled.mixed)
@@ -99,12 +106,12 @@ class Inspection:
             "model": self.model.name,
             "revision": self.model.revision,
             "text": self.text,
-            "ids": self.ids,
+            "ids": list(self.ids),
             "tokens": list(tokens.texts),
             "char_spans": [list(span) for span in tokens.char_spans],
-            "trained": self.trained,
+            "trained": list(self.trained),
             "origins": [[origin.to_dict() for origin in tokens.origins(i)] for i in range(len(tokens))],
-            "straddlers": self.straddlers,
+            "straddlers": list(self.straddlers),
             "findings": [finding.to_dict() for finding in self.findings],
         }
 

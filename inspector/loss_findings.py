@@ -29,6 +29,7 @@ FEW_TOKENS = 8
 def find_truncation(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Answers that truncation cuts through, or removes."""
     cut, kept = set(labelled.cut), len(labelled.reasons) - labelled.reasons.count(Reason.CUT)
+    severity = Severity.WARNING if any(labelled.trained) else Severity.ERROR
     for index, turn in example.answers():
         gone = [i for i in turn.tokens if i in cut]
         left = sum(labelled.trained[i] for i in turn.tokens)
@@ -37,7 +38,7 @@ def find_truncation(example: Example, labelled: Labelled) -> Iterator[Finding]:
         end = f"its stop token is {'' if cut & set(turn.end_tokens) else 'not '}among them"
         yield Finding(
             code=Code.TRUNCATED_RESPONSE if left else Code.TRUNCATED_AWAY,
-            severity=Severity.WARNING if any(labelled.trained) else Severity.ERROR,
+            severity=severity,
             message_index=index,
             token_span=(gone[0], gone[-1] + 1),
             detail=f"Truncation to {kept} of {len(example)} tokens removes {len(gone)} of the {len(gone) + left} "

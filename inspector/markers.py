@@ -115,6 +115,7 @@ def propose_markers(inspections: Iterable[Inspection]) -> Markers:
     hits = set() if prefix is None else {(row, end) for row, own in enumerate(ids) for end in _ends(own, prefix)}
     found = [a for a in answers if (a.row, a.start) in hits and a.is_clean and _stops_right(ids[a.row], a, suffix)]
     inside = sum(_stops_inside(ids[a.row], a, suffix) for a in found)
+    recognized = set(found)
     questions = [question for number, row in enumerate(rows) for question in _questions(number, row)]
     tokenizer = rows[0].model.tokenizer if rows else None
     return Markers(
@@ -125,7 +126,7 @@ def propose_markers(inspections: Iterable[Inspection]) -> Markers:
         turns=len(answers),
         found=len(found),
         false_hits=len(hits - starts) + inside,
-        misses=tuple(_misses(rows, ids, [a for a in answers if a not in found])),
+        misses=tuple(_misses(rows, ids, [a for a in answers if a not in recognized])),
     )
 
 
@@ -204,8 +205,7 @@ def _stops_inside(ids: Ids, answer: _Answer, suffix: Ids | None) -> int:
     """How often the suffix matches between an answer's start and its stop token."""
     if suffix is None or answer.stop is None:
         return 0
-    ends = [end - len(suffix) for end in _ends(ids, suffix)]
-    return sum(answer.start <= start < answer.stop for start in ends)
+    return len(_ends(ids[answer.start : max(answer.start, answer.stop + len(suffix) - 1)], suffix))
 
 
 def _misses(rows: Sequence[Inspection], ids: Sequence[Ids], missed: Sequence[_Answer]) -> Iterable[Miss]:

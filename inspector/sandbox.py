@@ -1,16 +1,18 @@
 """Render untrusted templates in limited child processes.
 
 `render(source, conversation, special_tokens)` is `template.render`, done by a child that has no secrets in its
-environment, may use 1 GiB of address space, may write no file and opens few. The parent waits at most `DEADLINE_S` of
-`sandbox_pool`, which has the children; then it kills the child and raises TemplateTimeoutError. A thread or a signal
-could not do this: `9**9**9` holds the interpreter inside one call.
+environment, may use 1 GiB of address space, may write no file and opens few. The kernel ends it when it has used the
+CPU time that an input of this length may take, and its parent when it has waited ten times as long; then a
+TemplateTimeoutError is raised. No thread and no handler of a signal could do this: `9**9**9` holds the interpreter in
+one call. CPU time is what counts, so that a busy machine renders what a quiet one does.
 """
 
 from __future__ import annotations
 
 import atexit
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from inspector.conversation import Conversation
@@ -23,8 +25,11 @@ from inspector.template import Header, Rendered
 MAX_INPUT_CHARS = 1_000_000
 """Longest template and conversation together, as JSON."""
 
+CPU_S, CPU_PER_MESSAGE_S, CPU_PER_CHARACTER_S, MOST_CPU_S = 1.5, 0.1, 1e-5, 30.0
+"""Seconds of CPU time that a request may take: any, or more by its messages and its characters, and at the most."""
+
 TEXTS_PER_REQUEST = 8
-"""Conversations rendered to text alone that share one deadline."""
+"""Conversations rendered to text alone that share one limit of CPU time."""
 
 
 def render(source: str, conversation: Conversation, special_tokens: Mapping[str, str]) -> Rendered:
@@ -33,7 +38,7 @@ def render(source: str, conversation: Conversation, special_tokens: Mapping[str,
     Raises a RenderError (timeout, memory, refused by the template, syntax, no sandbox, ...) or TraceError.
     """
     request = _request(source, conversation, special_tokens)
-    return _decoded(_POOL.call(request))
+    return _decoded(_finished(_begun(request, len(conversation.messages))))
 
 
 def texts(
@@ -45,7 +50,7 @@ def texts(
 ) -> list[str | InspectorError]:
     """Render several conversations to text alone: a text each, or the error that it ends in.
 
-    At most `together` of them share one request and its deadline, fewer when they are long. What ends the whole process
+    At most `together` of them share one request and its limits, fewer when they are long. What ends the whole process
     (time, memory) is raised.
     """
     return list(chain.from_iterable(text_groups(source, conversations, special_tokens, together=together)))
@@ -58,16 +63,17 @@ def text_groups(
     head = frame({"do": "texts", "template": source, "special_tokens": dict(special_tokens)})
     asked: Asked | None = None
     try:
+        lengths = iter([len(conversation.messages) for conversation in conversations])
         for group in _groups([frame(_fields(conversation)) for conversation in conversations], together):
-            payload = _checked(b"".join((head[:-1], b',"conversations":[', b",".join(group), b"]}")))
+            payload = b"".join((head[:-1], b',"conversations":[', b",".join(group), b"]}"))
             before, asked = asked, None
-            answer = None if before is None else _POOL.finish(before)
-            asked = _POOL.begin(payload)
+            answer = None if before is None else _finished(before)
+            asked = _begun(payload, sum(islice(lengths, len(group))))
             if answer is not None:
                 yield [_text_or_error(one) for one in answer["texts"]]
         if asked is not None:
             before, asked = asked, None
-            yield [_text_or_error(one) for one in _POOL.finish(before)["texts"]]
+            yield [_text_or_error(one) for one in _finished(before)["texts"]]
     finally:
         if asked is not None:
             _POOL.forget(asked)
@@ -95,7 +101,12 @@ def _text_or_error(answer: Mapping[str, Any]) -> str | InspectorError:
 
 def keywords(source: str) -> frozenset[str]:
     """The names the template reads and does not set itself. Raises a RenderError when it does not compile."""
-    return frozenset(_POOL.call(_checked(frame({"do": "keywords", "template": source})))["keywords"])
+    return frozenset(_finished(_begun(frame({"do": "keywords", "template": source}), 0))["keywords"])
+
+
+def spent_s() -> float:
+    """Seconds of CPU time that this thread's requests have taken so far; those that were stopped do not count."""
+    return getattr(_SPENT, "seconds", 0.0)
 
 
 def warm_up(children: int = 1) -> None:
@@ -113,18 +124,29 @@ def _request(source: str, conversation: Conversation, special_tokens: Mapping[st
         "conversation": _fields(conversation),
         "special_tokens": dict(special_tokens),
     }
-    return _checked(frame(request))
+    return frame(request)
 
 
-def _checked(payload: bytes) -> bytes:
+def _begun(payload: bytes, messages: int) -> Asked:
+    """A request sent to a child, with the limits of one of so many messages. Raises a RenderError."""
     if len(payload) > MAX_INPUT_CHARS:
         raise TemplateTooLargeError(
             f"The template and the conversation are {len(payload):,} characters together; the limit is "
             f"{MAX_INPUT_CHARS:,}. Shorten the conversation or split it."
         )
-    return payload
+    cpu_s = max(CPU_S, CPU_PER_MESSAGE_S * messages + CPU_PER_CHARACTER_S * len(payload))
+    return _POOL.begin(payload, min(cpu_s, MOST_CPU_S))
 
 
+def _finished(asked: Asked) -> dict[str, Any]:
+    """The answer to a request. Raises a RenderError."""
+    answer = _POOL.finish(asked)
+    _SPENT.seconds = spent_s() + answer["cpu_s"]
+    raise_reported(answer)
+    return answer
+
+
+_SPENT = threading.local()
 _POOL = Pool()
 atexit.register(_POOL.close)
 

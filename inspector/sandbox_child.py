@@ -8,8 +8,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import struct
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from inspector.conversation import Conversation
@@ -26,6 +29,9 @@ MAX_OUTPUT_CHARS = 2_000_000
 MEMORY_BYTES = 1 << 30
 """Address space of a child."""
 
+HEAD = struct.Struct(">Id")
+"""What stands before a request: its length in bytes, and the seconds of CPU time that it may take."""
+
 
 def serve() -> None:
     """Answer requests on standard input until it closes. Runs in a child process only."""
@@ -35,9 +41,23 @@ def serve() -> None:
     template_keywords("")  # imports transformers now, not during the first render
     _limit()
     _write(output, {"ready": True})
-    while len(head := input_.read(4)) == 4:
-        request = json.loads(input_.read(struct.unpack(">I", head)[0]))
-        _write(output, _answer(request))
+    while len(head := input_.read(HEAD.size)) == HEAD.size:
+        length, cpu_s = HEAD.unpack(head)
+        payload = input_.read(length)
+        began = time.process_time()
+        with _cpu_limit(cpu_s):
+            answer = _answer(json.loads(payload))
+        _write(output, answer | {"cpu_s": time.process_time() - began})
+
+
+@contextmanager
+def _cpu_limit(seconds: float) -> Iterator[None]:
+    """Have the kernel end this process with SIGPROF when it has used so much CPU time, whatever it is doing."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _limit() -> None:
@@ -45,6 +65,8 @@ def _limit() -> None:
         return
     import resource
 
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
     limits = {
         resource.RLIMIT_AS: MEMORY_BYTES,
         resource.RLIMIT_FSIZE: 0,

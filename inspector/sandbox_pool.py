@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -28,12 +29,12 @@ from inspector.errors import (
     TemplateRefusedError,
     TemplateTimeoutError,
 )
-from inspector.sandbox_child import MEMORY_BYTES
+from inspector.sandbox_child import HEAD, MEMORY_BYTES
 
-DEADLINE_S = 1.5
-"""Longest a render may take, once its child is ready."""
-STARTUP_S = 60.0
-"""Longest a child may take to start: importing transformers from a cold disk."""
+WALL_PER_CPU = 10
+"""Longest that a child may take to answer, as a multiple of the CPU time it may use: it may wait for the processor."""
+STARTUP_S = 300.0
+"""Longest a child may take to start, against hanging: importing transformers from a cold disk on a busy machine."""
 LATE_S = 1.0
 """What an answer that nobody has fetched in time gets to be read."""
 MAX_CHILDREN = 4
@@ -43,6 +44,10 @@ _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "VIRTUAL_ENV"
 
 class _DeadlineError(Exception):
     """The child did not answer in time."""
+
+
+class _CpuError(Exception):
+    """The child used up its CPU time."""
 
 
 class _GoneError(Exception):
@@ -97,15 +102,21 @@ class _Child:
             ) from None
         self.ready = True
 
-    def send(self, payload: bytes) -> float:
+    def send(self, payload: bytes, cpu_s: float) -> float:
         """Send one request; returns until when its answer has to be there. Raises _DeadlineError or _GoneError."""
-        until = time.monotonic() + DEADLINE_S
-        self._send(struct.pack(">I", len(payload)) + payload, until)
+        until = time.monotonic() + WALL_PER_CPU * cpu_s
+        self._send(HEAD.pack(len(payload), cpu_s) + payload, until)
         return until
 
     def receive(self, until: float) -> dict[str, Any]:
-        """The answer to the request that was sent last. Raises _DeadlineError or _GoneError."""
-        return self._receive(until)
+        """The answer to the request that was sent last. Raises _DeadlineError, _CpuError or _GoneError."""
+        try:
+            return self._receive(until)
+        except _GoneError:
+            self.kill()
+            if self.process.returncode == -signal.SIGPROF:
+                raise _CpuError from None
+            raise
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -151,10 +162,11 @@ def _wait(descriptor: int, event: int, until: float) -> None:
 
 
 class Asked(NamedTuple):
-    """A request under way: who works on it, and until when."""
+    """A request under way: who works on it, until when, and for how much CPU time at most."""
 
     child: _Child
     until: float
+    cpu_s: float
 
 
 class Pool:
@@ -171,22 +183,23 @@ class Pool:
         self._failure: SandboxError | None = None
         self._closed = False
 
-    def call(self, payload: bytes) -> dict[str, Any]:
-        """What a child answers to a request. Raises RenderError."""
-        return self.finish(self.begin(payload))
+    def begin(self, payload: bytes, cpu_s: float) -> Asked:
+        """Send a request to a child, which works on it from now on, for at most `cpu_s` seconds of CPU time.
 
-    def begin(self, payload: bytes) -> Asked:
-        """Send a request to a child, which works on it from now on. Every one has to be finished or forgotten."""
+        Every one has to be finished or forgotten.
+        """
         child = self._take()
-        with self._watching(child):
-            return Asked(child, child.send(payload))
+        with self._watching(child, cpu_s):
+            return Asked(child, child.send(payload, cpu_s), cpu_s)
 
     def finish(self, asked: Asked) -> dict[str, Any]:
-        """The answer to a request. Raises RenderError."""
-        with self._watching(asked.child):
+        """The answer to a request, with `cpu_s`: the seconds of CPU time it took. Raises TemplateTimeoutError and such.
+
+        An error that the child reports is raised by `raise_reported`.
+        """
+        with self._watching(asked.child, asked.cpu_s):
             answer = asked.child.receive(max(asked.until, time.monotonic() + LATE_S))
         self._add_idle(asked.child)
-        raise_reported(answer)
         return answer
 
     def forget(self, asked: Asked) -> None:
@@ -194,15 +207,23 @@ class Pool:
         self._replace(asked.child)
 
     @contextlib.contextmanager
-    def _watching(self, child: _Child) -> Iterator[None]:
+    def _watching(self, child: _Child, cpu_s: float) -> Iterator[None]:
         """Replace a child that does not do what it has to, and say why."""
         try:
             yield
+        except _CpuError:
+            self._replace(child)
+            raise TemplateTimeoutError(
+                f"The chat template ran for more than {cpu_s:.3g} s of CPU time, the limit for an input of this "
+                "length, and was stopped. A template that loops over a few messages needs milliseconds: look for a "
+                "loop that does not end or a huge repetition."
+            ) from None
         except _DeadlineError:
             self._replace(child)
             raise TemplateTimeoutError(
-                f"The chat template ran for more than {DEADLINE_S:g} s and was stopped. A template that loops over "
-                "a few messages needs milliseconds: look for a loop that does not end or a huge repetition."
+                f"The chat template was stopped: it did not end within {WALL_PER_CPU * cpu_s:.3g} s, though it used "
+                f"less than the {cpu_s:.3g} s of CPU time that it may. This machine is too busy to run it, or short of "
+                "memory: try again."
             ) from None
         except _GoneError:
             self._replace(child)

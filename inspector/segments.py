@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 from unicodedata import is_normalized
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ SHORTEST = 256
 """Characters from which on a segment is worth remembering."""
 REMEMBERED = 256
 """Segments kept with their tokens."""
+FEW_TEXTS = 8
+"""So many texts are tokenized whole."""
 SEEN = 20_000
 """Hashes kept of segments that were seen once."""
 
@@ -95,6 +98,33 @@ class Encoded:
             out += (tokens + first[number]).tolist()
             at = end
         return out
+
+
+_PATTERNS: WeakKeyDictionary[Any, tuple[int, re.Pattern[str] | None]] = WeakKeyDictionary()
+
+
+def ids_of_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """The ids of each text by itself, `tokenizer(text, add_special_tokens=False)`; what they share is tokenized once.
+
+    Where the tokenizer may look across an added token, or there are a few texts only, each is tokenized whole.
+    """
+    pattern = _pattern_of(tokenizer) if len(texts) > FEW_TEXTS else None
+    plans = [[text] if pattern is None else [piece for piece in pattern.split(text) if piece] for text in texts]
+    pieces = list(dict.fromkeys(piece for plan in plans for piece in plan))
+    called = tokenizer(pieces, add_special_tokens=False, padding=False, truncation=False, verbose=False)
+    known = dict(zip(pieces, called["input_ids"], strict=True)) if pieces else {}
+    return [[id for piece in plan for id in known[piece]] for plan in plans]
+
+
+def _pattern_of(tokenizer: Any) -> re.Pattern[str] | None:
+    """What the added tokens of a tokenizer look like, where texts can be cut at them; else None."""
+    count, pattern = _PATTERNS.get(tokenizer, (-1, None))
+    if count != len(tokenizer):
+        described = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else {}
+        is_plain = tokenizer.is_fast and _byte_lengths(tokenizer, described) is not None
+        pattern = _added_pattern(described) if is_plain and _is_separable(described) else None
+        _PATTERNS[tokenizer] = len(tokenizer), pattern
+    return pattern
 
 
 class SegmentCache:

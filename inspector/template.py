@@ -20,12 +20,13 @@ from inspector.conversation import REASONING_FIELDS, Conversation, Message
 from inspector.errors import TemplateTooLargeError, TraceError
 from inspector.frames import Resolved, resolve
 from inspector.origins import TEMPLATE, OriginKind, OriginStr, Run
+from inspector.situations import measure_some
 from inspector.traced_values import OriginDict, trace_value
 from inspector.tracing import compiled, tracing_environment
 from inspector.turn_bounds import Beginnings, settle
 
 MAX_MEASURED_HEADERS = 128
-"""Turns whose generation prompt is rendered, each with its whole history; later turns take the last one's."""
+"""Turns whose generation prompt is rendered, each with its whole history; what these do not show is assumed."""
 
 
 class Header(NamedTuple):
@@ -34,7 +35,8 @@ class Header(NamedTuple):
     `prompt` is the whole generation prompt; the header's text ends in it, unless the turn does not begin with all of
     it: then the header is what agrees, or the prompt that the template usually writes.
     `history_kept` is False when the template renders the earlier messages differently once this one is there.
-    `measured` is False when the prompt was not rendered for this turn but taken over from the one before it.
+    `measured` is False when the prompt was taken over from the turn before: neither was it rendered for this turn, nor
+    for others in the same situation.
     """
 
     message_index: int
@@ -201,15 +203,22 @@ def _headers(
 ) -> Iterator[Header]:
     bounds = _turn_bounds(runs)
     own_starts = _own_starts(runs)
+    starts = {index: bounds[index][0] for index in conversation.assistant_indices() if index in bounds}
+    measured = measure_some(
+        plain.source,
+        conversation.messages,
+        list(starts),
+        lambda index: _generation_prompt(text, starts[index], conversation.messages[:index], plain),
+        lambda index, found: found is not None and text.startswith(found[0], starts[index]),
+        most=MAX_MEASURED_HEADERS,
+    )
     prompt, history_kept = "", True
-    for count, index in enumerate(i for i in conversation.assistant_indices() if i in bounds):
-        start, end = bounds[index]
-        measured = count < MAX_MEASURED_HEADERS
-        if measured:
-            found = _generation_prompt(text, start, conversation.messages[:index], plain)
-            prompt, history_kept = found or (usual_prompt(), not index)
+    for index, start in starts.items():
+        if index in measured:
+            prompt, history_kept = measured[index] or (usual_prompt(), not index)
+        end = bounds[index][1]
         header_end = _header_end(text, start, own_starts.get(index, end), end, prompt, usual_prompt)
-        yield Header(index, start, header_end, prompt, history_kept, measured)
+        yield Header(index, start, header_end, prompt, history_kept, index in measured)
 
 
 def _header_end(text: str, start: int, own_start: int, end: int, prompt: str, usual_prompt: Callable[[], str]) -> int:

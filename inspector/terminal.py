@@ -6,7 +6,7 @@ boundary stands in {braces} or inverse. Line ends are shown as ⏎, other contro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 
 from inspector.compare import Comparison, Entry
@@ -39,9 +39,10 @@ def format_inspection(inspection: Inspection, *, colour: bool) -> str:
 
 
 def _turns(inspection: Inspection, colour: bool) -> Iterator[str]:
+    pieces, straddlers = inspection.example.tokens.pieces(), set(inspection.straddlers)
     for turn, group in groupby(range(len(inspection.ids)), key=lambda i: _turn(inspection, i)):
         title = "template" if turn is None else f"{turn} {inspection.example.conversation.role(turn)}"
-        text = _text(inspection, list(group), colour)
+        text = _text(inspection, pieces, straddlers, list(group), colour)
         for number, line in enumerate(text.split("\n")):
             head = title[:_ROLE_WIDTH] if not number else ""
             yield f"{_paint(head.rjust(_ROLE_WIDTH), _DIM, colour)} │ {line}"
@@ -52,11 +53,11 @@ def _turn(inspection: Inspection, index: int) -> int | None:
     return runs[0].turn if runs else None
 
 
-def _text(inspection: Inspection, indices: list[int], colour: bool) -> str:
+def _text(
+    inspection: Inspection, pieces: Sequence[str], straddlers: Collection[int], indices: list[int], colour: bool
+) -> str:
     """The tokens' text; a character encoded by several tokens is shown once."""
-    pieces, trained = inspection.example.tokens.pieces(), inspection.trained
-    straddlers = set(inspection.straddlers)
-    out = []
+    trained, out = inspection.trained, []
     for is_trained, group in groupby(indices, key=lambda i: bool(trained[i])):
         opened, closed = ("", "") if colour or not is_trained else "«»"
         out.append(opened)

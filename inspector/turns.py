@@ -136,8 +136,9 @@ def _whole_tokens(header: Header | None, tokens: TokenTable) -> Header | None:
     """
     if header is None or header.end - header.start >= len(header.prompt):
         return header
-    inside = next((span for span in tokens.char_spans if span[0] < header.end < span[1]), None)
-    return header if inside is None else header._replace(end=max(header.start, inside[0]))
+    place = bisect_right(tokens.char_spans, header.end, key=lambda span: span[1])
+    start = tokens.char_spans[place][0] if place < len(tokens) else header.end
+    return header if start >= header.end else header._replace(end=max(header.start, start))
 
 
 def _stop_token(rendered: Rendered, tokens: TokenTable, own: list[tuple[int, int]], after: int) -> int | None:

@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import HANG_S
 
 ROOT = Path(__file__).parents[1]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
-START_S = 120
+START_S = HANG_S
 WINDOW = {"width": 1400, "height": 900}
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = [
@@ -87,7 +88,7 @@ def _wait_until_served(process: subprocess.Popen[bytes], address: str, log: Path
             urllib.request.urlopen(address, timeout=5).read()
             return
         if time.monotonic() > until:
-            raise RuntimeError(f"the app did not start within {START_S} s:\n{log.read_text()[-3000:]}")
+            raise RuntimeError(f"the app did not start within {START_S:g} s:\n{log.read_text()[-3000:]}")
         time.sleep(0.1)
 
 
@@ -279,7 +280,7 @@ def browser() -> Iterator[Any]:
 def context(browser: Any) -> Iterator[Any]:
     """One browser context: the app's files stay in its cache, and the clipboard may be used."""
     made = browser.new_context(viewport=WINDOW)
-    made.set_default_timeout(30_000)
+    made.set_default_timeout(HANG_S * 1000)
     made.grant_permissions(["clipboard-read", "clipboard-write"])
     yield made
     made.close()

@@ -200,3 +200,12 @@ CORPUS: dict[str, Any] = {
     "per-message flags": [ASK, assistant("The Danube.", train=False), ASK_AGAIN, assistant("The Nile.", weight=1)],
 }  # fmt: skip
 """Name -> what `Conversation.parse` takes."""
+
+
+def agent_trace(turns: int) -> dict[str, Any]:
+    """A task, then calls and results in turn, then a report."""
+    messages = [{"role": "system", "content": "You repair programs."}, user("Mend it.")]
+    for step in range(turns - 1):
+        messages.append(call({"city": f"c{step}"}, content=f"Step {step}."))
+        messages.append({"role": "tool", "name": "get_weather", "tool_call_id": "call00001", "content": f"r{step}"})
+    return {"messages": [*messages, assistant("Done.")], "tools": [WEATHER]}

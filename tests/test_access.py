@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from waiting import HANG_S, wait_until
 
 from inspector.errors import ModelNameError
 from training.errors import SpecError
@@ -211,7 +212,6 @@ def test_what_a_visitor_leaves_goes_with_them() -> None:
 def test_the_page_asks_for_the_password(tmp_path: Path) -> None:
     """Of the real server: nothing but the login without it."""
     import socket
-    import time
     import urllib.error
     import urllib.request
 
@@ -223,10 +223,10 @@ def test_the_page_asks_for_the_password(tmp_path: Path) -> None:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + HANG_S
         while True:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=5) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=HANG_S) as answer:
                     raise AssertionError(json.load(answer))
             except urllib.error.HTTPError as error:
                 code = error.code
@@ -249,17 +249,17 @@ def test_a_run_is_one_call_on_zero_gpu(public: pytest.MonkeyPatch, tmp_path: Pat
     public.setenv("MASKSCOPE_PUBLIC", "0")
     public.setenv("MASKSCOPE_RUNS", str(tmp_path))
     public.setenv("SPACES_ZERO_GPU", "1")
-    public.setattr(zero_gpu, "SECONDS", zero_gpu.SAVES_S + 6)
     data = str(ROOT / "examples" / "data" / "question-answer.csv")
     fields = {"model": "tiny-chat", "data": data, "max_steps": 100_000, "sampling": {"max_new_tokens": 4}}
-    run = own_runs.start(parse_spec(fields))
-    until = time.monotonic() + 120
-    while run.status().phase not in ENDED:
-        assert time.monotonic() < until, run.log_tail()
-        time.sleep(0.2)
+    for seconds in (6, 30, 150):  # enough for some steps, on a machine as busy as it may be
+        public.setattr(zero_gpu, "SECONDS", zero_gpu.SAVES_S + seconds)
+        run = own_runs.start(parse_spec(fields))
+        wait_until(lambda run=run: run.status().phase in ENDED, run.log_tail)
+        if run.status().step > 1:
+            break
     assert run.status().phase is Phase.STOPPED, run.log_tail()
     assert run.status().step > 1
     assert (run.adapter / "adapter_model.safetensors").is_file()
-    assert "identical to the inspector's" in run.log_file.read_text()
+    wait_until(lambda: "identical to the inspector's" in run.log_file.read_text(), run.log_tail)
     with pytest.raises(RunStateError, match=r"On ZeroGPU a run cannot go on: its process is gone\. Run it again\."):
         own_runs.resume(run)

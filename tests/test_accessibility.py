@@ -35,8 +35,8 @@ def _data(page: Any) -> None:
     page.get_by_role("tab", name="Data", exact=True).click()
     page.wait_for_function("() => document.querySelectorAll('#data-preview .rv-row').length > 1")
     page.get_by_role("button", name="Run the audit").click()
-    page.wait_for_function("() => document.querySelector('#data-status').innerText.includes('audited')", timeout=60_000)
-    page.wait_for_function("() => !document.querySelector('[aria-label=\"Empty value\"]')", timeout=30_000)
+    page.wait_for_function("() => document.querySelector('#data-status').innerText.includes('audited')")
+    page.wait_for_function("() => !document.querySelector('[aria-label=\"Empty value\"]')")
 
 
 def _train(page: Any) -> None:

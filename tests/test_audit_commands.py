@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from commands import Called, Done
+from waiting import HANG_S
 
 import models
 from inspector import audit_commands
@@ -416,7 +417,7 @@ def test_interrupt_ends_with_the_report_so_far(tmp_path: Path) -> None:
     if child == 0:
         os.chdir(ROOT)
         os.execv(sys.executable, [*command, "--out", str(out)])
-    shown, is_sent, until = "", False, time.monotonic() + 120
+    shown, is_sent, until = "", False, time.monotonic() + HANG_S
     while time.monotonic() < until:
         if select.select([terminal], [], [], 0.5)[0]:
             try:
@@ -446,10 +447,10 @@ def test_second_interrupt_stops_at_once(call: Call, monkeypatch: pytest.MonkeyPa
         assert not should_stop()
         for _i in range(2):
             os.kill(os.getpid(), signal.SIGINT)
-            until = time.monotonic() + 5
+            until = time.monotonic() + HANG_S
             while time.monotonic() < until and not should_stop():
                 time.sleep(0.01)
-        time.sleep(0.5)
+        time.sleep(HANG_S)
 
     monkeypatch.setattr(audit_commands, "audit", stuck)
     before = signal.getsignal(signal.SIGINT)

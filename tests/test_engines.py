@@ -15,6 +15,7 @@ import psutil
 import pytest
 import yaml
 from training_runs import FAST, ROOT, assert_nothing_runs, ended, family, wait_for
+from waiting import HANG_S
 
 import inspector
 from training import engines, ranks, runs
@@ -118,7 +119,7 @@ def test_processes_end_with_their_launcher() -> None:
         assert process.stdout.readline() == "up\n"
         (child,) = psutil.Process(process.pid).children()
         process.kill()
-        assert child.wait(10) is None or not child.is_running()
+        assert child.wait(HANG_S) is None or not child.is_running()
 
 
 def test_ranks_of_one_process() -> None:

@@ -115,7 +115,7 @@ FIRES: dict[Code, tuple[Callable[[], Inspection], Severity, int | None, str]] = 
         Severity.WARNING, 1, "<|im_start|>",
     ),
     Code.HEADER_ASSUMED: (
-        lambda: chatml([*CORPUS["one turn"] * 129]),
+        lambda: chatml([{**message, f"step_{i}": 1} for i in range(129) for message in CORPUS["one turn"]]),
         Severity.NOTE, 257, "<|im_start|>",
     ),
     Code.SLOW_TOKENIZER: (lambda: slow(CORPUS["one turn"]), Severity.NOTE, None, ""),

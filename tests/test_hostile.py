@@ -28,6 +28,7 @@ import pytest
 from browser import DataPage, running_app
 from hub_server import HubServer
 from test_fuzz import whole_file
+from waiting import HANG_S
 
 from inspector import hub as hub_module
 from inspector import load, row_files, sandbox
@@ -47,7 +48,7 @@ from load import Browser  # noqa: E402
 HI = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hello."}]
 ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 SOON_S = 8.0
-"""Longest that anything here may take, on a busy machine."""
+"""Most CPU time of this process that anything here may take; the templates' own processes have their limits."""
 MARKUP = [
     "<img src=x onerror=window.hacked=1>",
     "</script><script>window.hacked=1</script>",
@@ -68,10 +69,10 @@ def served_afterwards() -> Iterator[None]:
 
 @contextmanager
 def soon(seconds: float = SOON_S) -> Iterator[None]:
-    """What happens inside takes no longer."""
-    started = time.monotonic()
+    """What happens inside takes no more CPU time."""
+    started = time.process_time()
     yield
-    assert time.monotonic() - started < seconds
+    assert time.process_time() - started < seconds
 
 
 def seen(**setup: Any) -> dict[str, Any]:
@@ -93,9 +94,9 @@ def refused(**setup: Any) -> str:
 
 
 def test_an_endless_loop_is_stopped() -> None:
-    """After a second and a half."""
+    """After a second and a half of CPU time."""
     said = refused(template=ENDLESS)
-    assert said.startswith("The template took too long: The chat template ran for more than 1.5 s and was stopped.")
+    assert said.startswith("The template took too long: The chat template ran for more than 1.5 s of CPU time, the ")
 
 
 def test_a_range_of_a_billion_is_refused() -> None:
@@ -645,7 +646,7 @@ def visits(address: str, what: Callable[[Browser, Browser], Any]) -> Any:
     """Have two visitors do something: one who attacks, and another one, for whom all is loaded."""
 
     async def both() -> Any:
-        async with Client(base_url=address, timeout=60, trust_env=False) as client:
+        async with Client(base_url=address, timeout=HANG_S, trust_env=False) as client:
             config = (await client.get("/config")).json()
             attacker, other = Browser(client, config, "attacker"), Browser(client, config, "other")
             for browser in (attacker, other):
@@ -659,28 +660,26 @@ def visits(address: str, what: Callable[[Browser, Browser], Any]) -> Any:
         return thread.submit(asyncio.run, both()).result()
 
 
-async def inspected(browser: Browser, content: str) -> float:
-    """Seconds from an edit to its tokens."""
+async def inspected(browser: Browser, content: str) -> None:
+    """Edit, and wait for its tokens."""
     browser.set("conversation", json.dumps([{"role": "user", "content": content}]))
-    began = time.monotonic()
     assert content in await browser.trigger("conversation", "input")
-    return time.monotonic() - began
 
 
 def test_others_are_served_while_one_attacks(open_server: str) -> None:
-    """An endless template again and again; the other visitor's inspections take less than two seconds."""
+    """While an endless template runs, the other visitor's inspections are answered one after the other."""
 
-    async def attack(attacker: Browser, other: Browser) -> list[float]:
+    async def attack(attacker: Browser, other: Browser) -> None:
         await asyncio.sleep(2)  # the sandbox has its children
         attacker.set("template-source", ENDLESS)
         attacks = asyncio.create_task(attacker.trigger("template-source", "input"))
         await asyncio.sleep(0.2)
-        took = [await inspected(other, f"marker-{i}") for i in range(3)]
+        for i in range(3):
+            await inspected(other, f"marker-{i}")
         assert not attacks.done()
         assert "The template took too long" in await attacks
-        return took
 
-    assert max(visits(open_server, attack)) < 2.0
+    visits(open_server, attack)
 
 
 def test_what_no_page_would_send_is_refused(open_server: str) -> None:
@@ -698,7 +697,7 @@ def test_what_no_page_would_send_is_refused(open_server: str) -> None:
             event = ("data-kind", "input") if element == "data-file" else (element, "input")
             attacker.set("data-kind", "file") if element == "data-file" else None
             with suppress(RuntimeError, httpx.HTTPError):
-                said += await asyncio.wait_for(attacker.trigger(*event), 15)
+                said += await asyncio.wait_for(attacker.trigger(*event), HANG_S)
             attacker.values = kept
             await inspected(other, "marker-x")
         return said

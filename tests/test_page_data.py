@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import DataPage
 from fetch import axe_script
+from waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -233,18 +233,16 @@ def test_closing_the_page_ends_the_audit(data_page: DataPage, context: Any, many
     other.tab.fill("#data-name input", str(many_rows))
     other.tab.click("#data-run")
     other.tab.wait_for_function("/left/.test(document.querySelector('#data-status').textContent)")
-    until = time.monotonic() + 30
-    while not (workers := worker_ids(data_page.address)):
-        assert time.monotonic() < until, "the audit starts no processes"
-        time.sleep(0.1)
+    wait_until(lambda: worker_ids(data_page.address), lambda: "the audit starts no processes")
+    workers = worker_ids(data_page.address)
     data_page.run()
     assert "12 rows audited" in data_page.status()
     assert other.status() != ""
     other.tab.close()
-    until = time.monotonic() + 30
-    while set(worker_ids(data_page.address)) & set(workers):
-        assert time.monotonic() < until, "the processes of a closed page's audit still work"
-        time.sleep(0.2)
+    wait_until(
+        lambda: not set(worker_ids(data_page.address)) & set(workers),
+        lambda: "the processes of a closed page's audit still work",
+    )
 
 
 def cells(page: DataPage, row: int, line: int) -> list[str]:

@@ -53,11 +53,11 @@ def test_one_click_trains_and_a_reload_finds_the_run(train_app: str, new_page: A
     """Spec, progress, charts, proof, answers; in the middle the page is loaded anew."""
     page = new_page(train_app)
     page.click("#train-start")
-    page.wait_for_function(f"({STATE})().match(/loading|training|queued/)", timeout=30_000)
+    page.wait_for_function(f"({STATE})().match(/loading|training|queued/)")
     page.reload()
     page.get_by_role("tab", name="Train").click()
-    page.wait_for_function(f"({STATE})().includes('succeeded')", timeout=120_000)
-    page.wait_for_function("() => document.querySelector('#train-chart .charts').dataset.points >= 40", timeout=15_000)
+    page.wait_for_function(f"({STATE})().includes('succeeded')")
+    page.wait_for_function("() => document.querySelector('#train-chart .charts').dataset.points >= 40")
     assert page.locator("#train-chart .chart").count() == 6
     assert "identical to the inspector's" in page.evaluate(STATE)
     answers = page.locator("#train-answers table").inner_text()
@@ -94,9 +94,7 @@ def test_wrong_spec_is_told_by_field_and_cost_is_estimated(train_app: str, new_p
     assert "max_steps" not in box.input_value()
     box.fill(good)
     page.click("#train-plan")
-    page.wait_for_function(
-        "() => document.querySelector('#train-planned').innerText.includes('GFLOPs')", timeout=60_000
-    )
+    page.wait_for_function("() => document.querySelector('#train-planned').innerText.includes('GFLOPs')")
 
 
 @pytest.mark.browser
@@ -109,12 +107,12 @@ def test_two_tabs_show_one_run(train_app: str, new_page: Any) -> None:
     )
     first.wait_for_function("() => document.querySelector('#train-set-max-steps input').value === '5000'")
     first.click("#train-start")
-    first.wait_for_function(f"({STATE})().match(/training: step [1-9]/)", timeout=60_000)
+    first.wait_for_function(f"({STATE})().match(/training: step [1-9]/)")
     second = new_page(train_app)
-    second.wait_for_function(f"({STATE})().match(/training: step [1-9]/)", timeout=30_000)
+    second.wait_for_function(f"({STATE})().match(/training: step [1-9]/)")
     second.click("#train-stop")
     for page in (first, second):
-        page.wait_for_function(f"({STATE})().match(/stopped: step [1-9]/)", timeout=60_000)
+        page.wait_for_function(f"({STATE})().match(/stopped: step [1-9]/)")
         assert "identical to the inspector's" in page.evaluate(STATE)
 
 
@@ -127,20 +125,16 @@ def test_pairs_are_shown_and_preferred(train_app: str, new_page: Any) -> None:
     page.get_by_role("option", name="brief answers dpo").click()
     page.wait_for_function("() => document.querySelector('#train-set-method input').value === 'dpo'")
     page.click("#train-rows")
-    page.wait_for_function("() => document.querySelectorAll('#train-preview .rv-row').length === 8", timeout=30_000)
+    page.wait_for_function("() => document.querySelectorAll('#train-preview .rv-row').length === 8")
     chosen, rejected = (page.locator("#train-preview .rv-row").nth(i) for i in (0, 1))
     assert chosen.locator(".rv-place").inner_text() == "row 0 · chosen"
     assert "".join(chosen.locator(".trained").all_inner_texts()) == "Paris.<|im_end|>"
     assert rejected.locator(".rv-count").inner_text() == "8 of 24 tokens train"
     assert page.locator("#train-preview button").count() == 0
     page.click("#train-start")
-    page.wait_for_function(f"({STATE})().includes('succeeded')", timeout=120_000)
-    page.wait_for_function(
-        "() => document.querySelector('#train-chart').innerText.includes('reward margin')", timeout=15_000
-    )
-    page.wait_for_function(
-        "() => document.querySelector('#train-answers').innerText.includes('\\tParis.<|im_end|>')", timeout=120_000
-    )
+    page.wait_for_function(f"({STATE})().includes('succeeded')")
+    page.wait_for_function("() => document.querySelector('#train-chart').innerText.includes('reward margin')")
+    page.wait_for_function("() => document.querySelector('#train-answers').innerText.includes('\\tParis.<|im_end|>')")
     assert "The capital of France is Paris.<|im_end|>" in page.locator("#train-answers table").inner_text()
 
 

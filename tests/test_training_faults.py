@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from training_runs import FAST, ROOT, assert_nothing_runs, begin, ended, family, go_on, run_here, wait_for
+from waiting import HANG_S
 
 from training import runs
 from training.errors import RunFolderError, RunStateError
@@ -50,10 +51,10 @@ def is_in(phase: Phase) -> Callable[[Status], bool]:
 
 
 def killed(run: RunDir) -> Status:
-    """Kill the worker as the kernel does; what is said of it within two seconds."""
+    """Kill the worker as the kernel does; what is said of it at once, without another word of it."""
     known = family(run)
     os.kill(known[0].pid, signal.SIGKILL)
-    status = wait_for(run, ended, 2)
+    status = wait_for(run, ended)
     assert_nothing_runs(run, known)
     assert status.phase is Phase.FAILED
     assert "ended without a word" in str(status.error)
@@ -137,7 +138,7 @@ def test_run_outlives_its_server(tmp_path: Path) -> None:
     assert (status.phase, status.step) == (Phase.SUCCEEDED, 30), run.log_tail()
     assert [found.run_id for found in runs.list_runs(tmp_path)] == [run_id]
     assert_nothing_runs(run, known)
-    waiting.wait(60)  # it may have to import to the end first
+    waiting.wait(HANG_S)  # it may have to import to the end first
     assert "Ended after" in run.log_tail(1)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from fetch import real_weights
 from test_training import ended, losses, wait_for
+from waiting import HANG_S
 
 import inspector
 from training import runs
@@ -32,12 +33,12 @@ def test_real_weights_learn_stop_resume_and_answer(tmp_path: Path) -> None:
     )  # fmt: skip
     run = runs.start(spec, tmp_path / "runs")
     try:
-        wait_for(run, lambda status: status.step >= 3 or ended(status), 300)
-        runs.stop(run, wait_s=120)
+        wait_for(run, lambda status: status.step >= 3 or ended(status))
+        runs.stop(run, wait_s=HANG_S)
         assert run.status().phase is Phase.STOPPED, run.log_tail()
         stopped_at = run.status().step
         runs.resume(run)
-        status = wait_for(run, ended, 300)
+        status = wait_for(run, ended)
     finally:
         runs.kill(run)
     assert (status.phase, status.error) == (Phase.SUCCEEDED, None), run.log_tail()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import HANG_S, wait_until
 
 import inspector
 from inspector.audit import Auditor, Task, audit
@@ -221,19 +222,17 @@ def until_stopped(job: Job[None]) -> None:
 def test_only_so_many_jobs_work_at_a_time() -> None:
     """The others wait in line, and can be stopped there."""
     running = [Job(until_stopped).start() for _ in range(AT_A_TIME)]
-    until = time.monotonic() + 10
-    while not all(job.has_begun for job in running):
-        assert time.monotonic() < until
+    wait_until(lambda: all(job.has_begun for job in running))
     waiting: Job[str] = Job(lambda _: "done").start()
     assert not waiting.is_done(0.3)
     assert not waiting.has_begun
     other: Job[str] = Job(lambda _: "done").start()
     other.stop()
-    assert other.is_done(5)
+    assert other.is_done(HANG_S)
     assert other.result is None
     for job in running:
         job.stop()
-    assert waiting.is_done(5)
+    assert waiting.is_done(HANG_S)
     assert waiting.result == "done"
 
 
@@ -243,7 +242,7 @@ def test_nothing_runs_twice_and_nothing_is_cancelled_that_does_not_run() -> None
     assert list(on_run(job, example("messages.jsonl"), BOXES)) == []
     assert list(on_clean_rows(job, audited(example("messages.jsonl")), BOXES)) == []
     assert on_cancel(job, BOXES) == {}
-    assert job.is_done(5)
+    assert job.is_done(HANG_S)
     assert "Nothing runs" in said(on_cancel(job, BOXES), "data_status")
 
 

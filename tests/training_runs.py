@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from waiting import HANG_S
 
 from training import runs, worker
 from training.rundir import ENDED, RunDir, Status
@@ -59,7 +60,7 @@ def _same_environment() -> Iterator[None]:
         yield
 
 
-def wait_for(run: RunDir, is_reached: Callable[[Status], bool], seconds: float = 120) -> Status:
+def wait_for(run: RunDir, is_reached: Callable[[Status], bool], seconds: float = HANG_S) -> Status:
     """Wait for a state."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -85,7 +86,7 @@ def family(run: RunDir) -> list[psutil.Process]:
 def assert_nothing_runs(run: RunDir, known: list[psutil.Process] = []) -> None:  # noqa: B006
     """Neither the worker nor a process of its group, nor one that it was known to have started."""
     pid, _ = run.process()
-    until = time.monotonic() + 5
+    until = time.monotonic() + HANG_S
     while time.monotonic() < until:
         left = [process for process in known if _runs(process)] + [p for p in psutil.process_iter() if _is_of(p, pid)]
         if not left:

@@ -74,8 +74,9 @@ def content_diff_bits(
             bits[start:stop] = [True] * (stop - start)
         for rule, (end_ids, choice) in enumerate(ends):
             # A content that was not found ends at -1, and the search begins there: at the row's last token.
-            at = next((k for k in range(stop, len(ids)) if ids[k] in end_ids), -1)
-            if at == -1 or abs(at - stop) > END_REACH:
+            near = range(stop, min(len(ids), stop + END_REACH + 1))
+            at = next((k for k in near if ids[k] in end_ids), -1)
+            if at == -1:
                 continue
             last[rule] = at
             if choice == "all" or (choice == "turn" and is_trained):

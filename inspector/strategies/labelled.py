@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -133,6 +134,12 @@ class Example:
         encoded = self.tokenizer(text, add_special_tokens=False, verbose=False)
         return list(encoded["input_ids"])
 
+    def ids_of_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text alone, as `ids_of`."""
+        from inspector.segments import ids_of_texts  # numpy, which no import of the inspector waits for
+
+        return ids_of_texts(self.tokenizer, texts)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelled:
@@ -186,6 +193,20 @@ class Labelled:
     def labels(self, ids: Sequence[int], ignored: int = -100) -> list[int]:
         """The labels a trainer takes: the id where trained, else `ignored`."""
         return [id if trained else ignored for id, trained in zip(ids, self.trained, strict=True)]
+
+
+def overlapping(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:
+    """A bit per token: whether its characters overlap one of the spans, which may stand in any order."""
+    starts: list[int] = []
+    ends: list[int] = []
+    for start, end in sorted(spans):
+        if ends and start <= ends[-1]:
+            ends[-1] = max(ends[-1], end)
+        else:
+            starts.append(start)
+            ends.append(end)
+    places = ((bisect_right(ends, start), end) for start, end in offsets)
+    return [place < len(ends) and starts[place] < end for place, end in places]
 
 
 def is_trained(example: Example, labelled: Labelled, message_index: int) -> bool:

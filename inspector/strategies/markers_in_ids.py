@@ -86,10 +86,10 @@ def home_llm_intended(example: Example, *, prefix_ids: Ids | str, suffix_ids: Id
     ids = example.tokens.ids
     bits = [False] * len(ids)
     at = 0
-    while starts := find_all(ids, prefix, at)[:1]:
-        begin = starts[0] + len(prefix)
-        ends = find_all(ids, suffix, begin)[:1]
-        at = ends[0] + len(suffix) if ends else len(ids)
+    while (start := next(_places(ids, prefix, at), None)) is not None:
+        begin = start + len(prefix)
+        end = next(_places(ids, suffix, begin), None)
+        at = len(ids) if end is None else end + len(suffix)
         bits[begin:at] = [True] * (at - begin)
     warnings = [] if any(bits) else ["The prefix was not found: nothing is trained."]
     return Labelled.by_rule(bits, lost=range(len(bits)) if warnings else (), warnings=warnings)
@@ -180,8 +180,14 @@ def id_list(option: str, value: Ids | str) -> list[int]:
 
 def find_all(ids: Sequence[int | None], marker: Ids, start: int = 0) -> list[int]:
     """Where `marker` begins in `ids`, from `start` on; places may overlap."""
-    size = len(marker)
-    return [at for at in range(start, len(ids) - size + 1) if list(ids[at : at + size]) == list(marker)]
+    return list(_places(ids, marker, start))
+
+
+def _places(ids: Sequence[int | None], marker: Ids, start: int) -> Iterator[int]:
+    first, wanted, size = marker[0], list(marker), len(marker)
+    for at in range(start, len(ids) - size + 1):
+        if ids[at] == first and list(ids[at : at + size]) == wanted:
+            yield at
 
 
 def _ids_or_text(example: Example, option: str, value: Ids | str) -> list[int]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from inspector.errors import StrategyRefusedError
 from inspector.strategies.boundaries import shared_length
-from inspector.strategies.labelled import Example, Labelled
+from inspector.strategies.labelled import Example, Labelled, overlapping
 
 
 def prefix_render(example: Example, *, last_only: bool = False) -> Labelled:
@@ -80,7 +80,7 @@ def _holds_answer(example: Example, index: int, start: int, stop: int) -> bool:
 
 def char_bits(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:
     """A bit per token: it has characters, and overlaps a span."""
-    return [start != end and any(start < b and a < end for a, b in spans) for start, end in offsets]
+    return [bit and start != end for bit, (start, end) in zip(overlapping(offsets, spans), offsets, strict=True)]
 
 
 def _rendered_prefixes(example: Example, indices: Sequence[int]) -> list[tuple[str, str]]:
@@ -106,8 +106,7 @@ def incremental_delta(example: Example) -> Labelled:
     row: list[int] = []
     bits: list[bool] = []
     before = 0
-    for message, text in zip(messages, texts, strict=True):
-        ids = example.ids_of(text)
+    for message, ids in zip(messages, example.ids_of_all(texts), strict=True):
         added = ids[before:]
         row += added
         bits += [message["role"] == "assistant"] * len(added)

@@ -108,7 +108,7 @@ def answer_spans(example: Example, question: Marker, answer: Marker) -> list[tup
             at += 1
             continue
         start = at + len(answer.core)
-        start += shared_length(ids[start:], answer.right)
+        start += shared_length(ids[start : start + len(answer.right)], answer.right)
         if start == len(ids):  # a header at the very end opens no answer
             break
         stop, at = _answer_end(example, start, question, answer, opener)
@@ -120,14 +120,15 @@ def _answer_end(
     example: Example, start: int, question: Marker, answer: Marker, opener: tuple[int, ...]
 ) -> tuple[int, int]:
     """(where the answer that begins at `start` ends, where the search goes on)."""
-    ids, tokenizer = example.tokens.ids, example.tokenizer
+    ids = example.tokens.ids
+    bos, eos = example.tokenizer.bos_token_id, example.tokenizer.eos_token_id
     for at in range(start, len(ids)):
-        if ids[at] == tokenizer.eos_token_id:
+        if ids[at] == eos:
             return at + 1, at + 1
         if _is_at(ids, question.core, at):
             left = shared_length(ids[start:at][::-1], question.left[::-1])
             return at - left, at + len(question.core)
-        if ids[at] == tokenizer.bos_token_id or _is_at(ids, answer.core, at) or (opener and _is_at(ids, opener, at)):
+        if ids[at] == bos or _is_at(ids, answer.core, at) or (opener and _is_at(ids, opener, at)):
             return at, at
     return len(ids), len(ids)
 

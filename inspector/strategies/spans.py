@@ -7,6 +7,7 @@ Written from docs/strategies.md (D16, D16b, D12); nothing is copied.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from inspector.strategies.labelled import Example, Labelled
@@ -30,7 +31,8 @@ def string_span(example: Example, *, response_template: str) -> Labelled:
     limits = [start for start, _ in places[1:]] + [len(text)]
     spans = []
     for (_, start), limit in zip(places, limits, strict=False):  # without a place there is one limit too many
-        spans.append((start, next((end for end in ends if start < end <= limit), limit)))
+        place = bisect_right(ends, start)
+        spans.append((start, min(limit, ends[place]) if place < len(ends) else limit))
     return _of_spans(example, spans, response_template)
 
 

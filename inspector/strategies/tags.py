@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.errors import StrategyRefusedError
-from inspector.strategies.labelled import Example, Labelled
+from inspector.strategies.labelled import Example, Labelled, overlapping
 
 _TAG = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
@@ -80,7 +80,7 @@ def tag_bits(encoding: Any, spans: Sequence[Span]) -> tuple[list[bool], list[str
 
 def overlap_bits(offsets: Sequence[Span], spans: Sequence[Span]) -> list[bool]:
     """A bit per token: whether it overlaps a span. The rule of transformers' processors."""
-    return [any(start < b and end > a for a, b in spans) for start, end in offsets]
+    return overlapping(offsets, spans)
 
 
 def _encoding(example: Example, max_length: int | None) -> Any:
