@@ -17,6 +17,9 @@ from inspector.conversation import Conversation
 from inspector.frames import Resolved, is_template, quoted, says
 from inspector.origins import Run, merged
 
+MAX_READ_OFF = 128
+"""Answers in doubt that are looked at, each with renders of all that comes before; later ones are unknown."""
+
 
 class Settled(NamedTuple):
     """Runs with their final turns. `read_off`: answers whose bounds the frames alone had wrong; `unknown`: answers
@@ -45,18 +48,20 @@ def settle(text: str, resolved: Resolved, conversation: Conversation, beginnings
     runs = resolved.runs
     read_off, unknown = [], []
     doubtful = resolved.doubtful | _out_of_order(text, runs)
-    for index in (index for index in conversation.assistant_indices() if index in doubtful):
+    for count, index in enumerate(index for index in conversation.assistant_indices() if index in doubtful):
         is_whole = index == len(conversation.messages) - 1 and not conversation.adds_generation_prompt
-        shown = (text, Resolved(runs, resolved.doubtful)) if is_whole else beginnings.traced(index + 1)
+        shown = (text, Resolved(runs, resolved.doubtful)) if is_whole else None
+        if shown is None and count < MAX_READ_OFF:
+            shown = beginnings.traced(index + 1)
         if shown is None or _opens_unasked(shown, index):
             unknown += [index] if index in resolved.doubtful else []
             continue
         before = beginnings.text(index, False) if index else ""
         added = _added(text, shown[0], before)
         if added is not None:
-            changed = _moved(runs, index, *added)
+            changed = _moved(runs, index, added[0], _own_end(runs, index, shown, *added))
         elif (found := _found_again(text, runs, index, shown, before, beginnings)) is not None:
-            changed = _shared(runs, conversation, index, *found)
+            changed = _shared(runs, conversation, index, found[0], _own_end(runs, index, shown, *found))
         else:
             end = _end(text, runs, index, shown)
             if end is None or index in quoted(runs):
@@ -113,6 +118,21 @@ def _found_again(
         if own and _own_places(runs, index, at, at + len(block)) == own
     ]  # fmt: skip
     return (found[0], found[0] + len(block)) if len(found) == 1 else None
+
+
+def _own_end(runs: Sequence[Run], index: int, shown: tuple[str, Resolved], start: int, end: int) -> int:
+    """Where a block ends in front of the same text of a later message's frame, written by another line of the template.
+
+    Gemma 4 writes `<|tool_response>` after a last call, and at the head of each result.
+    """
+    lines = list(_spans(shown[1].runs))
+    shift = len(shown[0]) - end
+    for low, _, run in _spans(runs):
+        if start <= low < end and run.turn is not None and run.turn > index and is_template(run):
+            written = next(other for first, last, other in lines if first <= low + shift < last)
+            if written.origin != run.origin:
+                return low
+    return end
 
 
 def _occurrences(text: str, block: str) -> Iterator[int]:
