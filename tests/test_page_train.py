@@ -101,6 +101,35 @@ def test_wrong_spec_is_told_by_field_and_cost_is_estimated(train_app: str, new_p
 
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
+def test_an_uploaded_file_trains(train_app: str, new_page: Any, tmp_path: Path) -> None:
+    """From a file on the visitor's machine to a run on its rows; while nothing could be taken over, nothing starts."""
+    page = new_page(train_app)
+    page.get_by_role("tab", name="Data").click()
+    page.get_by_role("radio", name="File").check()
+    page.get_by_role("tab", name="Train").click()
+    page.click("#train-from-tabs")
+    page.wait_for_function("() => document.querySelector('#train-planned').innerText.includes('Choose a file')")
+    assert page.is_disabled("#train-start")
+    page.get_by_role("tab", name="Data").click()
+    chat = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "My own answer."}]
+    own = tmp_path / "clean.jsonl"
+    own.write_text("".join(json.dumps({"messages": chat}) + "\n" for _ in range(4)))
+    page.set_input_files("#data-file input[type=file]", str(own))
+    page.wait_for_selector("#data-preview .rv-row")
+    page.get_by_role("tab", name="Train").click()
+    page.click("#train-from-tabs")
+    page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('/clean.jsonl')")
+    page.fill("#train-set-max-steps input", "2")
+    page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('max_steps: 2')")
+    page.click("#train-start")
+    page.wait_for_function(f"({STATE})().includes('succeeded: step 2')", timeout=120_000)
+    page.get_by_text("Command, spec and log").click()
+    assert "/clean.jsonl" in page.locator("#train-details").inner_text()
+    assert "identical to the inspector's" in page.evaluate(STATE)
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
 def test_two_tabs_show_one_run(train_app: str, new_page: Any) -> None:
     """The second finds what the first has started; what either stops has stopped in both, saved."""
     first = new_page(train_app)

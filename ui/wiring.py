@@ -86,7 +86,9 @@ _QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "priva
 
 
 def _arguments(also: int, reads: type | None, names: Sequence[str], values: Sequence[Any]) -> list[Any]:
-    """What a handler takes, from the values of all its widgets."""
+    """What a handler takes, from the values of all its widgets. A text is a plain one: gradio calls a file by its own kind
+    of str, which YAML and pickle do not know."""
+    values = [str(value) if isinstance(value, str) else value for value in values]
     end = also + len(names)
     boxes = Boxes(**dict(zip(INPUTS, values[end:], strict=True)))
     own = [] if reads is None else [reads(**dict(zip(names, values[also:end], strict=True)))]
