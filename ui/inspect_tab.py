@@ -161,15 +161,17 @@ def _connect_boxes(wires: Wires) -> None:
     """Model, template and training."""
     template = ["template", "template_report", "view"]
     model = ["loaded", "model_info", "template_choice", *template]
-    wires.on([wires["model"].input, wires["revision"].submit], events.on_model, model)
+    name = wires["model"]
+    wires.on(name.input, events.on_model_choice, model, also=[name], dropdown="model")
+    wires.on(wires["revision"].submit, events.on_model, model)
     wires.on(wires["revision"].blur, events.on_revision, model, also=[wires["loaded"]])
     choice = wires["template_choice"]
-    wires.on([choice.input, wires["reset"].click], events.on_template_choice, template, also=[choice])
+    wires.on(choice.input, events.on_template_choice, template, also=[choice], dropdown="template-choice")
+    wires.on(wires["reset"].click, events.on_reset, template, also=[choice])
     wires.on(wires["template"].input, events.on_template, ["template_report", "view"], is_latest=True)
-    wires.on(
-        wires["strategy"].input,
-        events.on_strategy, ["strategy_about", "policy_box", "options_box", "strategy_options", "view"],
-    )  # fmt: skip
+    strategy = ["strategy_about", "policy_box", "options_box", "strategy_options", "view"]
+    chosen = wires["strategy"]
+    wires.on(chosen.input, events.on_strategy_choice, strategy, also=[chosen], dropdown="strategy")
     wires.on([wires[name].input for name in _TRAINING], events.on_inspect, ["view"], is_latest=True)
 
 
@@ -186,9 +188,12 @@ def _connect_conversation(wires: Wires) -> None:
         [widget.input for widget in options],
         events.on_options, ["conversation", "editor", "view"], also=options, is_latest=True,
     )  # fmt: skip
-    wires.on(wires["example"].input, events.on_example, [*forms, "rows", "gallery", "view"], also=[wires["example"]])
+    for name, handler, changes in (
+        ("example", events.on_example, [*forms, "rows", "gallery", "view"]),
+        ("gallery", events.on_gallery, [*OPENED, "example"]),
+    ):
+        wires.on(wires[name].input, handler, changes, also=[wires[name]], dropdown=name)
     wires.on(wires["tour"].click, events.on_tour, [*OPENED, "example", "gallery"])
-    wires.on(wires["gallery"].input, events.on_gallery, [*OPENED, "example"], also=[wires["gallery"]])
     wires.on(wires["explain"].click, events.on_decode, [*forms, "rows", "view"], also=[wires["log"]])
 
 

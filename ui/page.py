@@ -13,6 +13,7 @@ import gradio as gr
 from ui import api, data_tab, inspect_tab, train_tab
 from ui.access import KEPT_S, UPLOAD_BYTES, is_public
 from ui.data_open import INSPECT
+from ui.scripts import script
 from ui.sessions import on_leave
 from ui.wiring import Wires
 
@@ -41,7 +42,7 @@ def build_page() -> gr.Blocks:
     """The whole app, not yet served."""
     kept = (KEPT_S, KEPT_S) if is_public() else None
     with gr.Blocks(title="Maskscope", delete_cache=kept) as demo:
-        gr.HTML(_HEADING, apply_default_css=False)
+        gr.HTML(_HEADING, apply_default_css=False, js_on_load=script("dropdowns.js"))
         with gr.Tabs(selected=INSPECT, elem_id="tabs") as tabs:
             with gr.Tab("Inspect", id=INSPECT):
                 widgets = inspect_tab.build()

@@ -18,7 +18,7 @@ from ui.data_boxes import DataBoxes
 from ui.report import build_note, build_report
 from ui.rows_view import build_rows_view
 from ui.scores_view import build_scores_view
-from ui.scripts import script
+from ui.scripts import chosen, script
 from ui.text_box import build_text_box
 from ui.train_form import SETTINGS, build_settings
 from ui.wiring import Wires
@@ -140,7 +140,8 @@ def connect(demo: gr.Blocks, wires: Wires, widgets: Mapping[str, Any], tab: gr.T
 def _connect_spec(wires: Wires, w: Mapping[str, Any], quiet: Mapping[str, Any]) -> None:
     """YAML and settings follow each other; examples, imported configs and the other tabs replace both."""
     both, said = [w["spec"], *_settings(w)], [w["planned"], w["start"]]
-    w["example"].input(events.on_example, [w["example"]], [*both, *said], **quiet)
+    example = w["example"]
+    example.input(events.on_example, [example], [*both, *said], js=chosen("train-example"), **quiet)
     w["spec"].input(events.on_spec, [w["spec"]], [*both, *said], trigger_mode="always_last", **quiet)
     for name in SETTINGS:
         widget = w[f"set_{name}"]

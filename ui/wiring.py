@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from ui.boxes import Boxes
+from ui.scripts import chosen
 
 Changes = Mapping[str, Any]
 """New values by the names of their widgets."""
@@ -45,13 +46,15 @@ class Wires:
         with_event: bool = False,
         is_latest: bool = False,
         is_stream: bool = False,
+        dropdown: str = "",
         queue: str = "inspect",
     ) -> None:
         """Call `handler(*values of also, value of reads, boxes)` on these events; it may change the widgets named.
 
         `reads`: a dataclass whose fields are names of further widgets. `with_event`: what the event carries, a mapping,
         comes first of all. `is_latest`: of the events that come while one is handled only the last counts. `is_stream`:
-        the handler yields changes, takes no event, and is closed when the page is. `queue`: events of one
+        the handler yields changes, takes no event, and is closed when the page is. `dropdown`: the id of the one that
+        triggers, which is the first of `also`; the handler gets None when it was left as it was. `queue`: events of one
         queue wait for each other.
         """
         listen = partial(gr.on, triggers) if isinstance(triggers, list) else triggers  # gr.on knows no events of ours
@@ -63,6 +66,7 @@ class Wires:
             [*also, *(self._widgets[name] for name in (*names, *INPUTS))],
             [self._widgets[name] for name in changes],
             trigger_mode="always_last" if is_latest else "once",
+            js=chosen(dropdown) if dropdown else None,
             **_QUIET,
             concurrency_id=queue,
             concurrency_limit=_LIMITS[queue],
@@ -86,8 +90,8 @@ _QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "priva
 
 
 def _arguments(also: int, reads: type | None, names: Sequence[str], values: Sequence[Any]) -> list[Any]:
-    """What a handler takes, from the values of all its widgets. A text is a plain one: gradio calls a file by its own kind
-    of str, which YAML and pickle do not know."""
+    """What a handler takes, from the values of all its widgets. A text is a plain one: gradio calls a file by its own
+    kind of str, which YAML and pickle do not know."""
     values = [str(value) if isinstance(value, str) else value for value in values]
     end = also + len(names)
     boxes = Boxes(**dict(zip(INPUTS, values[end:], strict=True)))
