@@ -10,6 +10,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 OPEN_LISTS = "() => document.querySelectorAll('[role=listbox]').length"
 TOASTS = "() => [...document.querySelectorAll('[data-testid=toast-body]')].map(e => e.innerText)"
 LAST = "() => document.activeElement === document.body"
+DROPDOWN = "() => document.activeElement.closest('.block:has([role=combobox]:focus)')?.id || ''"
 STEPS = 400
 
 

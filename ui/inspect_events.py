@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,9 @@ def on_model_choice(chosen: str | None, boxes: Boxes) -> Changes:
     return {} if chosen is None else on_model(boxes)
 
 
-def on_revision(loaded: tuple[str, str] | None, boxes: Boxes) -> Changes:
+def on_revision(loaded: Sequence[str] | None, boxes: Boxes) -> Changes:
     """As `on_model`, unless it is the revision that is shown: leaving the box must not reset the template."""
-    return {} if loaded == (boxes.model or "", boxes.revision or "") else on_model(boxes)
+    return {} if loaded is not None and tuple(loaded) == boxes.loading else on_model(boxes)
 
 
 def on_template_choice(choice: str | None, boxes: Boxes) -> Changes:
@@ -246,8 +246,9 @@ def _markers(boxes: Boxes) -> Markers | None:
 
 
 def _shown(boxes: Boxes, changes: Mapping[str, Any], **said: Any) -> Changes:
-    """The changes, and the view of the boxes once they have been made."""
-    return {**changes, "view": boxes_view(boxes.with_changes(changes), **said)}
+    """The changes, and the view of the boxes once they have been made; none while a model loads."""
+    after = boxes.with_changes(changes)
+    return {**changes, "view": boxes_view(after, **said)} if after.is_settled else changes
 
 
 TOUR = ("boundary_merge", "2-bos-and-eos-in-the-collator", "1-the-response-template-merges")

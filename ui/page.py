@@ -42,7 +42,7 @@ def build_page() -> gr.Blocks:
     """The whole app, not yet served."""
     kept = (KEPT_S, KEPT_S) if is_public() else None
     with gr.Blocks(title="Maskscope", delete_cache=kept) as demo:
-        gr.HTML(_HEADING, apply_default_css=False, js_on_load=script("dropdowns.js"))
+        gr.HTML(_HEADING, apply_default_css=False, js_on_load=script("dropdowns.js", "loading.js"))
         with gr.Tabs(selected=INSPECT, elem_id="tabs") as tabs:
             with gr.Tab("Inspect", id=INSPECT):
                 widgets = inspect_tab.build()
