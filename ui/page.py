@@ -25,6 +25,8 @@ _HEADING = """
 </header>
 """
 
+_WEIGHTS = (400, 700)
+"""gradio's own files of weight 600 lack most letters, which are then set in other fonts."""
 _CONTRAST = {
     "button_primary_background_fill": "*primary_700",
     "button_primary_background_fill_hover": "*primary_800",
@@ -72,6 +74,8 @@ def launch_options(password: str = "", *, mcp: bool = False) -> dict[str, Any]:
             neutral_hue=gr.themes.colors.slate,
             radius_size=gr.themes.sizes.radius_md,
             spacing_size=gr.themes.sizes.spacing_sm,
+            font=[gr.themes.LocalFont("IBM Plex Sans", _WEIGHTS), "system-ui", "sans-serif"],
+            font_mono=[gr.themes.LocalFont("IBM Plex Mono", _WEIGHTS), "ui-monospace", "monospace"],
         ).set(**_CONTRAST),
         "css": (_HERE / "style.css").read_text(encoding="utf-8"),
         "run_history": False,

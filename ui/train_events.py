@@ -142,7 +142,7 @@ def on_start(spec: str, others: list[str], smoothing: float) -> list[Any]:
 def on_run(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
     """Whether to look again in a second, and everything about a run and those beside it."""
     if not run_id:
-        nothing = report(text("No run yet. Press Train: the example takes some seconds."))
+        nothing = report(text("No run yet. Press Train: the example takes under a minute."))
         return [gr.Timer(active=False), nothing, "", "", "", ""]
     root = own_runs.root()
     try:
