@@ -1,4 +1,4 @@
-"""Which of pytest-xdist's workers runs what: hooks for `-n 2 --dist loadgroup`, which conftest.py makes known.
+"""Which of pytest-xdist's workers runs what, and what a quick run leaves out: hooks that conftest.py makes known.
 
 A module's tests stay together, so that its runs, apps, models and renders are made once; the modules that take longest
 come first, so that no worker is left alone with one of them at the end. (Groups by `pytest.mark.xdist_group` would do
@@ -7,6 +7,7 @@ the same, but pytest-xdist 3.8 writes them into an attribute that pytest 9.2 no 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,3 +56,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         places = {name: place for place, name in enumerate(LONGEST_FIRST)}
         items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--quick`, as `make quick` gives it."""
+    parser.addoption("--quick", action="store_true", help="leave out the modules that take long (tests/scheduling.py)")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what is left out."""
+    return True if config.getoption("quick") and collection_path.stem in LONGEST_FIRST else None
