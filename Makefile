@@ -1,10 +1,11 @@
 # make run   installs what the app needs and opens it on the embedded model
 # make test  installs what the tests need, the browser included, and runs everything
+# make quick runs what most changes need, in under a minute: no browser, no training, no data sets
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check goldens bench shots clean
+.PHONY: run test quick check goldens bench shots clean
 
 run: $(VENV)/.app
 	$(BIN)/python app.py --open
@@ -12,6 +13,9 @@ run: $(VENV)/.app
 test: $(VENV)/.tests
 	bash tests/install_browser.sh
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+quick: $(VENV)/.tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --quick
 
 check: $(VENV)/.tests
 	$(BIN)/ruff check .

@@ -37,7 +37,7 @@ from inspector.hub import Token
 from inspector.inspect import diagnose, inspect
 from inspector.model import Model
 from inspector.report import KEPT_EXAMPLES, AuditReport, count
-from inspector.rows import BadRow, DataSource, Row
+from inspector.rows import BadRow, DataSource, Row, raw_of
 from inspector.short_way import ShortWay
 from inspector.skeletons import Skeleton
 from inspector.strategies import Modifiers
@@ -338,7 +338,7 @@ class Auditor:
         try:
             return read(row.value, self._layout).conversation
         except (FormatError, ConversationError) as error:
-            why = BadRow(number=row.number, place=row.place, why=str(error), raw=repr(row.value)[:200])
+            why = BadRow(number=row.number, place=row.place, why=str(error), raw=raw_of(row.value))
             raise _UnusableError(why) from error
 
     def _is_known(self, skeleton: Skeleton) -> bool:
@@ -352,7 +352,7 @@ class Auditor:
         except InspectorError as error:
             finding = diagnose(task.model, conversation, error)
             report.add_refused(row.number, row.place, str(error), finding)
-            return BadRow(number=row.number, place=row.place, why=str(error), raw=repr(row.value)[:200])
+            return BadRow(number=row.number, place=row.place, why=str(error), raw=raw_of(row.value))
         self._short.learn(inspection)
         report.add(row.number, count(inspection))
         report.add_examples(row.number, row.place, inspection.findings)

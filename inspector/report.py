@@ -26,6 +26,8 @@ from inspector.rows import BadRow
 
 VERSION = 1
 KEPT_EXAMPLES = 5
+RAW_CHARS = 200
+"""Of a row that cannot be used, in the report."""
 """Rows that are shown for each code and each reason, those that come first."""
 KEPT_CLUSTERS = 500
 """Most clusters counted apart for one code; what comes later counts as "other"."""
@@ -159,12 +161,14 @@ class AuditReport:
     `about`: model, template, strategy, data: what all rows have in common. `roles`: role -> (turns, tokens, trained).
     `turns`: the same for the first, second, ... assistant turn. `lengths`: tokens -> rows. `limits`: max_length ->
     (rows over it, trained tokens lost and rows left with none when the start is kept, the same when the end is).
+    `erroneous`: inspected rows with a finding that is an error.
     """
 
     about: dict[str, Any] = field(default_factory=dict)
     inspected: int = 0
     bad: int = 0
     refused: int = 0
+    erroneous: int = 0
     untrained: int = 0
     near_empty: int = 0
     tokens: int = 0
@@ -189,6 +193,7 @@ class AuditReport:
     def add(self, number: int, counts: RowCounts) -> None:
         """A row that was inspected."""
         self.inspected += 1
+        self.erroneous += any(occurrence.severity is Severity.ERROR for occurrence in counts.found)
         self.tokens += counts.tokens
         self.trained += counts.trained
         self.boilerplate += counts.boilerplate
@@ -241,7 +246,9 @@ class AuditReport:
 
     def _add_unused(self, number: int, place: str, why: str, raw: str) -> None:
         _add_cluster(self.reasons, _without_numbers(why), 1)
-        self.bad_rows = _first([*self.bad_rows, {"row": number, "place": place, "why": why, "raw": raw}], 20)
+        self.bad_rows = _first(
+            [*self.bad_rows, {"row": number, "place": place, "why": why, "raw": raw[:RAW_CHARS]}], 20
+        )
 
     def merge(self, other: AuditReport) -> None:
         """Add a report about other rows. Raises ReportError when it is about another model, template or strategy."""
@@ -301,7 +308,8 @@ class AuditReport:
             answers.frombytes(zlib.decompress(base64.b64decode(value["answers"])))
             return cls(
                 about=value["about"],
-                **{name: int(value[name]) for name in _SUMS},
+                **{name: int(value[name]) for name in _SUMS if name != "erroneous"},
+                erroneous=int(value.get("erroneous", 0)),  # reports of before did not count them
                 roles={role: list(numbers) for role, numbers in value["roles"].items()},
                 turns=[list(numbers) for numbers in value["turns"]],
                 lengths=Counter({int(length): rows for length, rows in value["lengths"].items()}),
@@ -318,7 +326,9 @@ class AuditReport:
             ) from error
 
 
-_SUMS = ("inspected", "bad", "refused", "untrained", "near_empty", "tokens", "trained", "boilerplate", "cut")
+_SUMS = (
+    "inspected", "bad", "refused", "erroneous", "untrained", "near_empty", "tokens", "trained", "boilerplate", "cut",
+)  # fmt: skip
 
 
 def _found(value: Mapping[str, Any]) -> Found:

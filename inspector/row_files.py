@@ -32,7 +32,7 @@ SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A row that cannot be read: why, and its beginning as it stands in the file."""
+    """A row that cannot be read: why, and how it stands in the file; of one that is too long the beginning."""
 
     why: str
     raw: str
@@ -137,7 +137,7 @@ def _jsonl(stream: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
         place = f"{name}, line {number}"
         if len(line) > MAX_LINE_BYTES:
             is_empty = False
-            yield place, Unreadable(f"the line is over {MAX_LINE_BYTES // 1_000_000} MB", _shown(line))
+            yield place, Unreadable(f"the line is over {MAX_LINE_BYTES // 1_000_000} MB", _shown(line[:200]))
             while line and not line.endswith(b"\n"):
                 line = stream.readline(MAX_LINE_BYTES)
             continue
@@ -250,7 +250,7 @@ def _csv(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[tuple[s
                 raise DataError(f"{name} names a column twice: {', '.join(header)[:1000]}.")
         elif cells and len(cells) != len(header):
             why = f"the line has {len(cells)} cells, the header {len(header)}"
-            yield place, Unreadable(why, delimiter.join(cells)[:200])
+            yield place, Unreadable(why, delimiter.join(cells))
         elif cells:
             yield place, dict(zip(header, cells, strict=True))
     if header is None:
@@ -313,7 +313,7 @@ def rows_of_text(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _shown(line: bytes) -> str:
-    return line[:200].decode("utf-8", "replace").rstrip("\n")
+    return line.decode("utf-8", "replace").rstrip("\n")
 
 
 def kind_of(value: object) -> str:

@@ -6,6 +6,7 @@ be read at all (no such file, no readable row format) raises DataError.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -38,12 +39,22 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadRow:
-    """A row that cannot be used, and why. `raw`: its beginning as it stands in the file."""
+    """A row that cannot be used, and why. `raw`: the row as JSON, or as it stands in its file where it is none."""
 
     number: int
     place: str
     why: str
     raw: str = ""
+
+
+def raw_of(value: Any) -> str:
+    """A row's value as a line of JSON, which can be mended and read again.
+
+    What JSON has no form for (a date, bytes) becomes its text, half of a surrogate pair its escape.
+    """
+    line = json.dumps(value, ensure_ascii=False, default=str)
+    has_half = any("\ud800" <= char <= "\udfff" for char in line)
+    return json.dumps(value, default=str) if has_half else line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +81,10 @@ class DataSource:
             if number % self.shards != self.index:
                 continue
             if isinstance(value, Unreadable):
-                yield BadRow(number=number, place=place, why=value.why, raw=value.raw[:200])
+                yield BadRow(number=number, place=place, why=value.why, raw=value.raw)
             elif not isinstance(value, Mapping):
                 why = f"the row is {kind_of(value)}, and must be an object with columns"
-                yield BadRow(number=number, place=place, why=why, raw=repr(value)[:200])
+                yield BadRow(number=number, place=place, why=why, raw=raw_of(value))
             else:
                 yield Row(number=number, place=place, value=value)
 

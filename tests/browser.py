@@ -256,10 +256,19 @@ class DataPage(Page):
 
 
 @pytest.fixture(scope="session")
-def app() -> Iterator[str]:
+def app_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the app of the session keeps its runs."""
+    return tmp_path_factory.mktemp("app") / "runs"
+
+
+@pytest.fixture(scope="session")
+def app(app_runs: Path) -> Iterator[str]:
     """The app's address; one process for the whole session."""
-    with running_app() as address:
-        yield address
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MASKSCOPE_RUNS", str(app_runs))
+        with running_app() as address:
+            patch.undo()
+            yield address
 
 
 @pytest.fixture(scope="session")

@@ -21,11 +21,16 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
-from browser import app, browser, context, data_page, kept_tabs, page  # noqa: E402, F401  # fixtures
+from browser import app, app_runs, browser, context, data_page, kept_tabs, page  # noqa: E402, F401  # fixtures
 from commands import called  # noqa: E402, F401  # a fixture
 from fetch import ArchiveError, NotFetchedError, real_tokenizer  # noqa: E402
 from hub_server import HubServer  # noqa: E402
-from scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: E402, F401  # hooks
+from scheduling import (  # noqa: E402  # hooks
+    pytest_addoption,  # noqa: F401
+    pytest_collection_modifyitems,  # noqa: F401
+    pytest_ignore_collect,  # noqa: F401
+    pytest_xdist_make_scheduler,  # noqa: F401
+)
 
 if "huggingface_hub" in sys.modules:
     raise RuntimeError("huggingface_hub was imported before tests/conftest.py could point it at the loopback hub")

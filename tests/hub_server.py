@@ -47,6 +47,8 @@ class Fault(StrEnum):
     """Half the body arrives, then the connection is closed."""
     UNAVAILABLE = "unavailable"
     """503, as when the hub is down."""
+    SLOW = "slow"
+    """The body arrives byte by byte until the server lets it go: no client takes it for a hanging one."""
     TOO_MANY = "too many requests"
     """429, as when the hub limits the rate."""
 
@@ -147,6 +149,10 @@ class HubServer:
         """Let the next `times` requests (None: all) whose method and path match these patterns go wrong."""
         self._failures.append(_Failure(fault=fault, method=method, path=path, left=times))
 
+    def let_go(self) -> None:
+        """Let what hangs or is slow go on."""
+        self.released.set()
+
     def paths(self) -> list[str]:
         """Return the paths asked for so far."""
         return [request.path for request in self.requests]
@@ -198,7 +204,7 @@ class _Handler(Writes, JobsApi, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # Head and body go out as two packets: waiting for the first one's receipt costs 40 ms a request.
     disable_nagle_algorithm = True
-    truncate = False
+    truncate = is_slow = False
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep the test output quiet."""
@@ -221,7 +227,7 @@ class _Handler(Writes, JobsApi, BaseHTTPRequestHandler):
         headers = {key.lower(): value for key, value in self.headers.items()}
         query = parse_qs(parts.query)
         self.hub.requests.append(Request(method=self.command, path=parts.path, query=query, headers=headers))
-        self.truncate = False
+        self.truncate = self.is_slow = False
         if self._goes_wrong(parts.path):
             return
         try:
@@ -257,7 +263,7 @@ class _Handler(Writes, JobsApi, BaseHTTPRequestHandler):
         if fault is Fault.TOO_MANY:
             self._send(b"slow down", status=429)
             return True
-        self.truncate = fault is Fault.TRUNCATE
+        self.truncate, self.is_slow = fault is Fault.TRUNCATE, fault is Fault.SLOW
         return False
 
     def _route(self, path: str, query: dict[str, list[str]], body: bytes) -> None:
@@ -327,7 +333,11 @@ class _Handler(Writes, JobsApi, BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        self.wfile.write(body[: len(body) // 2] if self.truncate else body)
+        sent = 0
+        while self.is_slow and sent < len(body) and not self.hub.released.wait(0.2):
+            self.wfile.write(body[sent : sent + 1])
+            sent += 1
+        self.wfile.write(body[: len(body) // 2] if self.truncate else body[sent:])
         self.close_connection = self.close_connection or self.truncate
 
 

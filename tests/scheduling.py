@@ -1,4 +1,4 @@
-"""Which of pytest-xdist's workers runs what: hooks for `-n 2 --dist loadgroup`, which conftest.py makes known.
+"""Which of pytest-xdist's workers runs what, and what a quick run leaves out: hooks that conftest.py makes known.
 
 A module's tests stay together, so that its runs, apps, models and renders are made once; the modules that take longest
 come first, so that no worker is left alone with one of them at the end. (Groups by `pytest.mark.xdist_group` would do
@@ -7,36 +7,48 @@ the same, but pytest-xdist 3.8 writes them into an attribute that pytest 9.2 no 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 LONGEST_FIRST = (
-    "test_page",
     "test_training_faults",
+    "test_methods",
+    "test_page",
+    "test_page_train",
+    "test_training_life",
+    "test_training",
+    "test_engines",
+    "test_training_real",
+    "test_ray_audit",
     "test_generation_tags",
+    "test_export_rows",
+    "test_importers",
     "test_page_data",
     "test_audit",
     "test_page_panes",
     "test_fuzz",
     "test_hostile",
-    "test_training_real",
-    "test_engines",
-    "test_importers",
-    "test_training",
-    "test_training_life",
-    "test_page_train",
     "test_strategies_oracle",
     "test_accessibility",
     "test_jobs",
     "test_publish",
-    "test_sandbox",
-    "test_methods",
-    "test_export_rows",
+    "test_page_answers",
+    "test_page_keyboard",
+    "test_page_look",
     "test_export",
-    "test_ray_audit",
+    "test_training_speed",
+    "test_sandbox",
+    "test_load",
+    "test_render_oracle",
+    "test_cli",
+    "test_estimate",
+    "test_access",
+    "test_audit_commands",
+    "test_tiny_chat",
 )
-"""Modules that take more than ten seconds or so; the others follow by their names."""
+"""Modules that take more than ten seconds or so; the others follow by their names. A quick run is the others."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -55,3 +67,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         places = {name: place for place, name in enumerate(LONGEST_FIRST)}
         items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--quick`, as `make quick` gives it."""
+    parser.addoption("--quick", action="store_true", help="leave out the modules that take long (tests/scheduling.py)")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what is left out."""
+    return True if config.getoption("quick") and collection_path.stem in LONGEST_FIRST else None

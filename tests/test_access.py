@@ -12,9 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from waiting import HANG_S, wait_until
 
 from inspector.errors import ModelNameError
+from inspector.setup import Setup
 from training.errors import SpecError
 from training.spec import parse_spec
 from ui import access, sessions
@@ -134,7 +136,10 @@ def test_visitors_have_runs_of_their_own(public: pytest.MonkeyPatch, tmp_path: P
     from training.errors import RunNotFoundError
     from training.rundir import RunDir
     from ui import own_runs, train_events
+    from ui.data_boxes import FILE, DataBoxes
+    from ui.train_form import spec_of_tabs
 
+    setup = Setup(model="tiny-chat", conversation=[])
     public.setenv("MASKSCOPE_RUNS", str(tmp_path))
     public.setenv("MASKSCOPE_TRAINING", "1")
     public.setenv("SPACE_AUTHOR_NAME", "owner")
@@ -149,6 +154,11 @@ def test_visitors_have_runs_of_their_own(public: pytest.MonkeyPatch, tmp_path: P
             with pytest.raises(RunNotFoundError, match=r"There is no run '\.\./one/x'"):
                 own_runs.open_run("../one/x")
             assert "names a file of this machine" in train_events.on_rows("model: tiny-chat\ndata: /etc/passwd\n")
+            uploaded = tmp_path / "upload.jsonl"
+            uploaded.write_text(visitor)
+            own = parse_spec(yaml.safe_load(spec_of_tabs(setup, DataBoxes(data_kind=FILE, data_file=str(uploaded)))))
+            own_runs.check(own)
+            assert Path(own.data.name).read_text() == visitor
         finally:
             LocalContext.request.reset(token)
     assert found["one"].path.parent != found["other"].path.parent

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fetch import axe_script
+from training_runs import run_here
 
 REPORT = Path(__file__).parent / "screenshots" / "axe.json"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(app: str, app_runs: Path) -> str:
     """The app, with a run that is over."""
-    from browser import running_app
-    from training_runs import run_here
-
-    with pytest.MonkeyPatch.context() as patch:
-        root = tmp_path_factory.mktemp("runs") / "runs"
-        patch.setenv("MASKSCOPE_RUNS", str(root))
-        run_here(root, max_steps=4)
-        with running_app() as served:
-            yield served
+    run_here(app_runs, max_steps=4)
+    return app
 
 
 def _inspect(page: Any) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from training import estimate as estimate_module
+from training import idle
 from training.errors import DeviceError
 from training.estimate import Estimate, estimate, measured_rate
 from training.spec import RunSpec, parse_spec
@@ -180,3 +183,34 @@ def test_estimate_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
         (tmp_path / "spec.yaml").write_text(f"model: tiny-chat\ndata: {text}\n")
         assert main(["estimate", str(tmp_path / "spec.yaml")]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_process_costs_what_it_needs_at_the_least(tmp_path: Path) -> None:
+    """A small run is said to need what a worker holds before it has a model, and the time of its start, in words."""
+    import psutil
+
+    worker = subprocess.Popen(
+        [*idle.command(), "--idle"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=idle.worker_environment(), cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        assert worker.stdout is not None
+        assert worker.stdout.read(len(idle.READY)) == idle.READY
+        needs = psutil.Process(worker.pid).memory_info().rss
+    finally:
+        worker.communicate(timeout=60)
+    found = estimate(spec_of("tiny-chat", max_steps=2), 4, 20)
+    assert 0.6 * needs < found.parts["process"] < 1.6 * needs
+    assert found.memory >= sum(found.parts.values())
+    text = "\n".join(found.lines())
+    assert "process 500.0 MB" in text
+    assert "time under a minute, about 10 s of it until the process has started" in text
+    assert "process" not in estimate_module._memory(
+        spec_of("tiny-chat"), *_shape_of("tiny-chat"), trained=1, precision="bf16", device="cuda"
+    )
+
+
+def _shape_of(name: str) -> tuple[Any, int]:
+    """What `_memory` takes of a model: its configuration, and how many parameters it has."""
+    weights, config = estimate_module._shape(spec_of(name))
+    return config, weights.num_parameters()

@@ -684,16 +684,16 @@ def test_import_starts_a_run(train: Callable[..., RunDir], tmp_path: Path) -> No
 def test_the_page_takes_configs_and_specs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pasted into the spec's box: the spec takes its place, the settings follow, the warnings stand below."""
     monkeypatch.setenv("HF_USERNAME", "someone")
-    spec, *settings, said = train_events.on_spec(ORPO.read_text())
+    spec, *settings, said, _ = train_events.on_spec(ORPO.read_text())
     assert parse_spec(yaml.safe_load(spec)) == import_config(ORPO).spec
     shown = dict(zip(SETTINGS, settings, strict=True))
     assert (shown["model"], shown["accumulation"]) == ("meta-llama/Meta-Llama-3-8B-Instruct", 4)
     assert "AutoTrain's ORPO counts those of the prompt" in said
     own = train_events.on_spec((ROOT / "examples" / "runs" / "question-answer.yaml").read_text())
-    assert own[0] == own[-1] == gr.skip()
+    assert own[0] == own[-2] == gr.skip()
     assert own[1] == "tiny-chat"
     refused = train_events.on_spec("task: llm-sft\nparams: {}\n")
-    assert "base_model: is missing." in refused[-1]
+    assert "base_model: is missing." in refused[-2]
     assert refused[0] == gr.skip()
-    assert len(refused) == len(own) == len(SETTINGS) + 2
+    assert len(refused) == len(own) == len(SETTINGS) + 3
     assert not any(map(is_foreign, ("", "a: [", "- 1", "task: x", "model: tiny-chat\ndata: x")))

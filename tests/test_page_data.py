@@ -138,16 +138,17 @@ def test_findings_are_filtered(data_page: DataPage) -> None:
 
 
 def test_report_and_rows_are_saved_and_compared(data_page: DataPage, tmp_path: Path) -> None:
-    """The report as JSON, the clean rows as they were, the bad ones with place and why; what changed since."""
+    """The report as JSON, the clean rows as they were, the rejected ones with place and why; what changed since."""
     data_page.choose_example("bad-json-at-line-17.jsonl")
     data_page.run()
     name, text = saved(data_page, "#data-save-report")
     assert (name, json.loads(text)["bad"]) == ("report.json", 1)
     (tmp_path / name).write_text(text)
-    name, text = saved(data_page, "#data-save-bad")
+    name, text = saved(data_page, "#data-save-rejected")
     (bad,) = [json.loads(line) for line in text.splitlines()]
-    assert (name, bad["place"]) == ("bad-rows.jsonl", "bad-json-at-line-17.jsonl, line 17")
+    assert (name, bad["place"]) == ("rejected-rows.jsonl", "bad-json-at-line-17.jsonl, line 17")
     assert "not JSON" in bad["why"]
+    assert data_page.tab.inner_text("#data-save-clean").endswith(" clean rows")
     name, text = saved(data_page, "#data-save-clean")
     kept = (EXAMPLES / "bad-json-at-line-17.jsonl").read_text().splitlines()
     del kept[16]
@@ -157,8 +158,9 @@ def test_report_and_rows_are_saved_and_compared(data_page: DataPage, tmp_path: P
     data_page.choose_example("messages.jsonl")
     data_page.run()
     assert data_page.tab.inner_text(".fv-title") == "No findings"
-    data_page.tab.click("#data-save-bad")
-    data_page.tab.wait_for_function("document.querySelector('#data-files').textContent.includes('no bad one')")
+    assert data_page.tab.inner_text("#data-save-rejected") == "0 rejected rows, with reasons"
+    data_page.tab.click("#data-save-rejected")
+    data_page.tab.wait_for_function("document.querySelector('#data-files').textContent.includes('none is rejected')")
     data_page.unfold("#data-compare")
     with data_page.drawn("#data-compared .report"):
         data_page.tab.set_input_files("#data-earlier input[type=file]", str(tmp_path / "report.json"))

@@ -18,17 +18,6 @@ from ui import train_events, train_tab, train_view
 STATE = "() => document.querySelector('#train-state').innerText"
 
 
-@pytest.fixture(scope="module")
-def train_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app, with runs of its own."""
-    from browser import running_app
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MASKSCOPE_RUNS", str(tmp_path_factory.mktemp("runs") / "runs"))
-        with running_app() as address:
-            yield address
-
-
 @pytest.fixture
 def new_page(context: Any) -> Iterator[Any]:
     """A function that opens an address in a fresh tab, with the Train tab shown and its spec there."""
@@ -49,9 +38,9 @@ def new_page(context: Any) -> Iterator[Any]:
 
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
-def test_one_click_trains_and_a_reload_finds_the_run(train_app: str, new_page: Any) -> None:
+def test_one_click_trains_and_a_reload_finds_the_run(app: str, new_page: Any) -> None:
     """Spec, progress, charts, proof, answers; in the middle the page is loaded anew."""
-    page = new_page(train_app)
+    page = new_page(app)
     page.click("#train-start")
     page.wait_for_function(f"({STATE})().match(/loading|training|queued/)")
     page.reload()
@@ -76,9 +65,9 @@ def test_one_click_trains_and_a_reload_finds_the_run(train_app: str, new_page: A
 
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
-def test_wrong_spec_is_told_by_field_and_cost_is_estimated(train_app: str, new_page: Any) -> None:
+def test_wrong_spec_is_told_by_field_and_cost_is_estimated(app: str, new_page: Any) -> None:
     """Nothing starts; the right one has its figures."""
-    page = new_page(train_app)
+    page = new_page(app)
     box = page.locator("#train-spec textarea")
     good = box.input_value()
     box.fill("model: tiny-chat\nlr: 1\n")
@@ -99,16 +88,45 @@ def test_wrong_spec_is_told_by_field_and_cost_is_estimated(train_app: str, new_p
 
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
-def test_two_tabs_show_one_run(train_app: str, new_page: Any) -> None:
+def test_an_uploaded_file_trains(app: str, new_page: Any, tmp_path: Path) -> None:
+    """From a file on the visitor's machine to a run on its rows; while nothing could be taken over, nothing starts."""
+    page = new_page(app)
+    page.get_by_role("tab", name="Data").click()
+    page.get_by_role("radio", name="File").check()
+    page.get_by_role("tab", name="Train").click()
+    page.click("#train-from-tabs")
+    page.wait_for_function("() => document.querySelector('#train-planned').innerText.includes('Choose a file')")
+    assert page.is_disabled("#train-start")
+    page.get_by_role("tab", name="Data").click()
+    chat = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "My own answer."}]
+    own = tmp_path / "clean.jsonl"
+    own.write_text("".join(json.dumps({"messages": chat}) + "\n" for _ in range(4)))
+    page.set_input_files("#data-file input[type=file]", str(own))
+    page.wait_for_selector("#data-preview .rv-row")
+    page.get_by_role("tab", name="Train").click()
+    page.click("#train-from-tabs")
+    page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('/clean.jsonl')")
+    page.fill("#train-set-max-steps input", "2")
+    page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('max_steps: 2')")
+    page.click("#train-start")
+    page.wait_for_function(f"({STATE})().includes('succeeded: step 2')", timeout=120_000)
+    page.get_by_text("Command, spec and log").click()
+    assert "/clean.jsonl" in page.locator("#train-details").inner_text()
+    assert "identical to the inspector's" in page.evaluate(STATE)
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_two_tabs_show_one_run(app: str, new_page: Any) -> None:
     """The second finds what the first has started; what either stops has stopped in both, saved."""
-    first = new_page(train_app)
+    first = new_page(app)
     first.locator("#train-spec textarea").fill(
         "model: tiny-chat\ndata: examples/data/question-answer.csv\nmax_steps: 5000\nname: seen twice\n"
     )
     first.wait_for_function("() => document.querySelector('#train-set-max-steps input').value === '5000'")
     first.click("#train-start")
     first.wait_for_function(f"({STATE})().match(/training: step [1-9]/)")
-    second = new_page(train_app)
+    second = new_page(app)
     second.wait_for_function(f"({STATE})().match(/training: step [1-9]/)")
     second.click("#train-stop")
     for page in (first, second):
@@ -118,9 +136,9 @@ def test_two_tabs_show_one_run(train_app: str, new_page: Any) -> None:
 
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
-def test_pairs_are_shown_and_preferred(train_app: str, new_page: Any) -> None:
+def test_pairs_are_shown_and_preferred(app: str, new_page: Any) -> None:
     """An example of DPO: both answers with what trains in them, then margins as charts, and the shorter answer."""
-    page = new_page(train_app)
+    page = new_page(app)
     page.click("#train-example input")
     page.get_by_role("option", name="brief answers dpo").click()
     page.wait_for_function("() => document.querySelector('#train-set-method input').value === 'dpo'")
@@ -140,9 +158,9 @@ def test_pairs_are_shown_and_preferred(train_app: str, new_page: Any) -> None:
 
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
-def test_a_config_is_dropped_on_the_spec(train_app: str, new_page: Any) -> None:
+def test_a_config_is_dropped_on_the_spec(app: str, new_page: Any) -> None:
     """AutoTrain's file becomes a spec, and what is otherwise there is said."""
-    page = new_page(train_app)
+    page = new_page(app)
     text = "task: llm-sft\nbase_model: tiny-chat\nproject_name: p\ndata:\n  path: x.jsonl\nparams:\n  epochs: 2\n"
     page.evaluate(
         """text => {

@@ -13,21 +13,22 @@ import pytest
 from waiting import HANG_S, wait_until
 
 import inspector
-from inspector.audit import Auditor, Task, audit
+from inspector.audit import Task, audit
 from inspector.errors import DataError
 from inspector.formats import Format, detect
 from inspector.report import AuditReport
-from inspector.rows import DataSource
+from inspector.rows import DataSource, Row
 from inspector.setup import Setup
+from ui import data_events
 from ui.boxes import Boxes
 from ui.conversation_json import dump
 from ui.data_boxes import DataBoxes, about_setup, examples, limit_of, mapping_of, shared_setup, source_of, workers_of
 from ui.data_events import on_cancel, on_kind, on_preview, on_run
-from ui.data_files import on_bad_rows, on_clean_rows, on_compare, on_page, on_report
+from ui.data_files import on_compare, on_page, on_report, on_rows
 from ui.data_open import on_open, on_open_first
 from ui.data_report import UNUSED, example_rows, pack_findings
 from ui.data_rows import first_rows, row_setup, rows_at
-from ui.data_run import Audited, clean_rows
+from ui.data_run import CLEAN_ROWS, REJECTED_ROWS, Audited, Sorter
 from ui.jobs import AT_A_TIME, Job
 
 ROOT = Path(__file__).parents[1]
@@ -240,7 +241,7 @@ def test_nothing_runs_twice_and_nothing_is_cancelled_that_does_not_run() -> None
     """A second click waits for nothing."""
     job = Job(until_stopped).start()
     assert list(on_run(job, example("messages.jsonl"), BOXES)) == []
-    assert list(on_clean_rows(job, audited(example("messages.jsonl")), BOXES)) == []
+    assert list(on_rows(CLEAN_ROWS, job, audited(example("messages.jsonl")), BOXES)) == []
     assert on_cancel(job, BOXES) == {}
     assert job.is_done(HANG_S)
     assert "Nothing runs" in said(on_cancel(job, BOXES), "data_status")
@@ -326,34 +327,58 @@ def saved(changes: Any) -> str:
     return Path(changes["data_download"]).read_text()
 
 
-def test_clean_rows_are_those_without_errors() -> None:
-    """However many are looked at together: bad, refused and erroneous ones are left out, the others stay."""
+def test_clean_and_rejected_rows_are_all_rows() -> None:
+    """However many are looked at together: what is bad, refused or has an error is rejected with its reason, as JSON
+    that can be mended and read again; the others stay as they are."""
     good, merged = {"messages": CHAT, "id": 1}, {"messages": [CHAT[0], {"role": "assistant", "content": "\nHm."}]}
-    bad, empty = {"messages": "none"}, {"messages": CHAT[:1]}
-    values = [good, bad, merged, empty] * 40
-    source = DataSource(text="\n".join(map(json.dumps, values)))
+    bad, empty = {"messages": "none", "note": "é" * 300}, {"messages": CHAT[:1]}
+    broken, half = '{"messages": [{"role": "user"', {"messages": CHAT, "half": "\ud800"}
+    lines = [*map(json.dumps, [good, bad, merged, empty]), broken, json.dumps(half)] * 40
+    source = DataSource(text="\n".join(lines))
     rows = list(source.rows())
-    layout = detect([row.value for row in rows])
-    auditor = Auditor(Task(model=inspector.load("tiny-chat")), layout)
-    expected = [value for value in values if value in (good, merged)]
+    layout = detect([row.value for row in rows if isinstance(row, Row)])
     for pieces in ((256, 16, 1), (1,), (7, 1)):
-        assert [dict(row.value) for row in clean_rows(auditor, rows, pieces)] == expected
-    *_, last = on_clean_rows(None, audited(DataBoxes(data_kind="pasted", data_pasted=source.text)), BOXES)
-    assert [json.loads(line) for line in saved(last).splitlines()] == expected
+        found = Sorter(Task(model=inspector.load("tiny-chat")), layout, pieces).sort(rows)
+        assert [row.number for row in found] == list(range(len(lines)))
+        assert [isinstance(row, Row) for row in found] == [True, False, True, False, False, True] * 40
+    own = audited(DataBoxes(data_kind="pasted", data_pasted=source.text))
+    shown = data_events._report_values(own)
+    assert (shown["data_save_clean"], shown["data_save_rejected"]) == (
+        "120 clean rows", "120 rejected rows, with reasons",
+    )  # fmt: skip
+    *_, last = on_rows(CLEAN_ROWS, None, own, BOXES)
+    assert [json.loads(line) for line in saved(last).splitlines()] == [good, merged, half] * 40
+    (last,) = on_rows(REJECTED_ROWS, None, own, BOXES)  # both were written
+    rejected = [json.loads(line) for line in saved(last).splitlines()]
+    assert [row["raw"] for row in rejected] == [json.dumps(bad, ensure_ascii=False), json.dumps(empty), broken] * 40
+    assert [json.loads(row["raw"]) for row in rejected[:2]] == [bad, empty]
+    assert rejected[1]["why"].startswith("no_trained_tokens: ")
+    assert "not JSON" in rejected[2]["why"]
+    assert rejected[-1]["row"] == len(lines) - 2
 
 
-def test_reports_and_bad_rows_are_files() -> None:
-    """JSON that is read back, a page of its own, and the rows that could not be used."""
+def test_a_stopped_audit_promises_no_numbers() -> None:
+    """Of its rows, which are sorted as far as it read them."""
+    own = audited(example("messages.jsonl"))
+    own.report.about["complete"] = False
+    assert data_events._report_values(own)["data_save_clean"] == "Clean rows"
+
+
+def test_reports_and_rejected_rows_are_files() -> None:
+    """JSON that is read back, a page of its own, and the rows that are rejected."""
     own = audited(example("bad-json-at-line-17.jsonl"))
     report = json.loads(saved(on_report(own, BOXES)))
     assert AuditReport.from_dict(report).bad == 1
     assert saved(on_page(own, BOXES)).lstrip().lower().startswith("<!doctype html>")
-    (bad,) = map(json.loads, saved(on_bad_rows(own, BOXES)).splitlines())
+    *_, last = on_rows(REJECTED_ROWS, None, own, BOXES)
+    (bad,) = map(json.loads, saved(last).splitlines())
     assert (bad["row"], bad["place"]) == (16, "bad-json-at-line-17.jsonl, line 17")
     clean = audited(example("messages.jsonl"))
-    assert "data_download" not in on_bad_rows(clean, BOXES)
-    for handler in (on_report, on_page, on_bad_rows):
+    (said_so,) = on_rows(REJECTED_ROWS, None, clean, BOXES)
+    assert "none is rejected" in said(said_so, "data_files")
+    for handler in (on_report, on_page):
         assert handler(None, BOXES) == {}
+    assert list(on_rows(CLEAN_ROWS, None, None, BOXES)) == []
     assert str(EXAMPLES) not in json.dumps(report)
 
 

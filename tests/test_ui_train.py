@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 import yaml
+from gradio.utils import NamedString
 
 from inspector.setup import Setup
 from inspector.strategies import STRATEGIES
@@ -21,12 +24,14 @@ from ui.boxes import Boxes, setup_of
 from ui.data_boxes import EXAMPLE, EXAMPLES, FILE, NAME, PASTED, DataBoxes
 from ui.scores_view import MAX_TOKENS, pack_scores
 from ui.train_form import SETTINGS, read_values, spec_of_tabs, with_value
+from ui.wiring import INPUTS, _arguments
 
 OTHER_VALUES: dict[str, Any] = {
     "model": "someone/else", "data": "rows.jsonl", "strategy": "full", "max_steps": 7, "epochs": 2,
     "learning_rate": 0.0003, "micro_batch": 2, "accumulation": 8, "rank": 4, "max_length": 64, "packing": True,
     "held_out": 0.25, "prompts": "Who?\nWhat: now?", "method": "lm", "beta": 0.3,
 }  # fmt: skip
+DATA_NAMES = [field.name for field in fields(DataBoxes)]
 MINIMAL = "model: tiny-chat\ndata: x.csv\n"
 BASES = {"beta": MINIMAL + "method: dpo\n"}
 """Specs in which a setting has a meaning, where that is not the smallest one."""
@@ -151,16 +156,37 @@ def test_pasted_rows_need_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """Where none can be made it is said."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "file" / "runs"))
-    with pytest.raises(RunFolderError, match=r"The pasted rows cannot be kept in .*: Not a directory"):
+    with pytest.raises(RunFolderError, match=r"The rows cannot be kept in .*: Not a directory"):
         spec_of_tabs(boxes(), DataBoxes(data_kind=PASTED, data_pasted="text\na"))
 
 
-def test_what_cannot_be_taken_from_the_tabs_is_said() -> None:
-    """No data set chosen, special tokens that are no JSON."""
-    changes = train_events.on_tabs(DataBoxes(data_kind=NAME), Boxes(model="tiny-chat", conversation="[]"))
+def test_what_cannot_be_taken_from_the_tabs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No data set chosen, special tokens that are no JSON, what nobody foresaw. Nothing can be started then: in the box
+    stands another spec."""
+    chosen, fine = DataBoxes(data_example="messages.jsonl"), Boxes(model="tiny-chat", conversation="[]")
+    stop, changes = train_events.on_tabs(DataBoxes(data_kind=NAME), fine)
     assert "Type the id of a hub data set" in changes["train_planned"]
-    broken = Boxes(model="tiny-chat", conversation="[]", special_tokens="{")
-    assert set(train_events.on_tabs(DataBoxes(data_example="messages.jsonl"), broken)) == {"train_planned"}
+    assert stop == {"train_start": gr.update(interactive=False)}
+    stop, changes = train_events.on_tabs(chosen, Boxes(model="tiny-chat", conversation="[]", special_tokens="{"))
+    assert set(changes) == {"train_planned"}
+    monkeypatch.setattr(train_events, "spec_of_tabs", lambda *_: 1 / 0)
+    stop, changes = train_events.on_tabs(chosen, fine)
+    assert "Something failed that should not have: ZeroDivisionError" in changes["train_planned"]
+    monkeypatch.undo()
+    stop, changes = train_events.on_tabs(chosen, fine)
+    assert changes["train_start"] == gr.update(interactive=True)
+    for answer in (train_events.on_spec(MINIMAL), train_events.on_setting("rank", 4, MINIMAL)):
+        assert answer[-1] == gr.update(interactive=True)
+
+
+def test_an_uploaded_file_is_named_in_the_spec(tmp_path: Path) -> None:
+    """By its path as plain text: gradio's own kind of text has no form in YAML."""
+    file = NamedString(tmp_path / "clean.jsonl")
+    values = [{"data_file": file, "data_kind": FILE}.get(name, getattr(DataBoxes(), name)) for name in DATA_NAMES]
+    boxes_now = Boxes(model="tiny-chat", conversation="[]")
+    data, _ = _arguments(0, DataBoxes, DATA_NAMES, [*values, *(getattr(boxes_now, name) for name in INPUTS)])
+    spec = yaml.safe_load(spec_of_tabs(Setup(model="tiny-chat", conversation=[]), data))
+    assert spec["data"] == str(tmp_path / "clean.jsonl")
 
 
 # --- what is drawn

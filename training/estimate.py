@@ -23,6 +23,10 @@ _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 _QUANTIZED = {"8bit": 1.0, "4bit": 0.55}
 """Bytes a weight; 4-bit with its double-quantised scales."""
 _OPTIMIZER_BYTES = {"adamw_torch": 8, "adamw_torch_fused": 8, "adafactor": 0.1, "sgd": 0, "adamw_bnb_8bit": 2}
+PROCESS_BYTES = 500_000_000
+"""What a worker has in memory before it has a model: Python, torch, transformers, TRL. Not of a GPU's memory."""
+START_S = 10.0
+"""Seconds until a worker has imported them and begins; less where one waits."""
 EFFICIENCY = 0.5
 """Share of the matrix rate that a training step reaches: attention, normalisation and Python cost the rest."""
 
@@ -31,7 +35,8 @@ EFFICIENCY = 0.5
 class Estimate:
     """Sizes in bytes, times in seconds. `device_memory` and `seconds` are None where nobody knows.
 
-    `parts`: weights, gradients, optimizer, activations, logits, reference. `fits`: whether the sum is within nine
+    `parts`: weights, gradients, optimizer, activations, logits, reference; on the CPU also the process itself.
+    `seconds`: of the steps; `start_seconds`: until the first of them. `fits`: whether the sum is within nine
     tenths of the device's memory. `suggestion`: fields of the spec that make it fit, or make better use of CUDA.
     """
 
@@ -49,6 +54,7 @@ class Estimate:
     flops: float
     flops_per_second: float | None
     seconds: float | None
+    start_seconds: float = START_S
 
     @property
     def memory(self) -> int:
@@ -63,13 +69,14 @@ class Estimate:
         """For people."""
         parts = ", ".join(f"{name} {_size(size)}" for name, size in self.parts.items())
         has = "" if self.device_memory is None else f" of {_size(self.device_memory)}"
-        time_ = "unknown" if self.seconds is None else _duration(self.seconds)
+        time_ = "unknown" if self.seconds is None else _duration(self.seconds + self.start_seconds)
+        start = f"about {self.start_seconds:.0f} s of it until the process has started"
         out = [
             f"{self.parameters:,} parameters, {self.trainable:,} of them train "
             f"({self.trainable / self.parameters:.2%}); {self.precision} on {self.device}",
             f"memory {_size(self.memory)}{has}: {parts}",
             f"{self.steps:,} steps of {self.tokens_per_step:,} tokens, {self.flops_per_step / 1e9:,.1f} GFLOPs each, "
-            f"{self.flops / 1e12:,.2f} TFLOPs in all; time {time_}",
+            f"{self.flops / 1e12:,.2f} TFLOPs in all; time {time_}, {start}",
         ]
         if self.suggestion:
             changes = ", ".join(f"{name}: {value}" for name, value in self.suggestion.items())
@@ -96,14 +103,14 @@ def estimate(spec: RunSpec, rows: int, mean_length: float, *, measure: bool = Tr
     per_token += 2.0 * outside * _passes_without_gradients(spec)
     rate = measured_rate(device, precision) if measure else None
     steps = total_steps(spec, rows)
-    parts = _memory(spec, config, total, trained, precision)
+    parts = _memory(spec, config, total, trained, precision, device)
     has = device_memory(device)
     fits = None if has is None else sum(parts.values()) <= USABLE * has
     suggestion = None
     if has is not None and (device == "cuda" or fits is False):
 
         def cost(changed: RunSpec) -> int:
-            return sum(_memory(changed, config, total, trained, precision_of(changed, device)).values())
+            return sum(_memory(changed, config, total, trained, precision_of(changed, device), device).values())
 
         suggestion = plan(spec, cost, has, on_cuda=device == "cuda", has_bf16=_has_bf16(device)) or None
     return Estimate(
@@ -159,7 +166,7 @@ def _passes_without_gradients(spec: RunSpec) -> int:
     return int(spec.method in (Method.DPO, Method.KTO) and not spec.preference.precompute)
 
 
-def _memory(spec: RunSpec, config: Any, total: int, trained: int, precision: str) -> dict[str, int]:
+def _memory(spec: RunSpec, config: Any, total: int, trained: int, precision: str, device: str) -> dict[str, int]:
     """Bytes by part. Full fine-tuning keeps its weights in fp32, whatever the precision of the step."""
     width = _BYTES[precision]
     kept = 4 if spec.lora is None else width
@@ -176,6 +183,7 @@ def _memory(spec: RunSpec, config: Any, total: int, trained: int, precision: str
         "activations": round(kept_layers),
         "logits": 0 if spec.method is Method.REWARD else tokens * config.vocab_size * 4 * 2,
         **({"reference": round(total * kept)} if has_reference else {}),
+        **({"process": PROCESS_BYTES} if device == "cpu" else {}),
     }
 
 
@@ -217,6 +225,6 @@ def _size(count: int) -> str:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"about {seconds:.0f} s"
+    if seconds < 60:
+        return "under a minute"
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

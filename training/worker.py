@@ -196,7 +196,11 @@ def wait_for_run() -> Path | None:
 
 
 def _import_everything() -> None:
-    """What is imported on first use otherwise, and one render, so that the sandbox has its process."""
+    """What is imported on first use otherwise, and one render, so that the sandbox has its process.
+
+    Nothing of it is garbage: the collector, which would look through all of it again and again, waits.
+    """
+    gc.disable()
     import datasets  # noqa: F401
     import peft  # noqa: F401
     import trl
@@ -209,6 +213,7 @@ def _import_everything() -> None:
     _ = trl.SFTTrainer, trl.SFTConfig
     model = inspector.load(next(iter(EMBEDDED)))
     inspector.inspect(model, [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}])
+    gc.enable()
     gc.collect()
     gc.freeze()  # a million objects that every later collection would look through
 

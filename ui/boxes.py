@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -29,7 +29,7 @@ class Boxes:
     """The values of the boxes that an inspection is made from, by name.
 
     JSON boxes hold their text. `template`: Jinja source. `max_length`: None when the box is empty. `rows`: where
-    several setups are open.
+    several setups are open. `loaded`: the (model, revision) whose template is shown, None where none is yet.
     """
 
     model: str = ""
@@ -50,6 +50,17 @@ class Boxes:
     truncation: str = Truncation.KEEP_START.value
     compare: bool = False
     rows: Rows | None = None
+    loaded: Sequence[str] | None = None
+
+    @property
+    def loading(self) -> tuple[str, str]:
+        """The (model, revision) that the boxes name."""
+        return self.model or "", self.revision or ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether model and template belong together: not while another model loads."""
+        return self.loaded is None or tuple(self.loaded) == self.loading
 
     def with_changes(self, changes: Mapping[str, Any]) -> Boxes:
         """The boxes once `changes` has been shown; what is no box of an inspection is passed over."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.audit import Task
-from inspector.errors import DataError
+from inspector.errors import DataError, SetupError
 from inspector.row_files import SUFFIXES
 from inspector.rows import DataSource
 from inspector.setup import Setup
@@ -106,7 +106,9 @@ def mapping_of(data: DataBoxes) -> dict[str, str]:
 
 
 def shared_setup(boxes: Boxes) -> Setup:
-    """The Inspect tab's setup without its conversation. Raises as `setup_of`."""
+    """The Inspect tab's setup without its conversation. Raises SetupError while its model loads, and as `setup_of`."""
+    if not boxes.is_settled:
+        raise SetupError("The Inspect tab's model is still being loaded: ask again once it is there.")
     return setup_of(replace(boxes, conversation="[]"))
 
 

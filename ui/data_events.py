@@ -208,6 +208,7 @@ def _report_values(audited: Audited) -> dict[str, Any]:
         "data_summary": report(*summary_blocks(own, audited.name)),
         "data_findings": pack_findings(own),
         "data_files": "",
+        **_row_buttons(audited),
         "data_earlier": None,
         "data_compared": "",
     }
@@ -216,6 +217,18 @@ def _report_values(audited: Audited) -> dict[str, Any]:
         values[f"data_{name}"] = gr.update(value=figure, visible=figure is not None)
         values[f"data_{name}_text"] = report(heading(title), text(say(own)))
     return values
+
+
+def _row_buttons(audited: Audited) -> dict[str, Any]:
+    """How many rows each button saves; no number where the audit was stopped: other rows may be read then."""
+    if not audited.report.about["complete"]:
+        return {"data_save_clean": "Clean rows", "data_save_rejected": "Rejected rows, with reasons"}
+    clean, rejected = audited.report.rows - audited.rejected, audited.rejected
+    rows = "row" if rejected == 1 else "rows"
+    return {
+        "data_save_clean": "1 clean row" if clean == 1 else f"{clean:,} clean rows",
+        "data_save_rejected": f"{rejected:,} rejected {rows}, with reasons",
+    }
 
 
 def _unforeseen(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What can be taken away from an audit: the report, the clean rows, the bad ones; and an earlier report beside it."""
+"""What can be taken away from an audit: the report, its rows in two files; and an earlier report beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inspector.errors import InspectorError
 from inspector.summary import compare_reports
 from ui.boxes import Boxes
 from ui.data_events import ending, idle, is_running, watch
-from ui.data_run import BAD_ROWS, REPORT, REPORT_PAGE, Audited, write_clean_rows
+from ui.data_run import REJECTED_ROWS, REPORT, REPORT_PAGE, Audited, write_rows
 from ui.jobs import Job
 from ui.report import heading, report, text
 from ui.wiring import Changes
@@ -40,27 +40,21 @@ def on_page(audited: Audited | None, _: Boxes) -> Changes:
     return _saved(path)
 
 
-def on_bad_rows(audited: Audited | None, _: Boxes) -> Changes:
-    """The rows that could not be used, each with its place and why."""
-    if audited is None:
-        return {}
-    if not audited.report.bad + audited.report.refused:
-        return {"data_files": report(text("Every row could be used: there is no bad one to save.", "✓"))}
-    if not audited.path(BAD_ROWS).is_file():
-        return {
-            "data_files": report(text("The bad rows are gone, since this page was left: run the audit again.", "✗"))
-        }
-    return _saved(audited.path(BAD_ROWS))
-
-
-def on_clean_rows(before: Job[Any] | None, audited: Audited | None, _: Boxes) -> Iterator[Changes]:
-    """The rows as they are, without the bad and refused ones and those with an error. Takes its time."""
+def on_rows(name: str, before: Job[Any] | None, audited: Audited | None, _: Boxes) -> Iterator[Changes]:
+    """The clean rows as they are, or the rejected ones with reasons: together all that were read. Takes its time."""
     if audited is None or is_running(before):
         return
-    job: Job[Path | None] = Job(partial(write_clean_rows, audited)).start()
-    yield from watch(job)
-    said = report(ending(job)) if job.result is None else report(text("The clean rows are written.", "✓"))
-    yield {**idle(), "data_status": said, **({} if job.result is None else _saved(job.result))}
+    if name == REJECTED_ROWS and not audited.rejected:
+        yield {"data_files": report(text("Every row is clean: none is rejected.", "✓"))}
+        return
+    if not audited.path(name).is_file():
+        job: Job[bool] = Job(partial(write_rows, audited)).start()
+        yield from watch(job)
+        if not job.result:
+            yield {**idle(), "data_status": report(ending(job))}
+            return
+        yield {**idle(), "data_status": report(text("The rows are written.", "✓"))}
+    yield _saved(audited.path(name))
 
 
 def _saved(path: Path) -> Changes:

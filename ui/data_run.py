@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
 
 from inspector.audit import CHUNK, Auditor, Progress, Task, audit
 from inspector.finding import Severity
 from inspector.formats import Format, Layout
 from inspector.report import AuditReport
-from inspector.rows import BadRow, DataSource, Row
+from inspector.rows import BadRow, DataSource, Row, raw_of
 from inspector.setup import Setup
 from ui.access import hub_token, is_public
 from ui.boxes import Boxes
 from ui.data_boxes import DataBoxes, limit_of, mapping_of, shared_setup, source_of, task_of, workers_of
 from ui.jobs import Job
 
-BAD_ROWS, CLEAN_ROWS, REPORT, REPORT_PAGE = "bad-rows.jsonl", "clean-rows.jsonl", "report.json", "report.html"
+REJECTED_ROWS, CLEAN_ROWS, REPORT, REPORT_PAGE = "rejected-rows.jsonl", "clean-rows.jsonl", "report.json", "report.html"
 _PIECES = (CHUNK, 16, 1)
 """How many rows are looked at together when those with errors are searched: all of them, then some, then each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """An audit that has ended. `setup`: the Inspect tab's, without a conversation; `folder` holds the bad rows."""
+    """An audit that has ended. `setup`: the Inspect tab's, without a conversation; `folder` holds its files."""
 
     setup: Setup
     source: DataSource
@@ -44,6 +42,11 @@ class Audited:
         """How the rows were read."""
         layout = self.report.about["layout"]
         return Layout(format=Format(layout["format"]), columns=layout["columns"])
+
+    @property
+    def rejected(self) -> int:
+        """Rows that are not clean: unreadable, no conversation, refused by the template, or with an error."""
+        return self.report.bad + self.report.refused + self.report.erroneous
 
     @property
     def name(self) -> str:
@@ -73,7 +76,7 @@ class Step:
 
 
 def run_audit(data: DataBoxes, boxes: Boxes, job: Job[Audited]) -> Audited:
-    """Audit what the boxes say; the bad rows go into a file. Raises InspectorError, ConversationJsonError."""
+    """Audit what the boxes say. Raises InspectorError, ConversationJsonError."""
     source, mapping, limit = source_of(data), mapping_of(data), limit_of(data)
     setup = shared_setup(boxes)
     task = task_of(setup)
@@ -85,53 +88,74 @@ def run_audit(data: DataBoxes, boxes: Boxes, job: Job[Audited]) -> Audited:
         )  # fmt: skip
 
     folder = TemporaryDirectory(prefix="maskscope-")
-    with Path(folder.name, BAD_ROWS).open("w", encoding="utf-8") as file:
-        report = audit(
-            task, source, mapping=mapping, limit=limit, token=hub_token(),
-            workers=workers_of(data), here=not is_public(),
-            on_progress=tell, on_bad_row=lambda row: _write(file, _described(row)), should_stop=job.is_stopping,
-        )  # fmt: skip
+    report = audit(
+        task, source, mapping=mapping, limit=limit, token=hub_token(), workers=workers_of(data), here=not is_public(),
+        on_progress=tell, should_stop=job.is_stopping,
+    )  # fmt: skip
     audited = Audited(setup=setup, source=source, task=task, limit=limit, report=report, folder=folder)
     for entry in report.about.get("data", ()):  # an uploaded file is called what it was called at home
         entry["name"] = audited.name
     return audited
 
 
-def write_clean_rows(audited: Audited, job: Job[Path]) -> Path | None:
-    """Write the rows as they are, without those that are bad, refused, or have an error. None when it was stopped."""
-    path, started, written = audited.path(CLEAN_ROWS), time.monotonic(), 0
-    task, layout = audited.task, audited.layout
-    auditor = Auditor(task.for_layout(layout), layout)
-    known = audited.report.rows if audited.report.about["complete"] else None
-    rows, read = islice(audited.source.rows(hub_token()), audited.limit), 0
-    with path.open("w", encoding="utf-8") as file:
+def write_rows(audited: Audited, job: Job[bool]) -> bool:
+    """Write every row that was read into one of two files: as it is where it is clean, else with what is wrong with it.
+    False when it was stopped: there are no files then."""
+    paths = [audited.path(name) for name in (CLEAN_ROWS, REJECTED_ROWS)]
+    started, read, known = time.monotonic(), 0, audited.report.rows
+    rows = islice(audited.source.rows(hub_token()), known)
+    unfinished = [path.with_suffix(".part") for path in paths]
+    with unfinished[0].open("w", encoding="utf-8") as clean, unfinished[1].open("w", encoding="utf-8") as rejected:
+        sorter = Sorter(audited.task, audited.layout)
         while chunk := list(islice(rows, CHUNK)):
-            for row in clean_rows(auditor, chunk):
-                _write(file, row.value)
-                written += 1
+            for row in sorter.sort(chunk):
+                if isinstance(row, Row):
+                    clean.write(raw_of(row.value) + "\n")
+                else:
+                    line = {"row": row.number, "place": row.place, "why": row.why, "raw": row.raw}
+                    rejected.write(raw_of(line) + "\n")
             read += len(chunk)
             job.progress = _step(read, known, time.monotonic() - started)
             if job.is_stopping():
-                return None
-    return path
+                return False
+    for part, path in zip(unfinished, paths, strict=True):
+        part.replace(path)
+    return True
 
 
-def clean_rows(auditor: Auditor, rows: list[Row | BadRow], pieces: tuple[int, ...] = _PIECES) -> Iterator[Row]:
-    """The rows that are neither bad nor refused nor have an error, in order; looked at together as far as possible."""
-    size, rest = pieces[0], pieces[1:]
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        report, unusable = auditor.audit(part)
-        out = {row.number for row in unusable}
-        part = [row for row in part if row.number not in out]
-        if not _has_errors(report):
-            yield from (row for row in part if isinstance(row, Row))
-        elif rest:
-            yield from clean_rows(auditor, part, rest)
+class Sorter:
+    """Tells clean rows from those that are bad, refused, or have an error.
 
+    `pieces`: how many are looked at together.
+    """
 
-def _has_errors(report: AuditReport) -> bool:
-    return any(found.severities[Severity.ERROR.value] for found in report.findings.values())
+    def __init__(self, task: Task, layout: Layout, pieces: tuple[int, ...] = _PIECES) -> None:
+        self._task, self._layout, self._pieces = task.for_layout(layout), layout, pieces
+        self._auditor = Auditor(self._task, layout)
+
+    def sort(self, rows: Sequence[Row | BadRow], depth: int = 0) -> list[Row | BadRow]:
+        """The rows in their order; each that is not clean as a BadRow, which says why."""
+        size, out = self._pieces[depth], []
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            report, unusable = self._auditor.audit(part)
+            out += unusable
+            numbers = {row.number for row in unusable}
+            left = [row for row in part if isinstance(row, Row) and row.number not in numbers]
+            if not report.erroneous:
+                out += left
+            elif depth + 1 < len(self._pieces):
+                out += self.sort(left, depth + 1)
+            else:
+                out += [self._rejected(row) for row in left]
+        return sorted(out, key=lambda row: row.number)
+
+    def _rejected(self, row: Row) -> BadRow:
+        """A row with errors, which are its reasons."""
+        report, _ = Auditor(self._task, self._layout).audit([row])  # a new one has an example of every finding
+        errors = {code: own for code, own in report.findings.items() if own.severities[Severity.ERROR.value]}
+        why = " ".join(f"{code}: {own.examples[0]['detail']}" for code, own in errors.items())
+        return BadRow(number=row.number, place=row.place, why=why, raw=raw_of(row.value))
 
 
 def _step(rows: int, known: int | None, seconds: float) -> Step:
@@ -143,12 +167,3 @@ def _step(rows: int, known: int | None, seconds: float) -> Step:
         rows_per_second=speed,
         seconds_left=left / speed if left is not None and speed else None,
     )
-
-
-def _described(row: BadRow) -> Mapping[str, Any]:
-    return {"row": row.number, "place": row.place, "why": row.why, "raw": row.raw}
-
-
-def _write(file: IO[str], value: Mapping[str, Any]) -> None:
-    """A line of JSON; what JSON has no form for (a date, bytes) becomes its text."""
-    file.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -15,6 +16,7 @@ from ui import data_open as opening
 from ui.access import is_public
 from ui.batch_pane import build_batch_pane, connect_batch_pane
 from ui.data_boxes import DETECTED, EXAMPLE, FILE, NAME, PASTED, DataBoxes, examples
+from ui.data_run import CLEAN_ROWS, REJECTED_ROWS
 from ui.open_rows import OPENED
 from ui.report import build_note, build_report
 from ui.rows_view import build_rows_view
@@ -142,7 +144,8 @@ def _build_files() -> dict[str, Any]:
         buttons = {
             f"data_save_{name}": gr.Button(label, size="sm", min_width=120, elem_id=f"data-save-{name}")
             for name, label in (
-                ("report", "Report as JSON"), ("page", "Report as HTML"), ("clean", "Clean rows"), ("bad", "Bad rows")
+                ("report", "Report as JSON"), ("page", "Report as HTML"), ("clean", "Clean rows"),
+                ("rejected", "Rejected rows, with reasons"),
             )
         }  # fmt: skip
     said = build_report("data-files")
@@ -196,7 +199,7 @@ def _connect_audit(wires: Wires) -> None:
     """Running, cancelling, and what can be done with a report."""
     shown = [
         "data_audited", "data_none", "data_result", "data_summary", "data_findings", "data_files", "data_earlier",
-        "data_compared", "data_panes",
+        "data_compared", "data_panes", "data_save_clean", "data_save_rejected",
         *(f"data_{name}{part}" for name in events.FIGURES for part in ("", "_text")),
     ]  # fmt: skip
     job = [wires["data_job"]]
@@ -206,10 +209,11 @@ def _connect_audit(wires: Wires) -> None:
     opened = [*OPENED, "tabs", "data_status"]
     findings = wires["data_findings"]
     wires.on(findings.open, opening.on_open, opened, also=audited, with_event=True, queue="data")
-    for name, handler in (("report", files.on_report), ("page", files.on_page), ("bad", files.on_bad_rows)):
+    for name, handler in (("report", files.on_report), ("page", files.on_page)):
         wires.on(wires[f"data_save_{name}"].click, handler, _FILES, also=audited, queue="data")
-    clean = wires["data_save_clean"].click
-    wires.on(clean, files.on_clean_rows, [*_JOB, *_FILES], also=[*job, *audited], is_stream=True)
+    for name, file in (("clean", CLEAN_ROWS), ("rejected", REJECTED_ROWS)):
+        click, save = wires[f"data_save_{name}"].click, partial(files.on_rows, file)
+        wires.on(click, save, [*_JOB, *_FILES], also=[*job, *audited], is_stream=True)
     earlier = wires["data_earlier"]
     wires.on(
         [earlier.upload, earlier.clear], files.on_compare, ["data_compared"], also=[earlier, *audited], queue="data"

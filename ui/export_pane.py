@@ -70,14 +70,20 @@ def build_export_pane() -> dict[str, Any]:
 
 def connect_export_pane(wires: Wires) -> None:
     """Settings when the pane opens, on a click, and for another trainer; rows on a click."""
-    events = [wires["export_pane"].expand, wires["write"].click, wires["target"].input]
-    wires.on(events, on_export, ["export_report"], also=[wires["target"]])
+    target = wires["target"]
+    said: dict[str, Any] = {"says": "export_report"}
+    wires.on(target.input, on_export, ["export_report"], also=[target], dropdown="target", **said)
+    wires.on([wires["export_pane"].expand, wires["write"].click], on_export, ["export_report"], also=[target], **said)
     for name in ("jsonl", "parquet"):
-        wires.on(wires[f"rows_{name}"].click, partial(on_rows, name), ["saver", "rows_report"])
+        click = wires[f"rows_{name}"].click
+        wires.on(click, partial(on_rows, name), ["saver", "rows_report"], says="rows_report")
 
 
-def on_export(target: str, boxes: Boxes) -> Changes:
-    """Settings for a trainer, under a sentence that says whether it trains the same tokens."""
+def on_export(target: str | None, boxes: Boxes) -> Changes:
+    """Settings for a trainer, under a sentence that says whether it trains the same tokens. None: the box was left as
+    it was found."""
+    if target is None:
+        return {}
     try:
         written = export(inspect_setup(setup_of(boxes)), target)
     except (InspectorError, ConversationJsonError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,23 @@ def on_model(boxes: Boxes) -> Changes:
     return _shown(boxes, template_values(boxes.model or "", boxes.revision or ""))
 
 
-def on_revision(loaded: tuple[str, str] | None, boxes: Boxes) -> Changes:
+def on_model_choice(chosen: str | None, boxes: Boxes) -> Changes:
+    """As `on_model`, unless the box was left as it was found."""
+    return {} if chosen is None else on_model(boxes)
+
+
+def on_revision(loaded: Sequence[str] | None, boxes: Boxes) -> Changes:
     """As `on_model`, unless it is the revision that is shown: leaving the box must not reset the template."""
-    return {} if loaded == (boxes.model or "", boxes.revision or "") else on_model(boxes)
+    return {} if loaded is not None and tuple(loaded) == boxes.loading else on_model(boxes)
 
 
 def on_template_choice(choice: str | None, boxes: Boxes) -> Changes:
-    """Another template by name, or the chosen one again after an edit; the model's default when none is chosen."""
+    """Another template by name; None when the box was left as it was found: what was edited stays."""
+    return {} if choice is None else on_reset(choice, boxes)
+
+
+def on_reset(choice: str | None, boxes: Boxes) -> Changes:
+    """The chosen template as it was before it was edited; the model's default when none is chosen."""
     try:
         source = load_model(boxes.model or "", boxes.revision or "", choice or None).template
     except InspectorError as error:
@@ -113,6 +123,11 @@ def on_options(
     return _shown(boxes, {"conversation": text, "editor": text})
 
 
+def on_strategy_choice(chosen: str | None, boxes: Boxes) -> Changes:
+    """As `on_strategy`, unless the box was left as it was found: what its options hold stays."""
+    return {} if chosen is None else on_strategy(boxes)
+
+
 def on_strategy(boxes: Boxes) -> Changes:
     """Another strategy: its own boxes, and the options it needs, filled with what fits this conversation."""
     values = training_values(boxes.strategy)
@@ -121,13 +136,18 @@ def on_strategy(boxes: Boxes) -> Changes:
     return _shown(boxes, values)
 
 
-def on_example(example: str, boxes: Boxes) -> Changes:
-    """A conversation from the examples, in place of all rows."""
+def on_example(example: str | None, boxes: Boxes) -> Changes:
+    """A conversation from the examples, in place of all rows. None: the box was left as it was found."""
+    if example is None:
+        return {}
     return _shown(boxes, {**conversation_values(_example_text(example)), "rows": None, "gallery": None})
 
 
-def on_gallery(name: str, boxes: Boxes) -> Changes:
-    """A finding's or a lesson's example: its whole setup, and what to look at."""
+def on_gallery(name: str | None, boxes: Boxes) -> Changes:
+    """A finding's or a lesson's example: its whole setup, and what to look at. None: the box was left as it was
+    found."""
+    if name is None:
+        return {}
     try:
         entry = find_entry(name)
     except GalleryError as error:
@@ -226,8 +246,9 @@ def _markers(boxes: Boxes) -> Markers | None:
 
 
 def _shown(boxes: Boxes, changes: Mapping[str, Any], **said: Any) -> Changes:
-    """The changes, and the view of the boxes once they have been made."""
-    return {**changes, "view": boxes_view(boxes.with_changes(changes), **said)}
+    """The changes, and the view of the boxes once they have been made; none while a model loads."""
+    after = boxes.with_changes(changes)
+    return {**changes, "view": boxes_view(after, **said)} if after.is_settled else changes
 
 
 TOUR = ("boundary_merge", "2-bos-and-eos-in-the-collator", "1-the-response-template-merges")

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ui import inspect_events as events
+from ui.answers import About
 from ui.conversation_json import THINKING
 from ui.export_pane import build_export_pane, connect_export_pane
 from ui.inspect_events import DEFAULT_MODEL
@@ -32,12 +33,14 @@ MODELS = [
     "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
     "bigscience/bloom-560m",
 ]
+_WAITS = ["waits-for-model"]
+"""What can be neither clicked nor typed in while a model loads (loading.js)."""
 
 
 def build() -> dict[str, Any]:
     """The tab's widgets, by name."""
-    widgets = {"rows": gr.State(None), "loaded": gr.State(None), **_build_head()}
-    with gr.Row(elem_id="main-row"):
+    widgets = {"rows": gr.State(None), "loaded": gr.JSON(None, visible=False), **_build_head()}
+    with gr.Row(elem_id="main-row", elem_classes=_WAITS):
         with gr.Column(scale=5, min_width=320, elem_id="inputs"):
             widgets |= _build_conversation()
             widgets |= _build_options()
@@ -77,15 +80,15 @@ def _build_head() -> dict[str, Any]:
         )
         example = gr.Dropdown(
             list(events.examples()), value=None, label="Examples", info="Conversations that show something", scale=3,
-            elem_id="example",
+            elem_id="example", elem_classes=_WAITS,
         )  # fmt: skip
         gallery = gr.Dropdown(
             events.gallery_choices(), value=None, label="Findings and lessons",
-            info="What goes wrong, with a way out", scale=3, elem_id="gallery",
+            info="What goes wrong, with a way out", scale=3, elem_id="gallery", elem_classes=_WAITS,
         )  # fmt: skip
     with gr.Row(elem_id="head-row", equal_height=True):
         info = gr.HTML(elem_id="model-info")
-        tour = gr.Button("Tour: three failures", size="sm", min_width=150, elem_id="tour")
+        tour = gr.Button("Tour: three failures", size="sm", min_width=150, elem_id="tour", elem_classes=_WAITS)
     return {
         "model": model,
         "revision": revision,
@@ -161,34 +164,40 @@ def _connect_boxes(wires: Wires) -> None:
     """Model, template and training."""
     template = ["template", "template_report", "view"]
     model = ["loaded", "model_info", "template_choice", *template]
-    wires.on([wires["model"].input, wires["revision"].submit], events.on_model, model)
-    wires.on(wires["revision"].blur, events.on_revision, model, also=[wires["loaded"]])
+    name = wires["model"]
+    load: dict[str, Any] = {"about": About.MODEL, "is_load": True}
+    wires.on(name.input, events.on_model_choice, model, also=[name], dropdown="model", **load)
+    wires.on(wires["revision"].submit, events.on_model, model, **load)
+    wires.on(wires["revision"].blur, events.on_revision, model, also=[wires["loaded"]], **load)
+    wires.on(wires.missing.change, events.on_inspect, ["view"], about=About.NOTHING, is_latest=True)
     choice = wires["template_choice"]
-    wires.on([choice.input, wires["reset"].click], events.on_template_choice, template, also=[choice])
-    wires.on(wires["template"].input, events.on_template, ["template_report", "view"], is_latest=True)
     wires.on(
-        wires["strategy"].input,
-        events.on_strategy, ["strategy_about", "policy_box", "options_box", "strategy_options", "view"],
-    )  # fmt: skip
-    wires.on([wires[name].input for name in _TRAINING], events.on_inspect, ["view"], is_latest=True)
+        choice.input, events.on_template_choice, template, also=[choice], dropdown="template-choice", about=About.MODEL
+    )
+    wires.on(wires["reset"].click, events.on_reset, template, also=[choice], about=About.MODEL)
+    own = {"about": About.NOTHING, "is_latest": True}
+    wires.on(wires["template"].input, events.on_template, ["template_report", "view"], **own)
+    strategy = ["strategy_about", "policy_box", "options_box", "strategy_options", "view"]
+    chosen = wires["strategy"]
+    wires.on(chosen.input, events.on_strategy_choice, strategy, also=[chosen], dropdown="strategy", **own)
+    wires.on([wires[name].input for name in _TRAINING], events.on_inspect, ["view"], **own)
 
 
 def _connect_conversation(wires: Wires) -> None:
     """The conversation in its three forms, and what replaces it."""
     forms = ["conversation", "editor", *_OPTIONS]
-    wires.on(wires["conversation"].input, events.on_json, [*forms[1:], "view"], is_latest=True)
-    wires.on(
-        wires["editor"].input,
-        events.on_editor, ["conversation", *_OPTIONS, "view"], also=[wires["editor"]], is_latest=True,
-    )  # fmt: skip
-    options = [wires[name] for name in _OPTIONS]
-    wires.on(
-        [widget.input for widget in options],
-        events.on_options, ["conversation", "editor", "view"], also=options, is_latest=True,
-    )  # fmt: skip
-    wires.on(wires["example"].input, events.on_example, [*forms, "rows", "gallery", "view"], also=[wires["example"]])
-    wires.on(wires["tour"].click, events.on_tour, [*OPENED, "example", "gallery"])
-    wires.on(wires["gallery"].input, events.on_gallery, [*OPENED, "example"], also=[wires["gallery"]])
+    own: dict[str, Any] = {"about": About.NOTHING, "is_latest": True}
+    wires.on(wires["conversation"].input, events.on_json, [*forms[1:], "view"], **own)
+    editor, options = wires["editor"], [wires[name] for name in _OPTIONS]
+    wires.on(editor.input, events.on_editor, ["conversation", *_OPTIONS, "view"], also=[editor], **own)
+    changed = [widget.input for widget in options]
+    wires.on(changed, events.on_options, ["conversation", "editor", "view"], also=options, **own)
+    for name, handler, changes in (
+        ("example", events.on_example, [*forms, "rows", "gallery", "view"]),
+        ("gallery", events.on_gallery, [*OPENED, "example"]),
+    ):
+        wires.on(wires[name].input, handler, changes, also=[wires[name]], dropdown=name, **own)
+    wires.on(wires["tour"].click, events.on_tour, [*OPENED, "example", "gallery"], about=About.NOTHING)
     wires.on(wires["explain"].click, events.on_decode, [*forms, "rows", "view"], also=[wires["log"]])
 
 

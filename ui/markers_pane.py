@@ -13,6 +13,7 @@ from inspector.inspect import Inspection, inspect_rendered
 from inspector.markers import WORDS, Markers, Split, find_split, pieces, propose_markers
 from inspector.model import Model
 from inspector.samples import sample_conversations
+from ui.answers import About
 from ui.boxes import Boxes, setup_of
 from ui.conversation_json import ConversationJsonError
 from ui.models import load_model, model_of
@@ -46,13 +47,13 @@ def build_markers_pane() -> dict[str, Any]:
 
 def connect_markers_pane(wires: Wires) -> None:
     """Markers on a click; the pieces as the words are typed, and when the model changes."""
-    wires.on(wires["find_markers"].click, on_find, ["markers_report"])
+    wires.on(wires["find_markers"].click, on_find, ["markers_report"], says="markers_report")
     words = [wires["word_one"], wires["word_two"]]
     events = [
         wires["markers_pane"].expand, *(word.input for word in words), wires["model"].input, wires["revision"].submit,
         wires["revision"].blur,
     ]  # fmt: skip
-    wires.on(events, on_words, ["pieces"], also=words, is_latest=True)
+    wires.on(events, on_words, ["pieces"], also=words, about=About.MODEL, is_latest=True)
 
 
 def on_words(one: str, other: str, boxes: Boxes) -> Changes:

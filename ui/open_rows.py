@@ -70,17 +70,16 @@ def template_values(name: str, revision: str, wanted: str = "") -> dict[str, Any
     except NoTemplateError:
         try:
             model = load_model(name, revision, "chatml")
-        except InspectorError:
-            return values
+        except InspectorError as error:
+            return {**values, "model_info": _failed(error)}
         info = f"{describe_model(model)} · no chat template: choose one below"
         choices = gr.update(choices=template_choices(model), value=None)
         return {**values, "model_info": _info(info), "template_choice": choices}
-    except InspectorError:
-        return values
+    except InspectorError as error:
+        return {**values, "model_info": _failed(error)}
 
 
 _NO_TEMPLATE = {
-    "model_info": "",
     "template_choice": gr.update(choices=[], value=None),
     "template": "",
     "template_report": "",
@@ -97,5 +96,10 @@ def _template_values(model: Model) -> dict[str, Any]:
     }
 
 
-def _info(text: str) -> str:
-    return f"<p class='model-info'>{html.escape(text)}</p>"
+def _failed(error: Exception) -> str:
+    return _info(f"Not loaded: {error}", "model-info failed")
+
+
+def _info(text: str, classes: str = "model-info") -> str:
+    """One line, cut where it is too long, so that nothing below moves."""
+    return f"<p class='{classes}' title='{html.escape(text)}'>{html.escape(text)}</p>"

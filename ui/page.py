@@ -13,6 +13,7 @@ import gradio as gr
 from ui import api, data_tab, inspect_tab, train_tab
 from ui.access import KEPT_S, UPLOAD_BYTES, is_public
 from ui.data_open import INSPECT
+from ui.scripts import script
 from ui.sessions import on_leave
 from ui.wiring import Wires
 
@@ -24,6 +25,8 @@ _HEADING = """
 </header>
 """
 
+_WEIGHTS = (400, 700)
+"""gradio's own files of weight 600 lack most letters, which are then set in other fonts."""
 _CONTRAST = {
     "button_primary_background_fill": "*primary_700",
     "button_primary_background_fill_hover": "*primary_800",
@@ -41,7 +44,7 @@ def build_page() -> gr.Blocks:
     """The whole app, not yet served."""
     kept = (KEPT_S, KEPT_S) if is_public() else None
     with gr.Blocks(title="Maskscope", delete_cache=kept) as demo:
-        gr.HTML(_HEADING, apply_default_css=False)
+        gr.HTML(_HEADING, apply_default_css=False, js_on_load=script("dropdowns.js", "loading.js"))
         with gr.Tabs(selected=INSPECT, elem_id="tabs") as tabs:
             with gr.Tab("Inspect", id=INSPECT):
                 widgets = inspect_tab.build()
@@ -71,6 +74,8 @@ def launch_options(password: str = "", *, mcp: bool = False) -> dict[str, Any]:
             neutral_hue=gr.themes.colors.slate,
             radius_size=gr.themes.sizes.radius_md,
             spacing_size=gr.themes.sizes.spacing_sm,
+            font=[gr.themes.LocalFont("IBM Plex Sans", _WEIGHTS), "system-ui", "sans-serif"],
+            font_mono=[gr.themes.LocalFont("IBM Plex Mono", _WEIGHTS), "ui-monospace", "monospace"],
         ).set(**_CONTRAST),
         "css": (_HERE / "style.css").read_text(encoding="utf-8"),
         "run_history": False,

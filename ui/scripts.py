@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 _HERE = Path(__file__).parent
@@ -10,3 +11,9 @@ _HERE = Path(__file__).parent
 def script(*names: str) -> str:
     """The files' text in a row."""
     return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in names)
+
+
+def chosen(elem_id: str) -> str:
+    """What an event of a dropdown sends, as JavaScript for its `js`: its first input is the dropdown's value, and None
+    where that was left as it was found."""
+    return f"(value, ...rest) => [window.chosenIn({json.dumps(elem_id)}, value), ...rest]"

@@ -46,7 +46,7 @@ def build_template_pane() -> dict[str, Any]:
 
 def connect_template_pane(wires: Wires) -> None:
     """The button that writes tags; what else happens here is the tab's."""
-    wires.on(wires["add_tags"].click, on_tags, ["template", "template_report", "view"])
+    wires.on(wires["add_tags"].click, on_tags, ["template", "template_report", "view"], says="template_report")
 
 
 def on_tags(boxes: Boxes) -> Changes:

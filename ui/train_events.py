@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,8 @@ SHOWN = ("state", "chart", "answers", "scores", "details")
 """What is shown of a run."""
 SHOWN_ROWS = 4
 """Rows that are shown before a run."""
+_STARTS, _STARTS_NOT = gr.update(interactive=True), gr.update(interactive=False)
+_LOG = logging.getLogger(__name__)
 LAST_LOOK_S = 3.0
 """How long an ended run is still looked at: its last lines may be on their way."""
 
@@ -42,40 +45,49 @@ def on_open() -> list[Any]:
     return [view.FIRST_SPEC, *_values(view.FIRST_SPEC), *on_tick(newest, [], 0.0)]
 
 
-def on_example(name: str) -> list[Any]:
-    """An example's spec."""
+def on_example(name: str | None) -> list[Any]:
+    """An example's spec. None: the choice was left as it was."""
+    if name is None:
+        return [gr.skip()] * (3 + len(SETTINGS))
     spec = view.spec_example(name)
-    return [spec, *_values(spec), ""]
+    return [spec, *_values(spec), "", _STARTS]
 
 
 def on_spec(spec: str) -> list[Any]:
     """The settings follow the YAML, as long as it is some; another trainer's config becomes one."""
     if not is_foreign(spec):
-        return [gr.skip(), *_values(spec), gr.skip()]
+        return [gr.skip(), *_values(spec), gr.skip(), _STARTS]
     try:
         found = import_config(spec)
     except TrainingError as error:
-        return [gr.skip(), *([gr.skip()] * len(SETTINGS)), view.problems_value(error)]
+        return [gr.skip(), *([gr.skip()] * len(SETTINGS)), view.problems_value(error), _STARTS]
     own = found.spec.to_yaml()
-    return [own, *_values(own), view.plan_value([], [*found.warnings, *view.warnings_of(found.spec)])]
+    return [own, *_values(own), view.plan_value([], [*found.warnings, *view.warnings_of(found.spec)]), _STARTS]
 
 
 def on_setting(name: str, value: Value, spec: str) -> list[Any]:
     """The YAML follows a setting."""
     try:
-        return [with_value(spec, name, value), ""]
+        return [with_value(spec, name, value), "", _STARTS]
     except TrainingError as error:
-        return [gr.skip(), view.problems_value(error)]
+        return [gr.skip(), view.problems_value(error), _STARTS]
 
 
-def on_tabs(data: DataBoxes, boxes: Boxes) -> Mapping[str, Any]:
-    """Train what the other tabs show."""
+def on_tabs(data: DataBoxes, boxes: Boxes) -> Iterator[Mapping[str, Any]]:
+    """Train what the other tabs show. Until the spec says so nothing can be started: it would be the one before."""
+    yield {"train_start": _STARTS_NOT}
     try:
         spec = spec_of_tabs(shared_setup(boxes), data)
     except (InspectorError, ConversationJsonError, TrainingError) as error:
-        return {"train_planned": view.problems_value(error)}
+        yield {"train_planned": view.problems_value(error)}
+        return
+    except Exception as error:  # whatever it is, the page has to say so, and must not train something else
+        _LOG.error("The other tabs' spec could not be made", exc_info=error)
+        said = f"Something failed that should not have: {type(error).__name__}: {error}. Please report it."
+        yield {"train_planned": report(text(said, "✗"))}
+        return
     settings = {f"train_set_{name}": value for name, value in (read_values(spec) or {}).items()}
-    return {"train_spec": spec, "train_planned": "", **settings}
+    yield {"train_spec": spec, "train_planned": "", "train_start": _STARTS, **settings}
 
 
 def on_plan(spec: str) -> str:
@@ -130,7 +142,7 @@ def on_start(spec: str, others: list[str], smoothing: float) -> list[Any]:
 def on_run(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
     """Whether to look again in a second, and everything about a run and those beside it."""
     if not run_id:
-        nothing = report(text("No run yet. Press Train: the example takes some seconds."))
+        nothing = report(text("No run yet. Press Train: the example takes under a minute."))
         return [gr.Timer(active=False), nothing, "", "", "", ""]
     root = own_runs.root()
     try:

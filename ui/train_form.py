@@ -13,11 +13,12 @@ import yaml
 
 from inspector.setup import Setup
 from inspector.strategies import STRATEGIES
-from training.errors import Problem, SpecError
+from training.errors import Problem, RunFolderError, SpecError
 from training.spec import Method, RunSpec
 from training.yaml_text import load_yaml
 from ui import own_runs
-from ui.data_boxes import EXAMPLE, EXAMPLES, PASTED, DataBoxes, limit_of, mapping_of, source_of
+from ui.access import is_public
+from ui.data_boxes import EXAMPLE, EXAMPLES, FILE, PASTED, DataBoxes, limit_of, mapping_of, source_of
 
 Value = str | int | float | bool | None
 
@@ -152,7 +153,7 @@ def with_value(text: str, name: str, value: Value) -> str:
 def spec_of_tabs(setup: Setup, data: DataBoxes) -> str:
     """The spec that trains the Data tab's rows with the Inspect tab's model, template and training.
 
-    Pasted rows are written into a file beside the runs. Raises DataError, RunFolderError.
+    Pasted rows, and a visitor's file, are written into a file beside the runs. Raises DataError, RunFolderError.
     """
     source, mapping, limit = source_of(data), mapping_of(data), limit_of(data)
     named: dict[str, Any] = {"name": source.name, "split": source.split, "config": source.config}
@@ -160,7 +161,10 @@ def spec_of_tabs(setup: Setup, data: DataBoxes) -> str:
     if data.data_kind == EXAMPLE:
         named["name"] = f"examples/data/{Path(source.name).relative_to(EXAMPLES)}"
     if data.data_kind == PASTED:
-        named["name"] = str(_kept(source.text))
+        suffix = {"[": ".json", "{": ".jsonl"}.get(source.text.lstrip()[:1], ".csv")
+        named["name"] = str(_kept(source.text.encode(), f"pasted{suffix}"))
+    if data.data_kind == FILE and is_public():  # a visitor's run may read only what is among the visitor's own
+        named["name"] = str(_kept(Path(source.name).read_bytes(), Path(source.name).name))
     rows = {name: value for name, value in named.items() if value}
     spec = {"model": setup.model, "data": rows["name"] if set(rows) == {"name"} else rows}
     spec |= {name: getattr(setup, name) for name in ("revision", "template", "strategy") if getattr(setup, name)}
@@ -170,17 +174,15 @@ def spec_of_tabs(setup: Setup, data: DataBoxes) -> str:
     return dump(spec | dict(setup.modifiers))
 
 
-def _kept(text: str) -> Path:
-    """A file with pasted rows, called by its content, so that the same rows are kept once. Raises RunFolderError."""
-    from training.errors import RunFolderError
-
-    suffix = {"[": ".json", "{": ".jsonl"}.get(text.lstrip()[:1], ".csv")
-    path = own_runs.root() / "pasted" / (hashlib.sha256(text.encode()).hexdigest()[:12] + suffix)
+def _kept(content: bytes, name: str) -> Path:
+    """A file with these rows, in a folder called by its content, so that the same rows are kept once. Raises
+    RunFolderError."""
+    path = own_runs.root() / "rows" / hashlib.sha256(content).hexdigest()[:12] / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
     except OSError as error:
-        raise RunFolderError(f"The pasted rows cannot be kept in {path}: {error.strerror}.") from error
+        raise RunFolderError(f"The rows cannot be kept in {path}: {error.strerror}.") from error
     return path
 
 

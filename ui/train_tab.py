@@ -18,7 +18,7 @@ from ui.data_boxes import DataBoxes
 from ui.report import build_note, build_report
 from ui.rows_view import build_rows_view
 from ui.scores_view import build_scores_view
-from ui.scripts import script
+from ui.scripts import chosen, script
 from ui.text_box import build_text_box
 from ui.train_form import SETTINGS, build_settings
 from ui.wiring import Wires
@@ -139,17 +139,18 @@ def connect(demo: gr.Blocks, wires: Wires, widgets: Mapping[str, Any], tab: gr.T
 
 def _connect_spec(wires: Wires, w: Mapping[str, Any], quiet: Mapping[str, Any]) -> None:
     """YAML and settings follow each other; examples, imported configs and the other tabs replace both."""
-    both = [w["spec"], *_settings(w)]
-    w["example"].input(events.on_example, [w["example"]], [*both, w["planned"]], **quiet)
-    w["spec"].input(events.on_spec, [w["spec"]], [*both, w["planned"]], trigger_mode="always_last", **quiet)
+    both, said = [w["spec"], *_settings(w)], [w["planned"], w["start"]]
+    example = w["example"]
+    example.input(events.on_example, [example], [*both, *said], js=chosen("train-example"), **quiet)
+    w["spec"].input(events.on_spec, [w["spec"]], [*both, *said], trigger_mode="always_last", **quiet)
     for name in SETTINGS:
         widget = w[f"set_{name}"]
         widget.input(
-            partial(events.on_setting, name), [widget, w["spec"]], [w["spec"], w["planned"]],
+            partial(events.on_setting, name), [widget, w["spec"]], [w["spec"], *said],
             trigger_mode="always_last", **quiet,
         )  # fmt: skip
-    names = ["train_spec", *(f"train_set_{name}" for name in SETTINGS), "train_planned"]
-    wires.on(w["tabs"].click, events.on_tabs, names, reads=DataBoxes, queue="data")
+    names = ["train_spec", *(f"train_set_{name}" for name in SETTINGS), "train_planned", "train_start"]
+    wires.on(w["tabs"].click, events.on_tabs, names, reads=DataBoxes, is_stream=True)
     w["plan"].click(events.on_plan, [w["spec"]], [w["planned"]], **quiet)
     w["rows"].click(events.on_rows, [w["spec"]], [w["preview"]], **quiet)
 
