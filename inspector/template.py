@@ -212,10 +212,11 @@ def _headers(
         lambda index, found: found is not None and text.startswith(found[0], starts[index]),
         most=MAX_MEASURED_HEADERS,
     )
+    others = next((found[0] for found in measured.values() if found is not None and found[0].strip()), "")
     prompt, history_kept = "", True
     for index, start in starts.items():
         if index in measured:
-            prompt, history_kept = measured[index] or (usual_prompt(), not index)
+            prompt, history_kept = measured[index] or (usual_prompt() or others, not index)
         end = bounds[index][1]
         header_end = _header_end(text, start, own_starts.get(index, end), end, prompt, usual_prompt)
         yield Header(index, start, header_end, prompt, history_kept, index in measured)
@@ -225,12 +226,13 @@ def _header_end(text: str, start: int, own_start: int, end: int, prompt: str, us
     """Where the part of a turn ends that the generation prompt supplies.
 
     The turn mostly starts with the prompt. The first turn may have more in front (`<s>`, a default system text). Where
-    neither that nor the usual prompt is there whole, what agrees with the prompt is supplied, but no message text.
+    neither that nor the usual prompt is there whole, nor the prompt without the lines that set it off from a turn
+    before, what agrees with the prompt is supplied, but no message text.
     """
     same = _common_prefix(text[start:end], prompt)
     if prompt and same == len(prompt):
         return start + same
-    for wanted in (prompt, usual_prompt()):
+    for wanted in (prompt, usual_prompt(), prompt.lstrip()):
         position = text.find(wanted, start, own_start) if wanted.strip() else -1
         if position >= 0:
             return position + len(wanted)

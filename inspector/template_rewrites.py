@@ -30,7 +30,7 @@ class Seam(NamedTuple):
 
     `opening`: what the generation prompt supplies. `stop`: the stop token ("" without one). `after`: what follows it.
     `content`: the message's, if it is text. `switches`: the conversation's template keywords that are true or false.
-    `after_tool`: the message before is a tool's result.
+    `after_tool`: the message before is a tool's result. `is_last`: no message comes after.
     """
 
     text: str
@@ -40,6 +40,7 @@ class Seam(NamedTuple):
     content: str
     switches: frozenset[tuple[str, bool]]
     after_tool: bool
+    is_last: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ def seams(example: Example) -> Iterator[Seam]:
             content=content if isinstance(content, str) else "",
             switches=switches,
             after_tool=turn.message_index > 0 and example.conversation.role(turn.message_index - 1) == "tool",
+            is_last=turn.message_index == len(example.conversation.messages) - 1,
         )
 
 
@@ -136,6 +138,8 @@ def _tail(names: dict[str, str], loop: Loop, found: Sequence[Seam], *, has_quote
     closings = {(seam.stop + seam.after, seam.after) for seam in found if seam.stop and seam.after}
     closed = sorted(closings, key=lambda pair: (-len(pair[0]), pair))
     cut = f" - {_choice(closed, f'{turn}.endswith')}" if closed else ""
+    if cut and all(seam.is_last != bool(seam.stop) for seam in found):  # only the last turn is left open
+        cut = f" - (0 if loop.last else {_choice(closed, f'{turn}.endswith')})"
     lines += [f"    {{%- set {end} = {turn} | length{cut} -%}}", f"    {{{{- {turn}[:{start}] -}}}}"]
     can_be_empty = has_quotes or any(len(seam.text) == len(seam.opening) + len(seam.after) for seam in found)
     answer = f"{turn}[{start}:{end}]"

@@ -207,33 +207,58 @@ def _loops(pieces: list[Piece], names: frozenset[str]) -> Iterator[Loop]:
 
 def _is_over(words: tuple[str, ...], names: frozenset[str]) -> bool:
     """Whether a loop is over messages or their numbers, and not over the parts of one message."""
-    over = words[words.index("in") + 1 :]
+    over = _dotted(words[words.index("in") + 1 :])
     return any(
         word in names and over[at + 1 : at + 2] != (".",) and (over[at + 1 : at + 2] != ("[",) or ":" in over[at + 1 :])
         for at, word in enumerate(over)
     )
 
 
+def _dotted(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Words in which a name and its attribute are one: `ns.kept`."""
+    out: list[str] = []
+    for word in words:
+        if len(out) > 1 and out[-1] == "." and out[-2].isidentifier():
+            out[-2:] = [f"{out[-2]}.{word}"]
+        else:
+            out.append(word)
+    return tuple(out)
+
+
 def _message_names(pieces: list[Piece]) -> frozenset[str]:
-    """`messages` and what is set from it whole or in part: `loop_messages`."""
+    """`messages`, what is set from it whole or in part (`loop_messages`), and lists made anew in a loop over it."""
     names = {MESSAGES}
     while True:
-        found = {
-            piece.words[1]
-            for piece in pieces
-            if piece.name == "set"
-            and "=" in piece.words
-            and "." not in piece.words[:3]
-            and _is_list(piece.words[piece.words.index("=") + 1 :], names)
-        }
+        found: set[str] = set()
+        loops: list[bool] = []  # of each block that is open: whether it is a loop over messages
+        for piece in pieces:
+            if piece.is_block:
+                loops.append(piece.name == "for" and _is_over(piece.words, frozenset(names)))
+            elif piece.name.startswith("end") and loops:
+                loops.pop()
+            elif piece.name == "set" and "=" in piece.words:
+                target, _, *value = _dotted(piece.words[1:])
+                if _is_list(value, names) or (any(loops) and value[:3] == [target, "+", "["]):
+                    found.add(target)
         if found <= names:
             return frozenset(names)
         names |= found
 
 
-def _is_list(words: tuple[str, ...], names: set[str]) -> bool:
-    """Whether an expression is the messages or a slice of them, not one of them or their number."""
-    return bool(words) and words[0] in names and (len(words) == 1 or (words[1] == "[" and ":" in words))
+_LISTS = frozenset({"list", "reverse", "selectattr", "rejectattr", "select", "reject", "sort", "unique"})
+"""Filters that make a list of messages of one."""
+
+
+def _is_list(words: Sequence[str], names: set[str]) -> bool:
+    """Whether an expression is the messages, a slice of them or a list of some, not one of them or their number."""
+    if not words or words[0] not in names:
+        return False
+    follows = words[1] if len(words) > 1 else ""
+    return (
+        not follows
+        or (follows == "[" and ":" in words)
+        or (follows == "|" and all(words[at + 1] in _LISTS for at, word in enumerate(words) if word == "|"))
+    )
 
 
 def _message(head: Piece, body: tuple[Piece, ...], names: frozenset[str]) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
 from inspector.conversation import Conversation
 from inspector.frames import Resolved, is_template, quoted, says
-from inspector.origins import Run, merged
+from inspector.origins import TEMPLATE, Run, merged
 
 MAX_READ_OFF = 128
 """Answers in doubt that are looked at, each with renders of all that comes before; later ones are unknown."""
@@ -47,32 +48,60 @@ def settle(text: str, resolved: Resolved, conversation: Conversation, beginnings
     """Give template text beside the answers in doubt to them, or take it from them, as the beginnings show."""
     runs = resolved.runs
     read_off, unknown = [], []
-    doubtful = resolved.doubtful | _out_of_order(text, runs)
-    for count, index in enumerate(index for index in conversation.assistant_indices() if index in doubtful):
-        is_whole = index == len(conversation.messages) - 1 and not conversation.adds_generation_prompt
-        shown = (text, Resolved(runs, resolved.doubtful)) if is_whole else None
-        if shown is None and count < MAX_READ_OFF:
-            shown = beginnings.traced(index + 1)
-        if shown is None or _opens_unasked(shown, index):
+    bare = _bare(text, runs)
+    answers = conversation.assistant_indices()
+    shown = lru_cache(maxsize=2)(lambda index: _shown(text, resolved, conversation, beginnings, index))
+    if answers and answers[-1] in bare and not _writes_end(shown(answers[-1]), answers[-1]):
+        bare = set()  # the next turn's header is what ends an answer
+    doubtful = resolved.doubtful | _out_of_order(text, runs) | bare
+    for count, index in enumerate(index for index in answers if index in doubtful):
+        then = shown(index) if count < MAX_READ_OFF else None
+        if then is None or _opens_unasked(then, index):
             unknown += [index] if index in resolved.doubtful else []
             continue
         before = beginnings.text(index, False) if index else ""
-        added = _added(text, shown[0], before)
-        if added is not None:
-            changed = _moved(runs, index, added[0], _own_end(runs, index, shown, *added))
-        elif (found := _found_again(text, runs, index, shown, before, beginnings)) is not None:
-            changed = _shared(runs, conversation, index, found[0], _own_end(runs, index, shown, *found))
+        added = _added(text, then[0], before)
+        found = added or _found_again(text, runs, index, then, before, beginnings)
+        if found is not None:
+            start, end = found[0], found[1] if index in bare else _own_end(runs, index, then, *found)
+            changed = (
+                _moved(text, runs, index, start, end) if added else _shared(text, runs, conversation, index, start, end)
+            )
         else:
-            end = _end(text, runs, index, shown)
-            if end is None or index in quoted(runs):
+            ends_at = _end(text, runs, index, then)
+            if ends_at is None or index in quoted(runs):
                 unknown.append(index)
             changed = runs
-            if end is not None and end >= 0:
-                changed = _given(runs, index, _start(text, runs, index, before, beginnings.usual_prompt()), end)
+            if ends_at is not None and ends_at >= 0:
+                changed = _given(runs, index, _start(text, runs, index, before, beginnings.usual_prompt()), ends_at)
         if changed != tuple(merged(runs)):
             read_off.append(index)
             runs = changed
     return Settled(runs, tuple(read_off), tuple(unknown))
+
+
+def _shown(
+    text: str, resolved: Resolved, conversation: Conversation, beginnings: Beginnings, index: int
+) -> tuple[str, Resolved] | None:
+    """The render of the messages up to and with one."""
+    is_whole = index == len(conversation.messages) - 1 and not conversation.adds_generation_prompt
+    return (text, resolved) if is_whole else beginnings.traced(index + 1)
+
+
+def _bare(text: str, runs: Sequence[Run]) -> set[int]:
+    """Messages whose own text is the last in their turn, in front of a later one's."""
+    pieces = [run for start, end, run in _spans(runs) if not text[start:end].isspace()]
+    return {
+        run.turn
+        for run, after in pairwise([*pieces, Run(0, TEMPLATE)])
+        if run.turn is not None and says(run) == run.turn and (after.turn is None or after.turn > run.turn)
+    }
+
+
+def _writes_end(shown: tuple[str, Resolved] | None, index: int) -> bool:
+    """Whether the template writes anything after an answer that is the last message, but no header of the next."""
+    own = None if shown is None else _own_span(shown[1].runs, index)
+    return shown is not None and own is not None and bool(shown[0][own[1] :].strip())
 
 
 def _opens_unasked(shown: tuple[str, Resolved], index: int) -> bool:
@@ -151,23 +180,26 @@ def _own_places(runs: Sequence[Run], index: int, start: int, end: int) -> list[t
     ]
 
 
-def _shared(runs: Sequence[Run], conversation: Conversation, index: int, start: int, end: int) -> tuple[Run, ...]:
+def _shared(
+    text: str, runs: Sequence[Run], conversation: Conversation, index: int, start: int, end: int
+) -> tuple[Run, ...]:
     """The block `[start, end)` is the turn; of a block that other answers are merged into, what follows these."""
     for other in conversation.assistant_indices():
         own = None if other == index else _own_span(runs, other)
         if own is not None and start <= own[0] and own[1] <= end:
             runs = _given(runs, other, start, own[1])
             start = own[1]
-    return _moved(runs, index, start, end)
+    return _moved(text, runs, index, start, end)
 
 
-def _moved(runs: Sequence[Run], index: int, start: int, end: int) -> tuple[Run, ...]:
-    """All of `[start, end)` is the turn, and nothing else."""
+def _moved(text: str, runs: Sequence[Run], index: int, start: int, end: int) -> tuple[Run, ...]:
+    """All of `[start, end)` is the turn, and nothing else but whitespace that its frame writes later."""
     out = []
     for low, high, run in _spans(runs):
         cuts = sorted({low, high, *(at for at in (start, end) if low < at < high)})
         for a, b in pairwise(cuts):
-            turn = index if start <= a and b <= end else None if run.turn == index else run.turn
+            is_lost = run.turn == index and (a < end or not text[a:b].isspace())
+            turn = index if start <= a and b <= end else None if is_lost else run.turn
             out.append(run.cut(a - low, b - low)._replace(turn=turn))
     return tuple(merged(out))
 
