@@ -29,10 +29,13 @@ MAX_NUMBER_BITS = 10_000
 TRAIN_FLAGS = ("train", "training", "weight", "loss")
 """Per-message flags that say whether a message is trained: ours, axolotl's, OpenAI's, ms-swift's."""
 
+PREFILL = "continue_final_message"
+"""The argument that leaves the last message open; False, its default, changes nothing."""
+
 RESERVED_KEYWORDS = frozenset(
     {
         "chat_template",
-        "continue_final_message",
+        PREFILL,
         "conversation",
         "max_length",
         "padding",
@@ -128,6 +131,17 @@ def string_fields(message: Message) -> Iterator[tuple[str, str]]:
         yield from _strings(value, key)
 
 
+MEDIA = frozenset(
+    {"image", "image_url", "input_image", "audio", "audio_url", "input_audio", "video", "video_url", "file"}
+)
+"""Types of content parts, and names of their fields, that hold no text."""
+
+
+def is_media(part: object) -> bool:
+    """Whether a part of a message's content is an image, a sound, a video or a file."""
+    return isinstance(part, Mapping) and (part.get("type") in MEDIA or ("text" not in part and bool(MEDIA & set(part))))
+
+
 def _strings(value: JsonValue, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, str):
         yield path, value
@@ -183,14 +197,20 @@ def _checked_keywords(rest: dict[Any, Any]) -> dict[str, JsonValue]:
     if nested is not None and not isinstance(nested, Mapping):
         raise ConversationError(f"`chat_template_kwargs` must be an object, not {_kind(nested)}.")
     keywords = {**rest, **(nested or {})}
-    for key in keywords:
+    for key, value in keywords.items():
         if not isinstance(key, str) or not key.isidentifier():
             raise ConversationError(f"{key!r} cannot be a template keyword: a template reads keywords by name.")
-        if key in RESERVED_KEYWORDS:
+        if key == PREFILL and value:
+            raise ConversationError(
+                f"`{PREFILL}` leaves the last answer open for the model to go on from (prefill); a row to train on has "
+                "whole answers. Remove it and complete the last message; or leave that message out and set "
+                "add_generation_prompt, to see what the model is given."
+            )
+        if key in RESERVED_KEYWORDS and key != PREFILL:
             raise ConversationError(
                 f"`{key}` is an argument of apply_chat_template, not something a template reads: remove it."
             )
-    return {key: _checked_json(value, f"keyword `{key}`", 0) for key, value in keywords.items()}
+    return {key: _checked_json(value, f"keyword `{key}`", 0) for key, value in keywords.items() if key != PREFILL}
 
 
 def _checked_json(value: Any, where: str, depth: int) -> JsonValue:

@@ -24,6 +24,8 @@ class Code(StrEnum):
     """The example ends in the header of an answer that never comes."""
     SYSTEM_UNSUPPORTED = "system_unsupported"
     """The template refuses or drops the system message."""
+    CONTENT_UNSUPPORTED = "content_unsupported"
+    """The template refuses the form of a message's content: null, or a list of parts."""
     ROLES_MUST_ALTERNATE = "roles_must_alternate"
     """The template refuses the order of roles."""
     UNREACHABLE_FIRST_TOKEN = "unreachable_first_token"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 
-from inspector.conversation import is_flagged, string_fields
+from inspector.conversation import Message, is_flagged, is_media, string_fields
 from inspector.finding import Code, Finding, Severity
 from inspector.formats import TEXT_ROLE
 from inspector.loss_findings import LOSS_FINDERS, SEARCHING
@@ -206,7 +206,7 @@ def find_lost_content(example: Example, labelled: Labelled) -> Iterator[Finding]
     for index, message in enumerate(example.conversation.messages):
         for path, text in string_fields(message):
             lost = _lost_offsets(example, index, text, shown.get((index, path), {}))
-            if lost and not _is_structure(path):
+            if lost and not _is_structure(path) and not _is_media_path(message, path):
                 yield _lost_field(example, labelled, index, path, text, lost, last_trained)
     for start, end in example.tokens.uncovered:
         yield Finding(
@@ -281,6 +281,16 @@ def _lost_field(
 
 _IDENTIFIER = re.compile(r"(name|tool_call_id|tool_calls\[\d+\]\.id)")
 """Fields that name a message or a call: templates often leave them out."""
+
+
+def _is_media_path(message: Message, path: str) -> bool:
+    """Whether a field names an image, a sound or a video: the template writes a placeholder, not its address."""
+    place = _PART.match(path)
+    content = message.get("content")
+    return place is not None and isinstance(content, list | tuple) and is_media(content[int(place[1])])
+
+
+_PART = re.compile(r"content\[(\d+)\]")
 
 
 def _is_structure(path: str) -> bool:

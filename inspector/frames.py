@@ -39,12 +39,14 @@ class Frame:
     """A round of a loop or a call of a macro.
 
     `parent`: the frame around it. `item`: the message that the loop's variables or the macro's arguments are made of;
-    None when it is none or several. `named`: messages that it sets a variable to.
+    None when it is none or several. `named`: messages that it sets a variable to. `is_media`: it is a round over a part
+    of a message that is an image, a sound or a video.
     """
 
     parent: int
     item: int | None = None
     named: list[int] = field(default_factory=list)
+    is_media: bool = False
 
     def is_about(self, index: int) -> bool:
         """Whether it names this message."""

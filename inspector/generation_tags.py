@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inspector import sandbox
-from inspector.conversation import Conversation
+from inspector.conversation import RESERVED_KEYWORDS, Conversation
 from inspector.errors import (
     InspectorError,
     RenderError,
@@ -96,7 +96,8 @@ def write_training_template(model: Model) -> TrainingTemplate:
     at all (it does not compile, takes too long, ...).
     """
     source = model.template
-    reads = keywords_among(source, sandbox.keywords(source) - _USUAL - set(model.special_tokens))
+    given = sandbox.keywords(source) - _USUAL - RESERVED_KEYWORDS - set(model.special_tokens)
+    reads = keywords_among(source, given)
     reference = _Reference(model, source)
     reference.add(proof_conversations(reads))
     found = reference.seams()

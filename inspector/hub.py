@@ -28,6 +28,7 @@ from inspector.errors import (
     CorruptFileError,
     ModelError,
     ModelNameError,
+    NoTemplateError,
     OfflineError,
     RevisionNotFoundError,
     UnsupportedTokenizerError,
@@ -48,6 +49,8 @@ _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 _HUB_URL = re.compile(
     r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+(?:/[\w.-]+)?)(?:[/?#].*)?", re.ASCII
 )
+_ENCODER = re.compile(r"(^|/)(encoding/[^/]+|encod(ing|er)[^/]*|chat_encod[^/]*)\.py$")
+"""Python that turns messages into text, by its place or name."""
 _REVISION = re.compile(r"\w[\w./-]*", re.ASCII)
 
 
@@ -76,6 +79,12 @@ def load(name: str, *, revision: str | None = None, template: str | None = None,
     """
     place = _locate(name, revision, token)
     tokenizer, templates = _LOADED.get(_key(place), lambda: _build(place))
+    if template is None and not templates and (encoder := _python_encoder(place)):
+        raise NoTemplateError(
+            f"{place.name!r} has no chat template: Python code in the repository ({encoder}) encodes its chats, and "
+            "code of a repository is never run here. Give a Jinja template that writes what that code writes, such as "
+            "that of a converted repository; a built-in template would train other tokens than the model knows."
+        )
     template_name, source = choose_template(place.name, templates, template)
     return Model(
         name=place.name, revision=place.commit, source=place.source, tokenizer=tokenizer, templates=templates,
@@ -169,6 +178,7 @@ def _build(place: _Place) -> tuple[Any, dict[str, str]]:
 
     if place.files and not has_vocabulary(place.files) and "tokenizer_config.json" not in place.files:
         raise no_tokenizer(place.name, place.files, _base_model(place))
+    _refuse_tiktoken(place)
     try:
         # trust_remote_code unset would ask a question on stdin.
         tokenizer = AutoTokenizer.from_pretrained(
@@ -192,6 +202,30 @@ def _build(place: _Place) -> tuple[Any, dict[str, str]]:
             "chat template, so its characters cannot be traced. Use a repository with a Jinja chat template."
         )
     return tokenizer, _own_templates(tokenizer, place)
+
+
+def _python_encoder(place: _Place) -> str | None:
+    """The file of a repository that encodes chats in Python, as DeepSeek V3.2's `encoding/encoding_dsv32.py`."""
+    files = place.files
+    if place.source is not Source.HUB:
+        files = tuple(file.relative_to(place.path).as_posix() for file in sorted(Path(place.path).glob("**/*.py")))
+    return next((file for file in files if _ENCODER.search(file)), None)
+
+
+def _refuse_tiktoken(place: _Place) -> None:
+    """Raise UnsupportedTokenizerError for a vocabulary in tiktoken's format alone.
+
+    How its text is cut before merging stands in no file of data: transformers takes one pattern for all, and where the
+    model has another (Kimi splits Chinese off) the ids are silently wrong.
+    """
+    files = place.files or _fetched(place)
+    found = [file for file in files if file.endswith((".tiktoken", "tiktoken.model"))]
+    if found and "tokenizer.json" not in files:
+        raise UnsupportedTokenizerError(
+            f"{place.name!r} has its vocabulary in {found[0]} alone, and how text is cut before merging is code in the "
+            "repository, which is never run here. transformers would take a pattern of its own, and the ids could be "
+            "wrong. Use a repository with a tokenizer.json, such as a converted one."
+        )
 
 
 def _own_templates(tokenizer: Any, place: _Place) -> dict[str, str]:

@@ -46,7 +46,8 @@ class Markers:
     `prefix_ids` end right before the answer; `suffix_ids` begin with the stop token; None when no constant sequence
     exists. `response_template` and `instruction_template` are texts whose ids alone are those in context, or None when
     no text has that property: then pass ids. `found`: turns (of `turns`) that prefix and suffix cut out exactly;
-    `false_hits`: matches of the prefix anywhere else, and of the suffix inside an answer.
+    `false_hits`: matches of the prefix anywhere else, and of the suffix inside an answer. `open_headers`: rows that end
+    in the prefix, which opens an answer that never comes: a match, but not a false one.
     """
 
     prefix_ids: Ids | None
@@ -57,6 +58,7 @@ class Markers:
     found: int
     false_hits: int
     misses: tuple[Miss, ...]
+    open_headers: int = 0
 
     @property
     def advice(self) -> str:
@@ -85,6 +87,7 @@ class Markers:
             "turns": self.turns,
             "found": self.found,
             "false_hits": self.false_hits,
+            "open_headers": self.open_headers,
             "misses": [
                 {"token": m.token, "ids": list(m.ids), "count": m.count, "row": m.row, "message_index": m.message_index}
                 for m in self.misses
@@ -113,6 +116,7 @@ def propose_markers(inspections: Iterable[Inspection]) -> Markers:
     suffix = _constant_from_stop(ids, answers)
     starts = {(answer.row, answer.start) for answer in answers if answer.is_clean}
     hits = set() if prefix is None else {(row, end) for row, own in enumerate(ids) for end in _ends(own, prefix)}
+    opened = {(row, end) for row, end in hits if end == len(ids[row])} - starts
     found = [a for a in answers if (a.row, a.start) in hits and a.is_clean and _stops_right(ids[a.row], a, suffix)]
     inside = sum(_stops_inside(ids[a.row], a, suffix) for a in found)
     recognized = set(found)
@@ -125,7 +129,8 @@ def propose_markers(inspections: Iterable[Inspection]) -> Markers:
         instruction_template=_text_of(tokenizer, _constant_before(rows, ids, questions)),
         turns=len(answers),
         found=len(found),
-        false_hits=len(hits - starts) + inside,
+        false_hits=len(hits - starts - opened) + inside,
+        open_headers=len(opened),
         misses=tuple(_misses(rows, ids, [a for a in answers if a not in recognized])),
     )
 
@@ -172,7 +177,8 @@ def _constant_before(rows: Sequence[Inspection], ids: Sequence[Ids], answers: Se
     starts = {(a.row, a.start) for a in answers if a.is_clean}
 
     def false_hits(candidate: Ids) -> int:
-        return sum((row, end) not in starts for row, own in enumerate(ids) for end in _ends(own, candidate))
+        ends = ((row, end) for row, own in enumerate(ids) for end in _ends(own, candidate) if end < len(own))
+        return sum(place not in starts for place in ends)
 
     size = min(range(1, len(common) + 1), key=lambda n: (false_hits(common[-n:]), n))
     special = rows[same[0].row].example.tokens.special

@@ -31,9 +31,9 @@ class Origin:
     """One source of characters.
 
     `message_index`: which message, or None outside the messages. `field`: its path (`content`, `content[0].text`,
-    `tool_calls[0].function.name`), or `tools[0]...`, `documents[1].text`, or a keyword's name; of template text only
-    `strftime_now`, for what it wrote of the date. `line`: the template line (from 1) that wrote the text, or None when
-    unknown or when it is message text.
+    `tool_calls[0].function.name`), or `tools[0]...`, `documents[1].text`, or a keyword's name. Of template text it is
+    `strftime_now` for what the template wrote of the date, and `placeholder` for what stands for an image, a sound or a
+    video. `line`: the template line (from 1) that wrote the text, or None when unknown or when it is message text.
     """
 
     kind: OriginKind
@@ -59,6 +59,8 @@ class Origin:
 TEMPLATE = Origin(OriginKind.TEMPLATE)
 CLOCK = Origin(OriginKind.TEMPLATE, field="strftime_now")
 """What a template writes of today's date or time."""
+PLACEHOLDER = Origin(OriginKind.TEMPLATE, field="placeholder")
+"""What a template writes for an image, a sound or a video: nobody writes it, and a processor puts the media there."""
 UNKNOWN = Origin(OriginKind.UNKNOWN)
 
 

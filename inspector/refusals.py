@@ -23,6 +23,18 @@ def explain_refusal(
     """
     if not isinstance(error, TemplateRefusedError | TemplateFailedError):
         return None
+    if (odd := _odd_content(conversation, renders)) is not None:
+        what = "null" if conversation.messages[odd].get("content") is None else "a list of parts"
+        return Finding(
+            code=Code.CONTENT_UNSUPPORTED,
+            severity=Severity.ERROR,
+            message_index=odd,
+            token_span=None,
+            detail=f"{_sentence(error)} The content of message {odd} ({conversation.role(odd)}) is {what}; with plain "
+            "text there it renders.",
+            remedy="Write the content as one text, an empty one where there is none, or use a template that takes "
+            f"{what}.",
+        )
     others = tuple(m for m in conversation.messages if m["role"] not in ("system", "developer"))
     if others and len(others) < len(conversation.messages) and renders(replace(conversation, messages=others)):
         index = next(i for i, m in enumerate(conversation.messages) if m["role"] in ("system", "developer"))
@@ -48,6 +60,26 @@ def explain_refusal(
             remedy="Join consecutive messages of one role.",
         )
     return None
+
+
+def _odd_content(conversation: Conversation, renders: Callable[[Conversation], bool]) -> int | None:
+    """The first message whose content is not text, where the render works once all of them have text."""
+    odd = [i for i, m in enumerate(conversation.messages) if not isinstance(m.get("content"), str)]
+    return odd[0] if odd and renders(with_plain_content(conversation)) else None
+
+
+def with_plain_content(conversation: Conversation) -> Conversation:
+    """The same with every content one text: "" for null, the texts of a list joined."""
+    return replace(
+        conversation,
+        messages=tuple({**message, "content": _plain(message.get("content"))} for message in conversation.messages),
+    )
+
+
+def _plain(content: object) -> str:
+    if isinstance(content, list | tuple):
+        return "".join(part if isinstance(part, str) else str(part.get("text") or "") for part in content)
+    return content if isinstance(content, str) else ""
 
 
 def _sentence(error: InspectorError) -> str:

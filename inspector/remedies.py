@@ -18,6 +18,7 @@ from inspector.hub import Token
 from inspector.inspect import Inspection, inspect_rendered
 from inspector.markers import Markers, propose_markers
 from inspector.model import Model
+from inspector.refusals import with_plain_content
 from inspector.samples import sample_conversations
 from inspector.setup import Setup
 from inspector.stops import stop_strings
@@ -57,7 +58,11 @@ def offers(inspection: Inspection) -> dict[Code, tuple[Remedy, ...]]:
 
 def offers_for_refusal(finding: Finding) -> tuple[Remedy, ...]:
     """The remedies for the finding that explains why a template refuses a conversation."""
-    names = {Code.SYSTEM_UNSUPPORTED: "fold_system", Code.ROLES_MUST_ALTERNATE: "join_messages"}
+    names = {
+        Code.SYSTEM_UNSUPPORTED: "fold_system",
+        Code.ROLES_MUST_ALTERNATE: "join_messages",
+        Code.CONTENT_UNSUPPORTED: "write_plain_content",
+    }
     return tuple(remedy for remedy in REMEDIES.values() if remedy.name == names.get(finding.code))
 
 
@@ -229,6 +234,10 @@ def _join_messages(case: Case) -> list[Setup]:
     return [_with_conversation(case, replace(case.conversation, messages=tuple(joined)))]
 
 
+def _write_plain_content(case: Case) -> list[Setup]:
+    return [_with_conversation(case, with_plain_content(case.conversation))]
+
+
 def _with_conversation(case: Case, conversation: Conversation) -> Setup:
     value = conversation.to_json()
     return replace(case.setup, conversation=value if len(value) > 1 else value["messages"])
@@ -337,6 +346,14 @@ REMEDIES = _registry(
             (Code.STOP_IS_TEXT,),
             _always,
             _add_stop_tokens,
+        ),
+        (
+            "write_plain_content",
+            "Write content as text",
+            "Every content is one text: an empty one for null, the texts of a list joined.",
+            (Code.CONTENT_UNSUPPORTED,),
+            _always,
+            _write_plain_content,
         ),
         (
             "split_turns",

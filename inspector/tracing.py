@@ -21,8 +21,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
 
+from inspector.conversation import is_media
 from inspector.frames import ROOT, Frame, only_message
-from inspector.origins import CLOCK, TEMPLATE, UNKNOWN, Origin, OriginKind, OriginStr, Run, concat
+from inspector.origins import CLOCK, PLACEHOLDER, TEMPLATE, UNKNOWN, Origin, OriginKind, OriginStr, Run, concat
 from inspector.traced_values import OriginDict, traced_json
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         self.code_generator_class = _TracingCodeGenerator
         setattr(self, "concat", concat)  # noqa: B010  # a class attribute of Jinja's that its code looks up
         self._lines: dict[int, Origin] = {}
+        self._places: dict[int, Origin] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -123,7 +125,9 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
 
     def begin_round(self, *items: Any) -> None:
         """A round of the innermost loop begins; `items` are the values of its targets."""
-        self.frames.append(Frame(parent=self.around[-1], item=only_message(items)))
+        media = any(isinstance(item, OriginDict) and is_media(item) for item in items)
+        is_within = self.frames[self.around[-1]].is_media
+        self.frames.append(Frame(parent=self.around[-1], item=only_message(items), is_media=media or is_within))
         self.frame = len(self.frames) - 1
 
     def begin_macro(self, *arguments: Any) -> None:
@@ -149,7 +153,9 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         return out
 
     def line(self, line: int) -> Origin:
-        """The origin of template text of a line; always the same object for the same line."""
+        """The origin of template text of a line; always the same object for the same line, and of what is written."""
+        if self.frames[self.frame].is_media:
+            return self._places.setdefault(line, replace(PLACEHOLDER, line=line))
         return self._lines.setdefault(line, Origin(OriginKind.TEMPLATE, line=line))
 
     def _placed(self, run: Run, line: int, turn: int | None) -> Run:

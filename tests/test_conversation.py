@@ -10,7 +10,7 @@ from corpus import CORPUS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.conversation import MAX_DEPTH, RESERVED_KEYWORDS, Conversation, is_flagged, string_fields
+from inspector.conversation import MAX_DEPTH, PREFILL, RESERVED_KEYWORDS, Conversation, is_flagged, string_fields
 from inspector.errors import ConversationError
 
 HI = {"role": "user", "content": "Hi"}
@@ -123,7 +123,14 @@ def test_what_no_template_could_be_given_is_refused_with_its_place(name: str) ->
         Conversation.parse(source)
 
 
-@pytest.mark.parametrize("name", sorted(RESERVED_KEYWORDS))
+def test_prefill_is_refused_with_the_way_out() -> None:
+    """An answer that is left open is not a row to train on; the argument's default changes nothing."""
+    with pytest.raises(ConversationError, match=r"leaves the last answer open .* \(prefill\).* add_generation_prompt"):
+        Conversation.parse({"messages": [HI], PREFILL: True})
+    assert Conversation.parse({"messages": [HI], PREFILL: False}) == Conversation.parse([HI])
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED_KEYWORDS - {PREFILL}))
 def test_arguments_of_apply_chat_template_are_no_keywords(name: str) -> None:
     """A template never sees them, so silently taking them would promise an effect they do not have."""
     with pytest.raises(ConversationError, match=f"`{name}` is an argument of apply_chat_template"):

@@ -215,7 +215,7 @@ def test_finding_fires_and_points_at_its_tokens(code: Code) -> None:
     assert finding.remedy.endswith(".")
 
 
-REFUSALS = {Code.ROLES_MUST_ALTERNATE}
+REFUSALS = {Code.ROLES_MUST_ALTERNATE, Code.CONTENT_UNSUPPORTED}
 """Codes that only `diagnose` gives."""
 DATA_SET = {Code.DUPLICATE_ANSWER, Code.NEAR_EMPTY_LOSS}
 """Codes about a data set as a whole: tests/test_summary.py."""
@@ -431,11 +431,20 @@ def test_answer_to_a_tool_result_that_gets_a_header_in_training_only_is_unreacha
 
 def diagnosis(name: str, chat: Any) -> Finding | None:
     """What `diagnose` finds when a stored template refuses a conversation."""
-    source = oracle.stored_templates()[name]
+    return diagnosed(oracle.stored_templates()[name], chat)
+
+
+def diagnosed(source: str, chat: Any) -> Finding | None:
+    """The same of any template."""
     model = models.model_of(oracle.tokenizer_for_source(source), source)
     with pytest.raises(InspectorError) as caught:
         inspector.inspect(model, chat)
     return inspector.diagnose(model, inspector.Conversation.parse(chat), caught.value)
+
+
+def codes(inspection: Inspection) -> set[Code]:
+    """The codes found."""
+    return {finding.code for finding in inspection.findings}
 
 
 def test_system_message_that_the_template_refuses_is_named() -> None:
@@ -454,6 +463,65 @@ def test_second_message_of_a_role_is_named(chat: str, index: int) -> None:
     assert finding is not None
     assert (finding.code, finding.severity, finding.message_index) == (Code.ROLES_MUST_ALTERNATE, Severity.ERROR, index)
     assert f"message {index} is the second" in finding.detail
+
+
+JOINED = "{% for m in messages %}{{ '<|a|>' + m.role + ':' + m.content }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("content", "what"), [(None, "null"), ([{"type": "text", "text": "Be brief."}], "a list of parts")]
+)
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_content_that_the_template_cannot_join_is_the_cause(role: str, content: Any, what: str) -> None:
+    """Not the role of the message that has it: a system message of plain text renders."""
+    messages = [{"role": role, "content": content}, *CORPUS["one turn"]]
+    finding = diagnosed(JOINED, messages)
+    assert finding is not None
+    assert (finding.code, finding.message_index) == (Code.CONTENT_UNSUPPORTED, 0)
+    assert f"The content of message 0 ({role}) is {what}; with plain text there it renders." in finding.detail
+
+
+def test_system_message_that_is_refused_whatever_it_says_is_the_cause() -> None:
+    """Plain text in its place does not help."""
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + JOINED
+    finding = diagnosed(refusing, [{"role": "system", "content": None}, *CORPUS["one turn"]])
+    assert finding is not None
+    assert finding.code is Code.SYSTEM_UNSUPPORTED
+
+
+IMAGE = {"type": "image", "image": "cat.png"}
+
+
+def test_image_is_neither_lost_nor_trained() -> None:
+    """A template writes a placeholder for it, which a processor fills and no model writes."""
+    source = (
+        "{% for m in messages %}<|a|>{{ m.role }}:{% if m.content is string %}{{ m.content }}{% else %}"
+        "{% for part in m.content %}{% if part.type == 'image' %}[pad]{% else %}{{ part.text }}{% endif %}{% endfor %}"
+        "{% endif %}<|b|>{% endfor %}" + PROMPT
+    )
+    found = template(
+        source,
+        [
+            {"role": "user", "content": [IMAGE, {"type": "text", "text": "What is it?"}]},
+            {
+                "role": "assistant",
+                "content": [{"type": "text", "text": "A cat: "}, IMAGE, {"type": "text", "text": "."}],
+            },
+        ],
+    )
+    assert Code.CONTENT_LOST not in codes(found)
+    assert models.trained_text(found) == "A cat: .<|b|>"
+
+
+def test_text_stop_trains_without_the_line_end_after_it() -> None:
+    """The mark is the model's to write; what stands after it in the turn is not."""
+    marked = template(TURN + "### End\n{% endfor %}" + PROMPT, CORPUS["two turns"])
+    assert models.trained_text(marked).count("### End") == 2
+    assert not models.trained_text(marked).endswith("\n")
+    unstopped = template(TURN + "### End\n{% endfor %}" + PROMPT, CORPUS["two turns"], stop="never")
+    assert "###" not in models.trained_text(unstopped)
+    assert Code.STOP_TOKEN_NOT_TRAINED in codes(unstopped)
+    assert Code.STOP_IS_TEXT not in codes(unstopped)
 
 
 def test_second_message_behind_a_system_message_has_its_own_index() -> None:

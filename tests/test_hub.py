@@ -643,8 +643,31 @@ def test_tokenizer_that_renders_chats_itself_is_refused(
         load(str(write(tmp_path, chat(base))))
 
 
+@pytest.mark.parametrize("file", ["encoding/encoding_dsv32.py", "encoding_dsv4.py", "chat_encoder.py"])
+@pytest.mark.parametrize("place", ["hub", "folder"])
+def test_repository_that_encodes_chats_in_python_is_no_base_model(
+    hub: HubServer, base: Files, tmp_path: Path, place: str, file: str
+) -> None:
+    """Its chats have a format, which a built-in template does not write."""
+    files = {**base, file: b"def encode_messages(messages): ..."}
+    if place == "hub":
+        hub.add("owner/model", files)
+    name = "owner/model" if place == "hub" else str(write(tmp_path, files))
+    with pytest.raises(errors.NoTemplateError, match=rf"Python code in the repository \({file}\) encodes its chats"):
+        load(name)
+    assert load(name, template="chatml").template_name == "chatml"
+
+
+@pytest.mark.parametrize("file", ["tiktoken.model", "qwen.tiktoken"])
+def test_vocabulary_without_its_pattern_is_refused(base: Files, tmp_path: Path, file: str) -> None:
+    """With tiktoken installed transformers would load it, and cut Kimi's Chinese in other places."""
+    files = {name: data for name, data in chat(base).items() if name != "tokenizer.json"}
+    with pytest.raises(errors.UnsupportedTokenizerError, match=f"has its vocabulary in {file} alone"):
+        load(str(write(tmp_path, {**files, file: b"IQ== 0\n"})))
+
+
 def test_tokenizer_that_needs_a_missing_package_is_refused(base: Files, tmp_path: Path) -> None:
-    """A lone sentencepiece or tiktoken file needs a package to read it."""
+    """A lone sentencepiece file needs a package to read it."""
     if any(importlib.util.find_spec(name) for name in ("sentencepiece", "tiktoken")):
         pytest.skip("the packages are installed here")
     files = {"tokenizer.model": b"spm", "tokenizer_config.json": b'{"tokenizer_class": "LlamaTokenizer"}'}

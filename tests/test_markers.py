@@ -146,3 +146,13 @@ def test_pieces_show_a_shared_character_once() -> None:
     assert "".join(text for _, text in shown) == "a\U0001f98a"
     assert len(shown) > 2
     assert pieces(inspector.load("tiny-chat"), "") == []
+
+
+def test_header_of_an_answer_that_never_comes_is_no_false_hit() -> None:
+    """A row that ends in a generation prompt matches the prefix, and there is nothing to find after it."""
+    model = inspector.load("tiny-chat")
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
+    open_row = {"messages": messages, "add_generation_prompt": True}
+    markers = propose_markers([inspector.inspect(model, row) for row in (messages, messages, open_row)])
+    assert (markers.found, markers.turns, markers.false_hits, markers.open_headers) == (3, 3, 0, 1)
+    assert markers.advice == "The ids find every answer and nothing else."

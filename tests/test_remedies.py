@@ -110,6 +110,36 @@ def test_roles_are_joined_where_the_template_refuses() -> None:
     assert changed.inspect().findings == ()
 
 
+def test_content_is_written_as_text_where_the_template_refuses_it() -> None:
+    """Null becomes an empty text, and the conversation renders."""
+    setup = find_entry("content_unsupported").setup
+    with pytest.raises(InspectorError) as refused:
+        setup.inspect()
+    finding = inspector.diagnose(setup.load(), inspector.Conversation.parse(setup.conversation), refused.value)
+    assert finding is not None
+    assert [remedy.name for remedy in offers_for_refusal(finding)] == ["write_plain_content"]
+    (changed,) = apply_remedy("write_plain_content", setup)
+    assert changed.conversation[0] == {"role": "system", "content": ""}
+    assert models.trained_text(changed.inspect()) == "The capital of France is Paris.<|im_end|>"
+
+
+def test_stop_tokens_are_added_with_what_opens_turns(tmp_path: Path) -> None:
+    """ChatML on a tokenizer that knows none of it: the end is eos, the start one token; the answer ends in one id."""
+    turn = "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
+    prompt = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    source = "{% for m in messages %}" + turn + "{% endfor %}" + prompt
+    models.trained_tokenizer(["<s>"], bos_token="<s>").save_pretrained(tmp_path)
+    setup = Setup(model=str(tmp_path), conversation=CHAT, template=source)
+    (changed,) = apply_remedy("add_stop_tokens", setup)
+    assert changed.special_tokens["eos_token"] == "<|im_end|>"
+    assert changed.special_tokens["additional_special_tokens"] == ["<|im_start|>"]
+    shown = changed.inspect()
+    assert Code.STOP_IS_TEXT not in codes(shown)
+    assert models.trained_text(shown).endswith("<|im_end|>")
+    with pytest.raises(RemedyError, match="A special token ends this template's answers already"):
+        apply_remedy("add_stop_tokens", changed)
+
+
 def test_clean_example_has_no_offers() -> None:
     """Nothing found, nothing to do."""
     assert offers(Setup(model="tiny-chat", conversation=CHAT).inspect()) == {}
@@ -209,5 +239,5 @@ def test_a_tokenizer_without_a_padding_token_is_found_and_given_one(
 
 def test_every_remedy_is_tested() -> None:
     """A new remedy needs its example here."""
-    own = {"leave_straddlers_out", "use_training_template", "join_messages"}
+    own = {"leave_straddlers_out", "use_training_template", "join_messages", "write_plain_content"}
     assert {remedy for _, remedy in HEALS} | own == set(REMEDIES)

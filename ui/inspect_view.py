@@ -155,8 +155,13 @@ def _said(decoded: Decoded, shown: LoggedExample | None) -> Iterator[str]:
         prefix, suffix = (",".join(map(str, ids)) for ids in (markers.prefix_ids, markers.suffix_ids))
         yield (
             f"Use prefix_ids {prefix} and suffix_ids {suffix}: they find {markers.found} of {markers.turns} answers, "
-            f"with {markers.false_hits} false hits."
+            f"with {markers.false_hits} false hits, in the log's examples and the built-in conversations."
         )
+        if markers.open_headers:
+            yield (
+                f"{markers.open_headers} of the examples end in the prefix: it opens an answer that never comes, which "
+                "no ids can find."
+            )
 
 
 def _link(setup: Setup, inspection: Inspection, compare: bool, rows: Rows | None, token: int | None) -> str:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from inspector.conversation import REASONING_FIELDS, is_flagged
-from inspector.origins import OriginKind
+from inspector.origins import PLACEHOLDER, OriginKind
 from inspector.strategies.labelled import Example, Labelled, Reason
 from inspector.turns import Turn
 
@@ -117,8 +117,13 @@ def _marks(example: Example, policy: TurnPolicy, *, reasoning: bool, tool_calls:
 
 
 def _mark_own_text(marks: bytearray, turn: Turn) -> None:
-    """Mark the message's own words, and what its turn quotes of others; a role, part of a header, is neither."""
+    """Mark the message's own words, what its turn quotes of others, and what stands for images, which nobody writes.
+
+    A role, part of a header, is none of these.
+    """
     for start, end, run in turn.runs:
+        if run.origin.field == PLACEHOLDER.field and run.origin.kind is PLACEHOLDER.kind:
+            _fill(marks, start, end, Reason.CONTEXT)
         if run.origin.message_index is None:
             continue
         if run.origin.message_index != turn.message_index:
