@@ -226,16 +226,19 @@ def _header_end(text: str, start: int, own_start: int, end: int, prompt: str, us
     """Where the part of a turn ends that the generation prompt supplies.
 
     The turn mostly starts with the prompt. The first turn may have more in front (`<s>`, a default system text). Where
-    neither that nor the usual prompt is there whole, nor the prompt without the lines that set it off from a turn
-    before, what agrees with the prompt is supplied, but no message text.
+    neither that nor the usual prompt is there whole, its end may be: without what closes or sets off a turn before.
+    Else what agrees with the prompt is supplied, but no message text.
     """
     same = _common_prefix(text[start:end], prompt)
     if prompt and same == len(prompt):
         return start + same
-    for wanted in (prompt, usual_prompt(), prompt.lstrip()):
+    for wanted in (prompt, usual_prompt()):
         position = text.find(wanted, start, own_start) if wanted.strip() else -1
         if position >= 0:
             return position + len(wanted)
+    lead = text[start:own_start]
+    if lead.strip() and prompt.endswith(lead):
+        return own_start
     return min(start + same, own_start)
 
 

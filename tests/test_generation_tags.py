@@ -104,8 +104,8 @@ WAYS = {
     "{{ '<|im_end|>' }}{% if not loop.last %}{{ '\n\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '\n\nassistant: ' }}{% endif %}",
     "the last turn left open": "{% for m in messages %}" + HEAD + "{{ m.content }}{% if not loop.last %}"
-    "{{ '<|im_end|>\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_end|>\n<|im_start|>assistant\n' }}"
-    "{% endif %}",
+    "{{ '<|im_end|>\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_end|>\n<|im_start|>assistant\n' }}{% endif %}",
     "a keyword that transformers keeps for itself": "{% for m in messages %}" + HEAD + "{{ m.content }}"
     "{% if not (loop.last and continue_final_message is defined and continue_final_message) %}{{ '<|im_end|>\n' }}"
     "{% endif %}{% endfor %}" + PROMPT,
