@@ -54,10 +54,14 @@ class Frame:
 
 
 class Resolved(NamedTuple):
-    """Runs whose `turn` is a message's index or None, and the messages whose turns the frames do not settle."""
+    """Runs whose `turn` is a message's index or None, and the messages whose turns the frames do not settle.
+
+    `contested`, among them: another place in the text says as much of the message as its turn does.
+    """
 
     runs: tuple[Run, ...]
     doubtful: frozenset[int]
+    contested: frozenset[int] = frozenset()
 
 
 def only_message(values: Iterable[Any]) -> int | None:
@@ -286,7 +290,10 @@ class _Resolver:
                     turns[before] = index
         self._glue(turns)
         runs = tuple(run._replace(turn=turn) for run, turn in zip(self.runs, turns, strict=True))
-        return Resolved(runs, frozenset(moved | self._nested() | self._sharers() | self._late() | quoted(runs)))
+        contested = self._contested(runs)
+        return Resolved(
+            runs, frozenset(moved | self._nested() | self._sharers() | self._late() | contested), frozenset(contested)
+        )
 
     def _is_new(self, run: Run, index: int) -> bool:
         """Whether a message's own turn does not have these characters of it."""
@@ -321,6 +328,18 @@ class _Resolver:
     def _sharers(self) -> set[int]:
         return {index for owners in self.owners.values() if len(owners) > 1 for index in owners}
 
+    def _contested(self, runs: Sequence[Run]) -> set[int]:
+        """Messages that are quoted as fully as they are written, in one frame."""
+        own: Counter[int] = Counter()
+        quotes: dict[int, Counter[int]] = defaultdict(Counter)
+        for run, written in zip(runs, self.runs, strict=True):
+            index = says(run)
+            if index is not None and run.turn == index:
+                own[index] += run.length
+            elif index is not None:
+                quotes[index][self.region[written.turn or ROOT]] += run.length
+        return {index for index, found in quotes.items() if max(found.values()) >= own[index]}
+
     def _late(self) -> set[int]:
         """Messages that a round over another message writes."""
         return {
@@ -328,11 +347,6 @@ class _Resolver:
             for index, frames in self.homes.items()
             if any(self.frames[frame].item not in (None, index) for frame in frames)
         }
-
-
-def quoted(runs: Iterable[Run]) -> set[int]:
-    """Messages whose text is also written outside of their turns."""
-    return {index for run in runs if (index := says(run)) is not None and run.turn != index}
 
 
 def is_template(run: Run) -> bool:

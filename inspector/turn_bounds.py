@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from inspector.conversation import Conversation
-from inspector.frames import Resolved, is_template, quoted, says
+from inspector.frames import Resolved, is_template, says
 from inspector.origins import TEMPLATE, Run, merged
 
 MAX_READ_OFF = 128
@@ -69,7 +69,7 @@ def settle(text: str, resolved: Resolved, conversation: Conversation, beginnings
             )
         else:
             ends_at = _end(text, runs, index, then)
-            if ends_at is None or index in quoted(runs):
+            if ends_at is None or index in resolved.contested:
                 unknown.append(index)
             changed = runs
             if ends_at is not None and ends_at >= 0:
@@ -215,7 +215,8 @@ def _out_of_order(text: str, runs: Sequence[Run]) -> set[int]:
     """Messages with anything but the turns before and after right beside their turn or in it.
 
     That is the turn of a message that comes later, or came earlier, or template text that belongs to nobody; but not
-    the header of an answer that is still to come, nor what follows the end that a turn has already.
+    the header of an answer that is still to come, nor what follows the end that a turn has already, nor the results
+    that a template writes in the round of their call.
     """
     pieces = [piece for piece in _spans(runs) if not text[piece[0] : piece[1]].isspace()]
     bounds: dict[int, tuple[int, int, int]] = {}  # turn -> its first piece, its last, how many
@@ -234,7 +235,9 @@ def _out_of_order(text: str, runs: Sequence[Run]) -> set[int]:
         is_followed = after is None or (after.turn is not None and after.turn > index)
         is_ended = after is not None and after.turn is None and says(pieces[last][2]) != index
         is_prompt = after is not None and any(text[:own].endswith(text[start:]) for own in answered.values())
-        if count != last - first + 1 or not is_led or not (is_followed or is_ended or is_prompt):
+        inside = pieces[first : last + 1] if count != last - first + 1 else []
+        is_invaded = any(run.turn is None or run.turn < index for _, _, run in inside)
+        if is_invaded or not is_led or not (is_followed or is_ended or is_prompt):
             found.add(index)
     return found
 
