@@ -130,7 +130,7 @@ def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entr
             strategy=strategy,
             options=options,
             labelled=labelled,
-            error=f"The trainer renders {len(other)} other tokens with its own template: no side by side.",
+            error=f"The trainer's row is another one, of {len(other)} tokens: no side by side.",
             agreement=None,
             disagreements=None,
         )

@@ -47,6 +47,7 @@ ROOMS = [
     "strategies.prefixes",
     "strategies.spans",
     "strategies.responses_only",
+    "strategies.axolotl_rows",
     "strategies.content_diff",
     "strategies",
     "template_rewrites",

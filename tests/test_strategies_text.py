@@ -8,6 +8,7 @@ import pytest
 from corpus import CORPUS
 from test_strategies import ASSISTANT, CHAT, END, LAST_IS_LOUD, RAISES_ON_PREFIX, USER, bits, letters, look, text
 
+import inspector
 import models
 from inspector import sandbox
 from inspector.conversation import Conversation
@@ -206,7 +207,21 @@ def test_chatml_never_trains_the_stop_token() -> None:
     assert text(CHAT, "chatml") == "The Danube.The Nile."
     assert text({"messages": CHAT[:1], "add_generation_prompt": True}, "chatml") == ""
     missing = look(CHAT, "chatml", "{{ messages[0].content }}")
-    assert "is not in the text" in missing.labelled.warnings[0]
+    assert "are not in the row: nothing is trained" in missing.labelled.warnings[0]
+
+
+def test_chatml_works_on_ids() -> None:
+    """A header inside an answer begins another one; a line end that merges with the answer hides the header."""
+    quoted = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": f"Say {ASSISTANT}Ho"}]
+    assert text(quoted, "chatml") == "Say Ho"
+    merged = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "\nHo"}]
+    assert text(merged, "chatml") == ""
+
+
+def test_chatml_refuses_a_tokenizer_without_its_tokens() -> None:
+    """As the original does, instead of training nothing."""
+    with pytest.raises(StrategyRefusedError, match=r"no token '<\|im_start\|>', and the trainer refuses such"):
+        inspector.inspect(models.model("llama3"), CHAT, "chatml")
 
 
 def test_string_span_trains_to_the_stop_token() -> None:
@@ -232,6 +247,8 @@ def test_llama3_sft_loses_the_start_of_the_answer() -> None:
     assert "And through Cairo?" in text(CHAT, "llama3_sft", response_template=ASSISTANT)
     missed = look(CHAT, "llama3_sft", response_template="### Answer:")
     assert any(missed.trained)
+    long = look(CHAT, "llama3_sft", "{{ '<|im_end|>' * 9 + messages[0].content }}", response_template="?" * 3)
+    assert any(long.trained)
     assert "does not notice" in missed.labelled.warnings[0]
     with pytest.raises(StrategyError, match="must be the text that stands before"):
         look(CHAT, "llama3_sft", response_template="")

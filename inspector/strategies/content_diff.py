@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from inspector.conversation import TRAIN_FLAGS, Message
 from inspector.errors import StrategyRefusedError
+from inspector.strategies.axolotl_rows import axolotl_row
 from inspector.strategies.boundaries import shared_length
 from inspector.strategies.labelled import Example, Labelled
 
@@ -41,11 +42,15 @@ def content_diff(
     `roles`: whose messages are trained; a message's own flag (`train`, `weight`, ...) goes before. `train_on_eos`: the
     eos behind a trained turn ("turn"), behind every turn ("all"), the last one found ("last"), or "none";
     `train_on_eot` the same for the tokens in `eot_tokens` (default: as train_on_eos). Raises ValueError for another
-    choice or an eot token that is not one token, StrategyRefusedError when a changed conversation does not render.
+    choice or an eot token that is not one token, StrategyRefusedError when a changed conversation does not render and
+    where axolotl stops. axolotl changes the row first; where that changes the text, its row is what is labelled.
     Source: docs/strategies.md D8.
     """
+    given = example
+    example, said = axolotl_row(given)
+    pairs = zip(given.conversation.messages, example.conversation.messages, strict=True)
+    trained = [_is_trained(message, str(row["role"]), roles) for message, row in pairs]
     ends = _ends(example, train_on_eos, train_on_eot or train_on_eos, eot_tokens)
-    trained = [_is_trained(message, roles) for message in example.conversation.messages]
     needed = [i for i, bit in enumerate(trained) if bit or "all" in {choice for _, choice in ends}]
     spans = _content_spans(example, needed)
     bits = content_diff_bits(example.tokens.ids, [(trained[i], spans[i]) for i in needed], ends)
@@ -60,7 +65,12 @@ def content_diff(
         for i in needed
         if trained[i] and spans[i] == (-1, -1)
     ]
-    return Labelled.by_rule(bits, lost=lost, warnings=warnings)
+    return Labelled.by_rule(bits, lost=lost, warnings=said + warnings, example=_shown(given, example))
+
+
+def _shown(given: Example, row: Example) -> Example | None:
+    """What is labelled, where that is another text."""
+    return None if row.rendered.text == given.rendered.text else row
 
 
 def content_diff_bits(
@@ -94,21 +104,24 @@ def content_diff_legacy(example: Example) -> Labelled:
     axolotl trains ids that are no render at all, and a warning says so. Raises StrategyRefusedError when there is only
     one message, or the template refuses the prompt. Source: docs/strategies.md D9.
     """
+    given = example
+    example, said = axolotl_row(given, with_tools=False)
     messages = example.conversation.messages
     if len(messages) < 2:
         raise StrategyRefusedError("There is only one message: the prompt would have none, and does not render.")
     (text,) = example.texts([example.with_messages(messages[:-1], add_generation_prompt=True)])
     prompt = example.ids_of(text)
     same = shared_length(prompt, example.tokens.ids)
-    warnings = []
-    if example.conversation.tools is not None:
-        warnings.append("axolotl renders without the tools here, so its row is another one than the one shown.")
+    warnings = list(said)
+    if given.conversation.tools:
+        warnings.append("axolotl renders without the tools here.")
     if same < len(prompt):
         warnings.append(
             f"The tokenized prompt is not a prefix of the row: they part at token {same}. The trainer replaces the "
             f"row's first {len(prompt)} ids by the prompt's, so its ids are not the ones shown."
         )
-    return Labelled.by_rule([index >= len(prompt) for index in range(len(example))], warnings=warnings)
+    bits = [index >= len(prompt) for index in range(len(example))]
+    return Labelled.by_rule(bits, warnings=warnings, example=_shown(given, example))
 
 
 # --- contents
@@ -157,9 +170,9 @@ def _shared_start(text: str, other: str) -> int:
 # --- options
 
 
-def _is_trained(message: Message, roles: Sequence[str]) -> bool:
+def _is_trained(message: Message, role: str, roles: Sequence[str]) -> bool:
     given = next((message[name] for name in TRAIN_FLAGS if message.get(name) is not None), None)
-    return message["role"] in roles if given is None else bool(given)
+    return role in roles if given is None else bool(given)
 
 
 def _ends(example: Example, on_eos: str, on_eot: str, eot_tokens: Sequence[str]) -> list[End]:

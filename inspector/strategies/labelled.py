@@ -115,6 +115,20 @@ class Example:
         keywords = {**self.conversation.keywords, "add_generation_prompt": add_generation_prompt}
         return replace(self.conversation, messages=tuple(messages), keywords=keywords)
 
+    def reworked(self, conversation: Conversation, trainer: str) -> Example:
+        """The example of what a trainer makes of the conversation; this one where that is nothing else.
+
+        Raises StrategyRefusedError when the template refuses it.
+        """
+        if conversation == self.conversation:
+            return self
+        try:
+            return self.remake(conversation, self.template)
+        except RenderError as error:
+            raise StrategyRefusedError(
+                f"{trainer} changes this row before it renders it, and the template refuses what it makes: {error}"
+            ) from error
+
     def texts(self, conversations: Sequence[Conversation]) -> list[str]:
         """Render other conversations. Raises StrategyRefusedError when the template refuses one: so do the trainers."""
         texts = []

@@ -1,6 +1,6 @@
 """Find turns by rendering growing prefixes of the conversation.
 
-open-instruct (2025; `prefix_render`), and torchtune's and `renderers`' default for any template (`incremental_delta`).
+open-instruct (2025; `prefix_render`), and the default of `renderers` for any template (`incremental_delta`).
 Written from docs/strategies.md (D10, D13); nothing is copied. Both trust that a longer conversation begins with the
 render of a shorter one; templates that rewrite their history break that.
 """
@@ -8,6 +8,7 @@ render of a shorter one; templates that rewrite their history break that.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from inspector.errors import StrategyRefusedError
 from inspector.strategies.boundaries import shared_length
@@ -20,8 +21,14 @@ def prefix_render(example: Example, *, last_only: bool = False) -> Labelled:
     `last_only`: the last assistant message only. Where one of these renders is not a prefix of the whole, the turns of
     the whole row are counted in tokens instead; where that misses an answer, or the template refuses a part, the row is
     dropped: nothing is trained, and a warning says so. Source: open-instruct, docs/strategies.md D10; the dropping came
-    with the counting in one change of theirs.
+    with the counting in one change of theirs. An empty list of tools is none to it; where the template tells them
+    apart, the row without is what is labelled.
     """
+    if example.conversation.tools == ():
+        row = example.reworked(replace(example.conversation, tools=None), "open-instruct")
+        labelled = prefix_render(row, last_only=last_only)
+        same = row.rendered.text == example.rendered.text
+        return labelled if same else replace(labelled, example=row)
     answers = example.conversation.assistant_indices()
     answers = answers[-1:] if last_only else answers
     try:
@@ -98,8 +105,8 @@ def incremental_delta(example: Example) -> Labelled:
     """Train the tokens that each assistant message adds to the row when the conversation grows by it: its header too.
 
     Raises StrategyRefusedError when the template refuses a prefix. Where the history is rewritten, the trainer's ids
-    are not those shown; the bits are by position and a warning says so. Source: torchtune and the default of
-    `renderers`, docs/strategies.md D13.
+    are not those shown; the bits are by position and a warning says so. Source: `renderers` (PrimeIntellect), its
+    DefaultRenderer, docs/strategies.md D13.
     """
     messages = example.conversation.messages
     texts = example.texts([example.with_messages(messages[: i + 1]) for i in range(len(messages))])
@@ -115,7 +122,7 @@ def incremental_delta(example: Example) -> Labelled:
     same = shared_length(row, example.tokens.ids)
     if same < len(row) or same < len(example):
         warnings.append(
-            f"torchtune's row has {len(row)} tokens and is not the one shown from token {same} on: the template "
+            f"The row of renderers has {len(row)} tokens and is not the one shown from token {same} on: the template "
             "renders earlier messages differently once later ones follow."
         )
     bits = (bits + [False] * len(example))[: len(example)]

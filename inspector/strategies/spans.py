@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
 
+from inspector.errors import StrategyRefusedError
 from inspector.strategies.labelled import Example, Labelled
+from inspector.strategies.markers_in_ids import find_all
 from inspector.strategies.prefixes import char_bits
 
-CHATML_HEADER, CHATML_END = "<|im_start|>assistant\n", "<|im_end|>"
+CHATML_START, CHATML_HEADER, CHATML_END = "<|im_start|>", "<|im_start|>assistant\n", "<|im_end|>"
 
 
 def string_span(example: Example, *, response_template: str) -> Labelled:
@@ -37,11 +38,31 @@ def string_span(example: Example, *, response_template: str) -> Labelled:
 
 
 def chatml(example: Example) -> Labelled:
-    """Train between each `<|im_start|>assistant` line and its `<|im_end|>`: the stop token is never trained.
+    """Train what follows the ids of `<|im_start|>assistant` and a line end, up to `<|im_end|>`, which is never trained.
 
-    No options, no errors. Source: NVIDIA's ChatML examples, docs/strategies.md D12.
+    It looks at ids, so a header whose line end is merged with the answer's start is not found; a header inside an
+    answer begins another one. Raises StrategyRefusedError for a tokenizer to which `<|im_start|>` or `<|im_end|>` is
+    not one token: so does the original. Source: NVIDIA's ChatML examples, docs/strategies.md D12.
     """
-    return _of_spans(example, list(_between(example.rendered.text, CHATML_HEADER, CHATML_END)), CHATML_HEADER)
+    for token in (CHATML_START, CHATML_END):
+        if len(example.ids_of(token)) != 1:
+            raise StrategyRefusedError(
+                f"The tokenizer has no token {token!r}, and the trainer refuses such tokenizers: add ChatML's tokens "
+                "to it, or use another strategy."
+            )
+    ids, header, (end,) = example.tokens.ids, example.ids_of(CHATML_HEADER), example.ids_of(CHATML_END)
+    headers = find_all(ids, header)
+    bits, inside, at = [], False, 0
+    for start in [*headers, len(ids)]:
+        for id in ids[at:start]:
+            inside = inside and id != end
+            bits.append(inside)
+        bits += [False] * len(header if start < len(ids) else ())
+        inside, at = True, start + len(header)
+    if headers:
+        return Labelled.by_rule(bits)
+    warning = f"The ids of {CHATML_HEADER!r}, {header}, are not in the row: nothing is trained."
+    return Labelled.by_rule(bits, lost=range(len(bits)), warnings=[warning])
 
 
 def llama3_sft(example: Example, *, response_template: str) -> Labelled:
@@ -49,31 +70,22 @@ def llama3_sft(example: Example, *, response_template: str) -> Labelled:
 
     The first place of `response_template` in the decoded row counts; the answer begins as many tokens before the end as
     the rest has alone, and as many more as the template has ids are masked. A template that is not there goes unnoticed
-    (Python finds it at -1): then all but the row's start is trained. The pad id is never trained. Raises ValueError for
-    an empty template. Source: docs/strategies.md D16b; the last two from running it.
+    (Python finds it at -1): then all but the row's start is trained, or, where the count falls below zero, so many
+    tokens at the row's end (Python counts from there). The pad id is never trained. Raises ValueError for an empty
+    template. Source: docs/strategies.md D16b; the last two from running it.
     """
     _check_text("response_template", response_template)
     text = str(example.tokenizer.decode(list(example.tokens.ids)))
     found = text.find(response_template)
     rest = len(example.ids_of(text[found + len(response_template) :]))
-    start = len(example) - rest + len(example.ids_of(response_template))
+    count = len(example) - rest + len(example.ids_of(response_template))
+    start = len(range(len(example))[:count])  # a count below zero is one from the end
     pad = example.tokenizer.pad_token_id
     bits = [index >= start and id != pad for index, id in enumerate(example.tokens.ids)]
     if found >= 0:
         return Labelled.by_rule(bits)
     warning = f"Could not find response key: {response_template!r} is not in the row, and the trainer does not notice."
     return Labelled.by_rule(bits, warnings=[warning])
-
-
-def _between(text: str, opening: str, closing: str) -> Iterator[tuple[int, int]]:
-    """Yield the characters between each `opening` and the next `closing`, or the end."""
-    at = text.find(opening)
-    while at >= 0:
-        start = at + len(opening)
-        end = text.find(closing, start)
-        end = len(text) if end < 0 else end
-        yield start, end
-        at = text.find(opening, end)
 
 
 def _of_spans(example: Example, spans: list[tuple[int, int]], looked_for: str) -> Labelled:

@@ -1,0 +1,115 @@
+"""The row that axolotl trains on: what its `chat_template` data sets make of a conversation before they render it.
+
+axolotl 0.19. Written from docs/strategies.md (D8), which was checked against its code; nothing is copied.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import nodes
+
+from inspector.conversation import Conversation, Message
+from inspector.errors import StrategyRefusedError
+from inspector.strategies.labelled import Example
+from inspector.tracing import tracing_environment
+
+ROLES = {"human": "user", "gpt": "assistant"}
+"""Roles that are renamed."""
+KEPT = ("role", "content", "reasoning_content")
+"""Fields of a message that are kept whatever the template reads."""
+PART_TEXTS = ("text", "content", "value")
+"""Where the text of a part of list content stands; the first that holds something counts."""
+
+
+def axolotl_row(example: Example, *, with_tools: bool = True) -> tuple[Example, list[str]]:
+    """The example of the row that axolotl renders, and a warning when its text is another one.
+
+    Raises StrategyRefusedError where axolotl stops (tool arguments that are no JSON), where this is not reproduced
+    (parts with train flags of their own), and where the template refuses the row.
+    """
+    given = example.conversation
+    fields = {*KEPT, *message_fields(example.template)}
+    messages = tuple(_message(index, _clean(message), fields) for index, message in enumerate(given.messages))
+    tools = tuple(_tool(_clean(tool)) for tool in given.tools) if given.tools and with_tools else None
+    row = example.reworked(
+        Conversation(messages=messages, tools=tools, documents=None, keywords=given.keywords), "axolotl"
+    )
+    if row.rendered.text == example.rendered.text:
+        return row, []
+    dropped = sorted({name for message in given.messages for name in message} - fields)
+    more = f" (of the messages' fields it drops {', '.join(dropped)})" if dropped else ""
+    return row, [f"axolotl changes the row before it renders it{more}: what is shown is the row that it trains on."]
+
+
+@lru_cache(maxsize=64)
+def message_fields(source: str) -> frozenset[str]:
+    """The fields that axolotl finds in a template: what is read of a variable named `message`, by `.` or `[]`.
+
+    A field that is read by `.get()` or of a variable with another name is not found.
+    """
+    found = set()
+    for node in tracing_environment().parse(source).find_all(nodes.Node):
+        if not isinstance(node, nodes.Getattr | nodes.Getitem):
+            continue
+        base = node.node
+        while isinstance(base, nodes.Getattr | nodes.Getitem):
+            base = base.node
+        name = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", None)
+        if isinstance(base, nodes.Name) and base.name == "message" and isinstance(name, str):
+            found.add(name)
+    return frozenset(found)
+
+
+def _clean(value: Any) -> Any:
+    """A value without the null entries of its objects, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: _clean(item) for key, item in value.items() if item is not None}
+    return [_clean(item) for item in value] if isinstance(value, list) else value
+
+
+def _message(index: int, message: Message, fields: set[str]) -> Message:
+    kept: Message = {key: value for key, value in message.items() if key in fields}
+    kept["role"] = ROLES.get(str(message["role"]), message["role"])
+    for name in ("content", "reasoning_content"):
+        if isinstance(kept.get(name), list):
+            kept[name] = _joined(index, name, kept[name])
+    calls = kept.get("tool_calls")
+    if isinstance(calls, list):
+        kept["tool_calls"] = [_parsed(call, "arguments", f"message {index}") for call in calls]
+    return kept
+
+
+def _joined(index: int, name: str, parts: Any) -> str:
+    """The texts of list content, one behind the other; images and other parts have none."""
+    dicts = [part for part in parts if isinstance(part, Mapping)]
+    if any(part.get(flag) is not None for part in dicts for flag in ("train", "weight")):
+        raise StrategyRefusedError(
+            f"Parts of message {index} · {name} have train flags of their own. axolotl reads them, which is not "
+            "reproduced here: give the flag to the message."
+        )
+    texts = [next((part[key] for key in PART_TEXTS if part.get(key)), "") for part in dicts]
+    if not all(isinstance(text, str) for text in texts):
+        raise StrategyRefusedError(f"axolotl stops at this row: a part of message {index} · {name} has no text.")
+    return "".join(texts)
+
+
+def _tool(tool: Any) -> Any:
+    return _parsed(tool, "parameters", "the tools")
+
+
+def _parsed(value: Any, name: str, where: str) -> Any:
+    """A call or a tool with what its function has as a text of JSON parsed."""
+    function = value.get("function") if isinstance(value, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get(name), str):
+        return value
+    try:
+        parsed = json.loads(function[name])
+    except json.JSONDecodeError as error:
+        raise StrategyRefusedError(
+            f"axolotl stops at this row: the {name} of a function in {where} are no JSON ({error})."
+        ) from error
+    return {**value, "function": {**function, name: parsed}}
