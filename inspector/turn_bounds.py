@@ -8,15 +8,16 @@ wrote, a round inside another message's, messages merged into one, template text
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from inspector.conversation import Conversation
 from inspector.frames import Resolved, is_template, says
-from inspector.origins import TEMPLATE, Run, merged
+from inspector.origins import Run, merged
 
 MAX_READ_OFF = 128
 """Answers in doubt that are looked at, each with renders of all that comes before; later ones are unknown."""
@@ -89,12 +90,14 @@ def _shown(
 
 
 def _bare(text: str, runs: Sequence[Run]) -> set[int]:
-    """Messages whose own text is the last in their turn, in front of a later one's."""
+    """Messages whose turns are in one piece and end in their own text, in front of a later one's."""
     pieces = [run for start, end, run in _spans(runs) if not text[start:end].isspace()]
+    groups = [(turn, list(group)) for turn, group in groupby(pieces, key=lambda run: run.turn)]
+    counts = Counter(turn for turn, _ in groups)
     return {
-        run.turn
-        for run, after in pairwise([*pieces, Run(0, TEMPLATE)])
-        if run.turn is not None and says(run) == run.turn and (after.turn is None or after.turn > run.turn)
+        turn
+        for (turn, group), (after, _) in pairwise([*groups, (None, [])])
+        if turn is not None and counts[turn] == 1 and says(group[-1]) == turn and (after is None or after > turn)
     }
 
 
