@@ -13,23 +13,23 @@ from typing import Any
 import pytest
 
 LONGEST_FIRST = (
-    "test_training_faults",
+    "test_generation_tags",
     "test_methods",
     "test_page",
     "test_page_train",
-    "test_training_life",
-    "test_training",
     "test_engines",
     "test_training_real",
     "test_ray_audit",
-    "test_generation_tags",
     "test_export_rows",
-    "test_importers",
     "test_page_data",
     "test_audit",
     "test_page_panes",
     "test_fuzz",
     "test_hostile",
+    "test_turns",
+    "test_training_faults",
+    "test_training",
+    "test_training_life",
     "test_strategies_oracle",
     "test_accessibility",
     "test_jobs",
@@ -38,6 +38,8 @@ LONGEST_FIRST = (
     "test_page_keyboard",
     "test_page_look",
     "test_export",
+    "test_tiny_chat",
+    "test_importers",
     "test_training_speed",
     "test_sandbox",
     "test_load",
@@ -46,7 +48,6 @@ LONGEST_FIRST = (
     "test_estimate",
     "test_access",
     "test_audit_commands",
-    "test_tiny_chat",
 )
 """Modules that take more than ten seconds or so; the others follow by their names. A quick run is the others."""
 
