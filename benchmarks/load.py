@@ -32,8 +32,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from serve import ROOT, free_port
 
 MARKER = re.compile(r"user-\d+-[0-9a-f]{8}")
-LEAVES_S = 5.0
-"""Within which the server has to clean up after those who have left."""
+LEAVES_S = 120.0
+"""Within which the server has to clean up after those who have left, however busy the machine is."""
 THINKS_S = (2.0, 6.0)
 """What a user takes between two edits."""
 WORDS = ["river", "mountain", "answer", "question", "colour", "winter", "summer", "bread", "water", "light", "music"]
@@ -79,12 +79,19 @@ class Browser:
     async def trigger(self, element: str, kind: str) -> str:
         """Do it, and wait for the answer; returns all that the server has said. Raises RuntimeError."""
         event = self.event(element, kind)
+        said = [await self._answered(event, event["targets"][0][0], f"{element} {kind}")]
+        while following := [one for one in self.dependencies if one["trigger_after"] == event["id"]]:
+            (event,) = following  # the answer is computed first, and shown then
+            said.append(await self._answered(event, None, f"{element} {kind}"))
+        return "\n".join(said)
+
+    async def _answered(self, event: dict[str, Any], trigger: int | None, what: str) -> str:
         data = [None if self.components[i]["type"] == "state" else self.values[i] for i in event["inputs"]]
         body = {
             "fn_index": event["id"],
             "data": data,
             "session_hash": self.session,
-            "trigger_id": event["targets"][0][0],
+            "trigger_id": trigger,
         }
         answer = await self.client.post("/gradio_api/queue/join", json=body)
         answer.raise_for_status()
@@ -99,11 +106,11 @@ class Browser:
                 said.append(line)
                 if message["msg"] == "process_completed":
                     if not message["success"]:
-                        raise RuntimeError(f"{element} {kind}: {message['output']}")
+                        raise RuntimeError(f"{what}: {message['output']}")
                     return "\n".join(said)
                 if message["msg"] in ("unexpected_error", "close_stream"):
-                    raise RuntimeError(f"{element} {kind}: {message}")
-        raise RuntimeError(f"{element} {kind}: the server said no more.")
+                    raise RuntimeError(f"{what}: {message}")
+        raise RuntimeError(f"{what}: the server said no more.")
 
 
 def sentence(rng: random.Random, words: int) -> str:
@@ -185,8 +192,13 @@ def megabytes(server: psutil.Process) -> float:
     return total / 1e6
 
 
-async def load(address: str, server: psutil.Process, users: int, auditors: int, seconds: float) -> Tally:
-    """All of them at once."""
+def left_in(folder: str) -> list[str]:
+    """What visitors have left there."""
+    return sorted(path.name for path in Path(folder).glob("maskscope-*"))
+
+
+async def load(address: str, server: psutil.Process, folder: str, users: int, auditors: int, seconds: float) -> Tally:
+    """All of them at once, until the server has cleaned up after them."""
     tally, limits = Tally(), httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=address, timeout=600, limits=limits, trust_env=False) as client:
         config = (await client.get("/config")).json()
@@ -205,7 +217,9 @@ async def load(address: str, server: psutil.Process, users: int, auditors: int, 
         for one in present:
             one.cancel()
         await asyncio.gather(*present, return_exceptions=True)
-        await asyncio.sleep(LEAVES_S)
+        gone = time.monotonic()
+        while left_in(folder) and time.monotonic() < gone + LEAVES_S:
+            await asyncio.sleep(0.2)
         tally.memory.append((seconds, megabytes(server)))
     return tally
 
@@ -228,9 +242,9 @@ def main() -> int:
             address = f"http://127.0.0.1:{port}"
             wait_until_served(address)
             tally = asyncio.run(
-                load(address, psutil.Process(server.pid), options.users, options.audits, options.seconds)
+                load(address, psutil.Process(server.pid), temporary, options.users, options.audits, options.seconds)
             )
-            left = sorted(path.name for path in Path(temporary).glob("maskscope-*"))
+            left = left_in(temporary)
         finally:
             server.kill()
             server.wait()

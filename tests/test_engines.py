@@ -15,7 +15,7 @@ import psutil
 import pytest
 import yaml
 from training_runs import FAST, ROOT, assert_nothing_runs, ended, family, wait_for
-from waiting import HANG_S
+from waiting import HANG_S, wait_until
 
 import inspector
 from training import engines, ranks, runs
@@ -54,17 +54,20 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunDir]:
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     ) as process:  # fmt: skip
-        while not (found := runs.list_runs(root / "runs")):
-            time.sleep(0.05)
-        wait_for(found[0], lambda status: status.step >= 4 or ended(status))
-        known = family(found[0])
-        process.send_signal(signal.SIGINT)
-        said = process.communicate()[0]
-    assert process.returncode == 0, said
-    assert len(known) >= 3  # the launcher and its two
-    assert_nothing_runs(found[0], known)
-    yield found[0]
-    runs.kill(found[0])
+        wait_until(lambda: runs.list_runs(root / "runs"))
+        (run,) = runs.list_runs(root / "runs")
+        try:
+            wait_for(run, lambda status: status.step >= 4 or ended(status))
+            known = family(run)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate()[0]
+            assert process.returncode == 0, said
+            assert len(known) >= 3  # the launcher and its two
+            assert_nothing_runs(run, known)
+            yield run
+        finally:
+            runs.kill(run)
+            process.kill()
 
 
 def test_two_processes_train_what_one_would(together: RunDir, tmp_path: Path) -> None:
@@ -100,11 +103,14 @@ def test_each_process_proves_its_rows(together: RunDir) -> None:
 def test_of_a_killed_process_the_run_says_so(tmp_path: Path) -> None:
     """Through torch's launcher, without a file: it has failed, and no other process is left."""
     run = runs.start(spec_of(max_steps=100_000, log_every=1000, engine={"processes": 2}), tmp_path)
-    wait_for(run, lambda status: status.step >= 1 or ended(status))
-    known = family(run)
-    second = next(process for process in known if process.environ().get("RANK") == "1")
-    second.send_signal(signal.SIGKILL)
-    status = wait_for(run, ended)
+    try:
+        wait_for(run, lambda status: status.step >= 1 or ended(status))
+        known = family(run)
+        second = next(process for process in known if process.environ().get("RANK") == "1")
+        second.send_signal(signal.SIGKILL)
+        status = wait_for(run, ended)
+    finally:
+        runs.kill(run)
     assert status.phase is Phase.FAILED
     assert str(status.error).startswith("One of the 2 processes ended without a word: it was killed"), status.error
     assert_nothing_runs(run, known)

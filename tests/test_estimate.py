@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import HANG_S
 
 from training import estimate as estimate_module
 from training import idle
@@ -198,7 +199,7 @@ def test_a_process_costs_what_it_needs_at_the_least(tmp_path: Path) -> None:
         assert worker.stdout.read(len(idle.READY)) == idle.READY
         needs = psutil.Process(worker.pid).memory_info().rss
     finally:
-        worker.communicate(timeout=60)
+        worker.communicate(timeout=HANG_S)
     found = estimate(spec_of("tiny-chat", max_steps=2), 4, 20)
     assert 0.6 * needs < found.parts["process"] < 1.6 * needs
     assert found.memory >= sum(found.parts.values())

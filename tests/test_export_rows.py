@@ -67,7 +67,7 @@ def test_assistant_only_labels_reach_the_loss(tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text("\n".join(pasted), encoding="utf-8")
     written = export(inspections[0], "trl_assistant_only")
     assert written.same
-    batch = trl_runs.first_batch(written, tmp_path)
+    batch = trl_runs.first_batch(written, tmp_path, here=True)
     assert sorted(batch) == sorted((tuple(row.ids), tuple(row.labels)) for row in inspections)
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import gradio as gr
 import pytest
 import yaml
-from training_runs import ROOT
+from training_runs import ROOT, waiting_worker
 
 import inspector
 from training import __main__ as commands
-from training import idle, runs
+from training import runs
 from training.errors import RunFolderError, SpecError
 from training.import_commands import with_head
 from training.importers import Imported, autotrain_keys, home_llm_flags, import_command, import_config, is_foreign
@@ -571,21 +571,17 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Ru
     root = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MASKSCOPE_RUNS", str(root))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.delenv("PYTEST_CURRENT_TEST", raising=False)
 
         def run(*words: str) -> RunDir:
-            patch.delenv("PYTEST_CURRENT_TEST", raising=False)
             known = {own.run_id for own in runs.list_runs(root)}
-            assert commands.main(list(words)) == 0
-            runs.warm_up()
+            with waiting_worker():
+                assert commands.main(list(words)) == 0
             (made,) = (own for own in runs.list_runs(root) if own.run_id not in known)
             return made
 
         yield run
         for own in runs.list_runs(root):
             runs.kill(own)
-        idle.cool_down()
 
 
 SMALL = (

@@ -109,7 +109,7 @@ def test_an_uploaded_file_trains(app: str, new_page: Any, tmp_path: Path) -> Non
     page.fill("#train-set-max-steps input", "2")
     page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('max_steps: 2')")
     page.click("#train-start")
-    page.wait_for_function(f"({STATE})().includes('succeeded: step 2')", timeout=120_000)
+    page.wait_for_function(f"({STATE})().includes('succeeded: step 2')")
     page.get_by_text("Command, spec and log").click()
     assert "/clean.jsonl" in page.locator("#train-details").inner_text()
     assert "identical to the inspector's" in page.evaluate(STATE)

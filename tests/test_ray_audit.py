@@ -33,11 +33,12 @@ EXAMPLES = Path(__file__).parents[1] / "examples" / "data"
 def cluster() -> Iterator[None]:
     """Ray on this machine alone."""
     folder = tempfile.mkdtemp(prefix="ray-")  # a short path: it holds sockets
-    ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", _temp_dir=folder,
-        _node_ip_address="127.0.0.1", object_store_memory=80 * 2**20,
-        runtime_env={"env_vars": {"PYTHONPATH": str(EXAMPLES.parents[1])}},
-    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:  # in a runtime_env it would make the workers useless that have started
+        patch.setenv("PYTHONPATH", str(EXAMPLES.parents[1]))
+        ray.init(
+            num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", _temp_dir=folder,
+            _node_ip_address="127.0.0.1", object_store_memory=80 * 2**20,
+        )  # fmt: skip
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield
     ray.shutdown()

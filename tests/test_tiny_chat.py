@@ -155,9 +155,10 @@ def test_the_template_marks_answers_and_their_stop_tokens(tokenizer):
 
 def test_the_script_rebuilds_the_tokenizer_byte_for_byte(tmp_path):
     """A run of three steps goes from end to end and writes the same tokenizer files as the committed ones."""
-    command = [sys.executable, str(FOLDER / "train.py"), "--steps", "3", "--out", str(tmp_path)]
+    command = [sys.executable, str(FOLDER / "train.py"), "--steps", "3", "--check", "20", "--out", str(tmp_path)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "fresh chats: " in printed
+    assert "questions in wordings never trained on: 0 of 20 " in printed
+    assert "fresh chats: 0 of " in printed
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
     assert AutoModelForCausalLM.from_pretrained(tmp_path).config.vocab_size == 2048

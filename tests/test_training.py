@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from training_runs import DATA, FAST, ROOT, begin, ended, go_on, run_here, wait_for
+from waiting import HANG_S
 
 import inspector
 from inspector.markers import propose_markers
@@ -157,7 +158,7 @@ def test_stopped_run_resumes_bit_for_bit(started: Callable[..., RunDir], tmp_pat
     """Stopped in the middle and resumed, its losses are those of a run that was never stopped."""
     cut = started(max_steps=30)
     wait_for(cut, lambda status: status.step >= 5 or ended(status))
-    runs.stop(cut)
+    runs.stop(cut, wait_s=HANG_S)
     stopped = cut.status()
     assert stopped.phase is Phase.STOPPED, cut.log_tail()
     assert cut.checkpoint() is not None

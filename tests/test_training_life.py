@@ -6,16 +6,17 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
-from training_runs import FAST, ROOT, assert_nothing_runs, begin, ended, wait_for
-from waiting import HANG_S
+from training_runs import FAST, ROOT, assert_nothing_runs, begin, ended, run_here, wait_for
+from waiting import HANG_S, wait_until
 
-from training import idle, runs
+from training import idle, runs, worker
 from training.__main__ import main
 from training.errors import SpecError
 from training.queue import turn
@@ -103,19 +104,75 @@ def test_stop_request_reaches_a_queued_run(tmp_path: Path) -> None:
 # --- the warm worker
 
 
+@pytest.mark.skipif(not worker.can_fork(), reason="where there is a GPU a run has the process that waited")
+def test_runs_of_one_waiting_worker_are_those_of_two(tmp_path: Path) -> None:
+    """Each has a process, a group and a log of its own, and trains what a run trains that was not forked; the worker
+    goes on waiting.
+    """
+    forked = [begin(tmp_path / "runs", max_steps=4) for _ in range(2)]
+    waiting = idle._waiting
+    assert waiting is not None
+    groups = [os.getpgid(run.process()[0] or 0) for run in forked]
+    assert groups == [run.process()[0] for run in forked]
+    assert len({*groups, waiting.process.pid}) == 3
+    alone = run_here(tmp_path / "here", max_steps=4)
+    for run in forked:
+        assert wait_for(run, ended).phase is Phase.SUCCEEDED, run.log_tail()
+        assert_nothing_runs(run)
+        assert run.log_file.read_text().count("Ended after") == 1
+        for read in (RunDir.samples, lambda run: [line.get("loss") for line in run.metrics()]):
+            assert read(run) == read(alone)
+        assert (run.adapter / "adapter_model.safetensors").read_bytes() == (
+            alone.adapter / "adapter_model.safetensors"
+        ).read_bytes()
+    assert idle._waiting is waiting
+    assert idle.is_warm()
+
+
 def test_worker_of_another_environment_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting changed since it was started would be lost; without one that waits, runs start cold."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
     idle.warm_up()
     first = idle._waiting
     assert first is not None
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    assert idle.take() is None
-    assert idle.take() is None
+    assert idle.take(tmp_path) is None
+    assert idle.take(tmp_path) is None
     first.process.wait(HANG_S)
     assert not idle.is_warm()
 
 
+def test_worker_that_cannot_be_forked_has_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has everything imported, works at the run itself, and another one waits afterwards."""
+    code = "from training import worker; worker.can_fork = lambda: False; worker.main(worker.wait_for_run())"
+    monkeypatch.setattr(idle, "command", lambda: [sys.executable, "-c", code])
+    idle.cool_down()
+    run = begin(tmp_path, max_steps=1)
+    try:
+        assert idle._waiting is None
+        assert os.getpgid(run.process()[0] or 0) == run.process()[0]
+        assert wait_for(run, ended).phase is Phase.SUCCEEDED, run.log_tail()
+        wait_until(lambda: idle._waiting)
+    finally:
+        idle.cool_down()
+        runs.kill(run)
+
+
 # --- names, and the same again
+
+
+def test_run_is_listed_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others look at the folder of runs while one is made: what they find has a state."""
+    replace = os.replace
+
+    def looked(*paths: Path) -> None:
+        assert [run.status().phase for run in runs.list_runs(tmp_path)] == []
+        replace(*paths)
+
+    monkeypatch.setattr("training.files.os.replace", looked)
+    made = RunDir.create(tmp_path, parse_spec(FAST))
+    assert [run.run_id for run in runs.list_runs(tmp_path)] == [made.run_id]
+    assert made.status().phase is Phase.QUEUED
 
 
 def test_run_is_renamed_and_found_by_its_name(queue: Queue, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 from fetch import real_weights
-from test_training import ended, losses, wait_for
+from test_training import losses
+from training_runs import ended, go_on, wait_for, waiting_worker
 from waiting import HANG_S
 
 import inspector
@@ -31,13 +32,14 @@ def test_real_weights_learn_stop_resume_and_answer(tmp_path: Path) -> None:
             "save_every": 2, "lora": {"rank": 8}, "sampling": {"max_new_tokens": 12},
         }
     )  # fmt: skip
-    run = runs.start(spec, tmp_path / "runs")
+    with waiting_worker():
+        run = runs.start(spec, tmp_path / "runs")
     try:
         wait_for(run, lambda status: status.step >= 3 or ended(status))
         runs.stop(run, wait_s=HANG_S)
         assert run.status().phase is Phase.STOPPED, run.log_tail()
         stopped_at = run.status().step
-        runs.resume(run)
+        go_on(run)
         status = wait_for(run, ended)
     finally:
         runs.kill(run)

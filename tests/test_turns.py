@@ -137,17 +137,23 @@ def wrong(template: str, roles: str, *, opens: bool = False) -> str:
     return f"{template}\n{shown(example, answer)}"
 
 
+VARIANTS: list[tuple[list[str], str, str, str]] = [
+    ([], "none", "none", "none"),
+    *(([name], "none", "none", "none") for name in LISTS),
+    *(([], name, "none", "none") for name in QUOTES),
+    *(([], "none", name, "none") for name in QUOTES),
+    *(([], "none", "none", name) for name in TOPS),
+]
+"""Each way to make the list anew, each quote before and after a turn, and each text above them."""
+
+
 @pytest.mark.parametrize("walk", WALKS)
-@pytest.mark.parametrize("roles", ROLES)
-def test_walk_over_messages(walk: str, roles: str) -> None:
-    """One way to walk, with each way to make the list anew, each quote in turns, and each text above them."""
-    variants: list[tuple[list[str], str, str, str]] = [([], "none", "none", "none")]
-    variants += [([name], "none", "none", "none") for name in LISTS]
-    variants += [([], name, "none", "none") for name in QUOTES]
-    variants += [([], "none", name, "none") for name in QUOTES]
-    variants += [([], "none", "none", name) for name in TOPS]
-    for lists, before, after, top in variants:
-        assert not wrong(turn_templates.template(walk, lists, "text", before, after, top), roles)
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_walk_over_messages(walk: str, variant: tuple[list[str], str, str, str]) -> None:
+    """One way to walk, one thing beside it, and every order of roles: a template is compiled once for all of them."""
+    lists, before, after, top = variant
+    template = turn_templates.template(walk, lists, "text", before, after, top)
+    assert not [said for roles in ROLES if (said := wrong(template, roles))]
 
 
 @given(

@@ -12,9 +12,9 @@ from typing import Any
 
 import psutil
 import pytest
-from waiting import HANG_S
+from waiting import HANG_S, wait_until
 
-from training import runs, worker
+from training import idle, runs, worker
 from training.rundir import ENDED, RunDir, Status
 from training.spec import parse_spec
 
@@ -24,18 +24,15 @@ FAST = {"model": "tiny-chat", "data": DATA, "learning_rate": 5e-3, "seed": 1, "s
 
 
 def begin(root: Path, **fields: Any) -> RunDir:
-    """Start a run; the worker of the next one warms up meanwhile."""
-    with _same_environment():
-        run = runs.start(parse_spec({**FAST, **fields}), root)
-        runs.warm_up()
-    return run
+    """Start a run from the worker that waits: the session imports the libraries once."""
+    with waiting_worker():
+        return runs.start(parse_spec({**FAST, **fields}), root)
 
 
 def go_on(run: RunDir) -> None:
     """Resume a run."""
-    with _same_environment():
+    with waiting_worker():
         runs.resume(run)
-        runs.warm_up()
 
 
 def run_here(root: Path, **fields: Any) -> RunDir:
@@ -50,13 +47,14 @@ def run_here(root: Path, **fields: Any) -> RunDir:
 
 
 @contextlib.contextmanager
-def _same_environment() -> Iterator[None]:
-    """A warm worker serves the environment it was started in, and pytest tells each test's name by it. One thread: two
-    would wait for each other on a busy machine.
+def waiting_worker() -> Iterator[None]:
+    """A worker waits with its libraries imported. It serves the environment it was started in, and pytest tells each
+    test's name by that.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTEST_CURRENT_TEST", raising=False)
-        patch.setenv("OMP_NUM_THREADS", "1")
+        runs.warm_up()
+        wait_until(idle.is_warm)
         yield
 
 

@@ -1,7 +1,9 @@
-"""One worker that waits for a run with its libraries imported, so that a click is answered in a second or two.
+"""One process that waits for runs with a worker's libraries imported, so that a click is answered in a second or two.
 
 It belongs to the process that asked for it and ends with it, however that ends: its standard input is a pipe from
-there. What comes through the pipe is the folder of a run; from then on it is that run's worker and lives on alone.
+there. What comes through the pipe is the folder of a run. It forks that run's worker, which lives on alone, and waits
+for the next run; where it cannot fork one (it still imports, or there is a GPU, whose driver a fork cannot use) it is
+that worker itself.
 """
 
 from __future__ import annotations
@@ -18,16 +20,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 READY = b"ready"
+FORK, BECOME = b"fork", b"become"
+"""What is asked of it, before the folder: a worker beside it, or itself."""
 _ROOT = Path(__file__).parents[1]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Idle:
     """The process, and what it was started with: a run of another environment or folder needs another."""
 
     process: subprocess.Popen[bytes]
     environment: Mapping[str, str]
     folder: str
+    has_imported: bool = False
+
+    def is_warm(self) -> bool:
+        """Whether it has said that everything is imported."""
+        stdout = self.process.stdout
+        if not self.has_imported and stdout is not None and select.select([stdout], [], [], 0)[0]:
+            self.has_imported = os.read(stdout.fileno(), len(READY)) == READY
+        return self.has_imported and self.process.poll() is None
+
+    def ask(self, folder: Path) -> int:
+        """The number of the process that works at a run from now on. Raises OSError when this one is gone."""
+        stdin, stdout = self.process.stdin, self.process.stdout
+        if stdin is None or stdout is None or self.process.poll() is not None:
+            raise BrokenPipeError
+        is_warm = self.is_warm()
+        stdin.write((FORK if is_warm else BECOME) + b" " + os.fsencode(folder) + b"\n")
+        stdin.flush()
+        if not is_warm:
+            return self.process.pid
+        number = stdout.readline()
+        if not number.endswith(b"\n"):
+            raise BrokenPipeError
+        return int(number)
 
 
 _lock = threading.Lock()
@@ -65,33 +92,31 @@ atexit.register(cool_down)
 def is_warm() -> bool:
     """Whether a worker waits with everything imported."""
     with _lock:
-        if _waiting is None or _waiting.process.poll() is not None or _waiting.process.stdout is None:
-            return False
-        return bool(select.select([_waiting.process.stdout], [], [], 0)[0])
+        return _waiting is not None and _waiting.is_warm()
 
 
-def take() -> subprocess.Popen[bytes] | None:
-    """The waiting worker, for one run; None where there is none that suits. One that still imports is ahead, too.
+def take(folder: Path) -> int | None:
+    """Have the one that waits see to a run: the number of the process that works at it. None where none suits.
 
-    After that run another one is warmed up.
+    One that has to work at the run itself is replaced after that run.
     """
     global _waiting
     with _lock:
         idle, _waiting = _waiting, None
-    if idle is None or idle.process.poll() is not None or not _suits(idle):
-        _close(idle)
-        return None
+        if idle is None or not _suits(idle):
+            _close(idle)
+            return None
+        try:
+            pid = idle.ask(folder)
+        except OSError:  # it has just ended
+            _close(idle)
+            return None
+        if pid != idle.process.pid:
+            _waiting = idle
+            return pid
     threading.Thread(target=_warm_after, args=(idle.process,), name="warm-after", daemon=True).start()
-    return idle.process
-
-
-def hand_over(worker: subprocess.Popen[bytes], folder: Path) -> None:
-    """Tell a worker which run is its own. Raises OSError when it is gone."""
-    if worker.stdin is None or worker.stdout is None:
-        raise BrokenPipeError
-    worker.stdin.write(os.fsencode(folder) + b"\n")
-    worker.stdin.close()
-    worker.stdout.close()
+    _close_pipes(idle)
+    return pid
 
 
 def command() -> list[str]:
@@ -123,13 +148,19 @@ def _let_go() -> None:
 
 
 def _close(idle: _Idle | None) -> None:
+    """It works at no run, and need not import to its end first."""
     if idle is None:
         return
+    idle.process.kill()
+    _close_pipes(idle)
+    threading.Thread(target=idle.process.wait, name="idle-ends", daemon=True).start()
+
+
+def _close_pipes(idle: _Idle) -> None:
     for pipe in (idle.process.stdin, idle.process.stdout):
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
-    threading.Thread(target=idle.process.wait, name="idle-ends", daemon=True).start()
 
 
 def _warm_after(worker: subprocess.Popen[bytes]) -> None:

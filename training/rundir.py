@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import RunFolderError, RunNotFoundError
-from training.files import append_line, read_lines, write_json
+from training.files import append_line, read_lines, write_json, write_text
 from training.processes import is_alive
 from training.spec import RunSpec, read_spec
 
@@ -125,16 +125,19 @@ class RunDir:
 
     @classmethod
     def create(cls, root: Path, spec: RunSpec) -> RunDir:
-        """Make the folder of a new run. Raises RunFolderError."""
+        """Make the folder of a new run; its spec comes last, and whole, since a folder with one is a run.
+
+        Raises RunFolderError.
+        """
         name = "".join(c if c.isalnum() or c in "-_" else "-" for c in spec.name or spec.model.rsplit("/", 1)[-1])
         run = cls(root / f"{time.strftime('%Y%m%d-%H%M%S')}-{name[:40]}-{secrets.token_hex(2)}")
         try:
             run.path.mkdir(parents=True)
             run.control.mkdir()
-            run.spec_file.write_text(spec.to_yaml(), encoding="utf-8")
         except OSError as error:
             raise RunFolderError(f"The run's folder {run.path} cannot be made: {error.strerror}.") from error
         run.write_status(Status(created=time.time()))
+        write_text(run.spec_file, spec.to_yaml())
         return run
 
     @classmethod

@@ -41,35 +41,29 @@ def start(spec: RunSpec, root: Path | None = None) -> RunDir:
     return run
 
 
-def launch(run: RunDir) -> subprocess.Popen[bytes]:
-    """Start the worker of a run, detached: its own session, its output in its own file. Raises RunFolderError.
+def launch(run: RunDir) -> int:
+    """Start the worker of a run, detached: its own session, its output in its own file; returns its process's number.
 
-    The one that `warm_up` has made ready is taken where it suits.
+    What `warm_up` has made ready is used where it suits. Raises RunFolderError.
     """
     run.keep_reserve()
     run.fault_file.unlink(missing_ok=True)
     spec = run.spec()
-    worker = idle.take() if engines.is_alone(spec) else None
-    if worker is not None:
-        _write_process(run, worker)
-        with contextlib.suppress(OSError):  # it has just ended: another one then
-            idle.hand_over(worker, run.path.absolute())
-            return worker
+    pid = (idle.take(run.path.absolute()) if engines.is_alone(spec) else None) or _started(run, spec)
+    write_json(run.worker_file, {"pid": pid, "started": born(pid)})
+    return pid
+
+
+def _started(run: RunDir, spec: RunSpec) -> int:
     try:
         with run.log_file.open("ab") as log:
-            worker = subprocess.Popen(
+            return subprocess.Popen(
                 engines.command(run, spec),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=idle.worker_environment(),
                 start_new_session=True,
-            )  # fmt: skip
+            ).pid  # fmt: skip
     except OSError as error:
         raise RunFolderError(f"The worker of {run.run_id} could not be started: {error.strerror}.") from error
-    _write_process(run, worker)
-    return worker
-
-
-def _write_process(run: RunDir, worker: subprocess.Popen[bytes]) -> None:
-    write_json(run.worker_file, {"pid": worker.pid, "started": born(worker.pid)})
 
 
 def find(run_id: str, root: Path | None = None) -> RunDir:

@@ -2,7 +2,8 @@
 
 A launcher may start several: then rank 0 writes, and any other leaves a note in the folder when it fails.
 
-With `--idle` it imports everything first and takes the folder from its standard input; without one it ends there.
+With `--idle` it imports everything first and waits for folders on its standard input: it forks a worker for each, or is
+one itself (training/idle.py says when); without one it ends there.
 Everything that anybody sees of the run is a file in its folder. The worker polls `control/` while it waits and after
 each step: `stop` ends the run there, saved. It never talks to the process that started it.
 """
@@ -22,10 +23,11 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from inspector import sandbox
 from training import ranks
 from training.errors import DeviceError, TrainingError
 from training.files import write_json
-from training.idle import READY
+from training.idle import FORK, READY
 from training.journal import Journal, SilentJournal
 from training.memory import is_out_of_memory
 from training.queue import POLL_S, turn
@@ -169,7 +171,8 @@ NEARLY_FULL_BYTES = 4_000_000
 
 
 def wait_for_run() -> Path | None:
-    """Import what every run needs, say so, and wait for a run's folder; then write where that run's worker writes.
+    """Import what every run needs, say so, and wait for runs. Returns a run's folder in the process that works at it,
+    which writes where that run's worker writes: a fork of this one, or this one where it cannot fork.
 
     None when the process that asked is gone.
     """
@@ -182,17 +185,39 @@ def wait_for_run() -> Path | None:
         failure = error
     with contextlib.suppress(BrokenPipeError):
         os.write(ready, READY)
-    os.close(ready)
-    line = sys.stdin.buffer.readline()
-    if not line.endswith(b"\n"):
-        return None
-    folder = Path(os.fsdecode(line[:-1]))
-    log = os.open(RunDir(folder).log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    for old, new in ((nowhere, 0), (log, 1), (log, 2)):
-        os.dup2(old, new)
-    if failure is not None:
-        traceback.print_exception(failure)
-    return folder
+    forks = failure is None and can_fork()
+    while (line := sys.stdin.buffer.readline()).endswith(b"\n"):
+        what, _, folder = line[:-1].partition(b" ")
+        if what == FORK:
+            if forks and _has_forked():
+                continue
+            os.write(ready, b"%d\n" % os.getpid())
+        os.close(ready)
+        run = Path(os.fsdecode(folder))
+        log = os.open(RunDir(run).log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        for old, new in ((nowhere, 0), (log, 1), (log, 2)):
+            os.dup2(old, new)
+        if failure is not None:
+            traceback.print_exception(failure)
+        return run
+    return None
+
+
+def can_fork() -> bool:
+    """Whether a fork can do all that this process can: a GPU's driver serves only the process that began with it."""
+    import torch
+
+    return sys.platform == "linux" and not torch.accelerator.is_available()
+
+
+def _has_forked() -> bool:
+    """Whether this is still the process that waits, and not the new one, which leads a session of its own."""
+    if number := os.fork():
+        threading.Thread(target=os.waitpid, args=(number, 0), name="run-ends", daemon=True).start()
+        return True
+    os.setsid()
+    sandbox.warm_up()  # the one at hand is the other process's child
+    return False
 
 
 def _import_everything() -> None:

@@ -263,6 +263,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make Tiny Chat, the embedded default model.")
     parser.add_argument("--out", type=Path, default=HERE, help="folder to write to (default: the script's own)")
     parser.add_argument("--steps", type=int, default=STEPS, help="training steps (default: %(default)s)")
+    parser.add_argument("--check", type=int, help="chats to ask of each kind (default: all held, 400 fresh)")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(THREADS)
@@ -277,8 +278,9 @@ def main() -> None:
     print(f"{len(tokenizer)} tokens, {parameters} parameters, made in {time.perf_counter() - began:.0f} s")
 
     saved = AutoModelForCausalLM.from_pretrained(options.out)
-    report("questions in wordings never trained on", saved, tokenizer, held_chats(topics))
-    report("fresh chats", saved, tokenizer, fresh_chats(topics, 400))
+    held = itertools.islice(held_chats(topics), options.check)
+    report("questions in wordings never trained on", saved, tokenizer, held)
+    report("fresh chats", saved, tokenizer, fresh_chats(topics, 400 if options.check is None else options.check))
 
 
 if __name__ == "__main__":
