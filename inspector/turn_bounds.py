@@ -52,8 +52,8 @@ def settle(text: str, resolved: Resolved, conversation: Conversation, beginnings
     bare = _bare(text, runs)
     answers = conversation.assistant_indices()
     shown = lru_cache(maxsize=2)(lambda index: _shown(text, resolved, conversation, beginnings, index))
-    if answers and answers[-1] in bare and not _writes_end(shown(answers[-1]), answers[-1]):
-        bare = set()  # the next turn's header is what ends an answer
+    if last := [index for index in answers if index in bare][-1:]:
+        bare = bare if _writes_end(text, shown(last[0]), last[0]) else set()  # the next turn's header ends an answer
     doubtful = resolved.doubtful | _out_of_order(text, runs) | bare
     for count, index in enumerate(index for index in answers if index in doubtful):
         then = shown(index) if count < MAX_READ_OFF else None
@@ -101,10 +101,10 @@ def _bare(text: str, runs: Sequence[Run]) -> set[int]:
     }
 
 
-def _writes_end(shown: tuple[str, Resolved] | None, index: int) -> bool:
-    """Whether the template writes anything after an answer that is the last message, but no header of the next."""
+def _writes_end(text: str, shown: tuple[str, Resolved] | None, index: int) -> bool:
+    """Whether what the template writes after an answer that is the last message stands there in the whole text, too."""
     own = None if shown is None else _own_span(shown[1].runs, index)
-    return shown is not None and own is not None and bool(shown[0][own[1] :].strip())
+    return shown is not None and own is not None and bool(shown[0][own[1] :].strip()) and text.startswith(shown[0])
 
 
 def _opens_unasked(shown: tuple[str, Resolved], index: int) -> bool:
