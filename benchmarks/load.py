@@ -15,6 +15,7 @@ import json
 import os
 import random
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -236,8 +237,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary, open(os.devnull, "w") as nowhere:
         environment |= {"TMPDIR": temporary, "GRADIO_TEMP_DIR": f"{temporary}/gradio"}
         server = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment, stdout=nowhere, stderr=nowhere
-        )
+            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment, stdout=nowhere, stderr=nowhere,
+            start_new_session=True,
+        )  # fmt: skip
         try:
             address = f"http://127.0.0.1:{port}"
             wait_until_served(address)
@@ -246,7 +248,7 @@ def main() -> int:
             )
             left = left_in(temporary)
         finally:
-            server.kill()
+            os.killpg(server.pid, signal.SIGKILL)  # its helpers, too
             server.wait()
     return show(tally, options, left)
 
