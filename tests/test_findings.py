@@ -589,17 +589,17 @@ THINK = TURN.replace("{{ m.content }}", "{{ thought if m.role == 'assistant' }}{
 
 
 @pytest.mark.parametrize(
-    ("source", "strategy", "state"),
+    ("source", "options", "state"),
     [
-        (TURN + "<|b|>{% endfor %}", "traced", "absent"),
-        (THINK.replace("thought", "'<think></think>'"), "traced", "trained"),
-        (THINK.replace("thought", "'<think></think>'"), "chatml", "in the answer, but not trained"),
+        (TURN + "<|b|>{% endfor %}", {}, "absent"),
+        (THINK.replace("thought", "'<think></think>'"), {}, "trained"),
+        (THINK.replace("thought", "'<think></think>'"), {"reasoning": False}, "in the answer, but not trained"),
     ],
 )
-def test_thinking_says_where_the_tag_is(source: str, strategy: str, state: str) -> None:
+def test_thinking_says_where_the_tag_is(source: str, options: dict[str, Any], state: str) -> None:
     """Trained, not trained, or absent; the prompts differ in the part that enable_thinking decides."""
     prompt = "{% if add_generation_prompt %}<|a|>assistant:{{ '<no>' if enable_thinking == false }}{% endif %}"
-    finding = find(template(source + prompt, CORPUS["one turn"], strategy=strategy), Code.THINKING_DEFAULT)
+    finding = find(template(source + prompt, CORPUS["one turn"], **options), Code.THINKING_DEFAULT)
     assert f"<think> is {state}." in finding.detail
     assert "unset '', true '', false '<no>'" in finding.detail
 
