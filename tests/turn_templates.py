@@ -33,7 +33,7 @@ def conversation(roles: str, prefix: str = "") -> list[dict[str, Any]]:
 
 
 def expected(text: str, messages: list[dict[str, Any]]) -> set[int]:
-    """The positions that the assistant writes: in its turns all behind the header, up to the end mark, but quotes."""
+    """The positions that the assistant writes: in its turns all after the header, up to the end mark, but quotes."""
     chosen: set[int] = set()
     for match in _TURN.finditer(text):
         if match[1] == "assistant":

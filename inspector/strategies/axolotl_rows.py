@@ -84,7 +84,7 @@ def _message(index: int, message: Message, fields: set[str]) -> Message:
 
 
 def _joined(index: int, name: str, parts: Any) -> str:
-    """The texts of list content, one behind the other; images and other parts have none."""
+    """The texts of list content, one after the other; images and other parts have none."""
     dicts = [part for part in parts if isinstance(part, Mapping)]
     if any(part.get(flag) is not None for part in dicts for flag in ("train", "weight")):
         raise StrategyRefusedError(
