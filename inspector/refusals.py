@@ -63,9 +63,16 @@ def explain_refusal(
 
 
 def _odd_content(conversation: Conversation, renders: Callable[[Conversation], bool]) -> int | None:
-    """The first message whose content is not text, where the render works once all of them have text."""
+    """The first message whose content alone makes the template refuse: with plain text there and in all it renders."""
+    plain = with_plain_content(conversation)
     odd = [i for i, m in enumerate(conversation.messages) if not isinstance(m.get("content"), str)]
-    return odd[0] if odd and renders(with_plain_content(conversation)) else None
+    if not odd or not renders(plain):
+        return None
+    for index in odd:
+        before, after = plain.messages[:index], plain.messages[index + 1 :]
+        if not renders(replace(plain, messages=(*before, conversation.messages[index], *after))):
+            return index
+    return None
 
 
 def with_plain_content(conversation: Conversation) -> Conversation:

@@ -481,6 +481,16 @@ def test_content_that_the_template_cannot_join_is_the_cause(role: str, content: 
     assert f"The content of message 0 ({role}) is {what}; with plain text there it renders." in finding.detail
 
 
+def test_content_that_the_template_takes_is_not_blamed() -> None:
+    """A list that it writes stands before the null that it cannot join."""
+    joined = "{% if m.content is string or m.role != 'user' %}{{ m.role + m.content }}{% endif %}"
+    listed = {"role": "user", "content": [{"type": "text", "text": "Hi"}]}
+    source = "{% for m in messages %}" + joined + "{% endfor %}"
+    finding = diagnosed(source, [listed, {"role": "assistant", "content": None}])
+    assert finding is not None
+    assert (finding.code, finding.message_index) == (Code.CONTENT_UNSUPPORTED, 1)
+
+
 def test_system_message_that_is_refused_whatever_it_says_is_the_cause() -> None:
     """Plain text in its place does not help."""
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + JOINED
