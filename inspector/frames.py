@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from jinja2.utils import Namespace
 
-from inspector.origins import OriginKind, OriginStr, Run
+from inspector.origins import OriginKind, OriginStr, Run, placed
 from inspector.traced_values import OriginDict, OriginList
 
 ROOT = 0
@@ -122,16 +122,14 @@ class _Resolver:
         self.known: dict[int, set[tuple[str | None, int]]] = {}
 
     def _read(self, text: str) -> None:
-        position = 0
-        for run in self.runs:
+        for start, end, run in placed(self.runs):
             index, frame = says(run), run.turn or ROOT
             if index is not None:
                 self.texts[frame][index] += run.length
             elif run.origin.message_index is not None:
                 self.roles[frame].append(run.origin.message_index)
             else:
-                self.template_chars[frame] += len(text[position : position + run.length].strip())
-            position += run.length
+                self.template_chars[frame] += len(text[start:end].strip())
 
     def _live(self) -> list[int]:
         live = {ROOT}
@@ -190,11 +188,11 @@ class _Resolver:
     def _characters(self, index: int, frame: int, without: int | None = None) -> set[tuple[str | None, int]]:
         """Which characters of a message a frame writes, outside of another."""
         return {
-            (run.origin.field, (run.offset or 0) + step)
+            character
             for run in self.runs
             if says(run) == index and self._is_inside(run.turn or ROOT, frame)
             if without is None or not self._is_inside(run.turn or ROOT, without)
-            for step in range(run.length)
+            for character in _characters_of(run)
         }
 
     def _is_inside(self, frame: int, other: int) -> bool:
@@ -299,10 +297,10 @@ class _Resolver:
         """Whether a message's own turn does not have these characters of it."""
         if index not in self.known:
             self.known[index] = {
-                (other.origin.field, (other.offset or 0) + step)
+                character
                 for other in self.runs
                 if says(other) == index and index in self.owners[self.region[other.turn or ROOT]]
-                for step in range(other.length)
+                for character in _characters_of(other)
             }
         return (run.origin.field, run.offset or 0) not in self.known[index]
 
@@ -330,15 +328,15 @@ class _Resolver:
 
     def _contested(self, runs: Sequence[Run]) -> set[int]:
         """Messages that are quoted as fully as they are written, in one frame."""
-        own: Counter[int] = Counter()
+        own: dict[int, set[tuple[str | None, int]]] = defaultdict(set)  # each character once: a turn may quote itself
         quotes: dict[int, Counter[int]] = defaultdict(Counter)
         for run, written in zip(runs, self.runs, strict=True):
             index = says(run)
             if index is not None and run.turn == index:
-                own[index] += run.length
+                own[index] |= _characters_of(run)
             elif index is not None:
                 quotes[index][self.region[written.turn or ROOT]] += run.length
-        return {index for index, found in quotes.items() if max(found.values()) >= own[index]}
+        return {index for index, found in quotes.items() if max(found.values()) >= len(own[index])}
 
     def _late(self) -> set[int]:
         """Messages that a round over another message writes."""
@@ -347,6 +345,11 @@ class _Resolver:
             for index, frames in self.homes.items()
             if any(self.frames[frame].item not in (None, index) for frame in frames)
         }
+
+
+def _characters_of(run: Run) -> set[tuple[str | None, int]]:
+    """The characters of a field that a run of message text is, by field and place in it."""
+    return {(run.origin.field, (run.offset or 0) + step) for step in range(run.length)}
 
 
 def is_template(run: Run) -> bool:

@@ -94,26 +94,26 @@ class Model:
             return self
         _check_special_tokens(tokens)
         tokenizer = copy.deepcopy(self.tokenizer)
-        named = {name: text for name, text in tokens.items() if name != _ADDITIONAL}
+        named = {name: text for name, text in tokens.items() if name != ADDITIONAL}
         if named:
             tokenizer.add_special_tokens(named)
-        if tokens.get(_ADDITIONAL):
-            tokenizer.add_tokens(list(tokens[_ADDITIONAL]), special_tokens=True)
+        if tokens.get(ADDITIONAL):
+            tokenizer.add_tokens(list(tokens[ADDITIONAL]), special_tokens=True)
         return replace(self, tokenizer=tokenizer, changed_tokens={**self.changed_tokens, **tokens})
 
 
-_ADDITIONAL = "additional_special_tokens"
+ADDITIONAL = "additional_special_tokens"
 _NAMED = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
 
 
 def _check_special_tokens(tokens: Mapping[str, Any]) -> None:
-    known = ", ".join((*_NAMED, _ADDITIONAL))
+    known = ", ".join((*_NAMED, ADDITIONAL))
     for name, value in tokens.items():
-        if name not in (*_NAMED, _ADDITIONAL):
+        if name not in (*_NAMED, ADDITIONAL):
             raise SpecialTokensError(f"There is no special token {name!r}; there are: {known}.")
-        texts = value if name == _ADDITIONAL else [value]
+        texts = value if name == ADDITIONAL else [value]
         if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
-            what = "a list of texts" if name == _ADDITIONAL else "a text"
+            what = "a list of texts" if name == ADDITIONAL else "a text"
             raise SpecialTokensError(f"{name} is {value!r:.80}, and must be {what}, none of them empty.")
         if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
             raise SpecialTokensError(f"{name} has half of a surrogate pair, which no tokenizer can read: remove it.")

@@ -276,6 +276,19 @@ def concat(parts: Iterable[str]) -> OriginStr:
     return OriginStr("".join(strings), merged(runs))
 
 
+def placed(runs: Iterable[Run]) -> Iterator[tuple[int, int, Run]]:
+    """Yield `(start, end, run)` for each run, in order."""
+    position = 0
+    for run in runs:
+        yield position, position + run.length, run
+        position += run.length
+
+
+def common_start(one: str, other: str) -> int:
+    """How many characters two strings have in common at their start."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
 def merged(runs: Iterable[Run]) -> list[Run]:
     """The same runs with those that continue each other made one."""
     out: list[Run] = []

@@ -17,7 +17,7 @@ from inspector.generation_tags import write_training_template
 from inspector.hub import Token
 from inspector.inspect import Inspection, inspect_rendered
 from inspector.markers import Markers, propose_markers
-from inspector.model import Model
+from inspector.model import ADDITIONAL, Model
 from inspector.refusals import with_plain_content
 from inspector.samples import sample_conversations
 from inspector.setup import Setup
@@ -156,12 +156,11 @@ def _add_stop_tokens(case: Case) -> list[Setup]:
         raise RemedyError("A special token ends this template's answers already.")
     beside = [text for text in dict.fromkeys(_CONTROL.findall(case.model.template)) if text not in marks]
     own = case.setup.special_tokens
-    further = [*own.get(_ADDITIONAL, ()), *marks[1:], *(text for text in beside if not _is_one_token(case.model, text))]
-    added = {"eos_token": marks[0]} | ({_ADDITIONAL: list(dict.fromkeys(further))} if further else {})
+    further = [*own.get(ADDITIONAL, ()), *marks[1:], *(text for text in beside if not _is_one_token(case.model, text))]
+    added = {"eos_token": marks[0]} | ({ADDITIONAL: list(dict.fromkeys(further))} if further else {})
     return [replace(case.setup, special_tokens={**own, **added})]
 
 
-_ADDITIONAL = "additional_special_tokens"
 _CONTROL = re.compile(r"<[|\uff5c][^<>|\uff5c\s'\"{}]{1,40}[|\uff5c]>")
 """What a template writes in the way of a control token: `<|im_start|>`."""
 

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from inspector.conversation import REASONING_FIELDS, Conversation, Message
 from inspector.errors import TemplateTooLargeError, TraceError
-from inspector.frames import Resolved, resolve
-from inspector.origins import TEMPLATE, OriginKind, OriginStr, Run
+from inspector.frames import Resolved, resolve, says
+from inspector.origins import TEMPLATE, OriginStr, Run, common_start, placed
 from inspector.situations import measure_some
 from inspector.traced_values import OriginDict, trace_value
 from inspector.tracing import compiled, tracing_environment
@@ -67,10 +67,7 @@ class Rendered:
 
     def spans(self) -> Iterator[tuple[int, int, Run]]:
         """Yield `(start, end, run)` for each run, in order."""
-        position = 0
-        for run in self.runs:
-            yield position, position + run.length, run
-            position += run.length
+        return placed(self.runs)
 
 
 def render(
@@ -102,14 +99,14 @@ def render(
         before, expected = expected, plain(conversation.messages, conversation.adds_generation_prompt)
         traced, resolved, generation_spans = _trace(source, conversation, special_tokens)
         if traced != expected and before != expected:
-            same = _common_prefix(before, expected)
+            same = common_start(before, expected)
             raise TraceError(
                 f"The chat template renders the same conversation differently each time, from character {same} on "
                 f"({before[same : same + 20]!a}, then {expected[same : same + 20]!a}): no two epochs would train the "
                 "same tokens. Remove what is random or counts time from it."
             )
     if traced != expected:
-        same = _common_prefix(traced, expected)
+        same = common_start(traced, expected)
         raise TraceError(
             f"The traced render differs from transformers' from character {same} on "
             f"({traced[same : same + 20]!a} instead of {expected[same : same + 20]!a}), so nothing "
@@ -229,7 +226,7 @@ def _header_end(text: str, start: int, own_start: int, end: int, prompt: str, us
     neither that nor the usual prompt is there whole, its end may be: without what closes or sets off a turn before.
     Else what agrees with the prompt is supplied, but no message text.
     """
-    same = _common_prefix(text[start:end], prompt)
+    same = common_start(text[start:end], prompt)
     if prompt and same == len(prompt):
         return start + same
     for wanted in (prompt, usual_prompt()):
@@ -240,11 +237,6 @@ def _header_end(text: str, start: int, own_start: int, end: int, prompt: str, us
     if lead.strip() and prompt.endswith(lead):
         return own_start
     return min(start + same, own_start)
-
-
-def _common_prefix(one: str, other: str) -> int:
-    """How many characters two strings have in common at their start."""
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _generation_prompt(
@@ -292,23 +284,18 @@ def _usual_prompt(
 def _turn_bounds(runs: tuple[Run, ...]) -> dict[int, tuple[int, int]]:
     """Turn -> `(first character, end of its last)`."""
     bounds: dict[int, tuple[int, int]] = {}
-    position = 0
-    for run in runs:
+    for start, end, run in placed(runs):
         if run.turn is not None:
-            start, _ = bounds.get(run.turn, (position, 0))
-            bounds[run.turn] = (start, position + run.length)
-        position += run.length
+            bounds[run.turn] = (bounds.get(run.turn, (start, 0))[0], end)
     return bounds
 
 
 def _own_starts(runs: tuple[Run, ...]) -> dict[int, int]:
     """Message -> the first character of its own text in its turn; its role, which headers name, does not count."""
     starts: dict[int, int] = {}
-    position = 0
-    for run in runs:
-        if run.turn is not None and run.turn == run.origin.message_index and run.origin.top_field != "role":
-            starts.setdefault(run.turn, position)
-        position += run.length
+    for start, _, run in placed(runs):
+        if run.turn is not None and run.turn == says(run):
+            starts.setdefault(run.turn, start)
     return starts
 
 
@@ -337,12 +324,7 @@ def _prompt_start(
 
 def _content_end(runs: tuple[Run, ...]) -> int:
     """The end of the last character that came from a message."""
-    position = end = 0
-    for run in runs:
-        position += run.length
-        if run.origin.kind is OriginKind.MESSAGE and run.origin.message_index is not None:
-            end = position
-    return end
+    return max((end for _, end, run in placed(runs) if run.origin.message_index is not None), default=0)
 
 
 # --- the traced render

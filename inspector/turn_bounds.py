@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from inspector.conversation import Conversation
 from inspector.frames import Resolved, is_template, says
-from inspector.origins import Run, merged
+from inspector.origins import Run, common_start, merged, placed
 
 MAX_READ_OFF = 128
 """Answers in doubt that are looked at, each with renders of all that comes before; later ones are unknown."""
@@ -91,7 +91,7 @@ def _shown(
 
 def _bare(text: str, runs: Sequence[Run]) -> set[int]:
     """Messages whose turns are in one piece and end in their own text, in front of a later one's."""
-    pieces = [run for start, end, run in _spans(runs) if not text[start:end].isspace()]
+    pieces = [run for start, end, run in placed(runs) if not text[start:end].isspace()]
     groups = [(turn, list(group)) for turn, group in groupby(pieces, key=lambda run: run.turn)]
     counts = Counter(turn for turn, _ in groups)
     return {
@@ -113,7 +113,7 @@ def _opens_unasked(shown: tuple[str, Resolved], index: int) -> bool:
     if own is None:
         return False
     tail, before = text[own[1] :], text[: own[0]]
-    same = next((i for i, (a, b) in enumerate(zip(tail[::-1], before[::-1], strict=False)) if a != b), len(tail))
+    same = common_start(tail[::-1], before[::-1])
     return bool(tail[len(tail) - same :].strip())
 
 
@@ -157,9 +157,9 @@ def _own_end(runs: Sequence[Run], index: int, shown: tuple[str, Resolved], start
 
     Gemma 4 writes `<|tool_response>` after a last call, and at the head of each result.
     """
-    lines = list(_spans(shown[1].runs))
+    lines = list(placed(shown[1].runs))
     shift = len(shown[0]) - end
-    for low, _, run in _spans(runs):
+    for low, _, run in placed(runs):
         if start <= low < end and run.turn is not None and run.turn > index and is_template(run):
             written = next(other for first, last, other in lines if first <= low + shift < last)
             if written.origin != run.origin:
@@ -178,7 +178,7 @@ def _own_places(runs: Sequence[Run], index: int, start: int, end: int) -> list[t
     """A message's own characters in `[start, end)`, counted from there."""
     return [
         (max(low, start) - start, min(high, end) - start, run.origin.field)
-        for low, high, run in _spans(runs)
+        for low, high, run in placed(runs)
         if says(run) == index and low < end and high > start
     ]
 
@@ -198,20 +198,10 @@ def _shared(
 def _moved(text: str, runs: Sequence[Run], index: int, start: int, end: int) -> tuple[Run, ...]:
     """All of `[start, end)` is the turn, and nothing else but whitespace that its frame writes later."""
     out = []
-    for low, high, run in _spans(runs):
-        cuts = sorted({low, high, *(at for at in (start, end) if low < at < high)})
-        for a, b in pairwise(cuts):
-            is_lost = run.turn == index and (a < end or not text[a:b].isspace())
-            turn = index if start <= a and b <= end else None if is_lost else run.turn
-            out.append(run.cut(a - low, b - low)._replace(turn=turn))
+    for a, b, run in _cut(runs, start, end):
+        is_lost = run.turn == index and (a < end or not text[a:b].isspace())
+        out.append(run._replace(turn=index if start <= a and b <= end else None if is_lost else run.turn))
     return tuple(merged(out))
-
-
-def _spans(runs: Sequence[Run]) -> Iterator[tuple[int, int, Run]]:
-    position = 0
-    for run in runs:
-        yield position, position + run.length, run
-        position += run.length
 
 
 def _out_of_order(text: str, runs: Sequence[Run]) -> set[int]:
@@ -221,7 +211,7 @@ def _out_of_order(text: str, runs: Sequence[Run]) -> set[int]:
     the header of an answer that is still to come, nor what follows the end that a turn has already, nor the results
     that a template writes in the round of their call.
     """
-    pieces = [piece for piece in _spans(runs) if not text[piece[0] : piece[1]].isspace()]
+    pieces = [piece for piece in placed(runs) if not text[piece[0] : piece[1]].isspace()]
     bounds: dict[int, tuple[int, int, int]] = {}  # turn -> its first piece, its last, how many
     answered: dict[int, int] = {}  # turn -> where its own text begins
     for at, (start, _, run) in enumerate(pieces):
@@ -247,7 +237,7 @@ def _out_of_order(text: str, runs: Sequence[Run]) -> set[int]:
 
 def _own_span(runs: Sequence[Run], index: int) -> tuple[int, int] | None:
     """From the first to the last of a message's own characters in its turn."""
-    own = [(start, end) for start, end, run in _spans(runs) if run.turn == index and says(run) == index]
+    own = [(start, end) for start, end, run in placed(runs) if run.turn == index and says(run) == index]
     return (own[0][0], own[-1][1]) if own else None
 
 
@@ -261,13 +251,12 @@ def _end(text: str, runs: Sequence[Run], index: int, shown: tuple[str, Resolved]
     if own is None or own_then is None:
         return -1
     own_end, tail = own[1], shown[0][own_then[1] :]
-    foreign = (start for start, _, run in _spans(runs) if start >= own_end and says(run) not in (None, index))
+    foreign = (start for start, _, run in placed(runs) if start >= own_end and says(run) not in (None, index))
     beside = text[own_end : next(foreign, len(text))]
-    parted = (i for i, (a, b) in enumerate(zip(tail, beside, strict=False)) if a != b)
-    agreed = next(parted, min(len(tail), len(beside)))
+    agreed = common_start(tail, beside)
     if agreed == len(tail) or agreed == 0:
         return own_end + agreed if agreed else -1
-    turn_end = max(end for _, end, run in _spans(runs) if run.turn == index)
+    turn_end = max(end for _, end, run in placed(runs) if run.turn == index)
     return turn_end if own_end < turn_end <= own_end + agreed else None
 
 
@@ -277,12 +266,12 @@ def _start(text: str, runs: Sequence[Run], index: int, before: str | None, promp
     own_start = own[0] if own else len(text)
     if before is not None and len(before) <= own_start and text.startswith(before):
         return len(before)
-    others = [high for _, high, run in _spans(runs) if high <= own_start and says(run) is not None]
+    others = [high for _, high, run in placed(runs) if high <= own_start and says(run) is not None]
     opened = text.rfind(prompt, max(others, default=0), own_start) if prompt.strip() else -1
     if opened >= 0:
         return opened
     start = own_start
-    for low, high, run in reversed(list(_spans(runs))):
+    for low, high, run in reversed(list(placed(runs))):
         if high <= own_start:
             if run.turn not in (None, index) or not is_template(run):
                 break
@@ -293,13 +282,17 @@ def _start(text: str, runs: Sequence[Run], index: int, before: str | None, promp
 def _given(runs: Sequence[Run], index: int, start: int, end: int) -> tuple[Run, ...]:
     """The template's text in `[start, end)` is the answer's, and none after it."""
     out = []
-    for low, high, run in _spans(runs):
-        cuts = sorted({low, high, *(at for at in (start, end) if low < at < high)})
-        for a, b in pairwise(cuts):
-            piece = run.cut(a - low, b - low)
-            if is_template(run) and start <= a and b <= end:
-                piece = piece._replace(turn=index)
-            elif is_template(run) and run.turn == index and a >= end:
-                piece = piece._replace(turn=None)
-            out.append(piece)
+    for a, b, run in _cut(runs, start, end):
+        if is_template(run) and start <= a and b <= end:
+            out.append(run._replace(turn=index))
+        else:
+            is_later = is_template(run) and run.turn == index and a >= end
+            out.append(run._replace(turn=None) if is_later else run)
     return tuple(merged(out))
+
+
+def _cut(runs: Sequence[Run], start: int, end: int) -> Iterator[tuple[int, int, Run]]:
+    """The runs with their places, cut at two positions."""
+    for low, high, run in placed(runs):
+        for a, b in pairwise(sorted({low, high, *(at for at in (start, end) if low < at < high)})):
+            yield a, b, run.cut(a - low, b - low)

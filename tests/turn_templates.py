@@ -106,14 +106,18 @@ def _macro(body: str) -> str:
     return macro + "{% for m in LIST %}{{ turn(m) }}{% endfor %}"
 
 
+def _of_fields(body: str) -> str:
+    return body.replace("M.role", "r").replace("M.content", "t").replace("M.calls", "k")
+
+
 def _macro_of_fields(body: str) -> str:
-    body = body.replace("M.role", "r").replace("M.content", "t").replace("M.calls", "k")
+    body = _of_fields(body)
     macro = "{% macro turn(r, t, k) %}" + body + "{% endmacro %}"
     return macro + "{% for m in LIST %}{{ turn(m.role, m.content, m.calls) }}{% endfor %}"
 
 
 def _pairs_of_fields(body: str) -> str:
-    body = body.replace("M.role", "r").replace("M.content", "t").replace("M.calls", "k")
+    body = _of_fields(body)
     pairs = "{% set pp.kept = pp.kept + [(m.role, m.content, m.calls)] %}"
     made = "{% set pp = namespace(kept=[]) %}{% for m in LIST %}" + pairs + "{% endfor %}"
     return made + "{% for r, t, k in pp.kept %}" + body + "{% endfor %}"
@@ -247,7 +251,6 @@ WALKS: Mapping[str, Callable[[str], str]] = {
         _parts_joined, _pieces_joined, _with, _called, _answer_in_the_question, _outer_loop, _system_first, _unrolled,
     )
 }  # fmt: skip
-NEED_ITEMS = frozenset({"recursive macro", "first before", "unrolled", "batches unrolled", "numbers unnamed"})
 
 # --- quotes: other messages' text in a turn, always in marks of their own
 
