@@ -7,7 +7,7 @@ or texts get those that `markers` proposes for this very conversation: the most 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -29,6 +29,7 @@ class Entry:
     `labelled` is None when the strategy refuses the conversation: `error` says why. `agreement` is the share of tokens
     that both train or both leave out, and `disagreements` are half-open token spans where they differ; both are None
     when the strategy's trainer renders other tokens than those shown, since nothing can be laid side by side then.
+    Where it renders more after those shown, a warning of `labelled` says so.
     """
 
     strategy: str
@@ -99,6 +100,7 @@ def default_choices(markers: Markers) -> list[Choice]:
         ("content_diff", {}),
         ("prefix_render", {}),
         ("incremental_delta", {}),
+        ("torchtune", {}),
         ("bos_eos", {}),
         ("chatml", {}),
     ]
@@ -124,6 +126,7 @@ def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entr
             strategy=strategy, options=options, labelled=None, error=str(error), agreement=None, disagreements=None
         )
     labelled = truth.modifiers.apply(labelled.example or truth.example, labelled)
+    labelled = _cut_to(truth, labelled)
     other = labelled.example
     if other is not None and other.tokens.ids != truth.example.tokens.ids:
         return Entry(
@@ -142,6 +145,29 @@ def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entr
         error=None,
         agreement=1 - sum(differs) / len(differs) if differs else 1.0,
         disagreements=tuple(_spans(differs)),
+    )
+
+
+def _cut_to(truth: Inspection, labelled: Labelled) -> Labelled:
+    """The answer over the tokens shown, where its trainer's row begins with them and goes on."""
+    shown = truth.example.tokens.ids
+    row = None if labelled.example is None else labelled.example.tokens
+    if row is None or len(row) <= len(shown) or row.ids[: len(shown)] != shown:
+        return labelled
+    rest = range(len(shown), len(row))
+    text = "".join(row.texts[i] for i in rest)
+    count = sum(labelled.trained[i] for i in rest)
+    warning = (
+        f"The trainer's row goes on after the tokens shown: {text!r}, {len(rest)} tokens, {count} of them trained."
+    )
+    return replace(
+        labelled,
+        trained=labelled.trained[: len(shown)],
+        reasons=labelled.reasons[: len(shown)],
+        mixed=tuple(i for i in labelled.mixed if i < len(shown)),
+        cut=tuple(i for i in labelled.cut if i < len(shown)),
+        warnings=(*labelled.warnings, warning),
+        example=None,
     )
 
 

@@ -185,8 +185,11 @@ def make_example(model: Model, conversation: Conversation, source: str) -> Examp
     )
 
 
-def _render_texts(model: Model, source: str, conversations: Sequence[Conversation]) -> list[str | InspectorError]:
-    return sandbox.texts(source, conversations, model.special_tokens)
+def _render_texts(
+    model: Model, source: str, conversations: Sequence[Conversation], *, plain_jinja: bool = False
+) -> list[str | InspectorError]:
+    variables = model.config_variables if plain_jinja else model.special_tokens
+    return sandbox.texts(source, conversations, variables, plain_jinja=plain_jinja)
 
 
 def diagnose(model: Model, conversation: Conversation, error: InspectorError) -> Finding | None:

@@ -63,6 +63,16 @@ class Model:
         """The special tokens by name, as `apply_chat_template` hands them to the template."""
         return dict(self.tokenizer.special_tokens_map)
 
+    @property
+    def config_variables(self) -> dict[str, Any]:
+        """The special tokens by name, null ones too, and the numbers, texts and flags of tokenizer_config.json."""
+        settings = self.tokenizer.init_kwargs.items()
+        return {
+            key: value
+            for key, value in (*settings, *self.special_tokens.items())
+            if value is None or isinstance(value, str | int | float)
+        }
+
     def template_for(self, tools: bool) -> tuple[str, str]:
         """Return (name, Jinja source) of the template for a conversation with tools (even an empty list) or without.
 

@@ -47,20 +47,28 @@ def texts(
     special_tokens: Mapping[str, str],
     *,
     together: int = TEXTS_PER_REQUEST,
+    plain_jinja: bool = False,
 ) -> list[str | InspectorError]:
     """Render several conversations to text alone: a text each, or the error that it ends in.
 
-    At most `together` of them share one request and its limits, fewer when they are long. What ends the whole process
-    (time, memory) is raised.
+    At most `together` of them share one request and its limits, fewer when they are long. `plain_jinja`: without
+    transformers' settings (see inspector.plain_jinja). What ends the whole process (time, memory) is raised.
     """
-    return list(chain.from_iterable(text_groups(source, conversations, special_tokens, together=together)))
+    groups = text_groups(source, conversations, special_tokens, together=together, plain_jinja=plain_jinja)
+    return list(chain.from_iterable(groups))
 
 
 def text_groups(
-    source: str, conversations: Sequence[Conversation], special_tokens: Mapping[str, str], *, together: int
+    source: str,
+    conversations: Sequence[Conversation],
+    special_tokens: Mapping[str, str],
+    *,
+    together: int,
+    plain_jinja: bool = False,
 ) -> Iterator[list[str | InspectorError]]:
     """What `texts` finds, a request at a time: while the caller works with one answer, the next is on its way."""
-    head = frame({"do": "texts", "template": source, "special_tokens": dict(special_tokens)})
+    shared = {"template": source, "special_tokens": dict(special_tokens), "plain_jinja": plain_jinja}
+    head = frame({"do": "texts", **shared})
     asked: Asked | None = None
     try:
         lengths = iter([len(conversation.messages) for conversation in conversations])

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError, TemplateFailedError, TemplateTooLargeError
 from inspector.origins import Origin
+from inspector.plain_jinja import render_plain
 from inspector.template import Rendered, render, render_text, template_keywords
 
 TEMPLATE_FILENAME = "<template>"
@@ -93,7 +94,8 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _text(request: Mapping[str, Any], conversation: Any) -> dict[str, Any]:
     try:
-        text = render_text(request["template"], _conversation(conversation), request["special_tokens"])
+        rendered_by = render_plain if request["plain_jinja"] else render_text
+        text = rendered_by(request["template"], _conversation(conversation), request["special_tokens"])
         if len(text) > MAX_OUTPUT_CHARS:
             raise TemplateTooLargeError(f"The chat template wrote {len(text):,} characters.")
         _refuse_surrogates(text)

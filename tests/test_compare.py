@@ -57,6 +57,27 @@ def test_each_entry_is_what_inspect_says(comparison: Comparison) -> None:
             assert alone.labelled.trained == entry.labelled.trained
 
 
+def test_a_row_that_goes_on_is_laid_beside_the_tokens_shown() -> None:
+    """And the entry says what follows, as the header of an answer to come."""
+    headed = (
+        "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    )
+    chat = [{**message, "content": message["content"].strip()} for message in CHAT]
+    both = compare(models.model_of(models.model("chatml").tokenizer, headed), chat, [("torchtune", {})])
+    (entry,) = both.entries
+    assert entry.error is None
+    assert entry.labelled is not None
+    assert len(entry.labelled.trained) == len(both.truth.ids)
+    wrong = [i for start, end in entry.disagreements or () for i in range(start, end)]
+    assert "".join(both.truth.example.tokens.texts[i] for i in wrong) == "<|im_start|>assistant\n" * 2
+    count = len(both.truth.example.ids_of("<|im_start|>assistant\n"))
+    assert entry.labelled.warnings[-1] == (
+        f"The trainer's row goes on after the tokens shown: '<|im_start|>assistant\\n', {count} tokens, {count} of "
+        "them trained."
+    )
+
+
 def test_a_refusal_is_an_entry_with_its_reason(comparison: Comparison) -> None:
     """tiny-chat has no bos token: bos_eos says so, and the others are compared all the same."""
     (entry,) = [entry for entry in comparison.entries if entry.strategy == "bos_eos"]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import jinja2
 import pytest
 from corpus import CORPUS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_strategies import ASSISTANT, CHAT, END, LAST_IS_LOUD, RAISES_ON_PREFIX, USER, bits, letters, look, text
 
 import inspector
@@ -13,11 +17,19 @@ import models
 from inspector import sandbox
 from inspector.conversation import Conversation
 from inspector.errors import StrategyError, StrategyRefusedError, TemplateRefusedError, TemplateTimeoutError
+from inspector.plain_jinja import keeping_whitespace
 from inspector.strategies import Example, Reason, label
 from inspector.strategies.content_diff import content_diff_bits
 from inspector.strategies.prefixes import _holds_answer as holds_answer
 from inspector.strategies.prefixes import char_bits
 from inspector.strategies.responses_only import Marker, answer_spans, markers
+
+TEMPLATE_PIECES = [
+    "a", "\n", "  ", "\r\n", "{% if x %}", "{%- if x %}", "{% if x -%}", "{%+ if x +%}", "{% endif %}", "{%- endif -%}",
+    "{# c #}", "{#- c #}", "{# c -#}", "{{ x }}", "{{- x }}", "{{ '%}' -}}", "{% raw %}", "{%- raw -%}", "{% endraw %}",
+    "{%- endraw -%}", "{% set y = {'a': {'b': 1}} %}", "{", "}",
+]  # fmt: skip
+
 
 # --- headers
 
@@ -197,6 +209,135 @@ def test_incremental_delta_trains_the_assistants_headers() -> None:
     assert "is not the one shown" in look(CHAT, "incremental_delta", LAST_IS_LOUD).labelled.warnings[0]
     with pytest.raises(StrategyRefusedError, match="the first 1 messages alone"):
         look(CHAT, "incremental_delta", RAISES_ON_PREFIX)
+
+
+# --- torchtune
+
+HEADED = (
+    "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+LINES_AFTER_TAGS = (
+    "{{ bos_token }}\n{% for m in messages %}\n  {% if m.role == 'user' %}\nQ: {{ m.content }}\n  {% else %}\n"
+    "A: {{ m.content }}\n  {% endif %}\n{% endfor %}\n{% if add_generation_prompt %}A: {% endif %}"
+)
+ONE = CORPUS["one turn"]
+
+
+def test_torchtune_trains_the_headers_and_the_one_to_come() -> None:
+    """The row is torchtune's, with its generation prompt; what it puts after the row is said."""
+    header = "<|im_start|>assistant\n"
+    shown = look(CHAT, "torchtune", HEADED)
+    assert models.trained_text(shown) == f"{header}The Danube.<|im_end|>{header}The Nile.<|im_end|>{header}"
+    assert shown.text.endswith(header)
+    assert shown.labelled.warnings == ("torchtune appends <|im_end|> to the row and does not train it.",)
+    last = look(CHAT, "torchtune", HEADED, masking_strategy="train_on_last")
+    assert models.trained_text(last) == f"{header}The Nile.<|im_end|>{header}"
+    everything = look(CHAT[:2], "torchtune", HEADED, masking_strategy="train_on_all")
+    assert sum(everything.trained) == len(everything.ids) - 1
+    with pytest.raises(StrategyError, match="masking_strategy is 'all', and must be one of: train_on_assistant, "):
+        look(CHAT, "torchtune", HEADED, masking_strategy="all")
+
+
+def test_torchtune_without_eos_ends_where_the_messages_do() -> None:
+    """Its eos then takes the last token's place, unless that is eos."""
+    assert look(CHAT, "torchtune", HEADED, add_eos=False).labelled.warnings == ()
+    shown = look(CHAT, "torchtune", HEADED.replace("'<|im_end|>'", "'.'"), add_eos=False)
+    assert shown.labelled.warnings == ("torchtune overwrites the row's last token with <|im_end|>.",)
+
+
+def test_torchtune_puts_a_bos_before_a_row_without_one() -> None:
+    """It is not among the tokens shown; with all trained, the first of those trains as well."""
+    bare = "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' }}{% endfor %}"
+    bos = models.model("chatml").tokenizer.bos_token
+    shown = look(CHAT, "torchtune", bare)
+    assert shown.labelled.warnings[0] == f"torchtune puts {bos} before the row."
+    everything = look(CHAT, "torchtune", bare, masking_strategy="train_on_all")
+    assert everything.labelled.warnings[0].endswith("; the first token shown, which then has one before it, trains.")
+
+
+def test_torchtune_renders_with_plain_jinja() -> None:
+    """Line ends after tags stay in its row; what plain Jinja does not know, it stops at."""
+    shown = look(CHAT, "torchtune", LINES_AFTER_TAGS)
+    assert "A: The Nile.\n  \n\nA: " in shown.text
+    assert "A: The Nile.\nA: " in look(CHAT, "full", LINES_AFTER_TAGS + "A: ").text
+    for source, reason in (
+        ("{% if tools %}{% endif %}", "'tools' is undefined"),
+        ("{% generation %}{% endgeneration %}", "does not compile, line 3: Encountered unknown tag 'generation'"),
+        ("{{ raise_exception('Not so.') if messages | length == 1 }}", "refuses this conversation at line 3: Not so."),
+    ):
+        with pytest.raises(StrategyRefusedError, match=f"the first 1 messages with plain Jinja, .* fails: .*{reason}"):
+            look(CHAT, "torchtune", HEADED + source)
+
+
+def test_torchtune_s_row_may_be_none_that_the_template_renders() -> None:
+    """The labels stand by position, and warnings say what differs, in the text and in the ids."""
+    dated = HEADED + "{{ 'today' if strftime_now is defined else 'some day' }}"
+    text, *_ = look(CHAT, "torchtune", dated).labelled.warnings
+    assert text.startswith("Plain Jinja renders another text than the one shown from character ")
+    assert text.endswith("'some day' instead of 'today'.")
+    ids, *_ = look(CHAT, "torchtune", LAST_IS_LOUD + "{{ bos_token }}").labelled.warnings
+    assert "put together from what each message adds" in ids
+
+
+@pytest.mark.parametrize(
+    ("chat", "reason"),
+    [
+        (ONE[:1], "it needs two messages at least"),
+        ([*ONE, {"role": "tool", "content": "9"}, *ONE], "message 2 is a tool's result, and it knows no call"),
+        (ONE[::-1], "message 0 is an answer that does not follow a question"),
+        ([ONE[0], *ONE], "messages 0 and 1 are both the user's"),
+        ([*ONE, {"role": "system", "content": "Be short."}], "message 2 is a system message, which it takes only as"),
+        ([{"role": "user", "content": None}, ONE[1]], "message 0 has no content"),
+        ([{"role": "user", "content": [{"type": "image"}]}, ONE[1]], "message 0 has no part with text"),
+        (
+            [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}, ONE[1]],
+            "message 0 begins with an image, whose pixels it would write into the text",
+        ),
+    ],
+)
+def test_torchtune_stops_at_what_it_does_not_take(chat: list[dict[str, Any]], reason: str) -> None:
+    """Its data sets validate each conversation before they render it."""
+    lenient = "{{ bos_token }}{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}"
+    with pytest.raises(StrategyRefusedError, match=f"torchtune stops at this row: {reason}"):
+        look(chat, "torchtune", lenient)
+
+
+def test_torchtune_takes_the_first_part_and_repeats_for_a_null() -> None:
+    """Of list content; an answer without content gets that of the question."""
+    parts = [{"type": "image"}, {"type": "text", "text": "Which?"}, {"type": "text", "text": "Say."}]
+    lenient = HEADED.replace("m.content", "(m.content[1].text if m.content is not string else m.content)")
+    with_image = [{"role": "user", "content": parts}, ONE[1]]
+    assert "user\nWhich?<|im_end|>" in look(with_image, "torchtune", lenient).text
+    nothing = look(
+        [ONE[0], {"role": "assistant", "content": None}], "torchtune", HEADED.replace("+ m.content", "~ m.content")
+    )
+    assert models.trained_text(nothing).count(ONE[0]["content"]) == 1
+    assert nothing.labelled.warnings[0] == "Message 1 has no content: torchtune gives it that of the message before."
+    pictured = [{"role": "user", "content": [parts[1], {"type": "image_url", "image_url": {"url": "x"}}]}, ONE[1]]
+    first = HEADED.replace("m.content", "(m.content[0].text if m.content is not string else m.content)")
+    assert "Which?" not in models.trained_text(look(pictured, "torchtune", first, masking_strategy="train_on_all"))
+
+
+def test_torchtune_needs_a_bos_token_and_a_tokenizer_json() -> None:
+    """Its tokenizer does not load without them."""
+    without = models.model_of(models.trained_tokenizer(["<|im_end|>"], eos_token="<|im_end|>"), HEADED)
+    with pytest.raises(StrategyRefusedError, match="does not load this tokenizer: it has no bos_token"):
+        inspector.inspect(without, CHAT, "torchtune")
+    with pytest.raises(StrategyRefusedError, match=r"does not load this tokenizer: it has no tokenizer\.json"):
+        inspector.inspect(inspector.load("bytes-slow"), CHAT, "torchtune")
+
+
+@given(st.lists(st.sampled_from(TEMPLATE_PIECES), min_size=2, max_size=9).map("".join))
+@settings(max_examples=400)
+def test_transformers_renders_the_changed_source_as_plain_jinja_does(source: str) -> None:
+    """No line end and no blank more is removed, whatever stands around the tags."""
+    try:
+        expected = jinja2.Environment().from_string(source).render(x="X")
+    except jinja2.TemplateSyntaxError:
+        return
+    settings_of_transformers = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    assert settings_of_transformers.from_string(keeping_whitespace(source)).render(x="X") == expected
 
 
 # --- strings

@@ -21,6 +21,7 @@ from inspector.strategies.prefixes import incremental_delta, prefix_render
 from inspector.strategies.responses_only import responses_only
 from inspector.strategies.spans import chatml, llama3_sft, string_span
 from inspector.strategies.tags import generation_tags, trl_assistant_only
+from inspector.strategies.torchtune import torchtune
 from inspector.strategies.traced import StopPolicy, TurnPolicy, traced
 
 STRATEGIES: Mapping[str, Callable[..., Labelled]] = {
@@ -38,6 +39,7 @@ STRATEGIES: Mapping[str, Callable[..., Labelled]] = {
         content_diff_legacy,
         prefix_render,
         incremental_delta,
+        torchtune,
         string_span,
         chatml,
         llama3_sft,

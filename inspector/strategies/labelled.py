@@ -87,8 +87,8 @@ class Example:
     """A rendered and tokenized conversation: what a strategy decides over.
 
     `template`: the Jinja source it was rendered with. `render_texts`: the texts of other conversations through the same
-    template, each a text or the error in its place. `remake`: the example of a conversation through another template.
-    Both render in the sandbox.
+    template, each a text or the error in its place; with `plain_jinja=True` as inspector.plain_jinja renders. `remake`:
+    the example of a conversation through another template. Both render in the sandbox.
     """
 
     conversation: Conversation
@@ -97,9 +97,7 @@ class Example:
     turns: Mapping[int, Turn]
     tokenizer: Any
     template: str = ""
-    render_texts: Callable[[Sequence[Conversation]], list[str | InspectorError]] = field(
-        default=_no_renderer, repr=False, compare=False
-    )
+    render_texts: Callable[..., list[str | InspectorError]] = field(default=_no_renderer, repr=False, compare=False)
     remake: Callable[[Conversation, str], Example] = field(default=_no_renderer, repr=False, compare=False)
 
     def __len__(self) -> int:
