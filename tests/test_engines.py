@@ -239,8 +239,8 @@ def test_too_few_gpus_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "said"),
     [
         (None, "cannot be read: No such file or directory. Write it with: accelerate config --config_file"),
-        ("a: [", "is no file of `accelerate config`"),
-        ("- 1", "is no file of `accelerate config`"),
+        ("a: [", "is not a file of `accelerate config`"),
+        ("- 1", "is not a file of `accelerate config`"),
         ("num_machines: 2", "num_machines is more than 1: runs are started on this machine alone. Set it to 1."),
         ("distributed_type: MULTI_CPU", "is MULTI_CPU, with which accelerate starts a single process"),
     ],

@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import sys
+import tempfile
 import time
 import tracemalloc
 import zlib
@@ -592,26 +593,69 @@ def test_a_link_with_half_a_surrogate_is_refused() -> None:
         assert opened(value)["failure"]["detail"].startswith("The link is damaged")
 
 
-def test_yaml_does_not_grow_by_its_references() -> None:
-    """A few lines that stand for billions of values, or for themselves."""
-    from training.errors import SpecError
-    from training.importers import import_config
+REFERENCES = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+REFERENCES += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+MERGES = ["a0: &a0 {x: 1}", *(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 40))]
+YAML = {
+    "references": ("\n".join([*REFERENCES, "model: *a11\n"]), "its references stand for more than 100,000 values"),
+    "merges": ("\n".join([*MERGES, ""]), "references"),
+    "itself": ("model: &a [*a]\n", "it refers to itself"),
+    "nested": ("[" * 5_000 + "\n", "it is nested too deeply"),
+    "no date": ("data: 2001-99-99\n", "a value is none of its kind (ValueError: month must be in 1..12)"),
+    "no number": ("a: !!int x\n", "a value is none of its kind (ValueError"),
+    "an object": ("a: !!python/object:os.system x\n", "could not determine a constructor"),
+    "long": ("a: b\n" * 50_000, "it has 250,000 characters, and up to 100,000 are read"),
+}
+"""YAML that grows, that has no end, or that PyYAML fails on, and what is said of it."""
 
-    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
-    for text, said in (
-        ("\n".join([*lines, "model: *a11\n"]), "its references stand for more than 100,000 values"),
-        (
-            "\n".join(["a0: &a0 {x: 1}", *(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 40)), ""]),
-            "references",
-        ),
-        ("model: &a [*a]\n", "it refers to itself"),
-        ("[" * 5_000 + "\n", "it is nested too deeply"),
-        ("a: 2001-99-99\n", "a value is none of its kind (ValueError: month must be in 1..12)"),
-        ("a: b\n" * 50_000, "it has 250,000 characters, and up to 100,000 are read"),
-    ):
-        with soon(), pytest.raises(SpecError, match=re.escape(said)):
-            import_config(text)
+
+def from_file(text: str) -> None:
+    """A spec read from a file, as the commands do."""
+    from training.spec import read_spec
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "spec.yaml")
+        path.write_text(text, encoding="utf-8")
+        read_spec(str(path))
+
+
+def doors() -> dict[str, Callable[[str], Any]]:
+    """Everything that reads YAML which others wrote."""
+    from training.importers import import_config
+    from training.spec import parse_text
+    from ui.train_form import with_value
+
+    return {
+        "a configuration": import_config,
+        "the spec's box": parse_text,
+        "the spec's settings": lambda text: with_value(text, "steps", 3),
+        "a file": from_file,
+    }
+
+
+@pytest.mark.parametrize("yaml", YAML)
+@pytest.mark.parametrize("door", ["a configuration", "the spec's box", "the spec's settings", "a file"])
+def test_yaml_fails_in_one_way_at_every_door(door: str, yaml: str) -> None:
+    """A few lines that stand for billions of values, or for themselves, are a SpecError that says so."""
+    from training.errors import SpecError
+
+    text, message = YAML[yaml]
+    with soon(), pytest.raises(SpecError, match=re.escape(message)):
+        doors()[door](text)
+
+
+@pytest.mark.parametrize("yaml", YAML)
+def test_yaml_of_accelerate_fails_like_any_other(tmp_path: Path, yaml: str) -> None:
+    """A configuration of accelerate that cannot be read is not started with."""
+    from training.engines import check_machine
+    from training.errors import SpecError
+    from training.spec import parse_spec
+
+    path = tmp_path / "accelerate.yaml"
+    path.write_text(YAML[yaml][0], encoding="utf-8")
+    spec = {"model": "tiny-chat", "data": "examples/data/messages.jsonl", "engine": {"accelerate_config": str(path)}}
+    with soon(), pytest.raises(SpecError, match="is not a file of `accelerate config`"):
+        check_machine(parse_spec(spec))
 
 
 # --- the server

@@ -12,7 +12,7 @@ import pytest
 from training import runs
 from training.errors import SpecError
 from training.rundir import Phase, RunDir, append_line
-from training.spec import parse_spec
+from training.spec import parse_spec, parse_text
 from ui import train_events, train_tab, train_view
 
 STATE = "() => document.querySelector('#train-state').innerText"
@@ -257,7 +257,7 @@ def test_runs_stand_beside_each_other(run: RunDir, tmp_path: Path) -> None:
 
 def test_every_example_spec_is_one() -> None:
     """The notebook's runs differ in what they train, not in rows or steps."""
-    specs = {name: train_view.spec_of(train_view.spec_example(name)) for _, name in train_view.spec_examples()}
+    specs = {name: parse_text(train_view.spec_example(name)) for _, name in train_view.spec_examples()}
     spanish = [spec for name, spec in specs.items() if name.startswith("spanish")]
     assert len(spanish) == 3
     assert len({(spec.data.name, spec.max_steps, spec.seed) for spec in spanish}) == 1
@@ -281,9 +281,9 @@ def _after(act: Any, run: RunDir) -> str:
 
 def test_spec_in_the_box_is_yaml() -> None:
     """What is none is told by the field "spec"."""
-    assert train_view.spec_of(train_view.FIRST_SPEC).max_steps == 40
+    assert parse_text(train_view.FIRST_SPEC).max_steps == 40
     with pytest.raises(SpecError, match="spec: is not YAML"):
-        train_view.spec_of("a: [")
+        parse_text("a: [")
 
 
 def test_training_is_off_for_visitors(monkeypatch: pytest.MonkeyPatch) -> None:

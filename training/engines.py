@@ -14,6 +14,7 @@ from training.checks import problem
 from training.errors import Problem, RunFolderError, SpecError
 from training.rundir import RunDir
 from training.spec import RunSpec
+from training.yaml_text import load_yaml
 
 _ROOT = Path(__file__).parents[1]
 SINKS = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",)}
@@ -43,7 +44,7 @@ def _check_config(name: str) -> Iterator[Problem]:
 
     field, path = "engine.accelerate_config", _found(name)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         remedy = f"Write it with: accelerate config --config_file {name}"
         yield problem(field, f"{name} cannot be read: {error.strerror}.", remedy)
@@ -51,8 +52,8 @@ def _check_config(name: str) -> Iterator[Problem]:
     except (yaml.YAMLError, UnicodeDecodeError):
         values = None
     if not isinstance(values, dict):
-        yield problem(field, f"{name} is no file of `accelerate config`.", "Write it anew.")
-    elif int(values.get("num_machines") or 1) > 1:
+        yield problem(field, f"{name} is not a file of `accelerate config`.", "Write it anew.")
+    elif values.get("num_machines") not in (None, 0, 1, "0", "1"):
         yield problem(field, "num_machines is more than 1: runs are started on this machine alone.", "Set it to 1.")
     elif values.get("distributed_type") == "MULTI_CPU":
         yield problem(

@@ -33,16 +33,15 @@ from training.yaml_text import load_yaml
 
 __all__ = [
     "BlockSpec", "DataSpec", "EndpointSpec", "EngineSpec", "EvalSpec", "LoraSpec", "Method", "ModuleGroup",
-    "PreferenceSpec", "PublishSpec", "RunSpec", "SamplingSpec", "SpeedSpec", "check", "parse_spec", "read_spec",
+    "PreferenceSpec", "PublishSpec", "RunSpec", "SamplingSpec", "SpeedSpec", "check", "parse_spec", "parse_text",
+    "read_spec", "spec_fields",
 ]  # fmt: skip
 
 
 def parse_spec(value: Any) -> RunSpec:
     """A spec from plain values. Raises SpecError with every problem."""
-    if not isinstance(value, Mapping):
-        raise SpecError([problem("spec", f"is {type(value).__name__}, and must be fields with values.", "")])
     try:
-        spec = RunSpec.model_validate(dict(value))
+        spec = RunSpec.model_validate(dict(_mapping(value)))
     except ValidationError as error:
         raise SpecError([explained(item) for item in error.errors()]) from error
     problems = [found for found in check(spec) if found.severity == "error"]
@@ -51,15 +50,35 @@ def parse_spec(value: Any) -> RunSpec:
     return spec
 
 
+def parse_text(text: str) -> RunSpec:
+    """The spec in YAML or JSON. Raises SpecError."""
+    return parse_spec(spec_fields(text))
+
+
 def read_spec(path: str) -> RunSpec:
     """The spec in a YAML or JSON file. Raises SpecError."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError([problem("spec", f"{path} cannot be read: {error.strerror}.", "")]) from error
+    except UnicodeDecodeError as error:
+        raise SpecError([problem("spec", f"{path} is not YAML: {error}.", "")]) from error
+    return parse_spec(spec_fields(text, path))
+
+
+def spec_fields(text: str, name: str = "") -> Mapping[str, Any]:
+    """The fields in YAML or JSON, not yet checked; errors name the file `name`. Raises SpecError."""
     import yaml
 
     try:
-        value = load_yaml(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError([problem("spec", f"{path} cannot be read: {error.strerror}.", "")]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())
-        raise SpecError([problem("spec", f"{path} is not YAML: {said}.", "")]) from error
-    return parse_spec(value)
+        value = load_yaml(text)
+    except yaml.YAMLError as error:
+        message = " ".join([name, "is not YAML:", *str(error).split()]).strip()
+        raise SpecError([problem("spec", f"{message}.", "")]) from error
+    return _mapping(value)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SpecError([problem("spec", f"is {type(value).__name__}, and must be fields with values.", "")])
+    return value

@@ -15,7 +15,7 @@ from training.errors import SpecError, TrainingError
 from training.importers import import_config, is_foreign
 from training.rows import first_rows
 from training.rundir import ENDED, RunDir
-from training.spec import RunSpec
+from training.spec import RunSpec, parse_text
 from ui import own_runs
 from ui import train_view as view
 from ui.boxes import Boxes
@@ -104,7 +104,7 @@ def on_plan(spec: str) -> str:
 
 def _checked(text: str) -> RunSpec:
     """The spec in the box, if whoever wrote it may ask for it. Raises SpecError."""
-    spec = view.spec_of(text)
+    spec = parse_text(text)
     own_runs.check(spec)
     return spec
 
@@ -133,7 +133,7 @@ def _values(spec: str) -> list[Any]:
 def on_start(spec: str, others: list[str], smoothing: float) -> list[Any]:
     """Start a run; what is wrong with the spec is said instead."""
     try:
-        run = own_runs.start(view.spec_of(spec))
+        run = own_runs.start(parse_text(spec))
     except TrainingError as error:
         return [view.problems_value(error), *_unchanged()]
     return ["", *on_tick(run.run_id, others, smoothing)]

@@ -13,9 +13,8 @@ import yaml
 
 from inspector.setup import Setup
 from inspector.strategies import STRATEGIES
-from training.errors import Problem, RunFolderError, SpecError
-from training.spec import Method, RunSpec
-from training.yaml_text import load_yaml
+from training.errors import RunFolderError, SpecError
+from training.spec import Method, RunSpec, spec_fields
 from ui import own_runs
 from ui.access import is_public
 from ui.data_boxes import EXAMPLE, EXAMPLES, FILE, PASTED, DataBoxes, limit_of, mapping_of, source_of
@@ -89,7 +88,7 @@ def _widget(name: str, setting: Setting) -> Any:
 def read_values(text: str) -> dict[str, Value] | None:
     """What each widget shows for a spec; None while the text is no spec's YAML."""
     try:
-        return {name: _shown(setting, _parsed(text)) for name, setting in SETTINGS.items()}
+        return {name: _shown(setting, spec_fields(text or "{}")) for name, setting in SETTINGS.items()}
     except SpecError:
         return None
 
@@ -123,7 +122,7 @@ def _number(value: Any) -> float | int | None:
 
 def with_value(text: str, name: str, value: Value) -> str:
     """The spec's YAML with one setting changed; what equals its default is left out. Raises SpecError."""
-    spec, setting = dict(_parsed(text)), SETTINGS[name]
+    spec, setting = dict(spec_fields(text or "{}")), SETTINGS[name]
     if name == "rank" and value == 0:
         return dump(spec | {"lora": False})
     changed: Any = value
@@ -184,21 +183,6 @@ def _kept(content: bytes, name: str) -> Path:
     except OSError as error:
         raise RunFolderError(f"The rows cannot be kept in {path}: {error.strerror}.") from error
     return path
-
-
-def _parsed(text: str) -> Mapping[str, Any]:
-    """The YAML's fields. Raises SpecError."""
-    try:
-        value = load_yaml(text or "{}")
-    except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        raise SpecError(
-            [Problem(field="spec", severity="error", message=f"is not YAML: {said}.", remedy="")]
-        ) from error
-    if not isinstance(value, Mapping):
-        message = f"is {type(value).__name__}, and must be fields with values."
-        raise SpecError([Problem(field="spec", severity="error", message=message, remedy="")])
-    return value
 
 
 def dump(spec: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from training.errors import PublishError, SpecError, TrainingError
 from training.idle import worker_environment
 from training.rundir import ENDED, Phase, RunDir, read_lines
 from training.runs import compare, list_runs
-from training.spec import RunSpec, parse_spec
+from training.spec import RunSpec
 from ui.access import is_public
 from ui.report import Block, code, files, heading, progress, report, table, text
 from ui.scores_view import pack_scores
@@ -53,21 +53,6 @@ POINTS = 600
 """Most points of a line."""
 SHOWN_RUNS = 50
 _SPECS = Path(__file__).parents[1] / "examples" / "runs"
-
-
-def spec_of(yaml_text: str) -> RunSpec:
-    """The spec in the box. Raises SpecError."""
-    import yaml
-
-    from training.errors import Problem
-
-    try:
-        value = yaml.safe_load(yaml_text)
-    except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        problem = Problem(field="spec", severity="error", message=f"is not YAML: {said}.", remedy="")
-        raise SpecError([problem]) from error
-    return parse_spec(value)
 
 
 def spec_examples() -> list[tuple[str, str]]:
