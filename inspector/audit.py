@@ -40,7 +40,7 @@ from inspector.report import KEPT_EXAMPLES, AuditReport, count
 from inspector.rows import BadRow, DataSource, Row, raw_of
 from inspector.short_way import ShortWay
 from inspector.skeletons import Skeleton
-from inspector.strategies import Modifiers
+from inspector.strategies import EXACT, Modifiers
 
 CHUNK = 256
 """Rows handed to a worker at a time."""
@@ -56,7 +56,7 @@ class Task:
     """What is done to every row."""
 
     model: Model
-    strategy: str = "traced"
+    strategy: str = EXACT
     options: Mapping[str, Any] = field(default_factory=dict)
     modifiers: Modifiers = field(default_factory=Modifiers)
 

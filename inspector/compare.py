@@ -16,7 +16,7 @@ from inspector.errors import InspectorError
 from inspector.inspect import Inspection, inspect
 from inspector.markers import Markers, propose_markers
 from inspector.model import Model
-from inspector.strategies import Labelled, label
+from inspector.strategies import FACTS, STRATEGIES, Labelled, label, needs_of
 
 Choice = tuple[str, Mapping[str, Any]]
 """A strategy's name and its options."""
@@ -91,31 +91,18 @@ def compare_with(truth: Inspection, choices: Sequence[Choice] | None = None) -> 
 
 def default_choices(markers: Markers) -> list[Choice]:
     """Every strategy that needs one conversation only; those that search, with the markers given, if there are any."""
-    choices: list[Choice] = [
-        ("full", {}),
-        ("trl_assistant_only", {}),
-        ("trl_completion_only", {}),
-        ("generation_tags", {}),
-        ("responses_only", {}),
-        ("content_diff", {}),
-        ("prefix_render", {}),
-        ("incremental_delta", {}),
-        ("torchtune", {}),
-        ("bos_eos", {}),
-        ("chatml", {}),
-    ]
-    prefix, suffix = markers.prefix_ids, markers.suffix_ids
-    if prefix is not None:
-        choices.append(("trl_completion_collator", {"response": list(prefix)}))
-        if markers.instruction_template is not None:
-            both = {"response": list(prefix), "instruction": markers.instruction_template}
-            choices.append(("trl_completion_collator", both))
-    if markers.response_template is not None:
-        choices.append(("string_span", {"response_template": markers.response_template}))
-    if prefix is not None and suffix is not None:
-        ids = {"prefix_ids": list(prefix), "suffix_ids": list(suffix)}
-        choices += [("home_llm", ids), ("home_llm_intended", ids)]
-    return choices
+    proposed = {name: value for name, value in markers.options().items() if value is not None}
+    bare: list[Choice] = []
+    searching: list[Choice] = []
+    for strategy in STRATEGIES:
+        needs, takes = needs_of(strategy), FACTS[strategy].takes
+        if not FACTS[strategy].is_compared or not proposed.keys() >= set(needs):
+            continue
+        choices = searching if needs else bare
+        choices.append((strategy, {name: proposed[name] for name in needs}))
+        if also := [name for name in takes if name in proposed]:
+            choices.append((strategy, {name: proposed[name] for name in (*needs, *also)}))
+    return bare + searching
 
 
 def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entry:

@@ -14,7 +14,7 @@ from itertools import groupby
 from inspector.conversation import Message, is_flagged, is_media, string_fields
 from inspector.finding import Code, Finding, Severity
 from inspector.formats import TEXT_ROLE
-from inspector.loss_findings import LOSS_FINDERS, SEARCHING
+from inspector.loss_findings import LOSS_FINDERS
 from inspector.origins import Origin, OriginKind
 from inspector.strategies import Example, Labelled, Reason, is_trained
 from inspector.template_findings import TEMPLATE_FINDERS
@@ -107,7 +107,7 @@ def find_no_trained_tokens(example: Example, labelled: Labelled) -> Iterator[Fin
     if all(message["role"] == TEXT_ROLE for message in example.conversation.messages):
         why = "the row is a rendered text, and nothing in it says who wrote which part"
         remedy = "Choose a strategy that searches the text or its ids, such as string_span or trl_completion_collator."
-        if labelled.strategy in SEARCHING:
+        if labelled.facts.searches_from is not None:
             why, remedy = "what the strategy looks for is not in the text", "Check its options against the ids shown."
     elif not assistants:
         roles = ", ".join(dict.fromkeys(repr(message["role"]) for message in example.conversation.messages))

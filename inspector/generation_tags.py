@@ -34,7 +34,7 @@ from inspector.errors import (
 from inspector.inspect import make_example
 from inspector.model import Model
 from inspector.proof_conversations import imitating_conversations, proof_conversations
-from inspector.strategies import REASON_TEXTS, Example, Labelled, label
+from inspector.strategies import EXACT, REASON_TEXTS, Example, Labelled, label
 from inspector.strategies.tags import overlap_bits
 from inspector.template_rewrites import Rewrite, Seam, rewrites, seams
 from inspector.template_source import TemplateSourceError, keywords_among, without_tags
@@ -183,7 +183,7 @@ class _Reference:
         """Render further conversations."""
         for name, conversation in conversations.items():
             example = self._example(conversation, self.source)
-            truth = label(example, "traced", {}) if isinstance(example, Example) else None
+            truth = label(example, EXACT, {}) if isinstance(example, Example) else None
             self.rows[name] = conversation, example, truth
         self.opened |= self._opened(conversations, self.source)
 

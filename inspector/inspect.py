@@ -18,7 +18,7 @@ from inspector.finding import Finding
 from inspector.findings import find_all
 from inspector.hub import Model
 from inspector.refusals import explain_refusal
-from inspector.strategies import Example, Labelled, Modifiers, Reason, behind_prompt, label
+from inspector.strategies import EXACT, Example, Labelled, Modifiers, Reason, behind_prompt, label
 from inspector.tokens import named_panics, tokenize
 from inspector.turns import find_turns
 
@@ -119,7 +119,7 @@ class Inspection:
 def inspect(
     model: Model,
     conversation: Conversation | list[Any] | Mapping[str, Any],
-    strategy: str = "traced",
+    strategy: str = EXACT,
     modifiers: Modifiers | Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Inspection:

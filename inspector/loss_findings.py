@@ -13,15 +13,6 @@ from inspector.turns import Turn
 
 BOILERPLATE_SHARE = 0.75
 """Share of the trained tokens from which on the template's text counts as too much."""
-SEARCHING = {
-    "home_llm": 0,
-    "home_llm_intended": 0,
-    "responses_only": 0,
-    "string_span": 0,
-    "llama3_sft": -1,
-    "trl_completion_collator": -1,
-}
-"""Strategies that search for a marker, and the first answer that each of them is sure to look for (-1: the last)."""
 FEW_TOKENS = 8
 """Below so many trained tokens a share says nothing."""
 
@@ -49,9 +40,10 @@ def find_truncation(example: Example, labelled: Labelled) -> Iterator[Finding]:
 
 def find_missed_markers(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Answers that a searching strategy did not find, with the token that holds the boundary."""
-    if labelled.strategy not in SEARCHING:
+    first = labelled.facts.searches_from
+    if first is None:
         return
-    for index, turn in list(example.answers())[SEARCHING[labelled.strategy] :]:
+    for index, turn in list(example.answers())[first:]:
         tokens = example.tokens
         answer = [i for i in turn.tokens if tokens.char_spans[i][1] > turn.answer_start]
         if turn.stop_span is not None:

@@ -77,6 +77,17 @@ class Markers:
             "the rows named under misses, or use exact labels."
         )
 
+    def options(self) -> dict[str, Any]:
+        """The options of strategies that search, with what is proposed for each; None where nothing is."""
+        prefix, suffix = (None if ids is None else list(ids) for ids in (self.prefix_ids, self.suffix_ids))
+        return {
+            "prefix_ids": prefix,
+            "suffix_ids": suffix,
+            "response": prefix,
+            "instruction": self.instruction_template,
+            "response_template": self.response_template,
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """The public JSON form."""
         return {

@@ -22,7 +22,7 @@ from inspector.refusals import with_plain_content
 from inspector.samples import sample_conversations
 from inspector.setup import Setup
 from inspector.stops import stop_strings
-from inspector.strategies import Keep, StopPolicy
+from inspector.strategies import EXACT, FACTS, Keep, StopPolicy, needs_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +101,11 @@ def _split_turns(case: Case) -> list[Setup]:
 
 def _use_verified_ids(case: Case) -> list[Setup]:
     markers = _markers(case)
-    prefix, suffix = markers.prefix_ids, markers.suffix_ids
-    if prefix is None or not markers.found or (suffix is None and case.setup.strategy.startswith("home_llm")):
+    needs = needs_of(case.setup.strategy)
+    if not markers.found or any(markers.options()[name] is None for name in needs):
         raise RemedyError(markers.advice)
-    if case.setup.strategy == "trl_completion_collator":
-        options: dict[str, Any] = {**case.setup.options, "response": list(prefix)}
-    else:
-        options = {"prefix_ids": list(prefix), "suffix_ids": list(suffix or ())}
-    return [replace(case.setup, options=options)]
+    ids = {name: markers.options()[name] for name in needs}
+    return [replace(case.setup, options={**case.setup.options, **ids})]
 
 
 def _markers(case: Case) -> Markers:
@@ -117,7 +114,7 @@ def _markers(case: Case) -> Markers:
 
 
 def _train_exact_labels(case: Case) -> list[Setup]:
-    return [replace(case.setup, strategy="traced", options={})]
+    return [replace(case.setup, strategy=EXACT, options={})]
 
 
 def _use_training_template(case: Case) -> list[Setup]:
@@ -260,19 +257,19 @@ def _has_whitespace(inspection: Inspection) -> bool:
 
 
 def _is_searching(inspection: Inspection) -> bool:
-    return inspection.strategy in ("home_llm", "home_llm_intended", "trl_completion_collator")
+    return bool({"prefix_ids", "response"} & set(needs_of(inspection.strategy)))
 
 
 def _is_traced(inspection: Inspection) -> bool:
-    return inspection.strategy == "traced"
+    return inspection.strategy == EXACT
 
 
 def _is_reproduced(inspection: Inspection) -> bool:
-    return inspection.strategy != "traced"
+    return inspection.strategy != EXACT
 
 
 def _reads_tags(inspection: Inspection) -> bool:
-    return inspection.strategy in ("generation_tags", "trl_assistant_only")
+    return FACTS[inspection.strategy].reads_tags
 
 
 def _has_history(inspection: Inspection) -> bool:

@@ -11,6 +11,7 @@ from inspector.errors import SetupError
 from inspector.hub import Token, load
 from inspector.inspect import Inspection, inspect
 from inspector.model import Model
+from inspector.strategies import EXACT
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "conversation": (list, dict),
@@ -34,7 +35,7 @@ class Setup:
     revision: str = ""
     template: str = ""
     special_tokens: Mapping[str, Any] = field(default_factory=dict)
-    strategy: str = "traced"
+    strategy: str = EXACT
     options: Mapping[str, Any] = field(default_factory=dict)
     modifiers: Mapping[str, Any] = field(default_factory=dict)
 

@@ -19,6 +19,7 @@ from inspector.inspect import Inspection
 from inspector.report import RowCounts
 from inspector.segments import Encoded, SegmentCache
 from inspector.skeletons import Shape, Skeleton, shape_of, skeleton_of
+from inspector.strategies import EXACT
 from inspector.tokens import named_panics
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ class ShortWay:
         self._max_length = task.modifiers.max_length
         self._skeletons: dict[Shape, Skeleton] = {}
         self._failures: Counter[Shape] = Counter()
-        self._segments = (
-            SegmentCache(task.model.tokenizer) if task.strategy == "traced" and task.model.is_fast else None
-        )
+        self._segments = SegmentCache(task.model.tokenizer) if task.strategy == EXACT and task.model.is_fast else None
 
     def learn(self, inspection: Inspection) -> None:
         """Take a row that was inspected whole as the model of its shape, if it can be one."""

@@ -15,7 +15,7 @@ from inspector.generation_tags import has_tags
 from inspector.inspect import make_example
 from inspector.model import Model
 from inspector.samples import sample_conversations
-from inspector.strategies import Example, Reason, label
+from inspector.strategies import EXACT, Example, Reason, label
 from inspector.strategies.tags import training_twin
 
 
@@ -94,7 +94,7 @@ def _renders(model: Model, template: str) -> Iterator[tuple[Example, Example]]:
 
 def _overtrained(own: Example, used: Example) -> Iterator[tuple[Reason, str]]:
     """Texts of tokens that the tags train and traced does not, in the prompt's header or behind a stop token."""
-    truth = label(own, "traced", {})
+    truth = label(own, EXACT, {})
     tagged = label(used, "generation_tags", {})
     for index, reason in enumerate(truth.reasons):
         if tagged.trained[index] and reason in (Reason.HEADER, Reason.AFTER_STOP):

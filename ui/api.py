@@ -14,6 +14,7 @@ import gradio as gr
 
 from inspector.errors import InspectorError
 from inspector.setup import Setup
+from inspector.strategies import EXACT
 from ui.models import load_model, model_of
 
 LOG_CHARS = 200_000
@@ -23,7 +24,7 @@ LOG_CHARS = 200_000
 def inspect_chat(
     conversation: list[dict[str, Any]],
     model: str = "tiny-chat",
-    strategy: str = "traced",
+    strategy: str = EXACT,
     template: str = "",
     revision: str = "",
     options: dict[str, Any] | None = None,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from inspector.setup import Setup
-from inspector.strategies import Keep, Modifiers, StopPolicy, Truncation, TurnPolicy
+from inspector.strategies import EXACT, Keep, Modifiers, StopPolicy, Truncation, TurnPolicy
 from ui.conversation_json import dump, dump_flat, parse_json, parse_object, read_options
 from ui.models import template_of
 from ui.rows import Rows
@@ -21,7 +21,6 @@ POLICY_DEFAULTS: Mapping[str, Any] = {
     "closing_header": False,
 }
 """The options of `traced`, each of which has a box of its own."""
-EXACT = "traced"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,9 @@ from inspector.gallery import find_entry, gallery
 from inspector.markers import Markers, propose_markers
 from inspector.remedies import REMEDIES, apply_remedy
 from inspector.setup import Setup
+from inspector.strategies import EXACT
 from ui.access import hub_token
-from ui.boxes import EXACT, Boxes, conversation_values, setup_of
+from ui.boxes import Boxes, conversation_values, setup_of
 from ui.conversation_json import ConversationJsonError, TemplateOptions, dump, write_options
 from ui.inspect_view import boxes_view, decoded_conversation, diagnosis, failure_view, inspect_setup
 from ui.links import LinkError, ViewState, decode_link

@@ -20,7 +20,8 @@ from inspector.markers import propose_markers
 from inspector.model import short_hash
 from inspector.remedies import offers, offers_for_refusal
 from inspector.setup import Setup
-from ui.boxes import EXACT, Boxes, setup_of
+from inspector.strategies import EXACT
+from ui.boxes import Boxes, setup_of
 from ui.conversation_json import ConversationJsonError, dump
 from ui.links import ViewState, encode_link
 from ui.models import model_of

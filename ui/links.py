@@ -16,6 +16,7 @@ from typing import Any
 
 from inspector.errors import InspectorError
 from inspector.setup import Setup
+from inspector.strategies import EXACT
 
 MAX_LINK_CHARS = 60_000
 """Longest fragment written: browsers and chat programs cut longer addresses."""
@@ -41,7 +42,7 @@ class ViewState:
     template_source: str = ""
     special_tokens: Mapping[str, Any] = field(default_factory=dict)
     conversation: str = ""
-    strategy: str = "traced"
+    strategy: str = EXACT
     options: Mapping[str, Any] = field(default_factory=dict)
     modifiers: Mapping[str, Any] = field(default_factory=dict)
     compare: bool = False

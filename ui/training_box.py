@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import html
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
 from inspector.markers import Markers
-from inspector.strategies import STRATEGIES, Keep, StopPolicy, Truncation, TurnPolicy
-from ui.boxes import EXACT
+from inspector.strategies import EXACT, STRATEGIES, Keep, StopPolicy, Truncation, TurnPolicy, options_of
 from ui.conversation_json import dump_flat
 from ui.text_box import build_text_box
 
@@ -90,7 +88,7 @@ def training_values(strategy: str) -> dict[str, Any]:
     return {
         "strategy_about": strategy_about(strategy),
         "policy_box": gr.update(visible=is_exact),
-        "options_box": gr.update(visible=not is_exact and bool(_options(strategy))),
+        "options_box": gr.update(visible=not is_exact and bool(options_of(strategy))),
     }
 
 
@@ -99,36 +97,17 @@ def strategy_about(strategy: str) -> str:
     if strategy not in STRATEGIES:
         return ""
     said = (inspect.getdoc(STRATEGIES[strategy]) or "").split("\n", 1)[0]
-    taken = "" if strategy == EXACT else ", ".join(_options(strategy))
+    taken = "" if strategy == EXACT else ", ".join(options_of(strategy))
     options = f" Options: <code>{html.escape(taken)}</code>." if taken else ""
     return f"<p class='strategy-about'>{html.escape(said)}{options}</p>"
 
 
 def prefilled(strategy: str, markers: Markers | None) -> str:
     """The JSON of the options that a strategy needs, with verified markers where they fit, else empty."""
-    found = _fitting(markers)
+    found = {} if markers is None else markers.options()
     needed = {
         name: found.get(name)
-        for name, default in _options(strategy).items()
+        for name, default in options_of(strategy).items()
         if default is inspect.Parameter.empty or found.get(name) is not None
     }
     return dump_flat({name: "" if value is None else value for name, value in needed.items()})
-
-
-def _fitting(markers: Markers | None) -> Mapping[str, Any]:
-    if markers is None:
-        return {}
-    prefix, suffix = (None if ids is None else list(ids) for ids in (markers.prefix_ids, markers.suffix_ids))
-    return {
-        "prefix_ids": prefix,
-        "suffix_ids": suffix,
-        "response": prefix,
-        "instruction": markers.instruction_template,
-        "response_template": markers.response_template,
-    }
-
-
-def _options(strategy: str) -> Mapping[str, Any]:
-    """The options of a strategy with their defaults, from its signature."""
-    parameters = inspect.signature(STRATEGIES[strategy]).parameters.values() if strategy in STRATEGIES else ()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}

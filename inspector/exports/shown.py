@@ -11,7 +11,7 @@ from inspector.inspect import Inspection
 from inspector.markers import Markers, propose_markers
 from inspector.model import Model, Source
 from inspector.samples import sample_conversations
-from inspector.strategies import Example, Truncation, label
+from inspector.strategies import EXACT, Example, Truncation, label
 
 TEMPLATE_FILE = "chat_template.jinja"
 """The name under which a chosen template goes along; transformers reads it from a model's folder by this name."""
@@ -94,7 +94,7 @@ def verified_markers(inspection: Inspection) -> tuple[Markers, list[str]]:
             examples.append(trainers_example(inspection, conversation))
         except RenderError:  # a template need not take every sample
             continue
-    rows = [replace(inspection, example=example, labelled=label(example, "traced", {})) for example in examples]
+    rows = [replace(inspection, example=example, labelled=label(example, EXACT, {})) for example in examples]
     markers = propose_markers(rows)
     if markers.prefix_ids is None:
         raise StrategyRefusedError("No constant ids stand before the answers: use rows with exact labels instead.")

@@ -14,7 +14,7 @@ from inspector.errors import InspectorError, StrategyError
 from inspector.strategies.boundaries import dpo_boundary, trl_completion_only
 from inspector.strategies.content_diff import content_diff, content_diff_legacy
 from inspector.strategies.full import full
-from inspector.strategies.labelled import REASON_TEXTS, Example, Labelled, Reason, is_trained
+from inspector.strategies.labelled import EXACT, FACTS, REASON_TEXTS, Example, Facts, Labelled, Reason, is_trained
 from inspector.strategies.markers_in_ids import bos_eos, home_llm, home_llm_intended, trl_completion_collator
 from inspector.strategies.modifiers import Keep, Modifiers, Truncation, behind_prompt
 from inspector.strategies.prefixes import incremental_delta, prefix_render
@@ -51,26 +51,35 @@ STRATEGIES: Mapping[str, Callable[..., Labelled]] = {
 """Every strategy by its public name."""
 
 
+def options_of(strategy: str) -> Mapping[str, Any]:
+    """The options of a strategy with their defaults, from its signature; none for a name that is unknown."""
+    parameters = inspect.signature(STRATEGIES[strategy]).parameters.values() if strategy in STRATEGIES else ()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def needs_of(strategy: str) -> list[str]:
+    """The options of a strategy that have no default."""
+    return [name for name, default in options_of(strategy).items() if default is inspect.Parameter.empty]
+
+
 def label(example: Example, strategy: str, options: Mapping[str, Any]) -> Labelled:
     """Label an example. Raises StrategyError for an unknown strategy, option or option value."""
     if strategy not in STRATEGIES:
         raise StrategyError(f"There is no strategy {strategy!r}; there are: {', '.join(STRATEGIES)}.")
-    function = STRATEGIES[strategy]
-    parameters = inspect.signature(function).parameters.values()
-    known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    known = options_of(strategy)
     unknown = [name for name in options if name not in known]
     if unknown:
         raise StrategyError(
             f"Strategy {strategy!r} has no option {unknown[0]!r}; its options are: {', '.join(known) or 'none'}."
         )
-    missing = [name for name, default in known.items() if default is inspect.Parameter.empty and name not in options]
+    missing = [name for name in needs_of(strategy) if name not in options]
     if missing:
         raise StrategyError(f"Strategy {strategy!r} needs the option {missing[0]!r}.")
     for name, value in options.items():
         if isinstance(known[name], bool) and not isinstance(value, bool):
             raise StrategyError(f"Strategy {strategy!r}: {name} is {value!r}, and must be true or false.")
     try:
-        return replace(function(example, **options), strategy=strategy, options=dict(options))
+        return replace(STRATEGIES[strategy](example, **options), strategy=strategy, options=dict(options))
     except InspectorError:
         raise
     except ValueError as error:
@@ -78,9 +87,12 @@ def label(example: Example, strategy: str, options: Mapping[str, Any]) -> Labell
 
 
 __all__ = [
+    "EXACT",
+    "FACTS",
     "REASON_TEXTS",
     "STRATEGIES",
     "Example",
+    "Facts",
     "Keep",
     "Labelled",
     "Modifiers",
@@ -91,4 +103,6 @@ __all__ = [
     "behind_prompt",
     "is_trained",
     "label",
+    "needs_of",
+    "options_of",
 ]

@@ -13,9 +13,10 @@ from typing import Any
 
 from inspector.conversation import Conversation, Message
 from inspector.errors import StrategyRefusedError
-from inspector.strategies.labelled import Example, Labelled
+from inspector.strategies.labelled import Example, Labelled, facts
 
 
+@facts("TRL", "prompt and completion rows", version="1.16")
 def trl_completion_only(example: Example) -> Labelled:
     """Train the tokens from where the row's ids part from those of the prompt and its generation prompt.
 
@@ -27,6 +28,7 @@ def trl_completion_only(example: Example) -> Labelled:
     return _labelled(example, prompt, [example.tokens.ids])
 
 
+@facts("TRL DPO", "chosen and rejected", version="1.16")
 def dpo_boundary(example: Example, *, rejected: str | Sequence[Message]) -> Labelled:
     """Train the chosen answer as DPO does: the prompt ends where either answer's ids part from it.
 

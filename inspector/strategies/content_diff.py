@@ -15,7 +15,7 @@ from inspector.conversation import TRAIN_FLAGS, Message
 from inspector.errors import StrategyRefusedError
 from inspector.strategies.axolotl_rows import axolotl_row
 from inspector.strategies.boundaries import shared_length
-from inspector.strategies.labelled import Example, Labelled
+from inspector.strategies.labelled import Example, Labelled, facts
 
 PLACEHOLDERS = ("[[dummy_message]]", "zzdummymessagezz")
 """The two texts that stand in for a message."""
@@ -29,6 +29,7 @@ End: TypeAlias = tuple[frozenset[int], str]
 _CHOICES = ("turn", "all", "last", "none")
 
 
+@facts("axolotl", "type: chat_template", version="0.19")
 def content_diff(
     example: Example,
     *,
@@ -97,6 +98,7 @@ def content_diff_bits(
     return bits
 
 
+@facts("axolotl", "type: chat_template without options", version="0.19", is_compared=False)
 def content_diff_legacy(example: Example) -> Labelled:
     """Train what follows the tokenized prompt of the last message, which is axolotl's way when all options are empty.
 

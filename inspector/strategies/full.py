@@ -6,9 +6,10 @@ from docs/strategies.md, D1.
 
 from __future__ import annotations
 
-from inspector.strategies.labelled import Example, Labelled, Reason
+from inspector.strategies.labelled import Example, Labelled, Reason, facts
 
 
+@facts("TRL", "assistant_only_loss=False", version="1.16")
 def full(example: Example) -> Labelled:
     """Train every token, whoever wrote it. No options, no errors."""
     return Labelled.by_rule([True] * len(example), why=Reason.EVERY_TOKEN)

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from inspector.conversation import Conversation, Message
 from inspector.errors import InspectorError, RenderError, StrategyError, StrategyRefusedError
@@ -56,6 +56,46 @@ class Reason(StrEnum):
 
 
 _TRAINED = frozenset({Reason.ANSWER, Reason.SCAFFOLD, Reason.STOP, Reason.EVERY_TOKEN, Reason.TRAINED_BY_RULE})
+
+
+EXACT = "traced"
+"""The strategy that is ours: exactly what the assistant writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Whose mask a strategy reproduces, and what the rest of the inspector has to know of it.
+
+    `trainer`: the project, as its users call it. `setting`: what they set to get this mask. `version`: of the code that
+    it was checked against. `searches_from`: of a strategy that searches for a marker the first answer that it is sure
+    to look for (-1: the last); None where it does not search. `reads_tags`: it goes by `{% generation %}` tags.
+    `takes`: options that proposed markers can fill besides those that it needs. `is_compared`: it stands in a
+    comparison that names no strategies.
+    """
+
+    trainer: str
+    setting: str = ""
+    version: str = ""
+    searches_from: int | None = None
+    reads_tags: bool = False
+    takes: tuple[str, ...] = ()
+    is_compared: bool = True
+
+
+FACTS: dict[str, Facts] = {}
+"""The facts of every strategy by its name; each stands at its function."""
+
+Strategy = TypeVar("Strategy", bound=Callable[..., Any])
+
+
+def facts(trainer: str, setting: str = "", **more: Any) -> Callable[[Strategy], Strategy]:
+    """Register a strategy's facts, and leave the function as it is."""
+
+    def register(strategy: Strategy) -> Strategy:
+        FACTS[strategy.__name__] = Facts(trainer=trainer, setting=setting, **more)
+        return strategy
+
+    return register
 
 
 REASON_TEXTS: Mapping[Reason, str] = {
@@ -201,6 +241,11 @@ class Labelled:
             warnings=tuple(warnings),
             example=example,
         )
+
+    @property
+    def facts(self) -> Facts:
+        """The facts of its strategy; of labels that no strategy made, nothing is known."""
+        return FACTS.get(self.strategy, Facts(trainer=""))
 
     def labels(self, ids: Sequence[int], ignored: int = -100) -> list[int]:
         """The labels a trainer takes: the id where trained, else `ignored`."""

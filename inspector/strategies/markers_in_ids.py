@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from inspector.errors import StrategyRefusedError
-from inspector.strategies.labelled import Example, Labelled
+from inspector.strategies.labelled import Example, Labelled, facts
 
 Ids = Sequence[int]
 
 
+@facts("home-llm", "as it is", version="2025-11", searches_from=0)
 def home_llm(example: Example, *, prefix_ids: Ids | str, suffix_ids: Ids | str) -> Labelled:
     """Train what home-llm trains, its bugs included.
 
@@ -77,6 +78,7 @@ def _delimited(ids: Ids, prefix: Ids, suffix: Ids) -> Iterator[tuple[int, int, b
         at = end + (len(suffix) if is_whole else 1)
 
 
+@facts("home-llm", "as intended", version="2025-11", searches_from=0)
 def home_llm_intended(example: Example, *, prefix_ids: Ids | str, suffix_ids: Ids | str) -> Labelled:
     """Train what home-llm means to: every response between prefix and suffix, and the whole suffix; nothing else.
 
@@ -95,6 +97,9 @@ def home_llm_intended(example: Example, *, prefix_ids: Ids | str, suffix_ids: Id
     return Labelled.by_rule(bits, lost=range(len(bits)) if warnings else (), warnings=warnings)
 
 
+@facts(
+    "TRL 0.19 and older", "DataCollatorForCompletionOnlyLM", version="0.19.1", searches_from=-1, takes=("instruction",)
+)
 def trl_completion_collator(example: Example, *, response: Ids | str, instruction: Ids | str | None = None) -> Labelled:
     """Train what TRL's DataCollatorForCompletionOnlyLM trains.
 
@@ -146,6 +151,7 @@ def completion_collator_bits(
     return [label is not None for label in labels], missing
 
 
+@facts("masking notebook", "from bos to eos")
 def bos_eos(example: Example) -> Labelled:
     """Train from behind each bos up to and including the next eos: the seed notebook's `create_special_mask`.
 

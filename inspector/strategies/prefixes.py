@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from inspector.errors import StrategyRefusedError
 from inspector.strategies.boundaries import shared_length
-from inspector.strategies.labelled import Example, Labelled, overlapping
+from inspector.strategies.labelled import Example, Labelled, facts, overlapping
 
 
+@facts("open-instruct", version="2026-08")
 def prefix_render(example: Example, *, last_only: bool = False) -> Labelled:
     """Train what stands between the render up to an answer's generation prompt and the render up to its end.
 
@@ -101,6 +102,7 @@ def _rendered_prefixes(example: Example, indices: Sequence[int]) -> list[tuple[s
     return [(next(texts) if i else "", next(texts)) for i in indices]
 
 
+@facts("renderers", "DefaultRenderer", version="0.1.12")
 def incremental_delta(example: Example) -> Labelled:
     """Train the tokens that each assistant message adds to the row when the conversation grows by it: its header too.
 

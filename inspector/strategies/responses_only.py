@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from inspector.errors import StrategyRefusedError
 from inspector.origins import Origin, OriginKind
 from inspector.strategies.boundaries import shared_length
-from inspector.strategies.labelled import Example, Labelled
+from inspector.strategies.labelled import Example, Labelled, facts
 
 PROBES = "\\{aA1(.<}>"
 """Characters put next to a header to see which of its ids stay."""
@@ -27,6 +27,7 @@ class Marker:
     right: tuple[int, ...] = ()
 
 
+@facts("Unsloth", "train_on_responses_only", version="2026.10.9", searches_from=0)
 def responses_only(
     example: Example,
     *,

@@ -10,13 +10,14 @@ import re
 from bisect import bisect_right
 
 from inspector.errors import StrategyRefusedError
-from inspector.strategies.labelled import Example, Labelled
+from inspector.strategies.labelled import Example, Labelled, facts
 from inspector.strategies.markers_in_ids import find_all
 from inspector.strategies.prefixes import char_bits
 
 CHATML_START, CHATML_HEADER, CHATML_END = "<|im_start|>", "<|im_start|>assistant\n", "<|im_end|>"
 
 
+@facts("llama3-sft", "as intended", searches_from=0)
 def string_span(example: Example, *, response_template: str) -> Labelled:
     """Train from behind every place of `response_template` in the text up to and including the next stop token.
 
@@ -37,6 +38,7 @@ def string_span(example: Example, *, response_template: str) -> Labelled:
     return _of_spans(example, spans, response_template)
 
 
+@facts("NVIDIA examples", "ChatML")
 def chatml(example: Example) -> Labelled:
     """Train what follows the ids of `<|im_start|>assistant` and a line end, up to `<|im_end|>`, which is never trained.
 
@@ -65,6 +67,7 @@ def chatml(example: Example) -> Labelled:
     return Labelled.by_rule(bits, lost=range(len(bits)), warnings=[warning])
 
 
+@facts("llama3-sft", "as it is", searches_from=-1, is_compared=False)
 def llama3_sft(example: Example, *, response_template: str) -> Labelled:
     """Train what the llama3-sft collator trains: it loses the start of the answer.
 

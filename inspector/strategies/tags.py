@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from inspector.errors import StrategyRefusedError
-from inspector.strategies.labelled import Example, Labelled, overlapping
+from inspector.strategies.labelled import Example, Labelled, facts, overlapping
 
 _TAG = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 Span = tuple[int, int]
 
 
+@facts("transformers", "return_assistant_tokens_mask", version="5", reads_tags=True)
 def generation_tags(example: Example, *, exact: bool = False, max_length: int | None = None) -> Labelled:
     """Train the tokens of the template's generation spans, as transformers' tokenizers mark them.
 
@@ -108,6 +109,7 @@ def _kept(example: Example, max_length: int | None) -> range:
 # --- TRL
 
 
+@facts("TRL", "assistant_only_loss=True", version="1.16", reads_tags=True)
 def trl_assistant_only(example: Example, *, max_length: int | None = None) -> Labelled:
     """Train what TRL's SFTTrainer trains with `assistant_only_loss=True`.
 

@@ -14,12 +14,13 @@ from inspector.errors import InspectorError, RenderError, StrategyError, Strateg
 from inspector.origins import common_start
 from inspector.plain_jinja import keeping_whitespace
 from inspector.strategies.boundaries import shared_length
-from inspector.strategies.labelled import Example, Labelled
+from inspector.strategies.labelled import Example, Labelled, facts
 
 MASKINGS = ("train_on_assistant", "train_on_last", "train_on_all")
 """What torchtune's data sets call their masking strategies."""
 
 
+@facts("torchtune", "HuggingFaceModelTokenizer", version="2026-04")
 def torchtune(example: Example, *, masking_strategy: str = "train_on_assistant", add_eos: bool = True) -> Labelled:
     """Train the ids that each assistant message adds to the row, header included, and the header after the last one.
 

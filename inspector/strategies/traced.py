@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from inspector.conversation import REASONING_FIELDS, is_flagged
 from inspector.origins import PLACEHOLDER, OriginKind
-from inspector.strategies.labelled import Example, Labelled, Reason
+from inspector.strategies.labelled import Example, Labelled, Reason, facts
 from inspector.turns import Turn
 
 _REASONS = list(Reason)
@@ -47,6 +47,7 @@ class StopPolicy(StrEnum):
 _Choice = TypeVar("_Choice", TurnPolicy, StopPolicy)
 
 
+@facts("Exact", is_compared=False)
 def traced(
     example: Example,
     *,
