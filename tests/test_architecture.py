@@ -103,6 +103,7 @@ ROOMS = [
 
 TRAINING_ROOMS = [
     "errors",
+    "method_facts",
     "spec_parts",
     "run_spec",
     "checks",

@@ -14,7 +14,7 @@ from inspector.formats import TEXT_ROLE
 from inspector.hub import EMBEDDED
 from training.rows import found_name
 from training.rundir import RunDir
-from training.spec import Method, RunSpec
+from training.spec import RunSpec
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -51,7 +51,7 @@ def card(run: RunDir, precision: str, *, is_whole: bool = False, place: str = ".
 def _front_matter(spec: RunSpec, is_whole: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"base_model": spec.model} if not Path(spec.model).is_dir() else {}
     found["library_name"] = "transformers" if is_whole else "peft"
-    found["pipeline_tag"] = "text-classification" if spec.method is Method.REWARD else "text-generation"
+    found["pipeline_tag"] = spec.facts.pipeline_tag
     found["tags"] = [spec.method.value, *([] if spec.lora is None else ["lora"]), "maskscope"]
     return found | ({"datasets": [spec.data.name]} if _is_on_hub(spec) else {})
 
@@ -99,13 +99,12 @@ def _what(spec: RunSpec, manifest: dict[str, Any], is_whole: bool) -> str:
 
 def _code(run: RunDir, spec: RunSpec, precision: str, revision: str | None, *, is_whole: bool, place: str) -> str:
     """Python that loads what is in the folder and asks the first question again, or judges the first answer."""
-    is_reward = spec.method is Method.REWARD
-    kind = "AutoModelForSequenceClassification" if is_reward else "AutoModelForCausalLM"
+    kind = spec.facts.model_class
     dtype = {"bf16": "bfloat16", "fp16": "float16"}.get(precision, "float32")
     own = json.dumps(place)
     base = own if is_whole else repr(str(EMBEDDED.get(spec.model, spec.model)))
     pinned = f", revision={revision!r}" if revision and not is_whole else ""
-    head = ", num_labels=1" if is_reward else ""
+    head = "".join(f", {name}={value}" for name, value in spec.facts.head.items())
     lines = [
         *([] if is_whole else ["from peft import PeftModel"]),
         f"from transformers import {kind}, AutoTokenizer",
@@ -117,7 +116,7 @@ def _code(run: RunDir, spec: RunSpec, precision: str, revision: str | None, *, i
         lines.append("model.resize_token_embeddings(len(tokenizer))  # special tokens were added")
     if not is_whole:
         lines.append(f"model = PeftModel.from_pretrained(model, {own})")
-    return "\n".join([*lines, *(_judging(run) if is_reward else _asking(run, spec, is_whole))]) + "\n"
+    return "\n".join([*lines, *(_judging(run) if spec.facts.is_reward else _asking(run, spec, is_whole))]) + "\n"
 
 
 def _asking(run: RunDir, spec: RunSpec, is_whole: bool) -> list[str]:

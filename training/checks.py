@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from training.errors import Problem
-from training.run_spec import RATES, RunSpec
-from training.spec_parts import OF_PAIRS, OF_PREFERENCES, Method
+from training.method_facts import FACTS, Answers
+from training.run_spec import RunSpec
 
 
 def check(spec: RunSpec) -> Iterator[Problem]:
@@ -45,7 +45,7 @@ def check(spec: RunSpec) -> Iterator[Problem]:
     yield from _check_speed(spec)
     yield from _check_method(spec)
     yield from _check_engine(spec)
-    usual = RATES[spec.method][spec.lora is None]
+    usual = spec.facts.rates[spec.lora is None]
     if spec.rate > 5 * usual:
         what = "all weights" if spec.lora is None else "LoRA"
         yield problem(
@@ -81,34 +81,36 @@ def _check_speed(spec: RunSpec) -> Iterator[Problem]:
 
 def _check_method(spec: RunSpec) -> Iterator[Problem]:
     """What belongs to one method, and is asked for in another."""
-    method, given = spec.method, spec.preference
-    known = LOSSES.get(method, ())
+    method, facts, given = spec.method, spec.facts, spec.preference
     for name in given.loss:
-        if name not in known:
-            remedy = f"There are: {', '.join(known)}." if known else "dpo and kto have several losses."
+        if name not in facts.losses:
+            have = " and ".join(other.value for other, its in FACTS.items() if its.losses)
+            remedy = f"There are: {', '.join(facts.losses)}." if facts.losses else f"{have} have several losses."
             yield problem("preference.loss", f"{method} has no loss {name!r}.", remedy)
-    if method not in OF_PREFERENCES and given != type(given)():
+    if not facts.compares and given != type(given)():
         yield problem("preference", f"{method} compares no answers.", "Set method: dpo, orpo or kto, or leave it out.")
-    if method is not Method.LM and spec.blocks != type(spec.blocks)():
+    if not facts.is_in_blocks and spec.blocks != type(spec.blocks)():
         yield problem("blocks", f"{method} trains row by row.", "Set method: lm, or leave it out.")
-    if method is Method.LM and spec.strategy not in ("traced", "full"):
+    if facts.is_in_blocks and spec.strategy not in ("traced", "full"):
         yield problem("strategy", "language modelling trains every token.", "Leave it out, or set method: sft.")
-    if method is Method.LM and spec.packing:
+    if facts.is_in_blocks and spec.packing:
         yield problem("packing", "blocks are full already.", "Leave it out.")
-    if method is Method.REWARD and spec.sampling.endpoint is not None:
+    if facts.is_reward and spec.sampling.endpoint is not None:
         yield problem("sampling.endpoint", "a reward model writes no answers.", "Leave it out.")
-    if method in OF_PREFERENCES:
+    if facts.is_reward and spec.quantization != "none":
+        yield problem("quantization", "a reward model is not quantized here.", "Leave it out.")
+    if facts.compares:
         yield from _check_preference(spec)
 
 
 def _check_preference(spec: RunSpec) -> Iterator[Problem]:
-    method, given = spec.method, spec.preference
+    method, facts, given = spec.method, spec.facts, spec.preference
     if spec.packing:
         yield problem("packing", f"{method} compares whole answers, which cannot be packed.", "Leave it out.")
     if spec.group_by_length:
         yield problem("group_by_length", f"{method} has no single length to a row.", "Leave it out.")
     if spec.speed.shared_prefix:
-        remedy = "The prompt of a pair is shared anyway." if method in OF_PAIRS else "Leave it out."
+        remedy = "The prompt of a pair is shared anyway." if facts.answers is Answers.PAIRS else "Leave it out."
         yield problem("speed.shared_prefix", f"is not for {method}.", remedy)
     for name in ("max_prompt_length", "max_completion_length"):
         length = getattr(given, name)
@@ -117,17 +119,17 @@ def _check_preference(spec: RunSpec) -> Iterator[Problem]:
     if given.loss_weights and len(given.loss_weights) != len(spec.losses):
         yield problem("preference.loss_weights", f"are {len(given.loss_weights)}.", f"{len(spec.losses)} are needed.")
     if "exo_pair" in given.loss and not given.label_smoothing:
-        yield problem("preference.label_smoothing", "exo_pair needs some.", "Set 1e-3, as its paper does.")
-    if method is Method.KTO and given.precompute and spec.losses == ["kto"]:
-        yield problem("preference.precompute", "kto mixes its answers anew in every step.", "Leave it out.")
-    if method is Method.KTO and len(given.loss) > 1:
-        yield problem("preference.loss", "kto takes one loss.", f"Keep one of: {', '.join(LOSSES[Method.KTO])}.")
-    if method is Method.KTO and spec.micro_batch == 1 and spec.losses == ["kto"]:
-        yield problem("micro_batch", "kto estimates its KL over the rows of a micro-batch.", "Raise it to 2 or more.")
-    if method not in (Method.DPO, Method.KTO) and (given.reference or given.precompute):
+        message = "exo_pair needs label smoothing above 0."
+        yield problem("preference.label_smoothing", message, "Set 1e-3, as its paper does.")
+    if not facts.has_reference and (given.reference or given.precompute):
         yield problem("preference.reference", f"{method} has no reference model.", "Leave it out.")
-    if method is Method.REWARD and spec.quantization != "none":
-        yield problem("quantization", "a reward model is not quantized here.", "Leave it out.")
+    if facts.takes_one_loss and len(given.loss) > 1:
+        yield problem("preference.loss", f"{method} takes one loss.", f"Keep one of: {', '.join(facts.losses)}.")
+    if spec.estimates_kl and given.precompute:
+        yield problem("preference.precompute", f"{method} mixes its answers anew in every step.", "Leave it out.")
+    if spec.estimates_kl and spec.micro_batch == 1:
+        message = f"{method} estimates its KL over the rows of a micro-batch."
+        yield problem("micro_batch", message, "Raise it to 2 or more.")
 
 
 def _check_engine(spec: RunSpec) -> Iterator[Problem]:
@@ -145,14 +147,6 @@ def _check_engine(spec: RunSpec) -> Iterator[Problem]:
         yield problem("lora.merge", "the adapter is merged into the unquantized model.", "", "warning")
 
 
-LOSSES = {
-    Method.DPO: (
-        "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
-        "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
-    ),
-    Method.KTO: ("kto", "apo_zero_unpaired"),
-}  # fmt: skip
-"""trl's names."""
 SCHEDULERS = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
 OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adamw_bnb_8bit", "paged_adamw_8bit")
 

@@ -15,8 +15,7 @@ from typing import Any
 
 from inspector.hub import EMBEDDED
 from training.planner import USABLE, plan
-from training.spec import Method, RunSpec
-from training.spec_parts import OF_PAIRS
+from training.spec import RunSpec
 from training.weights import device_of, lora_config, model_class, precision_of, total_steps
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
@@ -97,7 +96,7 @@ def estimate(spec: RunSpec, rows: int, mean_length: float, *, measure: bool = Tr
     total = sum(parameter.numel() for parameter in weights.parameters())
     trained = _trainable(spec, weights)
     outside = weights.num_parameters(exclude_embeddings=True)
-    length = min(float(spec.max_length * _answers(spec)), mean_length)
+    length = min(float(spec.max_length * spec.facts.answers_per_row), mean_length)
     tokens = round(spec.micro_batch * spec.accumulation * length)
     per_token = 6.0 * outside if spec.lora is None else 4.0 * outside + 6.0 * trained
     per_token += 2.0 * outside * _passes_without_gradients(spec)
@@ -137,10 +136,11 @@ def _shape(spec: RunSpec) -> tuple[Any, Any]:
     from transformers import AutoConfig
 
     name = str(EMBEDDED.get(spec.model, spec.model))
-    head = {"num_labels": 1} if spec.method is Method.REWARD else {}
-    config = AutoConfig.from_pretrained(name, revision=spec.revision or None, trust_remote_code=False, **head)
+    config = AutoConfig.from_pretrained(
+        name, revision=spec.revision or None, trust_remote_code=False, **spec.facts.head
+    )
     with torch.device("meta"):
-        return model_class(spec.method).from_config(config, trust_remote_code=False), config.get_text_config()
+        return model_class(spec.facts).from_config(config, trust_remote_code=False), config.get_text_config()
 
 
 def _trainable(spec: RunSpec, weights: Any) -> int:
@@ -154,16 +154,11 @@ def _trainable(spec: RunSpec, weights: Any) -> int:
     return sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
 
 
-def _answers(spec: RunSpec) -> int:
-    """How many answers a row has."""
-    return 2 if spec.method in OF_PAIRS else 1
-
-
 def _passes_without_gradients(spec: RunSpec) -> int:
     """Forward passes over a batch beside the one that trains: of the reference, and for KTO's KL."""
-    if spec.method is Method.KTO and spec.losses == ["kto"]:
+    if spec.estimates_kl:
         return 3
-    return int(spec.method in (Method.DPO, Method.KTO) and not spec.preference.precompute)
+    return int(spec.facts.has_reference and not spec.preference.precompute)
 
 
 def _memory(spec: RunSpec, config: Any, total: int, trained: int, precision: str, device: str) -> dict[str, int]:
@@ -171,7 +166,7 @@ def _memory(spec: RunSpec, config: Any, total: int, trained: int, precision: str
     width = _BYTES[precision]
     kept = 4 if spec.lora is None else width
     weight = _QUANTIZED.get(spec.quantization, kept)
-    tokens = spec.micro_batch * spec.max_length * _answers(spec)
+    tokens = spec.micro_batch * spec.max_length * spec.facts.answers_per_row
     hidden, layers = config.hidden_size, config.num_hidden_layers
     per_layer = tokens * hidden * 17 * width
     kept_layers = tokens * hidden * width * layers + per_layer if spec.activation_checkpointing else per_layer * layers
@@ -181,7 +176,7 @@ def _memory(spec: RunSpec, config: Any, total: int, trained: int, precision: str
         "gradients": trained * 4,
         "optimizer": round(trained * _OPTIMIZER_BYTES.get(spec.optimizer, 8)),
         "activations": round(kept_layers),
-        "logits": 0 if spec.method is Method.REWARD else tokens * config.vocab_size * 4 * 2,
+        "logits": 0 if spec.facts.is_reward else tokens * config.vocab_size * 4 * 2,
         **({"reference": round(total * kept)} if has_reference else {}),
         **({"process": PROCESS_BYTES} if device == "cpu" else {}),
     }

@@ -25,7 +25,7 @@ from training.rows import SHOWN, load_model, prepare
 from training.rows_file import describe, write_rows
 from training.rundir import Phase, RunDir, step_of
 from training.scores import rewards, scored_rows
-from training.spec import EndpointSpec, Method, RunSpec
+from training.spec import EndpointSpec, RunSpec
 from training.weights import device_of, load_weights, precision_of
 
 
@@ -84,13 +84,13 @@ def _attempt(
     def sample(when: str, step: int, current: Any) -> None:
         if not is_asked:
             return
-        if spec.method is Method.REWARD:
+        if spec.facts.is_reward:
             journal.judge(when, step, rows[:ASKED], rewards(current, rows[:ASKED]))
         else:
             journal.sample(when, step, asked, write_answers(current, model, asked, spec.sampling.max_new_tokens))
 
     def score(when: str, step: int, current: Any) -> None:
-        if is_asked and spec.method is not Method.REWARD:
+        if is_asked and not spec.facts.is_reward:
             journal.score(when, step, scored_rows(current, model.tokenizer, rows[:ASKED]))
 
     if ranks.is_sharded():
@@ -187,7 +187,7 @@ def _keep_proof(run: RunDir, collator: Any) -> None:
     collator.gather()
     if not ranks.is_first():
         return
-    sentence = collator.sentence(of_rewards=run.spec().method is Method.REWARD)
+    sentence = collator.sentence(of_rewards=run.spec().facts.is_reward)
     if ranks.world() > 1:
         sentence = f"{sentence[:-1]}; each of {ranks.world()} processes proved its own rows."
     print(f"Proven: {sentence}")

@@ -26,7 +26,7 @@ from training.errors import MergeError, RunStateError, TrainingError
 from training.rows import IGNORED, load_model
 from training.rundir import RunDir
 from training.scores import score
-from training.spec import Method, RunSpec, SamplingSpec
+from training.spec import RunSpec, SamplingSpec
 from training.weights import device_of, load_weights, model_class, precision_of
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -141,7 +141,7 @@ class _Merge:
         loaded_as = self.spec.model_copy(update={"precision": "bf16" if self.dtype == "bf16" else "fp32"})
         base = load_weights(loaded_as, self.model).to(getattr(torch, DTYPES[self.dtype]))
         tokenizer = self.model.tokenizer
-        if self.spec.method is Method.REWARD:
+        if self.spec.facts.is_reward:
             base.config.pad_token_id = tokenizer.pad_token_id
         else:
             _end_at(base.generation_config, self.stops, tokenizer.pad_token_id)
@@ -152,14 +152,14 @@ class _Merge:
         import torch
         from transformers import AutoTokenizer
 
-        loaded = model_class(self.spec.method).from_pretrained(str(folder), dtype=getattr(torch, DTYPES[self.dtype]))
+        loaded = model_class(self.spec.facts).from_pretrained(str(folder), dtype=getattr(torch, DTYPES[self.dtype]))
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         return loaded.to(device_of(self.spec)), replace(self.model, tokenizer=tokenizer)
 
     def _said(self, weights: Any, model: Model) -> list[Any]:
         """The ids of the answers, or the rewards."""
         weights.eval()
-        if self.spec.method is Method.REWARD:
+        if self.spec.facts.is_reward:
             return [_reward(weights, ids) for ids in self._judged()]
         return write_ids(weights, model, self._asked(), self.spec.sampling.max_new_tokens)
 
@@ -178,7 +178,7 @@ class _Merge:
         differing = [n for n, (one, other) in enumerate(zip(expected, found, strict=True)) if one != other]
         if not differing:
             return
-        if self.spec.method is Method.REWARD:
+        if self.spec.facts.is_reward:
             for n in differing:
                 if abs(expected[n] - found[n]) > TIE_NATS[self.dtype] * max(1.0, abs(expected[n])):
                     self._refuse(f"row {n // 2}", f"{expected[n]:+.4f}", f"{found[n]:+.4f}")

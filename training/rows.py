@@ -17,8 +17,8 @@ from inspector.formats import Format, Layout, Sample, read, text_template
 from inspector.model import Model
 from inspector.rows import BadRow, DataSource
 from training.errors import Problem, SpecError
-from training.spec import DataSpec, Method, RunSpec
-from training.spec_parts import OF_PAIRS, OF_PREFERENCES
+from training.method_facts import Answers
+from training.spec import DataSpec, RunSpec
 
 IGNORED = -100
 """The label of a token that does not train."""
@@ -76,23 +76,29 @@ def prepare(spec: RunSpec, data: DataSpec, model: Model, unused: list[BadRow]) -
     rows = islice(source.rows(), data.limit)
     head = list(islice(rows, DETECTED_FROM))
     layout = detect_rows(head, data.map)
-    _check_layout(spec.method, layout)
+    _check_layout(spec, layout)
     if layout.format is Format.TEXT:
-        adds_eos = spec.method is not Method.LM or spec.blocks.add_eos
+        adds_eos = not spec.facts.is_in_blocks or spec.blocks.add_eos
         model = model.with_template(text_template(model.tokenizer, add_eos=adds_eos))
     prepared = _prepared(spec, model, layout, chain(head, rows), unused)
-    return blocks(prepared, spec.blocks.size or spec.max_length) if spec.method is Method.LM else prepared
+    return blocks(prepared, spec.blocks.size or spec.max_length) if spec.facts.is_in_blocks else prepared
 
 
-def _check_layout(method: Method, layout: Layout) -> None:
-    takes = Format.PREFERENCE if method in OF_PAIRS else Format.UNPAIRED if method is Method.KTO else None
-    if takes is not None and layout.format is not takes:
-        needed = "chosen and rejected" if method in OF_PAIRS else "prompt, completion and label"
+_LAYOUTS = {
+    Answers.PAIRS: (Format.PREFERENCE, "chosen and rejected"),
+    Answers.JUDGED: (Format.UNPAIRED, "prompt, completion and label"),
+}
+"""What a method takes that compares answers, and the columns that it needs."""
+
+
+def _check_layout(spec: RunSpec, layout: Layout) -> None:
+    takes, needed = _LAYOUTS.get(spec.facts.answers, (layout.format, ""))
+    if layout.format is not takes:
         raise SpecError(
             [
                 Problem(
                     field="data", severity="error", message=f"has rows of the kind {layout.format.value}.",
-                    remedy=f"{method} needs the columns {needed}: map them, or take another method.",
+                    remedy=f"{spec.method} needs the columns {needed}: map them, or take another method.",
                 )
             ]
         )  # fmt: skip
@@ -118,7 +124,7 @@ def _prepared(
 
 def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRow:
     """A row as the spec trains it. Raises InspectorError."""
-    judged = sample.prompt_messages if spec.method in OF_PREFERENCES else 0
+    judged = sample.prompt_messages if spec.facts.compares else 0
 
     def inspected(conversation: Conversation) -> PreparedRow:
         inspection = inspector.inspect(model, conversation, spec.trained_by, spec.modifiers, **spec.options)
@@ -129,17 +135,18 @@ def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRo
             number=number, input_ids=ids, labels=labels, texts=inspection.row_texts, conversation=conversation,
             turns=inspection.row_turns, cut=len(inspection.ids) - len(ids),
         )  # fmt: skip
-        if spec.method is Method.REWARD:
+        if spec.facts.is_reward:
             return replace(row, labels=[IGNORED] * (len(ids) - 1) + ids[-1:])
         return cut_to(row, spec.preference.max_prompt_length, spec.preference.max_completion_length)
 
-    rejected = inspected(sample.rejected) if sample.rejected is not None and spec.method in OF_PAIRS else None
+    is_of_pairs = spec.facts.answers is Answers.PAIRS
+    rejected = inspected(sample.rejected) if sample.rejected is not None and is_of_pairs else None
     return replace(inspected(sample.conversation), rejected=rejected, is_good=sample.is_good)
 
 
 def _why_unused(spec: RunSpec, row: PreparedRow) -> str:
     """Why a row trains nothing; "" when it does."""
-    if spec.method is Method.REWARD and any(one.cut for one in row.answers):
+    if spec.facts.is_reward and any(one.cut for one in row.answers):
         return f"it is longer than max_length, {spec.max_length}, and a reward is read at the end"
     if row.rejected is not None and row.conversation == row.rejected.conversation:
         return "chosen and rejected are the same"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from training.method_facts import FACTS, Method, MethodFacts
 from training.spec_parts import (
     BlockSpec,
     Count,
@@ -14,7 +14,6 @@ from training.spec_parts import (
     EngineSpec,
     EvalSpec,
     LoraSpec,
-    Method,
     Positive,
     PreferenceSpec,
     PublishSpec,
@@ -23,16 +22,6 @@ from training.spec_parts import (
     SpeedSpec,
     Strict,
 )  # fmt: skip
-
-RATES: Mapping[Method, tuple[float, float]] = {
-    Method.SFT: (2e-4, 2e-5),
-    Method.LM: (2e-4, 2e-5),
-    Method.DPO: (2e-5, 1e-6),
-    Method.ORPO: (5e-5, 8e-6),
-    Method.KTO: (2e-5, 1e-6),
-    Method.REWARD: (1e-4, 1e-5),
-}
-"""The usual learning rate of a method, with LoRA and for all weights."""
 
 
 def _data(value: Any) -> Any:
@@ -95,25 +84,35 @@ class RunSpec(Strict):
     seed: int = 0
 
     @property
+    def facts(self) -> MethodFacts:
+        """What is to be known of its method."""
+        return FACTS[self.method]
+
+    @property
     def rate(self) -> float:
         """The learning rate, or what suits the method with LoRA and with all weights."""
-        adapter, full = RATES[self.method]
+        adapter, full = self.facts.rates
         return self.learning_rate if self.learning_rate is not None else full if self.lora is None else adapter
 
     @property
     def losses(self) -> list[str]:
         """The names of the method's losses."""
-        return self.preference.loss or {Method.DPO: ["sigmoid"], Method.KTO: ["kto"]}.get(self.method, [])
+        return self.preference.loss or list(self.facts.losses[:1])
+
+    @property
+    def estimates_kl(self) -> bool:
+        """Whether its loss goes by a KL that is estimated over the other rows of a micro-batch."""
+        return bool(self.facts.kl_loss) and self.losses == [self.facts.kl_loss]
 
     @property
     def trained_by(self) -> str:
         """The strategy that says what trains: language modelling trains everything."""
-        return "full" if self.method is Method.LM else self.strategy
+        return "full" if self.facts.is_in_blocks else self.strategy
 
     @property
     def modifiers(self) -> dict[str, Any]:
         """What the inspector is told beside the strategy."""
-        length = None if self.method is Method.LM else self.max_length
+        length = None if self.facts.is_in_blocks else self.max_length
         return {"keep": self.keep, "max_length": length, "truncation": self.truncation}
 
     def to_yaml(self) -> str:

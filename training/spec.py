@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from training.checks import check, explained, problem
 from training.errors import SpecError
+from training.method_facts import Method
 from training.run_spec import RunSpec
 from training.spec_parts import (
     BlockSpec,
@@ -22,7 +23,6 @@ from training.spec_parts import (
     EngineSpec,
     EvalSpec,
     LoraSpec,
-    Method,
     ModuleGroup,
     PreferenceSpec,
     PublishSpec,

@@ -31,28 +31,6 @@ Share = Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Method(StrEnum):
-    """What the steps make better."""
-
-    SFT = "sft"
-    """Supervised fine-tuning: the probability of the trained tokens."""
-    LM = "lm"
-    """Language modelling: the probability of every token, rows end to end in blocks."""
-    DPO = "dpo"
-    """Direct preference optimisation: the chosen answer over the rejected one, against a reference model."""
-    ORPO = "orpo"
-    """Odds ratio preference optimisation: the chosen answer, and its odds over the rejected one; no reference."""
-    KTO = "kto"
-    """Kahneman-Tversky optimisation: answers that are good or bad, each alone, against a reference model."""
-    REWARD = "reward"
-    """A reward model: one number for a conversation, higher for the chosen one."""
-
-
-OF_PAIRS = frozenset({Method.DPO, Method.ORPO, Method.REWARD})
-"""Methods whose rows are a chosen and a rejected answer."""
-OF_PREFERENCES = OF_PAIRS | {Method.KTO}
-
-
 class ModuleGroup(StrEnum):
     """Which linear layers get LoRA matrices, by what they do."""
 

@@ -8,8 +8,9 @@ from typing import Any
 from inspector.hub import EMBEDDED
 from inspector.model import Model
 from training.errors import DeviceError
+from training.method_facts import MethodFacts
 from training.ranks import is_sharded, local_rank
-from training.spec import Method, ModuleGroup, RunSpec
+from training.spec import ModuleGroup, RunSpec
 
 _ATTENTION = ("attn", "attention")
 _MLP = ("mlp", "feed_forward", "ffn", "block_sparse_moe", "experts")
@@ -39,11 +40,11 @@ def precision_of(spec: RunSpec, device: str) -> str:
     return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
 
-def model_class(method: Method) -> Any:
+def model_class(facts: MethodFacts) -> Any:
     """transformers' class: a causal model, or one that gives a number for a row."""
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+    import transformers
 
-    return AutoModelForSequenceClassification if method is Method.REWARD else AutoModelForCausalLM
+    return getattr(transformers, facts.model_class)
 
 
 def load_weights(spec: RunSpec, model: Model) -> Any:
@@ -60,11 +61,10 @@ def load_weights(spec: RunSpec, model: Model) -> Any:
             bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute,
         )  # fmt: skip
     name = str(EMBEDDED.get(spec.model, spec.model))
-    head = {"num_labels": 1} if spec.method is Method.REWARD else {}
     torch.manual_seed(spec.seed)  # a reward model's head is new, and drawn
-    weights = model_class(spec.method).from_pretrained(
+    weights = model_class(spec.facts).from_pretrained(
         name, revision=model.revision, dtype=compute if spec.lora else torch.float32, trust_remote_code=False,
-        quantization_config=quantized, device_map={"": local_rank()} if quantized else None, **head,
+        quantization_config=quantized, device_map={"": local_rank()} if quantized else None, **spec.facts.head,
     )  # fmt: skip
     if quantized is None and not is_sharded():  # what is sharded goes to its device part by part
         weights = weights.to(device)
@@ -104,7 +104,7 @@ def lora_config(spec: RunSpec, weights: Any, tokenizer: Any = None) -> Any:
     if new and head and not weights.config.get_text_config().tie_word_embeddings and head not in saved:
         saved.append(head)
     return LoraConfig(
-        task_type="SEQ_CLS" if spec.method is Method.REWARD else "CAUSAL_LM",
+        task_type=spec.facts.task_type,
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,

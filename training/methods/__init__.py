@@ -7,15 +7,13 @@ from typing import Any
 
 from training.proof import ProvingCollator
 from training.rundir import RunDir
-from training.spec import Method, RunSpec
+from training.spec import RunSpec
 
 
 def build_trainer(
     spec: RunSpec, run: RunDir, weights: Any, tokenizer: Any, callbacks: list[Any]
 ) -> tuple[Any, ProvingCollator]:
     """The trainer of the spec's method. Raises ValueError, SpecError, DeviceError, OSError."""
-    name = Method.SFT if spec.method is Method.LM else spec.method
-    made: tuple[Any, ProvingCollator] = import_module(f"training.methods.{name}").build_trainer(
-        spec, run, weights, tokenizer, callbacks
-    )
+    module = import_module(f"training.methods.{spec.facts.trainer}")
+    made: tuple[Any, ProvingCollator] = module.build_trainer(spec, run, weights, tokenizer, callbacks)
     return made
