@@ -4,77 +4,110 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
+
+
+class Reads(StrEnum):
+    """What a finding goes by, and so what an audit may conclude from one row for the others of its shape."""
+
+    SHAPE = "shape"
+    """The template, the roles and the fields: all rows of a shape have the finding, or none."""
+    COUNTS = "counts"
+    """How many tokens train, which is worked out for each row."""
+    TOKENS = "tokens"
+    """A row's tokens where texts meet, special tokens and length: rows that differ in these are inspected whole."""
+    WORDS = "words"
+    """Anything else: while there is such a finding, every row is inspected whole."""
+
+
+class KindBy(StrEnum):
+    """What findings of one code are told apart by."""
+
+    TOKEN = "token"
+    """The first token, and the template line that wrote it."""
+    WORDS = "words"
+    """What the finding says, without its numbers."""
+    END = "end"
+    """The last clause of what it says."""
 
 
 class Code(StrEnum):
-    """What was found. The public names; docs/findings.md has a section for each."""
+    """What was found, with what it reads. The public names; docs/findings.md has a section for each."""
 
-    BOUNDARY_MERGE = "boundary_merge"
+    reads: Reads
+    kind_by: KindBy
+
+    def __new__(cls, name: str, reads: Reads = Reads.WORDS, kind_by: KindBy = KindBy.TOKEN) -> Self:
+        """A code by its public name; whoever does not say what it reads closes the fast path of an audit."""
+        code = str.__new__(cls, name)
+        code._value_, code.reads, code.kind_by = name, reads, kind_by
+        return code
+
+    BOUNDARY_MERGE = "boundary_merge", Reads.TOKENS
     """A token straddles a boundary: text of a message and of the template in one id."""
-    NO_TRAINED_TOKENS = "no_trained_tokens"
+    NO_TRAINED_TOKENS = "no_trained_tokens", Reads.SHAPE
     """Nothing in the example is trained."""
-    STOP_TOKEN_NOT_TRAINED = "stop_token_not_trained"
+    STOP_TOKEN_NOT_TRAINED = "stop_token_not_trained", Reads.SHAPE
     """A trained turn does not end in a trained stop token."""
-    FOREIGN_TEXT_IN_LOSS = "foreign_text_in_loss"
+    FOREIGN_TEXT_IN_LOSS = "foreign_text_in_loss", Reads.SHAPE, KindBy.WORDS
     """User, system, tool or document text is trained."""
-    CONTENT_LOST = "content_lost"
+    CONTENT_LOST = "content_lost", Reads.SHAPE, KindBy.WORDS
     """Text of a message does not survive the render or the tokenizer."""
-    TRAILING_GENERATION_PROMPT = "trailing_generation_prompt"
+    TRAILING_GENERATION_PROMPT = "trailing_generation_prompt", Reads.SHAPE
     """The example ends in the header of an answer that never comes."""
-    SYSTEM_UNSUPPORTED = "system_unsupported"
+    SYSTEM_UNSUPPORTED = "system_unsupported", Reads.SHAPE
     """The template refuses or drops the system message."""
-    CONTENT_UNSUPPORTED = "content_unsupported"
+    CONTENT_UNSUPPORTED = "content_unsupported", Reads.SHAPE
     """The template refuses the form of a message's content: null, or a list of parts."""
-    ROLES_MUST_ALTERNATE = "roles_must_alternate"
+    ROLES_MUST_ALTERNATE = "roles_must_alternate", Reads.SHAPE
     """The template refuses the order of roles."""
-    UNREACHABLE_FIRST_TOKEN = "unreachable_first_token"
+    UNREACHABLE_FIRST_TOKEN = "unreachable_first_token", Reads.SHAPE
     """An answer does not begin where the generation prompt ends."""
-    HEADER_ASSUMED = "header_assumed"
+    HEADER_ASSUMED = "header_assumed", Reads.SHAPE
     """In a very long conversation, headers past a limit were taken over from the turn before."""
-    SLOW_TOKENIZER = "slow_tokenizer"
+    SLOW_TOKENIZER = "slow_tokenizer", Reads.SHAPE
     """The tokenizer reports no offsets: spans were found by decoding."""
-    MARKER_NOT_FOUND = "marker_not_found"
+    MARKER_NOT_FOUND = "marker_not_found", Reads.SHAPE
     """A strategy that searches did not find its marker before an answer."""
-    SUFFIX_INCLUDES_NEXT_HEADER = "suffix_includes_next_header"
+    SUFFIX_INCLUDES_NEXT_HEADER = "suffix_includes_next_header", Reads.SHAPE
     """The suffix ids hold the header of the next turn, so they match only where that turn follows."""
-    PROMPT_TEXT_IN_LOSS = "prompt_text_in_loss"
+    PROMPT_TEXT_IN_LOSS = "prompt_text_in_loss", Reads.SHAPE
     """Text that the generation prompt supplies is trained."""
-    ONLY_STOP_TRAINED = "only_stop_trained"
+    ONLY_STOP_TRAINED = "only_stop_trained", Reads.SHAPE
     """A trained turn whose only trained token is the stop token."""
-    BOILERPLATE_LOSS_SHARE = "boilerplate_loss_share"
+    BOILERPLATE_LOSS_SHARE = "boilerplate_loss_share", Reads.COUNTS
     """Most of what trains is the template's text."""
-    TAGS_MISPLACED = "tags_misplaced"
+    TAGS_MISPLACED = "tags_misplaced", Reads.SHAPE
     """The template's generation tags record spans that do not hold the answers."""
-    TEMPLATE_NOT_PREFIX_STABLE = "template_not_prefix_stable"
+    TEMPLATE_NOT_PREFIX_STABLE = "template_not_prefix_stable", Reads.SHAPE
     """The template renders earlier messages differently once later ones follow."""
-    CONTROL_TOKEN_IN_CONTENT = "control_token_in_content"
+    CONTROL_TOKEN_IN_CONTENT = "control_token_in_content", Reads.TOKENS
     """Text of a message becomes a control token."""
-    STOP_TOKEN_MISMATCH = "stop_token_mismatch"
+    STOP_TOKEN_MISMATCH = "stop_token_mismatch", Reads.SHAPE
     """The template ends turns in another token than the tokenizer's eos."""
-    STOP_IS_TEXT = "stop_is_text"
+    STOP_IS_TEXT = "stop_is_text", Reads.SHAPE
     """What ends an answer is text to this tokenizer, not one special token: generation does not end there by itself."""
-    TURN_READ_OFF = "turn_read_off"
+    TURN_READ_OFF = "turn_read_off", Reads.SHAPE
     """Where a turn begins or ends was read off renders of the conversation's beginning, not off the template's loop."""
-    TURN_UNKNOWN = "turn_unknown"
+    TURN_UNKNOWN = "turn_unknown", Reads.SHAPE
     """Whose the template's text around an answer is cannot be told."""
-    PAD_IS_EOS = "pad_is_eos"
+    PAD_IS_EOS = "pad_is_eos", Reads.SHAPE
     """Padding and the stop token are one id: collators that mask by id erase the stop."""
-    PAD_ID_ZERO = "pad_id_zero"
+    PAD_ID_ZERO = "pad_id_zero", Reads.SHAPE
     """The padding id is 0, which some code takes for missing."""
-    DOUBLE_BOS = "double_bos"
+    DOUBLE_BOS = "double_bos", Reads.SHAPE
     """The rendered text tokenized again, with special tokens, begins with two bos tokens."""
-    TRUNCATED_RESPONSE = "truncated_response"
+    TRUNCATED_RESPONSE = "truncated_response", Reads.TOKENS, KindBy.END
     """Truncation cuts through an answer."""
-    TRUNCATED_AWAY = "truncated_away"
+    TRUNCATED_AWAY = "truncated_away", Reads.TOKENS, KindBy.END
     """Truncation leaves nothing that trains."""
-    THINKING_DEFAULT = "thinking_default"
+    THINKING_DEFAULT = "thinking_default", Reads.SHAPE
     """The prompt depends on enable_thinking, which is not set."""
-    NONDETERMINISTIC_RENDER = "nondeterministic_render"
+    NONDETERMINISTIC_RENDER = "nondeterministic_render", Reads.SHAPE
     """The render holds today's date or time."""
-    DUPLICATE_ANSWER = "duplicate_answer"
+    DUPLICATE_ANSWER = "duplicate_answer", Reads.COUNTS
     """Several rows of a data set train the same text."""
-    NEAR_EMPTY_LOSS = "near_empty_loss"
+    NEAR_EMPTY_LOSS = "near_empty_loss", Reads.COUNTS
     """Rows of a data set train next to nothing."""
 
 

@@ -19,7 +19,7 @@ from itertools import groupby
 from typing import Any
 
 from inspector.errors import ReportError
-from inspector.finding import Code, Finding, Severity
+from inspector.finding import Code, Finding, KindBy, Severity
 from inspector.inspect import Inspection
 from inspector.origins import OriginKind
 from inspector.rows import BadRow
@@ -106,9 +106,9 @@ def answer_hash(text: str) -> int:
 
 def cluster_of(inspection: Inspection, finding: Finding) -> str:
     """What findings of one code are told apart by: the token and the template line, else the words without numbers."""
-    if finding.token_span is None or finding.code in (Code.CONTENT_LOST, Code.FOREIGN_TEXT_IN_LOSS):
+    if finding.token_span is None or finding.code.kind_by is KindBy.WORDS:
         return re.sub(r"\d+", "N", finding.detail.split(":")[0])[:100]
-    if finding.code in (Code.TRUNCATED_AWAY, Code.TRUNCATED_RESPONSE):
+    if finding.code.kind_by is KindBy.END:
         return finding.detail.rsplit("; ", 1)[-1].rstrip(".")
     tokens, index = inspection.example.tokens, finding.token_span[0]
     origins = (run.origin for run in tokens.runs[index])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from inspector import sandbox
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError, TokenizationError
+from inspector.finding import Code, Reads
 from inspector.inspect import Inspection
 from inspector.report import RowCounts
 from inspector.segments import Encoded, SegmentCache
@@ -40,14 +41,15 @@ _Batch = list[tuple[int, list[str], str]]
 
 
 class ShortWay:
-    """Counts rows whose shape is known. Only for `traced`, and fast tokenizers."""
+    """Counts rows whose shape is known. Only for `traced`, fast tokenizers, and findings that say what they read."""
 
     def __init__(self, task: Task) -> None:
         self._model = task.model
         self._max_length = task.modifiers.max_length
         self._skeletons: dict[Shape, Skeleton] = {}
         self._failures: Counter[Shape] = Counter()
-        self._segments = SegmentCache(task.model.tokenizer) if task.strategy == EXACT and task.model.is_fast else None
+        is_open = task.strategy == EXACT and task.model.is_fast and all(code.reads is not Reads.WORDS for code in Code)
+        self._segments = SegmentCache(task.model.tokenizer) if is_open else None
 
     def learn(self, inspection: Inspection) -> None:
         """Take a row that was inspected whole as the model of its shape, if it can be one."""

@@ -17,16 +17,12 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from inspector.conversation import Conversation
-from inspector.finding import Code
+from inspector.finding import Code, KindBy, Reads
 from inspector.inspect import Inspection
 from inspector.origins import OriginKind, Run
 from inspector.report import Occurrence, RowCounts, answer_hash, count
 from inspector.tokens import owner
 
-ROW_CODES = frozenset(
-    {Code.BOUNDARY_MERGE, Code.CONTROL_TOKEN_IN_CONTENT, Code.TRUNCATED_AWAY, Code.TRUNCATED_RESPONSE}
-)
-"""Findings that depend on the very tokens of a row: a row that has one is no model for others."""
 _STRIPS = ("", "strip", "lstrip", "rstrip")
 
 Shape = tuple[Any, ...]
@@ -128,7 +124,7 @@ def skeleton_of(inspection: Inspection) -> Skeleton | None:
     if inspection.straddlers or tokens.uncovered or not tokens.has_offsets or not len(tokens) or labelled.cut:
         return None
     counted = count(inspection)
-    if any(occurrence.code in ROW_CODES for occurrence in counted.found) or not _is_typical(inspection):
+    if any(occurrence.code.reads is Reads.TOKENS for occurrence in counted.found) or not _is_typical(inspection):
         return None
     parts = _parts(inspection)
     if parts is None or parts[0].is_trained:
@@ -150,7 +146,7 @@ def _is_typical(inspection: Inspection) -> bool:
     runs = inspection.example.tokens.runs
     return all(
         finding.token_span is None
-        or finding.code in (Code.CONTENT_LOST, Code.FOREIGN_TEXT_IN_LOSS)  # told apart by words, not by token
+        or finding.code.kind_by is KindBy.WORDS
         or not any(_is_own(run) for run in runs[finding.token_span[0]])
         for finding in inspection.findings
     )

@@ -23,8 +23,9 @@ from inspector import short_way
 from inspector.audit import Auditor, Progress, Task, audit, detect_rows
 from inspector.conversation import Conversation
 from inspector.errors import DataError, FormatError, InspectorError, ReportError
-from inspector.finding import Code
+from inspector.finding import Code, Reads
 from inspector.formats import Format, Layout
+from inspector.gallery import Entry, gallery
 from inspector.helpers import WAITS, helper, shut_down
 from inspector.model import Model
 from inspector.report import AuditReport, RowCounts, count
@@ -62,11 +63,11 @@ def comparable(counts: RowCounts) -> Any:
     return replace(counts, found=tuple(sorted(counts.found, key=repr)))
 
 
-def disagreements(task: Task, names: Sequence[str], rng: random.Random, each: int) -> tuple[int, list[Any]]:
+def disagreements(task: Task, chats: Sequence[Any], rng: random.Random, each: int) -> tuple[int, list[Any]]:
     """(rows that went the short way, those of them whose counts are not those of the whole inspection)."""
     short, taken, wrong = ShortWay(task), 0, []
-    for name in names:
-        base = Conversation.parse(CORPUS[name])
+    for chat in chats:
+        base = Conversation.parse(chat)
         for conversation in (base, *variants(base, rng, each)):
             try:
                 inspection = inspector.inspect(task.model, conversation, modifiers=task.modifiers, **task.options)
@@ -77,7 +78,7 @@ def disagreements(task: Task, names: Sequence[str], rng: random.Random, each: in
             if counts is not None:
                 taken += 1
                 if inspection is None or comparable(counts) != comparable(count(inspection)):
-                    wrong.append((name, conversation.messages, counts))
+                    wrong.append((conversation.messages, counts))
             if inspection is not None:
                 short.learn(inspection)
     return taken, wrong
@@ -100,7 +101,7 @@ POLICIES: list[dict[str, Any]] = [
 def test_short_way_counts_what_the_inspection_counts(name: str, options: dict[str, Any]) -> None:
     """Over every conversation of the corpus and texts made to break it; some rows do go that way."""
     task = Task(model=models.model(name), options=options)
-    taken, wrong = disagreements(task, list(CORPUS), random.Random(name), 2)
+    taken, wrong = disagreements(task, list(CORPUS.values()), random.Random(name), 2)
     assert wrong == []
     assert taken > 20
 
@@ -112,7 +113,7 @@ def test_short_way_on_every_template(part: int) -> None:
     for name, source in sorted(oracle.stored_templates().items())[part::4]:
         rng = random.Random(name)
         model = models.model_of(oracle.tokenizer_for_source(source), source, name)
-        own, wrong = disagreements(Task(model=model), rng.sample(list(CORPUS), 8), rng, 3)
+        own, wrong = disagreements(Task(model=model), rng.sample(list(CORPUS.values()), 8), rng, 3)
         assert wrong == [], name
         taken += own
     assert taken > 100
@@ -122,15 +123,40 @@ def test_short_way_on_every_template(part: int) -> None:
 def test_short_way_on_real_tokenizers(name: str, real_model_dir: Any) -> None:
     """Their added tokens, normalizers and merges."""
     task = Task(model=inspector.load(str(real_model_dir(name))))
-    taken, wrong = disagreements(task, list(CORPUS)[::3], random.Random(name), 2)
+    taken, wrong = disagreements(task, list(CORPUS.values())[::3], random.Random(name), 2)
     assert wrong == []
     assert taken > 5
+
+
+@pytest.mark.parametrize("entry", [entry for entry in gallery() if entry.code], ids=lambda entry: entry.name)
+def test_no_finding_makes_the_short_way_wrong(entry: Entry) -> None:
+    """Each by its example and the same with other words, under the exact strategy."""
+    setup = entry.setup
+    task = Task(model=setup.load(), modifiers=Modifiers.parse(setup.modifiers))
+    _, wrong = disagreements(task, [setup.conversation], random.Random(entry.name), 12)
+    assert wrong == []
+
+
+def test_a_finding_that_reads_anything_closes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new code does, until it says what it reads; all codes say it."""
+    rows = [(Conversation.parse(CORPUS["one turn"]))] * 2
+    task = Task(model=models.model("chatml"))
+
+    def is_taken() -> bool:
+        short = ShortWay(task)
+        short.learn(inspector.inspect(task.model, rows[0]))
+        return short.skeleton(rows[1]) is not None
+
+    assert is_taken()
+    monkeypatch.setattr(Code.DOUBLE_BOS, "reads", Reads.WORDS)
+    assert not is_taken()
+    assert len(set(Reads)) == 4
 
 
 def test_truncated_rows_go_the_long_way() -> None:
     """Rows over max_length have findings of their own."""
     task = Task(model=models.model("chatml"), modifiers=Modifiers(max_length=30))
-    taken, wrong = disagreements(task, list(CORPUS), random.Random(0), 2)
+    taken, wrong = disagreements(task, list(CORPUS.values()), random.Random(0), 2)
     assert (wrong, taken > 20) == ([], True)
 
 
