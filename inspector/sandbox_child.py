@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError, TemplateFailedError, TemplateTooLargeError
 from inspector.origins import Origin
-from inspector.template import Rendered, render, render_text, template_keywords
+from inspector.template import Rendered, render, render_tagged, render_text, template_keywords
 
 TEMPLATE_FILENAME = "<template>"
 """What Jinja calls a template made from a string in tracebacks."""
@@ -81,7 +81,7 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         if request["do"] == "keywords":
             return {"keywords": sorted(template_keywords(request["template"]))}
-        if request["do"] == "texts":
+        if request["do"] in ("texts", "tagged"):
             return {"texts": [_text(request, conversation) for conversation in request["conversations"]]}
         conversation = _conversation(request["conversation"])
         rendered = render(request["template"], conversation, request["special_tokens"], max_chars=MAX_OUTPUT_CHARS)
@@ -92,12 +92,13 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(request: Mapping[str, Any], conversation: Any) -> dict[str, Any]:
+    asked = request["template"], _conversation(conversation), request["special_tokens"]
     try:
-        text = render_text(request["template"], _conversation(conversation), request["special_tokens"])
+        text, spans = render_tagged(*asked) if request["do"] == "tagged" else (render_text(*asked), [])
         if len(text) > MAX_OUTPUT_CHARS:
             raise TemplateTooLargeError(f"The chat template wrote {len(text):,} characters.")
         _refuse_surrogates(text)
-        return {"text": text}
+        return {"text": text, "generation_spans": spans}
     except Exception as error:
         return _reported(error)
 
