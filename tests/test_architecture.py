@@ -67,6 +67,7 @@ ROOMS = [
     "report",
     "skeletons",
     "short_way",
+    "without_torch",
     "helpers",
     "audit",
     "ray_audit",
