@@ -265,7 +265,7 @@ def long_rows(folder: Path) -> str:
 
 
 def limit(run: RunDir, megabytes: int) -> None:
-    """Let the worker have so much address space more than it has."""
+    """Let the worker have so much address space more than it has before it loads the weights."""
     worker = psutil.Process(run.process()[0])
     most = worker.memory_info().vms + megabytes * 1_000_000
     worker.rlimit(psutil.RLIMIT_AS, (most, most))
@@ -279,7 +279,7 @@ def test_memory_runs_out(started: Callable[..., RunDir], tmp_path: Path) -> None
     """The same rows in each step, in smaller parts; the spec stays what was asked, and the rest says what was done."""
     data = long_rows(tmp_path)
     with held(started, **LEAN, data=data, max_steps=3) as run:
-        limit(run, 350)
+        limit(run, 670)
     status = wait_for(run, ended)
     assert status.phase is Phase.SUCCEEDED, run.log_tail()
     first, *_ = status.notes
@@ -299,7 +299,7 @@ def test_memory_runs_out(started: Callable[..., RunDir], tmp_path: Path) -> None
 def test_memory_is_too_small_for_one_row(started: Callable[..., RunDir], tmp_path: Path) -> None:
     """The run fails, with what else could help."""
     with held(started, **{**LEAN, "micro_batch": 1, "max_length": 1000}, data=long_rows(tmp_path), max_steps=2) as run:
-        limit(run, 30)
+        limit(run, 240)
     status = wait_for(run, ended)
     assert status.phase is Phase.FAILED
     assert "Memory ran out with micro_batch 1, which is the least: " in str(status.error), run.log_tail()
