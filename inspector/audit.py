@@ -16,6 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from itertools import chain, islice
 from multiprocessing import get_context
 from typing import Any
@@ -226,7 +227,8 @@ def _parts_here(task: Task, layout: Layout, chunks: Iterator[Chunk], workers: in
     more = next(chunks, None)
     if more is None:
         return
-    pool = ProcessPoolExecutor(workers - 1, get_context("spawn"), initializer=_start_worker, initargs=(task, layout))
+    given = (_WithoutTorch(), task, layout)
+    pool = ProcessPoolExecutor(workers - 1, get_context("spawn"), initializer=_start_process, initargs=given)
     pending: list[Future[Part]] = []
     try:
         for chunk in chain((more,), chunks):
@@ -267,6 +269,17 @@ _WORKER: Auditor | None = None
 def _start_worker(task: Task, layout: Layout) -> None:
     global _WORKER  # one per process; in a helper, the audit before is over
     _WORKER = Auditor(task, layout)
+
+
+class _WithoutTorch:
+    """Read first by a process that is started: the tokenizer that it reads next would import torch."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return import_module, ("inspector.without_torch",)
+
+
+def _start_process(_: object, task: Task, layout: Layout) -> None:
+    _start_worker(task, layout)
 
 
 def warm_up_helper() -> None:

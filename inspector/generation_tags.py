@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,8 +28,6 @@ from inspector.errors import (
     TemplateMemoryError,
     TemplateRefusedError,
     TemplateTimeoutError,
-    TokenizationError,
-    TraceError,
 )
 from inspector.inspect import make_example
 from inspector.model import Model
@@ -194,15 +192,12 @@ class _Reference:
     def compare(self, patched: str) -> Proof:
         """Render with another template; stops at the first difference."""
         inexact: list[str] = []
-        for count, (name, (conversation, expected, truth)) in enumerate(self.rows.items()):
-            try:
-                got = self._example(conversation, patched)
-                problem = _difference(expected, got, truth)
-            except (TraceError, TokenizationError) as error:
-                problem = f"only the patched template cannot be traced: {error}"
+        for count, (name, got) in enumerate(self._tagged(patched)):
+            _, expected, truth = self.rows[name]
+            problem = _difference(expected, got, truth)
             if problem:
                 return Proof(proven=False, reason=f"Conversation {name!r}: {problem}", conversations=count)
-            if truth is not None and isinstance(got, Example) and not _is_found_by_transformers(got, truth):
+            if truth is not None and not _is_found_by_transformers(expected, got, truth):
                 inexact.append(name)
         shown = {name: conversation for name, (conversation, _, _) in self.rows.items()}
         for name, opened in self._opened(shown, patched).items():
@@ -233,6 +228,16 @@ class _Reference:
         finally:
             self._spend(before, 1)
 
+    def _tagged(self, source: str) -> Iterator[tuple[str, sandbox.Tagged | InspectorError]]:
+        """What another template makes of each conversation, rendered as far as is looked at."""
+        names = list(self.rows)
+        for start in range(0, len(names), sandbox.TEXTS_PER_REQUEST):
+            some = names[start : start + sandbox.TEXTS_PER_REQUEST]
+            before = sandbox.spent_s()
+            found = sandbox.tagged(source, [self.rows[name][0] for name in some], self.model.special_tokens)
+            self._spend(before, len(found))
+            yield from zip(some, found, strict=True)
+
     def _opened(self, conversations: Mapping[str, Conversation], source: str) -> dict[str, str | InspectorError]:
         """The texts with a generation prompt."""
         asked = [
@@ -254,31 +259,35 @@ class _Reference:
             )
 
 
-def _difference(expected: Example | RenderError, got: Example | RenderError, truth: Labelled | None) -> str:
-    """What differs between two renders of one conversation; "" when nothing does. `truth`: traced's labels."""
-    if truth is None or isinstance(expected, RenderError) or isinstance(got, RenderError):
-        one = expected if isinstance(expected, RenderError) else expected.rendered.text
-        other = got if isinstance(got, RenderError) else got.rendered.text
-        return _text_difference(one, other)
-    problem = _text_difference(expected.rendered.text, got.rendered.text)
-    if problem:
+def _difference(expected: Example | RenderError, got: sandbox.Tagged | InspectorError, truth: Labelled | None) -> str:
+    """What differs between two renders of one conversation; "" when nothing does. `truth`: traced's labels.
+
+    The same text has the same ids.
+    """
+    one = expected if isinstance(expected, RenderError) else expected.rendered.text
+    problem = _text_difference(one, got if isinstance(got, InspectorError) else got.text)
+    if problem or truth is None or isinstance(expected, RenderError) or isinstance(got, InspectorError):
         return problem
-    if expected.tokens.ids != got.tokens.ids:
-        return "the ids differ."
-    marked = [False, *overlap_bits(got.tokens.char_spans, got.rendered.generation_spans)[1:]]
+    tokens = expected.tokens
+    marked = [False, *overlap_bits(tokens.char_spans, got.generation_spans)[1:]]
     pairs = enumerate(zip(truth.trained, marked, strict=True))
     wrong = next((index for index, (ours, tags) in pairs if ours != tags), None)
     if wrong is None:
         return ""
-    start, token = got.tokens.char_spans[wrong][0], got.tokens.texts[wrong]
+    start, token = tokens.char_spans[wrong][0], tokens.texts[wrong]
     is_marked = "marked" if marked[wrong] else "not marked"
     return f"token {wrong} ({token!a}, character {start}) is {is_marked}; traced: {REASON_TEXTS[truth.reasons[wrong]]}."
 
 
-def _is_found_by_transformers(example: Example, truth: Labelled) -> bool:
+def _is_found_by_transformers(
+    expected: Example | RenderError, got: sandbox.Tagged | InspectorError, truth: Labelled
+) -> bool:
     """Whether its own way from spans to tokens agrees: it loses parts of a last character that has several tokens."""
+    if isinstance(expected, RenderError) or isinstance(got, InspectorError):
+        return True
+    tagged = replace(expected, rendered=replace(expected.rendered, generation_spans=got.generation_spans))
     try:
-        return label(example, "generation_tags", {}).trained == truth.trained
+        return label(tagged, "generation_tags", {}).trained == truth.trained
     except StrategyRefusedError:
         return False
 

@@ -15,7 +15,7 @@ from typing import Any
 
 WAITS = 10
 """How nice they are."""
-_PRELOADED = ["inspector.audit", "transformers.tokenization_utils_tokenizers"]
+_PRELOADED = ["inspector.without_torch", "inspector.audit", "transformers.tokenization_utils_tokenizers"]
 _IDLE: list[ProcessPoolExecutor] = []
 _LOCK = threading.Lock()
 

@@ -13,7 +13,7 @@ import atexit
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError, TemplateTooLargeError
@@ -30,6 +30,13 @@ CPU_S, CPU_PER_MESSAGE_S, CPU_PER_CHARACTER_S, MOST_CPU_S = 1.5, 0.1, 1e-5, 30.0
 
 TEXTS_PER_REQUEST = 8
 """Conversations rendered to text alone that share one limit of CPU time."""
+
+
+class Tagged(NamedTuple):
+    """A rendered text, and the half-open spans of its generation tags in code points."""
+
+    text: str
+    generation_spans: tuple[tuple[int, int], ...]
 
 
 def render(source: str, conversation: Conversation, special_tokens: Mapping[str, str]) -> Rendered:
@@ -67,8 +74,28 @@ def text_groups(
     plain_jinja: bool = False,
 ) -> Iterator[list[str | InspectorError]]:
     """What `texts` finds, a request at a time: while the caller works with one answer, the next is on its way."""
-    shared = {"template": source, "special_tokens": dict(special_tokens), "plain_jinja": plain_jinja}
-    head = frame({"do": "texts", **shared})
+    for answers in _answer_groups(
+        "plain_jinja" if plain_jinja else "texts", source, conversations, special_tokens, together
+    ):
+        yield [_text_or_error(one) for one in answers]
+
+
+def tagged(
+    source: str, conversations: Sequence[Conversation], special_tokens: Mapping[str, str]
+) -> list[Tagged | InspectorError]:
+    """As `texts`, with the spans of the template's generation tags: both are transformers' own."""
+    groups = _answer_groups("tagged", source, conversations, special_tokens, TEXTS_PER_REQUEST)
+    return [
+        text if isinstance(text := _text_or_error(one), InspectorError) else Tagged(text, _spans(one))
+        for one in chain.from_iterable(groups)
+    ]
+
+
+def _answer_groups(
+    what: str, source: str, conversations: Sequence[Conversation], special_tokens: Mapping[str, str], together: int
+) -> Iterator[list[Mapping[str, Any]]]:
+    """What the child says of each conversation, a request at a time; the next is on its way already."""
+    head = frame({"do": what, "template": source, "special_tokens": dict(special_tokens)})
     asked: Asked | None = None
     try:
         lengths = iter([len(conversation.messages) for conversation in conversations])
@@ -78,10 +105,10 @@ def text_groups(
             answer = None if before is None else _finished(before)
             asked = _begun(payload, sum(islice(lengths, len(group))))
             if answer is not None:
-                yield [_text_or_error(one) for one in answer["texts"]]
+                yield answer["texts"]
         if asked is not None:
             before, asked = asked, None
-            yield [_text_or_error(one) for one in _finished(before)["texts"]]
+            yield _finished(before)["texts"]
     finally:
         if asked is not None:
             _POOL.forget(asked)
@@ -168,12 +195,16 @@ def _fields(conversation: Conversation) -> dict[str, Any]:
     }
 
 
+def _spans(answer: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    return tuple((start, end) for start, end in answer["generation_spans"])
+
+
 def _decoded(answer: Mapping[str, Any]) -> Rendered:
     origins = [Origin(OriginKind(kind), index, field, line) for kind, index, field, line in answer["origins"]]
     return Rendered(
         text=answer["text"],
         runs=tuple(Run(length, origins[origin], offset, turn) for length, origin, offset, turn in answer["runs"]),
-        generation_spans=tuple((start, end) for start, end in answer["generation_spans"]),
+        generation_spans=_spans(answer),
         headers=tuple(Header(*header) for header in answer["headers"]),
         prompt_start=answer["prompt_start"],
         read_off=tuple(answer["read_off"]),

@@ -11,7 +11,7 @@ import os
 import signal
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -19,7 +19,7 @@ from inspector.conversation import Conversation
 from inspector.errors import InspectorError, TemplateFailedError, TemplateTooLargeError
 from inspector.origins import Origin
 from inspector.plain_jinja import render_plain
-from inspector.template import Rendered, render, render_text, template_keywords
+from inspector.template import Rendered, render, render_tagged, render_text, template_keywords
 
 TEMPLATE_FILENAME = "<template>"
 """What Jinja calls a template made from a string in tracebacks."""
@@ -82,7 +82,7 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         if request["do"] == "keywords":
             return {"keywords": sorted(template_keywords(request["template"]))}
-        if request["do"] == "texts":
+        if "conversations" in request:
             return {"texts": [_text(request, conversation) for conversation in request["conversations"]]}
         conversation = _conversation(request["conversation"])
         rendered = render(request["template"], conversation, request["special_tokens"], max_chars=MAX_OUTPUT_CHARS)
@@ -93,13 +93,17 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(request: Mapping[str, Any], conversation: Any) -> dict[str, Any]:
+    asked = request["template"], _conversation(conversation), request["special_tokens"]
     try:
-        rendered_by = render_plain if request["plain_jinja"] else render_text
-        text = rendered_by(request["template"], _conversation(conversation), request["special_tokens"])
+        spans: Sequence[tuple[int, int]] = []
+        if request["do"] == "tagged":
+            text, spans = render_tagged(*asked)
+        else:
+            text = (render_plain if request["do"] == "plain_jinja" else render_text)(*asked)
         if len(text) > MAX_OUTPUT_CHARS:
             raise TemplateTooLargeError(f"The chat template wrote {len(text):,} characters.")
         _refuse_surrogates(text)
-        return {"text": text}
+        return {"text": text, "generation_spans": spans}
     except Exception as error:
         return _reported(error)
 

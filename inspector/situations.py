@@ -109,7 +109,7 @@ def _kind(message: Message, texts: Sequence[str]) -> Hashable:
     return tuple(fields)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def _looked_for(source: str) -> tuple[str, ...]:
     """The texts of a template that could stand in a message as a mark: with a letter, and more than a plain word."""
     constants = tracing_environment().parse(source).find_all(nodes.Const)

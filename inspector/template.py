@@ -144,6 +144,14 @@ def render_text(source: str, conversation: Conversation, special_tokens: Mapping
     return plain(conversation.messages, conversation.adds_generation_prompt)
 
 
+def render_tagged(
+    source: str, conversation: Conversation, special_tokens: Mapping[str, str]
+) -> tuple[str, list[tuple[int, int]]]:
+    """The text and the spans of its generation tags, as transformers makes them, in this process."""
+    plain = _PlainRender(source, conversation, special_tokens)
+    return plain.tagged(conversation.messages, conversation.adds_generation_prompt)
+
+
 def template_keywords(source: str) -> frozenset[str]:
     """The names a template reads and does not set: the keywords it honours. Raises Jinja's TemplateSyntaxError."""
     from jinja2.meta import find_undeclared_variables
@@ -168,17 +176,26 @@ class _PlainRender:
         self.keywords.pop("add_generation_prompt", None)
 
     def __call__(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> str:
+        return str(self._rendered(messages, add_generation_prompt)[0][0])
+
+    def tagged(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> tuple[str, list[tuple[int, int]]]:
+        """The render, and the spans of its generation tags."""
+        texts, spans = self._rendered(messages, add_generation_prompt, return_assistant_tokens_mask=True)
+        return str(texts[0]), list(spans[0])
+
+    def _rendered(self, messages: tuple[Message, ...], add_generation_prompt: bool, **more: Any) -> tuple[Any, Any]:
         from transformers.utils.chat_template_utils import render_jinja_template
 
-        texts, _ = render_jinja_template(
+        texts, spans = render_jinja_template(
             conversations=[plain_messages(messages)],
             tools=self.tools,
             documents=self.documents,
             chat_template=self.source,
             add_generation_prompt=add_generation_prompt,
+            **more,
             **self.keywords,
         )
-        return str(texts[0])
+        return texts, spans
 
     def attempt(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> str | None:
         """The render, or None where the template refuses these messages."""

@@ -377,7 +377,7 @@ def tracing_environment() -> TracingEnvironment:
     return TracingEnvironment(chat_template_utils._compile_jinja_template("").environment)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def compiled(source: str) -> Template:
     """The compiled template. Raises Jinja's TemplateSyntaxError."""
     return tracing_environment().from_string(source)

@@ -85,7 +85,7 @@ def _wait_until_served(process: subprocess.Popen[bytes], address: str, log: Path
         if process.poll() is not None:
             raise RuntimeError(f"the app ended:\n{log.read_text()[-3000:]}")
         with contextlib.suppress(OSError):
-            urllib.request.urlopen(address, timeout=5).read()
+            urllib.request.urlopen(address, timeout=60).read()
             return
         if time.monotonic() > until:
             raise RuntimeError(f"the app did not start within {START_S:g} s:\n{log.read_text()[-3000:]}")

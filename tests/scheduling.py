@@ -52,16 +52,46 @@ LONGEST_FIRST = (
 )
 """Modules that take more than ten seconds or so; the others follow by their names. A quick run is the others."""
 
+TOGETHER = {
+    "browser": ("test_page", "test_accessibility"),
+    "training": (
+        "test_methods", "test_engines", "test_training", "test_jobs", "test_publish", "test_export_rows",
+    ),
+}  # fmt: skip
+"""What takes long to start (the app with its browser; a worker that has imported the libraries) -> how the names of the
+modules begin that need it. One of pytest-xdist's workers starts it, and runs them all.
+"""
+
+
+def needs(name: str) -> str | None:
+    """What a module (`test_page`) needs that takes long to start."""
+    return next((what for what, starts in TOGETHER.items() if name.startswith(starts)), None)
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """One module after the other, in the order in which the workers have collected them."""
+    """One module after the other, in the order in which the workers have collected them, those of a kind together."""
     if config.getoption("dist") != "loadgroup":
         return None
     from xdist.scheduler import LoadFileScheduling
 
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.starters: dict[str | None, Any] = {}
+
+        def _assign_work_unit(self, node: Any) -> None:
+            """Give a worker the first module for which it need not start what another worker has started."""
+            wanted = {module: needs(Path(module).stem) for module in self.workqueue}
+            fitting = (module for module, what in wanted.items() if self.starters.get(what, node) is node)
+            module = next(fitting, next(iter(wanted)))
+            if wanted[module]:
+                self.starters.setdefault(wanted[module], node)
+            self.workqueue.move_to_end(module, last=False)
+            super()._assign_work_unit(node)
+
     config.option.loadscopereorder = False
-    return LoadFileScheduling(config, log)
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

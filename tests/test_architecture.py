@@ -69,6 +69,7 @@ ROOMS = [
     "report",
     "skeletons",
     "short_way",
+    "without_torch",
     "helpers",
     "audit",
     "ray_audit",

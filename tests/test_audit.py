@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import json
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +161,13 @@ def test_truncated_rows_go_the_long_way() -> None:
     task = Task(model=models.model("chatml"), modifiers=Modifiers(max_length=30))
     taken, wrong = disagreements(task, list(CORPUS.values()), random.Random(0), 2)
     assert (wrong, taken > 20) == ([], True)
+
+
+def test_processes_that_an_audit_starts_do_without_torch() -> None:
+    """Whatever the process that starts them has imported."""
+    given = (audit_module._WithoutTorch(),)
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=bool, initargs=given) as pool:
+        assert pool.submit(importlib.util.find_spec, "torch").result() is None
 
 
 # --- segments

@@ -151,6 +151,14 @@ def test_torch_is_not_needed(run: Run, chat: str, model_folder: Path, tmp_path: 
     assert (done.returncode, done.stderr, done.stdout) == (0, "", usual.stdout)
 
 
+def test_torch_is_not_imported(run: Run, chat: str, tmp_path: Path) -> None:
+    """Where it is installed: importing it takes longer than all the rest."""
+    last = "import atexit, sys; atexit.register(lambda: print(sys.modules.get('torch'), file=sys.stderr))"
+    (tmp_path / "sitecustomize.py").write_text(last, encoding="utf-8")
+    done = run("inspect", "tiny-chat", chat, PYTHONPATH=f"{tmp_path}{os.pathsep}{oracle.ROOT}")
+    assert (done.returncode, done.stderr) == (0, "None\n")
+
+
 def test_reader_that_leaves_early_is_no_error(chat: str, model_folder: Path, tmp_path: Path) -> None:
     """`| head -1` ends quietly."""
     long = [message for _ in range(400) for message in CORPUS["one turn"]]

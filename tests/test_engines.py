@@ -118,7 +118,7 @@ def test_of_a_killed_process_the_run_says_so(tmp_path: Path) -> None:
 
 def test_processes_end_with_their_launcher() -> None:
     """However that ends: nobody else would end them."""
-    own = "from training import ranks; import time; ranks.end_with_launcher(); print('up', flush=True); time.sleep(60)"
+    own = "from training import ranks; import time; ranks.end_with_launcher(); print('up', flush=True); time.sleep(1e6)"
     launcher = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {own!r}], start_new_session=True)"
     with subprocess.Popen([sys.executable, "-c", launcher], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
@@ -222,6 +222,27 @@ def test_process_that_failed_says_why(tmp_path: Path, monkeypatch: pytest.Monkey
     write_json(run.worker_file, {"pid": 2**22 + 1, "started": time.time()})
     run.write_status(Status())
     assert (run.status().phase, run.status().suggestion) == (Phase.FAILED, "Mend it.")
+
+
+def test_last_words_are_said_to_their_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launcher tells a process to end because another one has ended, while this one says so."""
+    from training import worker
+
+    def lost(*_: Any) -> None:
+        raise RuntimeError("[gloo] Connection closed by peer")
+
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(ranks, "end_with_launcher", lambda: None)
+    monkeypatch.setattr(worker, "_work", lost)
+    monkeypatch.setattr(worker.traceback, "print_exc", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    run = RunDir.create(tmp_path, spec_of())
+    try:
+        assert worker.main(run.path) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert str(run.status().error).startswith("One of the 2 processes ended without a word: it was killed")
 
 
 def test_too_few_gpus_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

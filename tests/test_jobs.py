@@ -6,8 +6,8 @@ import base64
 import io
 import json
 import os
+import shlex
 import signal
-import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -18,6 +18,7 @@ import yaml
 from hub_server import Fault, HubServer
 from hub_writes import RefusedError
 from training_runs import DATA, ROOT, ended, wait_for
+from waiting import HANG_S
 
 from training import bundle, lines, runs
 from training.__main__ import main
@@ -55,10 +56,15 @@ def said(number: int, kind: str, **value: Any) -> str:
     return f"{MARK} 1/1 " + json.dumps({"kind": kind, "n": number, "value": value})
 
 
-def prints(*what: str | float, code: int = 0) -> list[str]:
-    """The command of a job that prints lines and waits for seconds."""
-    steps = [f"time.sleep({one})" if isinstance(one, float) else f"print({one!r}, flush=True)" for one in what]
-    return [sys.executable, "-c", "\n".join(["import time, sys", *steps, f"sys.exit({code})"])]
+def prints(*what: str | float | Path, code: int = 0) -> list[str]:
+    """The command of a job that prints lines, waits for seconds, and waits until a file is there."""
+
+    def step(one: str | float | Path) -> str:
+        if isinstance(one, Path):
+            return f"until [ -e {shlex.quote(str(one))} ]; do sleep 0.05; done"
+        return f"sleep {one}" if isinstance(one, float) else f"printf '%s\\n' {shlex.quote(one)}"
+
+    return ["sh", "-c", "; ".join([*map(step, what), f"exit {code}"])]
 
 
 def followed(root: Path, **fields: Any) -> RunDir:
@@ -126,7 +132,7 @@ def test_run_that_fails_in_a_job_says_why(ann: HubServer, tmp_path: Path) -> Non
 
 def test_job_runs_out_of_time(ann: HubServer, tmp_path: Path) -> None:
     """Said, with what to set."""
-    ann.instead = prints(said(1, "status", phase="training", step=1, max_steps=9), 60.0)
+    ann.instead = prints(said(1, "status", phase="training", step=1, max_steps=9), HANG_S)
     status = followed(tmp_path, engine={"flavor": "cpu-basic", "timeout": "1s"}).status()
     assert (status.phase, status.step) == (Phase.FAILED, 1)
     assert str(status.error).startswith("The job was ended after its timeout of 1s.")
@@ -135,7 +141,7 @@ def test_job_runs_out_of_time(ann: HubServer, tmp_path: Path) -> None:
 
 def test_request_to_stop_cancels_the_job(ann: HubServer, tmp_path: Path) -> None:
     """It does not come to its own end."""
-    ann.instead = prints(said(1, "status", phase="training", step=1, max_steps=9), 60.0)
+    ann.instead = prints(said(1, "status", phase="training", step=1, max_steps=9), HANG_S)
     run = RunDir.create(tmp_path, spec_of())
     threading.Timer(0.5, run.ask, ("stop",)).start()
     Follower(run, Journal(run)).follow()
@@ -148,7 +154,8 @@ def test_killed_follower_is_replaced(ann: HubServer, tmp_path: Path) -> None:
     to end at once, the job is cancelled with it."""
     heard = [said(n, "metric", step=n, loss=1.0 / n) for n in (1, 2, 3)]
     status = said(9, "status", phase="training", step=3, max_steps=9)
-    ann.instead = prints("first words", *heard[:2], 4.0, *heard[2:], status, 60.0)
+    go_on = tmp_path / "go on"
+    ann.instead = prints("first words", *heard[:2], go_on, *heard[2:], status, HANG_S)
     run = runs.start(spec_of(), tmp_path)
     wait_for(run, lambda status: len(run.metrics()) == 2 or ended(status))
     os.kill(run.process()[0] or 0, signal.SIGKILL)
@@ -156,6 +163,7 @@ def test_killed_follower_is_replaced(ann: HubServer, tmp_path: Path) -> None:
     assert failed.suggestion == "Its job goes on: resume the run to follow it again, or to stop it."
     with pytest.raises(RunStateError, match="may still run: resume the run, and stop it first"):
         runs.delete(run)
+    go_on.touch()
     runs.resume(run)
     assert wait_for(run, lambda status: status.step == 3 or ended(status)).phase is Phase.TRAINING, run.log_tail()
     assert [line["step"] for line in read_lines(run.metrics_file)[0]] == [1, 2, 3]
@@ -168,7 +176,7 @@ def test_killed_follower_is_replaced(ann: HubServer, tmp_path: Path) -> None:
 
 def test_follower_that_is_told_to_end_leaves_the_job(ann: HubServer, tmp_path: Path) -> None:
     """As when the machine is shut down."""
-    ann.instead = prints(60.0)
+    ann.instead = prints(HANG_S)
     run = RunDir.create(tmp_path, spec_of())
     follower = Follower(run, Journal(run))
     follower.jobs = Jobs()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from browser import Page
 from hub_server import Fault, HubServer
+from waiting import HANG_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -18,7 +19,6 @@ CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-HANG_S = 60
 PANES = {"#add-tags": "#template-report", "#find-markers": "#markers-report", "#write": "#export-report"}
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from training_runs import DATA, FAST, ROOT, begin, ended, go_on, run_here, wait_for
-from waiting import HANG_S
+from training_runs import DATA, FAST, ROOT, begin, ended, go_on, run_here, stopped_at, wait_for
 
 import inspector
 from inspector.markers import propose_markers
@@ -26,21 +25,6 @@ from training.rows import load_model, prepare
 from training.rows_file import row_hash, write_rows
 from training.rundir import Phase, RunDir, append_line, read_lines
 from training.spec import RunSpec, parse_spec
-
-
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Callable[..., RunDir]]:
-    """A function that starts a run; whatever still runs at the end is killed."""
-    made: list[RunDir] = []
-
-    def start(**fields: Any) -> RunDir:
-        made.append(begin(tmp_path / "runs", **fields))
-        return made[-1]
-
-    yield start
-    for run in made:
-        runs.kill(run)
-
 
 # --- one run, looked at from all sides
 
@@ -154,18 +138,19 @@ def test_readme_tells_of_this_very_data(finished: RunDir) -> None:
 # --- stopping, killing, resuming
 
 
-def test_stopped_run_resumes_bit_for_bit(started: Callable[..., RunDir], tmp_path: Path) -> None:
+def test_stopped_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     """Stopped in the middle and resumed, its losses are those of a run that was never stopped."""
-    cut = started(max_steps=30)
-    wait_for(cut, lambda status: status.step >= 5 or ended(status))
-    runs.stop(cut, wait_s=HANG_S)
+    with stopped_at(7):
+        cut = run_here(tmp_path / "runs", max_steps=30)
     stopped = cut.status()
-    assert stopped.phase is Phase.STOPPED, cut.log_tail()
+    assert (stopped.phase, stopped.step) == (Phase.STOPPED, 7), cut.log_tail()
     assert cut.checkpoint() is not None
     assert (cut.adapter / "adapter_model.safetensors").is_file()
-    if stopped.step < 30:
+    try:
         go_on(cut)
         assert wait_for(cut, ended).phase is Phase.SUCCEEDED, cut.log_tail()
+    finally:
+        runs.kill(cut)
     whole = run_here(tmp_path / "whole", max_steps=30)
     assert whole.status().phase is Phase.SUCCEEDED
     assert losses(cut) == losses(whole)

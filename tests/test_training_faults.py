@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from training_runs import FAST, ROOT, assert_nothing_runs, begin, ended, family, go_on, run_here, wait_for
+from training_runs import FAST, ROOT, assert_nothing_runs, begin, ended, family, go_on, held, run_here, wait_for
 from waiting import HANG_S
 
 from training import runs
@@ -66,9 +66,9 @@ def killed(run: RunDir) -> Status:
 
 def test_killed_while_it_loads(started: Callable[..., RunDir]) -> None:
     """There is nothing to go on from; the same again is one command."""
-    run = started(max_steps=5)
-    wait_for(run, is_in(Phase.LOADING))
-    status = killed(run)
+    with held(started, max_steps=5) as run:
+        assert run.status().phase is Phase.LOADING, run.log_tail()
+        status = killed(run)
     assert "Start it again (rerun)" in str(status.suggestion)
     with pytest.raises(RunStateError, match="has no checkpoint to go on from"):
         runs.resume(run)
@@ -163,9 +163,9 @@ def test_stopped_in_a_phase(started: Callable[..., RunDir], phase: Phase) -> Non
 
 def test_asked_to_stop_before_the_first_step(started: Callable[..., RunDir]) -> None:
     """It does not make one first."""
-    run = started(max_steps=100_000)
-    wait_for(run, is_in(Phase.LOADING))
-    run.ask("stop")
+    with held(started, max_steps=100_000) as run:
+        assert run.status().phase is Phase.LOADING, run.log_tail()
+        run.ask("stop")
     status = wait_for(run, ended)
     assert (status.phase, status.step) == (Phase.STOPPED, 0)
     assert_nothing_runs(run)
@@ -265,8 +265,7 @@ def long_rows(folder: Path) -> str:
 
 
 def limit(run: RunDir, megabytes: int) -> None:
-    """Let the worker have so much address space more than it has before its first step."""
-    wait_for(run, lambda status: bool(run.samples()) or ended(status))
+    """Let the worker have so much address space more than it has before it loads the weights."""
     worker = psutil.Process(run.process()[0])
     most = worker.memory_info().vms + megabytes * 1_000_000
     worker.rlimit(psutil.RLIMIT_AS, (most, most))
@@ -279,8 +278,8 @@ LEAN = {"max_length": 400, "micro_batch": 8, "device": "cpu", "sampling": {"max_
 def test_memory_runs_out(started: Callable[..., RunDir], tmp_path: Path) -> None:
     """The same rows in each step, in smaller parts; the spec stays what was asked, and the rest says what was done."""
     data = long_rows(tmp_path)
-    run = started(**LEAN, data=data, max_steps=3)
-    limit(run, 350)
+    with held(started, **LEAN, data=data, max_steps=3) as run:
+        limit(run, 670)
     status = wait_for(run, ended)
     assert status.phase is Phase.SUCCEEDED, run.log_tail()
     first, *_ = status.notes
@@ -299,8 +298,8 @@ def test_memory_runs_out(started: Callable[..., RunDir], tmp_path: Path) -> None
 
 def test_memory_is_too_small_for_one_row(started: Callable[..., RunDir], tmp_path: Path) -> None:
     """The run fails, with what else could help."""
-    run = started(**{**LEAN, "micro_batch": 1, "max_length": 1000}, data=long_rows(tmp_path), max_steps=2)
-    limit(run, 30)
+    with held(started, **{**LEAN, "micro_batch": 1, "max_length": 1000}, data=long_rows(tmp_path), max_steps=2) as run:
+        limit(run, 240)
     status = wait_for(run, ended)
     assert status.phase is Phase.FAILED
     assert "Memory ran out with micro_batch 1, which is the least: " in str(status.error), run.log_tail()

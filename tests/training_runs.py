@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from waiting import HANG_S, wait_until
 
 from training import idle, runs, worker
+from training.journal import Journal
 from training.rundir import ENDED, RunDir, Status
 from training.spec import parse_spec
 
@@ -44,6 +47,64 @@ def run_here(root: Path, **fields: Any) -> RunDir:
     finally:
         signal.signal(signal.SIGTERM, before)
     return run
+
+
+class _Endpoint(BaseHTTPRequestHandler):
+    """Answers when it is allowed to."""
+
+    server: _Server
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.is_asked.set()
+        self.server.may_answer.wait(HANG_S)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"choices": [{"message": {"content": "Hm."}}]}')
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Endpoint)
+        self.is_asked, self.may_answer = threading.Event(), threading.Event()
+
+
+@contextlib.contextmanager
+def held(start: Callable[..., RunDir], **fields: Any) -> Iterator[RunDir]:
+    """A run that has its rows, and makes no step until this ends: it waits for an endpoint's answers meanwhile."""
+    with _Server() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = {"url": f"http://127.0.0.1:{server.server_port}", "model": "patience"}
+        try:
+            run = start(**{**fields, "sampling": {**fields.get("sampling", FAST["sampling"]), "endpoint": endpoint}})
+            wait_until(lambda: server.is_asked.is_set() or ended(run.status()), lambda: run.log_tail())
+            yield run
+            server.may_answer.set()
+            wait_until(lambda: any(one["when"] == "endpoint" for one in run.samples()) or ended(run.status()))
+        finally:
+            server.may_answer.set()
+            server.shutdown()
+
+
+@contextlib.contextmanager
+def stopped_at(step: int) -> Iterator[None]:
+    """Somebody stops the run that this process works at, right after a step of it."""
+    say, stoppers = Journal.say, []
+
+    def said(journal: Journal, **changes: Any) -> None:
+        say(journal, **changes)
+        if changes.get("step") == step and not stoppers:
+            stoppers.append(threading.Thread(target=runs.stop, args=(journal.run,), kwargs={"wait_s": HANG_S}))
+            stoppers[0].start()
+            wait_until(lambda: journal.run.is_asked("stop"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "say", said)
+        yield
+    stoppers[0].join()
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def main(folder: Path) -> int:
         ranks.end_with_launcher()
     journal = Journal(run) if ranks.is_first() else SilentJournal(run)
     try:
-        _work(run, journal)
+        with _undisturbed_afterwards():
+            _work(run, journal)
     except KeyboardInterrupt:
         if ranks.world() > 1:
             return _interrupted(run, journal)
@@ -63,6 +65,16 @@ def main(folder: Path) -> int:
                 )
         return 1
     return 0
+
+
+@contextlib.contextmanager
+def _undisturbed_afterwards() -> Iterator[None]:
+    """What a run says last is said to its end: a launcher ends all processes while one of them says what failed."""
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _interrupted(run: RunDir, journal: Journal) -> int:

@@ -88,9 +88,10 @@ def _widget(name: str, setting: Setting) -> Any:
 def read_values(text: str) -> dict[str, Value] | None:
     """What each widget shows for a spec; None while the text is no spec's YAML."""
     try:
-        return {name: _shown(setting, spec_fields(text or "{}")) for name, setting in SETTINGS.items()}
+        spec = spec_fields(text or "{}")
     except SpecError:
         return None
+    return {name: _shown(setting, spec) for name, setting in SETTINGS.items()}
 
 
 def _shown(setting: Setting, spec: Mapping[str, Any]) -> Value:
