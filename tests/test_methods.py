@@ -531,7 +531,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"method": "dpo", "preference": {"loss": "best"}}, "preference.loss: dpo has no loss 'best'. There are: sigmoid,"),
     ({"method": "orpo", "preference": {"loss": "ipo"}}, "preference.loss: orpo has no loss 'ipo'. dpo and kto have se"),
     ({"method": "dpo", "preference": {"loss": ["ipo", "sft"], "loss_weights": [1.0]}}, "preference.loss_weights: are "),
-    ({"method": "dpo", "preference": {"loss": "exo_pair"}}, "preference.label_smoothing: exo_pair needs label smoothing"),
+    ({"method": "dpo", "preference": {"loss": "exo_pair"}}, "preference.label_smoothing: exo_pair needs label smoo"),
     ({"method": "dpo", "preference": {"max_prompt_length": 2000}}, "max_prompt_length: 2000 is more than max_length, "),
     ({"method": "dpo", "packing": True}, "packing: dpo compares whole answers, which cannot be packed. Leave it out."),
     ({"method": "dpo", "group_by_length": True}, "group_by_length: dpo has no single length to a row. Leave it out."),
