@@ -2,9 +2,10 @@
 
 Two generated chat sets: one of short chats, one in which every chat has the same long system prompt. For each, in one
 run: our audit with every finding; trl's `_prepare_dataset` with assistant_only_loss, one and two processes; and the
-floor, which is transformers' plain render and one `encode_batch` of all texts, with nothing looked at. The middle one
-of three rounds counts. `--memory ROWS` instead audits that many generated rows and prints the peak memory as it goes.
-The last line is one JSON object: rows per second of ours divided by each of the others'.
+floor, which is transformers' plain render and one `encode_batch` of all texts, with nothing looked at. Then ours in one
+process, with the fast path and without. The middle one of three rounds counts. `--memory ROWS` instead audits that many
+generated rows and prints the peak memory as it goes. The last line is one JSON object: rows per second of ours divided
+by each of the others'.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import inspector
 from inspector.audit import Progress, Task, audit
+from inspector.finding import Code, Reads
 from inspector.report import AuditReport
 from inspector.rows import DataSource
 
@@ -66,6 +68,16 @@ def write(path: Path, rows: int, prompt_words: int) -> list[dict[str, Any]]:
 def run_audit(path: Path) -> AuditReport:
     """Ours, from the file to the report, workers started and all."""
     return audit(Task(model=inspector.load(MODEL)), DataSource(name=str(path)))
+
+
+def run_alone(path: Path, *, whole: bool) -> AuditReport:
+    """Ours in one process; `whole`: with the fast path closed, so that every row is inspected."""
+    before = Code.DOUBLE_BOS.reads
+    Code.DOUBLE_BOS.reads = Reads.WORDS if whole else before
+    try:
+        return audit(Task(model=inspector.load(MODEL)), DataSource(name=str(path)), workers=1)
+    finally:
+        Code.DOUBLE_BOS.reads = before
 
 
 def run_floor(path: Path) -> int:
@@ -128,6 +140,17 @@ def compare(rows: int) -> dict[str, float]:
                 print(f"  {name:18}{speed:10,.0f} rows/s   ours is {speeds['ours'] / speed:5.2f}x")
                 if name != "ours":
                     ratios[f"{title} / {name}"] = round(speeds["ours"] / speed, 2)
+            few = path.with_name(f"few-{prompt_words}.jsonl")
+            write(few, count // 8, prompt_words)
+            alone = rows_per_second(
+                count // 8,
+                {
+                    "fast path": lambda few=few: run_alone(few, whole=False),
+                    "whole": lambda few=few: run_alone(few, whole=True),
+                },
+            )
+            ratios[f"{title} / every row inspected whole"] = round(alone["fast path"] / alone["whole"], 2)
+            print(f"  in one process: {alone['fast path']:,.0f} rows/s, {alone['whole']:,.0f} with every row inspected")
     return ratios
 
 
