@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import scheduling
 from scheduling import LONGEST_FIRST
+from xdist.remote import Producer
 
 TESTS = Path(__file__).parent
 
@@ -30,3 +33,51 @@ def test_a_quick_run_leaves_out_the_long_modules(pytestconfig: pytest.Config, is
         patch.setattr(pytestconfig.option, "quick", is_quick)
         left_out = {path.stem for path in modules if is_left_out(path)}
     assert left_out == (set(LONGEST_FIRST) if is_quick else set())
+
+
+class Node:
+    """A worker of pytest-xdist that runs nothing."""
+
+    shutting_down = False
+    gateway = SimpleNamespace(id="one of two")
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        pass
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+def test_what_takes_long_to_start_is_started_once() -> None:
+    """One worker has all modules of the browser, the other all that train, while there are others to be run."""
+    config = SimpleNamespace(
+        getoption=lambda name: "loadgroup", getvalue=lambda name: ["popen", "popen"], option=SimpleNamespace()
+    )  # fmt: skip
+    scheduler = scheduling.pytest_xdist_make_scheduler(config, Producer("test", enabled=False))
+    modules = [
+        "test_page",
+        "test_page_data",
+        "test_methods",
+        "test_engines",
+        "test_audit",
+        "test_cli",
+        "test_page_look",
+    ]
+    tests = [f"tests/{module}.py::test_{i}" for module in modules for i in range(4)]
+    nodes = [Node(), Node()]
+    for node in nodes:
+        scheduler.add_node(node)
+    for node in nodes:
+        scheduler.add_node_collection(node, tests)
+    scheduler.schedule()
+    ran: list[set[str]] = [set(), set()]
+    while scheduler.has_pending:
+        for node, own in zip(nodes, ran, strict=True):
+            for module, work in list(scheduler.assigned_work[node].items()):
+                for test, is_done in list(work.items()):
+                    if not is_done:
+                        scheduler.mark_test_complete(node, tests.index(test))
+                        own.add(Path(module).stem)
+    assert ran[0] >= {"test_page", "test_page_data", "test_page_look"}
+    assert ran[1] >= {"test_methods", "test_engines"}
+    assert ran[0] | ran[1] == set(modules)
