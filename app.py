@@ -14,14 +14,15 @@ import threading
 def warm_up() -> None:
     """Do the slow imports while the page is being looked at."""
     import inspector
-    from inspector import helpers, sandbox
-    from inspector.audit import warm_up_helper
-    from ui.access import is_public
+    from inspector.audit import server_process
+    from inspector.audit.run import warm_up_helper
+    from inspector.rendering import sandbox
+    from ui.visitors.access import is_public
 
     sandbox.warm_up(3)  # so that one visitor's hostile template does not hold up the others
     inspector.load("tiny-chat")
     if is_public():
-        helpers.warm_up(warm_up_helper)
+        server_process.warm_up(warm_up_helper)
 
 
 def main() -> None:
@@ -40,10 +41,10 @@ def main() -> None:
     options = parser.parse_args()
 
     if os.environ.get("SPACES_ZERO_GPU"):
-        from ui import zero_gpu  # noqa: F401  # before torch, as it has to be
+        from ui.visitors import zero_gpu  # noqa: F401  # before torch, as it has to be
 
-    from ui.access import warning_for
     from ui.page import build_page, launch_options
+    from ui.visitors.access import warning_for
 
     if warning := warning_for(options.host, options.password):
         print(warning, file=sys.stderr)

@@ -27,10 +27,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import inspector
-from inspector.audit import Progress, Task, audit
-from inspector.finding import Code, Reads
-from inspector.report import AuditReport
-from inspector.rows import DataSource
+from inspector.audit.report import AuditReport
+from inspector.audit.run import Progress, Task, audit
+from inspector.data.source import DataSource
+from inspector.findings.codes import Code, Reads
 
 WORDS = [
     *("river", "mountain", "answer", "question", "colour", "number", "winter", "summer", "bread", "water", "light"),

@@ -25,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from audit import MODEL, sentence
 
 import inspector
-from inspector.compare import compare_with
-from inspector.findings import find_all
-from inspector.inspect import Inspection
-from ui.token_view import pack
+from inspector.findings.example import find_all
+from inspector.inspection import Inspection
+from inspector.trainers.compare import compare_with
+from ui.parts.token_view import pack
 
 LENGTHS = (500, 4_000, 16_000)
 EXCHANGES = 4

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 SIZES = (500, 8_000, 32_000)
@@ -57,7 +57,7 @@ def build(values: dict[int, str]) -> Any:
     """A page with both views and a button for each size."""
     import gradio as gr
 
-    from ui.token_view import build_token_view
+    from ui.parts.token_view import build_token_view
 
     with gr.Blocks() as demo:
         clear = gr.Button("clear", elem_id="clear")
@@ -83,7 +83,7 @@ def build(values: dict[int, str]) -> Any:
 def packed_views() -> dict[int, str]:
     """What the server sends, by size."""
     import inspector
-    from ui.token_view import pack
+    from ui.parts.token_view import pack
 
     model = inspector.load("tiny-chat")
     whole = pack(inspector.inspect(model, conversation(max(SIZES))), notices=[], link="")
@@ -92,8 +92,9 @@ def packed_views() -> dict[int, str]:
 
 def measure(address: str, repeats: int) -> dict[str, dict[int, float]]:
     """Median milliseconds by view and size."""
-    from browser import chromium_path, launch_chromium
     from playwright.sync_api import sync_playwright
+
+    from tests.support.browser import chromium_path, launch_chromium
 
     figures: dict[str, dict[int, float]] = {"ours": {}, "peer": {}}
     with sync_playwright() as playwright:

@@ -17,9 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from inspector import sandbox, template
 from inspector.conversation import Conversation
-from inspector.model import BUILT_IN_TEMPLATES, TEMPLATE_FOLDER
+from inspector.model.model import BUILT_IN_TEMPLATES, TEMPLATE_FOLDER
+from inspector.rendering import render as template
+from inspector.rendering import sandbox
 
 ROUNDS = 30
 CALLS = 10

@@ -18,8 +18,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from training import idle, runs
-from training.rundir import ENDED, Phase, RunDir
+from training.launch import idle, runs
+from training.run.folder import ENDED, Phase, RunDir
 from training.spec import RunSpec, parse_spec
 
 ROUNDS = 3

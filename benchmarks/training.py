@@ -33,14 +33,14 @@ from trl import DPOConfig, DPOTrainer, SFTTrainer
 
 import inspector
 from inspector.conversation import Conversation
-from training.methods import build_trainer
-from training.methods.arguments import common_arguments
-from training.methods.sft import training_arguments
-from training.rows import IGNORED, PreparedRow
-from training.rows_file import write_rows
-from training.rundir import RunDir
+from training.rows.prepare import IGNORED, PreparedRow
+from training.rows.written import write_rows
+from training.run.folder import RunDir
 from training.spec import RunSpec, parse_spec
-from training.weights import lora_config
+from training.trainer.methods import build_trainer
+from training.trainer.methods.arguments import common_arguments
+from training.trainer.methods.sft import training_arguments
+from training.weights.load import lora_config
 
 VOCABULARY = 49_152
 SHAPE = LlamaConfig(

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT))
 
-from browser import DataPage, chromium_path, launch_chromium, running_app  # noqa: E402
+from tests.support.browser import DataPage, chromium_path, launch_chromium, running_app  # noqa: E402
 
 EXAMPLE = ROOT / "examples" / "02-answer-starts-with-a-line-end.json"
 RUN = "brief answers dpo"

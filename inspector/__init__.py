@@ -10,9 +10,9 @@ No torch and no gradio are imported here, and transformers only when a model is 
 
 from inspector import errors
 from inspector.conversation import Conversation
-from inspector.finding import Code, Finding, Severity
-from inspector.hub import BUILT_IN_TEMPLATES, Model, load
-from inspector.inspect import Inspection, diagnose, inspect
+from inspector.findings.codes import Code, Finding, Severity
+from inspector.inspection import Inspection, diagnose, inspect
+from inspector.model.hub import BUILT_IN_TEMPLATES, Model, load
 from inspector.strategies import STRATEGIES, Modifiers
 
 __all__ = [

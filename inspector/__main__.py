@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from typing import Any
 
 if __name__ in ("__main__", "__mp_main__"):  # the command, and the processes that an audit starts from it
-    import inspector.without_torch  # noqa: F401
+    import inspector.model.without_torch  # noqa: F401
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    from inspector import audit_commands, commands
+    from inspector.cli import audit_commands, commands
     from inspector.errors import InspectorError
 
     run = {

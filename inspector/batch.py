@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from inspector.errors import BatchError
-from inspector.inspect import Inspection
+from inspector.inspection import Inspection
 from inspector.strategies.modifiers import IGNORED, kept_range
 
 SIDES = ("right", "left")

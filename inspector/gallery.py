@@ -11,10 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from inspector.errors import GalleryError
-from inspector.finding import Code
+from inspector.findings.codes import Code
+from inspector.paths import EXAMPLES
 from inspector.setup import Setup
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 SECTIONS = ("findings", "lesson")
 
 

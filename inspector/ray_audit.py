@@ -17,11 +17,11 @@ import pyarrow
 import ray
 import ray.data
 
-from inspector.audit import DETECTED_FROM, Auditor, Task, detect_rows
+from inspector.audit.report import AuditReport
+from inspector.audit.run import DETECTED_FROM, Auditor, Task, detect_rows
+from inspector.data.formats import Layout
+from inspector.data.source import Row
 from inspector.errors import DataError
-from inspector.formats import Layout
-from inspector.report import AuditReport
-from inspector.rows import Row
 
 BATCH = 1024
 """Rows that a worker audits at a time."""

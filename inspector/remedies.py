@@ -12,17 +12,17 @@ from typing import Any
 
 from inspector.conversation import Conversation
 from inspector.errors import RemedyError
-from inspector.finding import Code, Finding
-from inspector.generation_tags import write_training_template
-from inspector.hub import Token
-from inspector.inspect import Inspection, inspect_rendered
-from inspector.markers import Markers, propose_markers
-from inspector.model import ADDITIONAL, Model
-from inspector.refusals import with_plain_content
+from inspector.findings.codes import Code, Finding
+from inspector.findings.refusals import with_plain_content
+from inspector.inspection import Inspection, inspect_rendered
+from inspector.model.hub import Token
+from inspector.model.model import ADDITIONAL, Model
 from inspector.samples import sample_conversations
 from inspector.setup import Setup
-from inspector.stops import stop_strings
 from inspector.strategies import EXACT, FACTS, Keep, StopPolicy, needs_of
+from inspector.tagging.write import write_training_template
+from inspector.trainers.markers import Markers, propose_markers
+from inspector.trainers.stops import stop_strings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

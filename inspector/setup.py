@@ -8,9 +8,9 @@ from typing import Any
 
 from inspector.conversation import Conversation
 from inspector.errors import SetupError
-from inspector.hub import Token, load
-from inspector.inspect import Inspection, inspect
-from inspector.model import Model
+from inspector.inspection import Inspection, inspect
+from inspector.model.hub import Token, load
+from inspector.model.model import Model
 from inspector.strategies import EXACT
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {

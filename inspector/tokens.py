@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from inspector.errors import TokenizationError
-from inspector.hub_failures import is_panic
-from inspector.origins import Origin, OriginKind, Run
-from inspector.template import Rendered
+from inspector.model.failures import is_panic
+from inspector.rendering.origins import Origin, OriginKind, Run
+from inspector.rendering.render import Rendered
 
 _MAX_PARTS = 12
 """Most tokens that may be needed to decode one character: 4 bytes of UTF-8, with room for odd tokenizers."""

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from inspector.conversation import Conversation
-from inspector.frames import says
-from inspector.origins import OriginKind, Run
-from inspector.template import Header, Rendered
+from inspector.rendering.frames import says
+from inspector.rendering.origins import OriginKind, Run
+from inspector.rendering.render import Header, Rendered
 from inspector.tokens import TokenTable
 
 

@@ -19,13 +19,11 @@ from typing import Any
 import hypothesis
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-
-from browser import app, app_runs, browser, context, data_page, kept_tabs, page  # noqa: E402, F401  # fixtures
-from commands import called  # noqa: E402, F401  # a fixture
-from fetch import ArchiveError, NotFetchedError, real_tokenizer  # noqa: E402
-from hub_server import HubServer  # noqa: E402
-from scheduling import (  # noqa: E402  # hooks
+from tests.support.browser import app, app_runs, browser, context, data_page, kept_tabs, page  # noqa: F401  # fixtures
+from tests.support.commands import called  # noqa: F401  # a fixture
+from tests.support.fetch import ArchiveError, NotFetchedError, real_tokenizer
+from tests.support.hub_server import HubServer
+from tests.support.scheduling import (  # hooks
     pytest_addoption,  # noqa: F401
     pytest_collection_modifyitems,  # noqa: F401
     pytest_ignore_collect,  # noqa: F401
@@ -92,8 +90,8 @@ def pytest_collection_finish() -> None:
 
 def pytest_unconfigure() -> None:
     """Stop the hub, let the worker go that waits for the next run, and throw the cache away."""
-    if "training.idle" in sys.modules:
-        sys.modules["training.idle"].cool_down()
+    if "training.launch.idle" in sys.modules:
+        sys.modules["training.launch.idle"].cool_down()
     _HUB.close()
     shutil.rmtree(_HF_HOME, ignore_errors=True)
 

@@ -12,17 +12,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from functools import lru_cache, partial
-from pathlib import Path
 
-if __package__:
-    sys.path.insert(0, str(Path(__file__).parent))
-
-import oracle
-from fetch import NotFetchedError, mistral_templates, wheel_templates
-
-import models
-from inspector.generation_tags import TrainingTemplate, has_tags, write_training_template
-from inspector.model import Model
+from inspector.model.model import Model
+from inspector.tagging.write import TrainingTemplate, has_tags, write_training_template
+from tests import oracle
+from tests.support import models
+from tests.support.fetch import NotFetchedError, mistral_templates, wheel_templates
 
 REAL_MODELS = tuple(dict.fromkeys((*oracle.REAL_MODELS, "smollm2")))
 

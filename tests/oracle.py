@@ -2,7 +2,7 @@
 
 `python -m tests.oracle` prints one line a template and exits with 1 when anything differs that is not explained here.
 The templates are those inside trl, our built-in ones, tiny-chat's and those of the real tokenizers; the conversations
-are tests/corpus.py. All are trusted, so they are rendered in this process.
+are tests/support/corpus.py. All are trusted, so they are rendered in this process.
 """
 
 from __future__ import annotations
@@ -16,19 +16,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-if __package__:
-    sys.path.insert(0, str(Path(__file__).parent))
-
-from corpus import CORPUS
-from fetch import NotFetchedError, real_tokenizer
-
 from inspector.conversation import REASONING_FIELDS, Conversation, string_fields
-from inspector.model import BUILT_IN_TEMPLATES, TEMPLATE_FOLDER
-from inspector.origins import OriginKind
+from inspector.model.model import BUILT_IN_TEMPLATES, TEMPLATE_FOLDER
+from inspector.rendering.origins import OriginKind
+from inspector.rendering.render import Rendered, plain_messages, render
 from inspector.strategies import Example, label
-from inspector.template import Rendered, plain_messages, render
 from inspector.tokens import TokenTable, tokenize
 from inspector.turns import find_turns
+from tests.support.corpus import CORPUS
+from tests.support.fetch import NotFetchedError, real_tokenizer
 
 ROOT = Path(__file__).parent.parent
 REAL_MODELS = ("gemma3", "llama3_1", "llama3_2", "qwen2_5", "qwen3", "smollm2")

@@ -2,7 +2,7 @@
 
 `python -m tests.strategy_oracle` prints one line a strategy and model, and exits with 1 on any mismatch.
 transformers and trl run here. What the others labelled was recorded from their own code, on the conversations of
-tests/corpus.py, as token ranges in tests/data/strategy_vectors.json; none of their code is here.
+tests/support/corpus.py, as token ranges in tests/data/strategy_vectors.json; none of their code is here.
 """
 
 from __future__ import annotations
@@ -16,20 +16,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-if __package__:
-    sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-
-import oracle
-import strategy_peers
-from corpus import CORPUS
-from strategy_peers import Outcome, differs, ours, transformers_mask
-
-import models
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError
-from inspector.inspect import make_example
-from inspector.model import Model
+from inspector.inspection import make_example
+from inspector.model.model import Model
 from inspector.strategies import Example
+from tests import oracle
+from tests.oracles import strategy_peers
+from tests.oracles.strategy_peers import Outcome, differs, ours, transformers_mask
+from tests.support import models
+from tests.support.corpus import CORPUS
 
 MODELS: Mapping[str, str] = {
     "qwen3": "trl/qwen3",

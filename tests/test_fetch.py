@@ -9,8 +9,9 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import fetch
 import pytest
+
+from tests.support import fetch
 
 
 def archive(path: Path, members: dict[str, bytes | tarfile.TarInfo]) -> Path:

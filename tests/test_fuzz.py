@@ -25,13 +25,10 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-
-import fuzz_templates  # noqa: E402
-
-from inspector import sandbox  # noqa: E402
-from inspector.conversation import Conversation  # noqa: E402
-from inspector.errors import InspectorError, TraceError  # noqa: E402
+from inspector.conversation import Conversation
+from inspector.errors import InspectorError, TraceError
+from inspector.rendering import sandbox
+from tests.oracles import fuzz_templates
 
 CORPUS = Path(__file__).parent / "data" / "fuzz_corpus"
 MORE = int(os.environ.get("MASKSCOPE_FUZZ", "0"))
@@ -151,7 +148,7 @@ def check_conversation(value: Any) -> None:
 
 def check_inspection(value: Any) -> None:
     """Labels are the id or -100, counts add up, and the view is JSON that closes no tag."""
-    from ui.inspect_view import inspect_view
+    from ui.inspect_tab.view import inspect_view
 
     chat, strategy = value
     setup = _setup(model="tiny-chat", conversation=chat, strategy=strategy)
@@ -181,8 +178,8 @@ def check_setup(value: Any) -> None:
 
 def check_file(value: Any) -> None:
     """Rows in their order, each readable or said why not, or one DataError; counting raises nothing at all."""
+    from inspector.data.source import BadRow, DataSource, Row
     from inspector.errors import DataError
-    from inspector.rows import BadRow, DataSource, Row
 
     name, data = value
     Path(name).unlink(missing_ok=True)  # what still reads the one before goes on with it
@@ -198,8 +195,8 @@ def check_file(value: Any) -> None:
 
 def check_source(value: Any) -> None:
     """Any name of a data set, and any pasted text."""
+    from inspector.data.source import DataSource
     from inspector.errors import DataError
-    from inspector.rows import DataSource
 
     with contextlib.suppress(DataError):
         DataSource(**value).count()
@@ -208,7 +205,7 @@ def check_source(value: Any) -> None:
 
 def check_mapping(value: Any) -> None:
     """A layout and its conversations, or an error that names the column."""
-    from inspector.formats import detect, read
+    from inspector.data.formats import detect, read
 
     rows, mapping = value
     try:
@@ -225,7 +222,7 @@ def check_mapping(value: Any) -> None:
 
 def check_link(value: str) -> None:
     """A state whose setups are plain values, or a LinkError."""
-    from ui.links import LinkError, decode_link, encode_link
+    from ui.inspect_tab.links import LinkError, decode_link, encode_link
 
     with contextlib.suppress(LinkError):
         state = decode_link(value)
@@ -235,7 +232,7 @@ def check_link(value: str) -> None:
 
 def check_log(value: str) -> None:
     """Examples with ids of the model, or a LogError."""
-    from inspector.decode import decode_log
+    from inspector.trainers.decode import decode_log
 
     with contextlib.suppress(InspectorError):
         decoded = decode_log(tiny_chat(), value).to_dict()
@@ -245,7 +242,7 @@ def check_log(value: str) -> None:
 
 def check_json_box(value: str) -> None:
     """What is typed into the JSON box is read, or said to be none; options are those that were written."""
-    from ui.conversation_json import ConversationJsonError, parse_json, read_options, write_options
+    from ui.wiring.conversation_json import ConversationJsonError, parse_json, read_options, write_options
 
     options = read_options(value)
     try:
@@ -278,7 +275,7 @@ def check_config(value: str) -> None:
     """Another trainer's configuration: a spec and its warnings, or a SpecError; the form shows it or nothing."""
     from training.errors import TrainingError
     from training.importers import import_config
-    from ui.train_form import SETTINGS, read_values, with_value
+    from ui.train_tab.form import SETTINGS, read_values, with_value
 
     for part in (value, f"{value}\n"):
         with contextlib.suppress(TrainingError):
@@ -397,7 +394,7 @@ def _spec(**fields: Any) -> Any:
 
 
 def _text_file(name: str) -> str:
-    from inspector.files import read_text
+    from inspector.cli.input_files import read_text
 
     return read_text(name)
 
@@ -437,7 +434,7 @@ def test_what_was_found_has_words(name: str) -> None:
 
 def test_a_template_that_renders_and_cannot_be_traced_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Should there be one again: the tracer is to blame, not the template."""
-    from inspector import template
+    from inspector.rendering import render as template
 
     def broken(*_: Any) -> Any:
         raise TypeError("unhashable type: 'slice'")
@@ -529,7 +526,7 @@ def test_any_conversation_is_kept_or_refused(values: list[Any]) -> None:
 @given(batch("text", GOOD_CHAT))
 def test_the_sandbox_writes_the_text_that_jinja_writes(chats: list[Any]) -> None:
     """Many conversations in one request; nothing of one is in another."""
-    from inspector.template import render_text
+    from inspector.rendering.render import render_text
 
     conversations = [Conversation.parse(chat) for chat in chats]
     with soon(chats):

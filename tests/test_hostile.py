@@ -26,20 +26,22 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import DataPage, running_app
-from hub_server import HubServer
-from test_fuzz import whole_file
-from waiting import HANG_S
 
-from inspector import hub as hub_module
-from inspector import load, row_files, sandbox
+from inspector import load
 from inspector.conversation import Conversation
+from inspector.data import files as row_files
+from inspector.data.formats import detect
+from inspector.data.source import DataSource
 from inspector.errors import CorruptFileError, DataError, FormatError, InspectorError, RenderError
-from inspector.formats import detect
-from inspector.rows import DataSource
+from inspector.model import hub as hub_module
+from inspector.rendering import sandbox
 from inspector.setup import Setup
-from ui.boxes import Boxes
-from ui.inspect_view import boxes_view, inspect_view
+from tests.support.browser import DataPage, running_app
+from tests.support.hub_server import HubServer
+from tests.support.waiting import HANG_S
+from tests.test_fuzz import whole_file
+from ui.inspect_tab.view import boxes_view, inspect_view
+from ui.wiring.boxes import Boxes
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -148,7 +150,7 @@ def test_format_strings_reach_nothing() -> None:
 
 def test_a_refusal_carries_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """raise_exception shows the template's own words; the process that says them has no token."""
-    from test_sandbox import kill_children
+    from tests.inspector.rendering.test_sandbox import kill_children
 
     monkeypatch.setenv("HF_TOKEN", "hf_secretsecret")
     kill_children()
@@ -418,8 +420,8 @@ def test_nothing_that_is_saved_is_a_spreadsheet() -> None:
 
 def test_a_report_s_page_holds_no_markup_of_a_data_set() -> None:
     """Of contents, roles, names of files; formulas stay words."""
-    from inspector.audit import Task, audit
-    from inspector.report_html import to_html
+    from inspector.audit.html import to_html
+    from inspector.audit.run import Task, audit
 
     rows = [{"messages": [{"role": "user", "content": m}, {"role": "assistant", "content": m}]} for m in MARKUP]
     rows += [{"messages": [{"role": m, "content": '=HYPERLINK("http://x")'}]} for m in MARKUP]
@@ -505,8 +507,8 @@ def test_names_of_data_sets_reach_no_file_and_no_address(
     monkeypatch: pytest.MonkeyPatch, no_requests: list[Any], hub: HubServer
 ) -> None:
     """The same on the Data tab."""
-    from ui.data_boxes import NAME, DataBoxes
-    from ui.data_events import on_preview
+    from ui.data_tab.boxes import NAME, DataBoxes
+    from ui.data_tab.events import on_preview
 
     monkeypatch.setenv("MASKSCOPE_PUBLIC", "1")
     before = len(hub.requests)
@@ -525,7 +527,7 @@ def test_a_session_s_word_is_no_path(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     """A browser says itself what its session is called; its runs stay in a folder below the others'."""
     from gradio.context import LocalContext
 
-    from ui import own_runs
+    from ui.visitors import own_runs
 
     monkeypatch.setenv("MASKSCOPE_PUBLIC", "1")
     monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "runs"))
@@ -544,7 +546,7 @@ def test_a_session_s_word_is_no_path(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def opened(value: Any) -> dict[str, Any]:
     """The view that a link with any value in it opens."""
-    from ui.inspect_events import on_open
+    from ui.inspect_tab.events import on_open
 
     text = (
         value
@@ -625,7 +627,7 @@ def doors() -> dict[str, Callable[[str], Any]]:
     """Everything that reads YAML which others wrote."""
     from training.importers import import_config
     from training.spec import parse_text
-    from ui.train_form import with_value
+    from ui.train_tab.form import with_value
 
     return {
         "a configuration": import_config,
@@ -649,8 +651,8 @@ def test_yaml_fails_in_one_way_at_every_door(door: str, yaml: str) -> None:
 @pytest.mark.parametrize("yaml", YAML)
 def test_yaml_of_accelerate_fails_like_any_other(tmp_path: Path, yaml: str) -> None:
     """A configuration of accelerate that cannot be read is not started with."""
-    from training.engines import check_machine
     from training.errors import SpecError
+    from training.launch.engines import check_machine
     from training.spec import parse_spec
 
     path = tmp_path / "accelerate.yaml"

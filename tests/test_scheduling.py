@@ -6,18 +6,21 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import scheduling
-from scheduling import LONGEST_FIRST
 from xdist.remote import Producer
 
-TESTS = Path(__file__).parent
+from tests.support import scheduling
+from tests.support.scheduling import LONGEST_FIRST
+
+MODULES = sorted(Path(__file__).parent.rglob("test_*.py"))
 
 
 def test_every_module_named_is_there() -> None:
     """Once: one that was renamed would be in the quick run, and come last in the whole one."""
-    assert [name for name in LONGEST_FIRST if not (TESTS / f"{name}.py").is_file()] == []
+    names = [path.stem for path in MODULES]
+    assert len(set(names)) == len(names)
+    assert [name for name in LONGEST_FIRST if name not in names] == []
     assert len(set(LONGEST_FIRST)) == len(LONGEST_FIRST)
-    browser = [path.stem for path in TESTS.glob("test_page*.py")]
+    browser = [name for name in names if name.startswith("test_page")]
     assert [name for name in browser if name not in LONGEST_FIRST] == []
 
 
@@ -28,10 +31,9 @@ def test_a_quick_run_leaves_out_the_long_modules(pytestconfig: pytest.Config, is
     def is_left_out(path: Path) -> bool:
         return bool(pytestconfig.hook.pytest_ignore_collect(collection_path=path, config=pytestconfig))
 
-    modules = sorted(TESTS.glob("test_*.py"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pytestconfig.option, "quick", is_quick)
-        left_out = {path.stem for path in modules if is_left_out(path)}
+        left_out = {path.stem for path in MODULES if is_left_out(path)}
     assert left_out == (set(LONGEST_FIRST) if is_quick else set())
 
 

@@ -14,16 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training import hub_commands, import_commands, runs
-from training.checks import check
+from training.cli import hub_commands, import_commands
+from training.cli.terminal import describe, full, metrics_line, plan_of, row_values, rows_lines, shown_lines
 from training.errors import SpecError, TrainingError
-from training.files import read_lines
-from training.lines import tell
-from training.rows import first_rows
-from training.rundir import ENDED, Phase, RunDir
-from training.runs import compare
+from training.launch import runs
+from training.launch.runs import compare
+from training.rows.prepare import first_rows
+from training.run.files import read_lines
+from training.run.folder import ENDED, Phase, RunDir
+from training.run.lines import tell
 from training.spec import RunSpec, read_spec
-from training.terminal import describe, full, metrics_line, plan_of, row_values, rows_lines, shown_lines
+from training.spec.checks import check
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,10 +13,10 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from inspector.hub import EMBEDDED
+from inspector.model.hub import EMBEDDED
 from training.planner import USABLE, plan
 from training.spec import RunSpec
-from training.weights import device_of, lora_config, model_class, precision_of, total_steps
+from training.weights.load import device_of, lora_config, model_class, precision_of, total_steps
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 _QUANTIZED = {"8bit": 1.0, "4bit": 0.55}

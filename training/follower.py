@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import JobError, TrainingError
-from training.files import append_line, write_json
-from training.jobs import Job, Jobs, seconds_of
-from training.journal import Journal
-from training.lines import MARK, Listener
-from training.rundir import ENDED, Phase, RunDir
+from training.launch.jobs import Job, Jobs, seconds_of
+from training.run.files import append_line, write_json
+from training.run.folder import ENDED, Phase, RunDir
+from training.run.journal import Journal
+from training.run.lines import MARK, Listener
 
 PATIENCE_S = 3_600.0
 """How long a hub that does not answer is asked again."""

@@ -3,7 +3,7 @@
 A launcher may start several: then rank 0 writes, and any other leaves a note in the folder when it fails.
 
 With `--idle` it imports everything first and waits for folders on its standard input: it forks a worker for each, or is
-one itself (training/idle.py says when); without one it ends there.
+one itself (training/launch/idle.py says when); without one it ends there.
 Everything that anybody sees of the run is a file in its folder. The worker polls `control/` while it waits and after
 each step: `stop` ends the run there, saved. It never talks to the process that started it.
 """
@@ -24,16 +24,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from inspector import sandbox
-from training import ranks
+from inspector.rendering import sandbox
 from training.errors import DeviceError, TrainingError
-from training.files import write_json
-from training.idle import FORK, READY
-from training.journal import Journal, SilentJournal
-from training.memory import is_out_of_memory
-from training.queue import POLL_S, turn
-from training.rundir import ENDED, Phase, RunDir
+from training.launch.idle import FORK, READY
+from training.run.files import write_json
+from training.run.folder import ENDED, Phase, RunDir
+from training.run.journal import Journal, SilentJournal
+from training.run.queue import POLL_S, turn
 from training.spec import RunSpec
+from training.weights import ranks
+from training.weights.memory import is_out_of_memory
 
 
 def main(folder: Path) -> int:
@@ -94,7 +94,7 @@ _KILLED = "it was killed, or ran out of memory."
 
 
 def _work(run: RunDir, journal: Journal) -> None:
-    from training.weights import device_of
+    from training.weights.load import device_of
 
     spec = run.spec()
     device = device_of(spec)
@@ -113,7 +113,7 @@ def _work(run: RunDir, journal: Journal) -> None:
 
     with turn(run, device, waiting):
         journal.say(phase=Phase.LOADING, waits_for=None)
-        from training.fit import fit
+        from training.trainer.fit import fit
 
         fit(run, spec, journal)
 
@@ -139,7 +139,7 @@ def _follow(run: RunDir, spec: RunSpec, journal: Journal) -> None:
         if status.phase in ENDED:
             return
         time.sleep(POLL_S)
-    from training.fit import fit
+    from training.trainer.fit import fit
 
     fit(run, spec, journal)
 
@@ -244,8 +244,8 @@ def _import_everything() -> None:
     from transformers.models.auto.modeling_auto import AutoModelForCausalLM  # noqa: F401
 
     import inspector
-    import training.fit  # noqa: F401
-    from inspector.hub import EMBEDDED
+    import training.trainer.fit  # noqa: F401
+    from inspector.model.hub import EMBEDDED
 
     _ = trl.SFTTrainer, trl.SFTConfig
     model = inspector.load(next(iter(EMBEDDED)))

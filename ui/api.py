@@ -15,7 +15,7 @@ import gradio as gr
 from inspector.errors import InspectorError
 from inspector.setup import Setup
 from inspector.strategies import EXACT
-from ui.models import load_model, model_of
+from ui.wiring.models import load_model, model_of
 
 LOG_CHARS = 200_000
 """The longest log that `decode_warning` reads."""
@@ -65,8 +65,8 @@ def compare_trainers(
     Returns:
         strategies, each with trained, count, agreement with the truth, disagreements, warnings and error.
     """
-    from inspector.compare import compare
     from inspector.conversation import Conversation
+    from inspector.trainers.compare import compare
 
     loaded = load_model(model, revision, template or None)
     return compare(loaded, Conversation.parse(conversation)).to_dict()
@@ -83,9 +83,9 @@ def propose_markers(model: str = "tiny-chat", template: str = "", revision: str 
     Returns:
         the markers with their ids and texts, and over how many conversations they were verified.
     """
-    from inspector.inspect import inspect_rendered
-    from inspector.markers import propose_markers as propose
+    from inspector.inspection import inspect_rendered
     from inspector.samples import sample_conversations
+    from inspector.trainers.markers import propose_markers as propose
 
     rows = sample_conversations()
     inspections = inspect_rendered(load_model(model, revision, template or None), rows)
@@ -103,7 +103,7 @@ def training_template(model: str = "tiny-chat", template: str = "", revision: st
     Returns:
         the template, whether it is proven, why not, and the difference from the original.
     """
-    from inspector.generation_tags import write_training_template
+    from inspector.tagging.write import write_training_template
 
     return write_training_template(load_model(model, revision, template or None)).to_dict()
 
@@ -119,7 +119,7 @@ def decode_warning(log: str, model: str = "tiny-chat", revision: str = "") -> di
     Returns:
         the examples as text, why nothing was found in them, and the ids to search for instead.
     """
-    from inspector.decode import decode_log
+    from inspector.trainers.decode import decode_log
 
     return decode_log(load_model(model, revision), log[:LOG_CHARS]).to_dict()
 
@@ -148,7 +148,7 @@ def _told(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _inspected(setup: Setup) -> Any:
     from inspector.conversation import Conversation
-    from inspector.inspect import inspect
+    from inspector.inspection import inspect
 
     conversation = Conversation.parse(setup.conversation)
     return inspect(model_of(setup), conversation, setup.strategy, modifiers=setup.modifiers, **dict(setup.options))

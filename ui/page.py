@@ -10,12 +10,15 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Blocks i
 
 import gradio as gr
 
-from ui import api, data_tab, inspect_tab, train_tab
-from ui.access import KEPT_S, UPLOAD_BYTES, is_public
-from ui.data_open import INSPECT
-from ui.scripts import script
-from ui.sessions import on_leave
-from ui.wiring import Wires
+from ui import api
+from ui.data_tab import tab as data_tab
+from ui.data_tab.open import INSPECT
+from ui.inspect_tab import tab as inspect_tab
+from ui.parts.scripts import script
+from ui.train_tab import tab as train_tab
+from ui.visitors.access import KEPT_S, UPLOAD_BYTES, is_public
+from ui.visitors.sessions import on_leave
+from ui.wiring.wires import Wires
 
 _HERE = Path(__file__).parent
 _HEADING = """
@@ -44,7 +47,7 @@ def build_page() -> gr.Blocks:
     """The whole app, not yet served."""
     kept = (KEPT_S, KEPT_S) if is_public() else None
     with gr.Blocks(title="Maskscope", delete_cache=kept) as demo:
-        gr.HTML(_HEADING, apply_default_css=False, js_on_load=script("dropdowns.js", "loading.js"))
+        gr.HTML(_HEADING, apply_default_css=False, js_on_load=script("wiring/dropdowns.js", "wiring/loading.js"))
         with gr.Tabs(selected=INSPECT, elem_id="tabs") as tabs:
             with gr.Tab("Inspect", id=INSPECT):
                 widgets = inspect_tab.build()

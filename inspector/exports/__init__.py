@@ -1,1 +1,5 @@
-"""Settings for each trainer: one file per family of trainers. `inspector.export` is the way in."""
+"""Settings for each trainer, with a computed comment that says what they train; labelled rows.
+
+In: an inspection. Out: an Export for each trainer (`targets`), or a file of rows with labels (`rows`).
+May import: `trainers`, `tagging`, `inspection` and below.
+"""

@@ -10,7 +10,7 @@ from inspector.conversation import TRAIN_FLAGS, Conversation
 from inspector.exports.shown import TEMPLATE_FILE, base_model, chosen_template, max_length, row_length
 from inspector.exports.verdict import Export, Target, judge
 from inspector.exports.yaml_text import yaml_text
-from inspector.inspect import Inspection
+from inspector.inspection import Inspection
 from inspector.strategies import Keep, StopPolicy, TurnPolicy
 
 TARGET = Target(target="axolotl", title="axolotl", filename="config.yaml", language="yaml", version="axolotl 0.19.0")

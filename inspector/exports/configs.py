@@ -16,7 +16,7 @@ from inspector.exports.shown import (
 )
 from inspector.exports.verdict import Export, Outcome, Target, judge
 from inspector.exports.yaml_text import yaml_text
-from inspector.inspect import Inspection
+from inspector.inspection import Inspection
 
 LLAMA_FACTORY = Target(target="llama_factory", title="LLaMA-Factory", filename="config.yaml", language="yaml")
 AUTOTRAIN = Target(target="autotrain", title="AutoTrain", filename="config.yaml", language="yaml")

@@ -16,7 +16,7 @@ from inspector.exports.shown import (
     verified_markers,
 )
 from inspector.exports.verdict import Export, Target, judge
-from inspector.inspect import Inspection
+from inspector.inspection import Inspection
 from inspector.strategies.markers_in_ids import id_list
 
 TARGET = Target(

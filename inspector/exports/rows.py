@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.errors import ExportError, InspectorError
-from inspector.inspect import Inspection
+from inspector.inspection import Inspection
 from inspector.strategies import Reason
 
 _BATCH = 1000

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inspector.exports.shown import base_model
-from inspector.inspect import Inspection
+from inspector.inspection import Inspection
 from inspector.strategies import Truncation
 
 

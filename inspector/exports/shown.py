@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from inspector.conversation import Conversation
 from inspector.errors import RenderError, StrategyRefusedError
-from inspector.inspect import Inspection
-from inspector.markers import Markers, propose_markers
-from inspector.model import Model, Source
+from inspector.inspection import Inspection
+from inspector.model.model import Model, Source
 from inspector.samples import sample_conversations
 from inspector.strategies import EXACT, Example, Truncation, label
+from inspector.trainers.markers import Markers, propose_markers
 
 TEMPLATE_FILE = "chat_template.jinja"
 """The name under which a chosen template goes along; transformers reads it from a model's folder by this name."""

@@ -25,8 +25,8 @@ from inspector.exports.shown import (
     verified_markers,
 )
 from inspector.exports.verdict import Export, Outcome, Target, judge, sentence
-from inspector.generation_tags import TrainingTemplate, write_training_template
-from inspector.inspect import Inspection
+from inspector.inspection import Inspection
+from inspector.tagging.write import TrainingTemplate, write_training_template
 
 ROWS = "rows.parquet"
 TRAINING_TEMPLATE_FILE = "training_template.jinja"

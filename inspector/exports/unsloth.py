@@ -14,7 +14,7 @@ from inspector.exports.shown import (
     verified_markers,
 )
 from inspector.exports.verdict import Export, Target, judge
-from inspector.inspect import Inspection
+from inspector.inspection import Inspection
 
 TARGET = Target(
     target="unsloth",

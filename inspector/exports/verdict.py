@@ -16,11 +16,11 @@ from typing import Any
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError
 from inspector.exports.shown import trainers_example
-from inspector.inspect import Inspection
-from inspector.model import Model
-from inspector.stops import text_stops
+from inspector.inspection import Inspection
+from inspector.model.model import Model
 from inspector.strategies import Example, Labelled, label
 from inspector.strategies.modifiers import kept_range, truncated
+from inspector.trainers.stops import text_stops
 
 _PLACES = 3
 """Most places where two trainers differ that are spelled out."""

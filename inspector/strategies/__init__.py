@@ -1,6 +1,9 @@
-"""Which tokens a trainer would put in the loss: one function per strategy, found by name.
+"""Which tokens a trainer would put in the loss: one function for each strategy, found by name.
 
 A strategy is `f(example, **options) -> Labelled`. `label` looks it up, checks its options, and calls it.
+
+In: an Example, which is a tokenized conversation and its turns. Out: Labelled, one bit and one reason for each token.
+May import: `turns`, `tokens`, `rendering` and below.
 """
 
 from __future__ import annotations
@@ -11,10 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from inspector.errors import InspectorError, StrategyError
+from inspector.strategies.base import EXACT, FACTS, REASON_TEXTS, Example, Facts, Labelled, Reason, is_trained
 from inspector.strategies.boundaries import dpo_boundary, trl_completion_only
 from inspector.strategies.content_diff import content_diff, content_diff_legacy
 from inspector.strategies.full import full
-from inspector.strategies.labelled import EXACT, FACTS, REASON_TEXTS, Example, Facts, Labelled, Reason, is_trained
 from inspector.strategies.markers_in_ids import bos_eos, home_llm, home_llm_intended, trl_completion_collator
 from inspector.strategies.modifiers import Keep, Modifiers, Truncation, behind_prompt
 from inspector.strategies.prefixes import incremental_delta, prefix_render

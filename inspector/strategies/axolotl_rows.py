@@ -14,8 +14,8 @@ from jinja2 import nodes
 
 from inspector.conversation import Conversation, Message
 from inspector.errors import StrategyRefusedError
-from inspector.strategies.labelled import Example
-from inspector.tracing import tracing_environment
+from inspector.rendering.jinja import tracing_environment
+from inspector.strategies.base import Example
 
 ROLES = {"human": "user", "gpt": "assistant"}
 """Roles that are renamed."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from inspector.conversation import Conversation, Message
 from inspector.errors import StrategyRefusedError
-from inspector.strategies.labelled import Example, Labelled, facts
+from inspector.strategies.base import Example, Labelled, facts
 
 
 @facts("TRL", "prompt and completion rows", version="1.16")

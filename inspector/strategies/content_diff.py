@@ -14,8 +14,8 @@ from typing import TypeAlias
 from inspector.conversation import TRAIN_FLAGS, Message
 from inspector.errors import StrategyRefusedError
 from inspector.strategies.axolotl_rows import axolotl_row
+from inspector.strategies.base import Example, Labelled, facts
 from inspector.strategies.boundaries import shared_length
-from inspector.strategies.labelled import Example, Labelled, facts
 
 PLACEHOLDERS = ("[[dummy_message]]", "zzdummymessagezz")
 """The two texts that stand in for a message."""

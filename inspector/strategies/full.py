@@ -6,7 +6,7 @@ from docs/strategies.md, D1.
 
 from __future__ import annotations
 
-from inspector.strategies.labelled import Example, Labelled, Reason, facts
+from inspector.strategies.base import Example, Labelled, Reason, facts
 
 
 @facts("TRL", "assistant_only_loss=False", version="1.16")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from inspector.errors import StrategyRefusedError
-from inspector.strategies.labelled import Example, Labelled, facts
+from inspector.strategies.base import Example, Labelled, facts
 
 Ids = Sequence[int]
 

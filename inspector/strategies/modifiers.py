@@ -13,7 +13,7 @@ from typing import Any
 
 from inspector.conversation import is_flagged
 from inspector.errors import StrategyError
-from inspector.strategies.labelled import Example, Labelled, Reason
+from inspector.strategies.base import Example, Labelled, Reason
 
 IGNORED = -100
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from inspector.errors import StrategyRefusedError
+from inspector.strategies.base import Example, Labelled, facts, overlapping
 from inspector.strategies.boundaries import shared_length
-from inspector.strategies.labelled import Example, Labelled, facts, overlapping
 
 
 @facts("open-instruct", version="2026-08")

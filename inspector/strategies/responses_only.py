@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inspector.errors import StrategyRefusedError
-from inspector.origins import Origin, OriginKind
+from inspector.rendering.origins import Origin, OriginKind
+from inspector.strategies.base import Example, Labelled, facts
 from inspector.strategies.boundaries import shared_length
-from inspector.strategies.labelled import Example, Labelled, facts
 
 PROBES = "\\{aA1(.<}>"
 """Characters put next to a header to see which of its ids stay."""

@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 
 from inspector.errors import StrategyRefusedError
-from inspector.strategies.labelled import Example, Labelled, facts
+from inspector.strategies.base import Example, Labelled, facts
 from inspector.strategies.markers_in_ids import find_all
 from inspector.strategies.prefixes import char_bits
 

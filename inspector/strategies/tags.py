@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.errors import StrategyRefusedError
-from inspector.strategies.labelled import Example, Labelled, facts, overlapping
+from inspector.strategies.base import Example, Labelled, facts, overlapping
 
 _TAG = re.compile(r"\{%-?\s*generation\s*-?%\}")
 

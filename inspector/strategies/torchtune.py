@@ -1,6 +1,6 @@
 """torchtune's `HuggingFaceModelTokenizer`: each message is what its render adds to the ids of those before.
 
-It renders with plain Jinja (see inspector.plain_jinja), passes role and content alone, and ends the row with the
+It renders with plain Jinja (see `plain_jinja`), passes role and content alone, and ends the row with the
 header of an answer to come. Written from docs/strategies.md (D27); nothing is copied.
 """
 
@@ -11,10 +11,10 @@ from typing import Any
 
 from inspector.conversation import Conversation, Message
 from inspector.errors import InspectorError, RenderError, StrategyError, StrategyRefusedError
-from inspector.origins import common_start
-from inspector.plain_jinja import keeping_whitespace
+from inspector.rendering.origins import common_start
+from inspector.rendering.plain_jinja import keeping_whitespace
+from inspector.strategies.base import Example, Labelled, facts
 from inspector.strategies.boundaries import shared_length
-from inspector.strategies.labelled import Example, Labelled, facts
 
 MASKINGS = ("train_on_assistant", "train_on_last", "train_on_all")
 """What torchtune's data sets call their masking strategies."""

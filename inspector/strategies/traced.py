@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import TypeVar
 
 from inspector.conversation import REASONING_FIELDS, is_flagged
-from inspector.origins import PLACEHOLDER, OriginKind
-from inspector.strategies.labelled import Example, Labelled, Reason, facts
+from inspector.rendering.origins import PLACEHOLDER, OriginKind
+from inspector.strategies.base import Example, Labelled, Reason, facts
 from inspector.turns import Turn
 
 _REASONS = list(Reason)

@@ -1,4 +1,8 @@
-"""Other trainers' configurations as our specs: every key has its effect, or a warning says what happens instead."""
+"""Other trainers' configurations as specs: every key has its effect, or a warning says what happens instead.
+
+In: AutoTrain's YAML or a command line of home-llm. Out: Imported, a spec with warnings.
+May import: `rows`, `spec`, `errors`, `inspector`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.checks import problem
 from training.errors import SpecError
 from training.importers.autotrain import from_autotrain
 from training.importers.home_llm import import_command
 from training.importers.reading import Imported, run_command
 from training.spec import parse_spec
-from training.yaml_text import load_yaml
+from training.spec.checks import problem
+from training.spec.yaml_text import load_yaml
 
 __all__ = ["Imported", "import_command", "import_config", "is_foreign", "run_command"]
 

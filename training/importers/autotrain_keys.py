@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from training.checks import problem
 from training.errors import Problem, SpecError
 from training.importers.reading import checked, unknown_key
+from training.spec.checks import problem
 
 TASKS = {
     "llm": "default",

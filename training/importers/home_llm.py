@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from training.checks import problem
 from training.errors import SpecError
 from training.importers.home_llm_flags import Command, Flags, read_command
 from training.importers.home_llm_warnings import warnings
 from training.importers.reading import Imported, first_columns, imported, is_installed
+from training.spec.checks import problem
 
 LOSSES = {"aot": "aot_unpaired", "aot_pair": "aot"}
 """train.py's trl calls them so."""

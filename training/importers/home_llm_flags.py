@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from training.checks import problem
 from training.errors import Problem, SpecError
 from training.importers.reading import checked
+from training.spec.checks import problem
 
 
 def _ids(value: Any) -> Any:

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from training.checks import problem, shown
 from training.errors import Problem, SpecError
 from training.spec import RunSpec, parse_spec
+from training.spec.checks import problem, shown
 
 Keys = TypeVar("Keys", bound=BaseModel)
 
@@ -77,9 +77,9 @@ def unknown_key(place: str, key: str, known: Sequence[str]) -> Problem:
 
 def first_columns(name: str) -> list[str] | None:
     """The columns of a file's first row; None for what is not on this machine or cannot be read."""
+    from inspector.data.source import DataSource, Row
     from inspector.errors import InspectorError
-    from inspector.rows import DataSource, Row
-    from training.rows import found_name
+    from training.rows.prepare import found_name
 
     path = Path(found_name(name)).expanduser()
     if not path.exists():

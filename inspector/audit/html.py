@@ -1,0 +1,260 @@
+"""A report as a page of its own: one HTML file that asks for nothing, runs nothing, and can be printed.
+
+All that comes from the data or the template is text: the page is made by a template that escapes every value, and its
+policy lets the browser load nothing and run nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from inspector.audit.report import KEPT_TURNS, AuditReport
+from inspector.audit.summary import number, packing, quantile, summarize
+from inspector.audit.text import Shown, about_lines, audited_answer, figures, printable, ranked_findings
+from inspector.findings.codes import Code, Severity
+from inspector.paths import DOCS
+from inspector.strategies.modifiers import Truncation
+
+SHOWN_CLUSTERS = 8
+SHOWN_REASONS = 20
+SHOWN_TURNS = 8
+BARS = 40
+"""Bars of the histogram, about."""
+_LONG_TAIL = 10
+"""From so many times the median on, the longest row makes the histogram logarithmic."""
+_HERE = Path(__file__).parent
+_SIGNS = {Severity.ERROR: "✕", Severity.WARNING: "▲", Severity.NOTE: "●"}
+
+
+def to_html(report: AuditReport) -> str:
+    """The report as one HTML page."""
+    source = (_HERE / "html.jinja").read_text(encoding="utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        finalize=lambda value: printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+    )  # fmt: skip
+    environment.filters |= {"n": "{:,}".format, "percent": "{:.1%}".format, "count": number}
+    style = Markup((_HERE / "html.css").read_text(encoding="utf-8"))
+    return environment.from_string(source).render(style=style, **_view(report))
+
+
+def _view(report: AuditReport) -> dict[str, Any]:
+    """What the page shows."""
+    summary, findings = summarize(report), ranked_findings(report)
+    about = about_lines(report)
+    names = [value for name, value in about if name == "data"] or ["a data set"]
+    modifiers = report.about.get("modifiers") or {}
+    own_limit = modifiers.get("max_length")
+    return {
+        "title": f"Audit of {names[0] if len(names) == 1 else number(len(names), 'data set')}",
+        "figures": figures(report),
+        "counts": [
+            (severity.value, _SIGNS[severity], sum(one.severity is severity for one in findings))
+            for severity in Severity
+        ],
+        "pairs": audited_answer(report),
+        "about": about,
+        "tiles": _tiles(report, summary),
+        "histogram": make_histogram(report.lengths, own_limit),
+        "lengths": summary["lengths"],
+        "roles": [_trained(role, numbers) for role, numbers in sorted(report.roles.items())],
+        "turns": [_trained(_ordinal(i), numbers) for i, numbers in enumerate(report.turns, 1)],
+        "shown_turns": SHOWN_TURNS,
+        "findings": [_finding(one, report) for one in findings],
+        "limits": [_limit(limit, numbers, report) for limit, numbers in sorted(report.limits.items())],
+        "own_limit": own_limit,
+        "own_side": "end" if modifiers.get("truncation") == Truncation.KEEP_END else "start",
+        "cut": report.cut,
+        "cut_share": summary["cut_share"],
+        "packing": _packing(report, summary),
+        "repeated": next((one for one in findings if one.code == Code.DUPLICATE_ANSWER.value), None),
+        "reasons": sorted(report.reasons.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_REASONS],
+        "more_reasons": max(0, len(report.reasons) - SHOWN_REASONS),
+        "bad_rows": report.bad_rows,
+        "unused": report.bad + report.refused,
+    }
+
+
+def _tiles(report: AuditReport, summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The figures that are looked for first: (name, value, what it means)."""
+    lengths = summary["lengths"]
+    return [
+        ("Rows inspected", f"{report.inspected:,}", f"of {report.rows:,}"),
+        ("Not used", f"{report.bad + report.refused:,}", f"{report.refused:,} refused by the template"),
+        ("Tokens that train", f"{summary['trained_share']:.1%}", f"{report.trained:,} of {report.tokens:,}"),
+        ("Template's text", f"{summary['boilerplate_share']:.1%}", "of the tokens that train"),
+        ("Rows that train nothing", f"{report.untrained:,}", f"{report.near_empty:,} more train next to nothing"),
+        ("Longest row", f"{lengths['max']:,}", f"tokens; 99% have at most {lengths['p99']:,}"),
+    ]
+
+
+def _trained(name: str, numbers: Sequence[int]) -> dict[str, Any]:
+    turns, tokens, trained = numbers
+    return {"name": name, "turns": turns, "tokens": tokens, "share": trained / tokens if tokens else 0.0}
+
+
+def _ordinal(turn: int) -> str:
+    if turn == KEPT_TURNS:
+        return f"{turn} and later"
+    ending = "th" if turn % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(turn % 10, "th")
+    return f"{turn}{ending}"
+
+
+def _finding(one: Shown, report: AuditReport) -> dict[str, Any]:
+    severities = [number(one.severities[s], s.value) for s in Severity if one.severities.get(s.value)]
+    return {
+        "id": re.sub(r"\W", "", one.code),
+        "code": one.code,
+        "severity": one.severity.value,
+        "sign": _SIGNS[one.severity],
+        "rows": one.rows,
+        "share": min(1.0, one.rows / report.rows) if report.rows else 0.0,
+        "times": "" if one.detail else number(one.count, "time"),
+        "mixed": ", ".join(severities) if len(severities) > 1 else "",
+        "explanation": explanations().get(one.code, Markup()),
+        "clusters": one.clusters[:SHOWN_CLUSTERS],
+        "more_clusters": max(0, len(one.clusters) - SHOWN_CLUSTERS),
+        "detail": one.detail,
+        "examples": [example for example in one.examples if "detail" in example],
+        "numbers": [example["row"] for example in one.examples if "detail" not in example],
+        "remedies": _remedies(one),
+    }
+
+
+def _remedies(one: Shown) -> list[str]:
+    """What to do, once: remedies of other examples that differ in their numbers alone are the same."""
+    said = [one.remedy, *(str(example.get("remedy", "")) for example in one.examples)]
+    return list({re.sub(r"\d+", "N", remedy): remedy for remedy in reversed(said) if remedy}.values())[::-1]
+
+
+def _limit(limit: int, numbers: Sequence[int], report: AuditReport) -> dict[str, Any]:
+    """What max_length cuts, for either side that is kept."""
+    rows, start, emptied_start, end, emptied_end = numbers
+    whole = report.trained + report.cut
+
+    def side(lost: int, emptied: int) -> dict[str, Any]:
+        return {"lost": lost, "share": lost / whole if whole else 0.0, "emptied": emptied}
+
+    return {"max_length": limit, "rows": rows, "start": side(start, emptied_start), "end": side(end, emptied_end)}
+
+
+def _packing(report: AuditReport, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How full batches are: at the audit's own max_length or the longest row, and at powers of two around the rows."""
+    own = summary["packing"]
+    if own is None:
+        return []
+    longest, median = summary["lengths"]["max"], summary["lengths"]["p50"]
+    powers = [limit for limit in report.limits if limit >= median]
+    if longest > 1:
+        powers.append(1 << (longest - 1).bit_length())
+    rows = [{"max_length": limit, **packing(report.lengths, limit)} for limit in powers if limit != own["max_length"]]
+    return sorted([*rows, own], key=lambda row: row["max_length"])
+
+
+# --- the histogram of lengths
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """Rows of at least `low` and fewer than `high` tokens; `over` of them have more than max_length."""
+
+    low: int
+    high: int
+    rows: int
+    over: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """Bars drawn in equal width. `ticks`: (length, its place from 0 to 1); `mark`: max_length's, where it is in."""
+
+    bars: Sequence[Bar]
+    ticks: Sequence[tuple[int, float]]
+    mark: tuple[int, float] | None
+    is_logarithmic: bool
+    highest: int
+
+
+def make_histogram(lengths: Mapping[int, int], max_length: int | None = None) -> Histogram | None:
+    """How many rows have how many tokens; None for no rows.
+
+    Bars are of equal steps, or of growing ones where the longest row is far longer than most.
+    """
+    if not lengths:
+        return None
+    longest = max(lengths)
+    reach = max_length if max_length is not None and longest < max_length <= 2 * longest else longest
+    is_logarithmic = longest > _LONG_TAIL * quantile(lengths, 0.5)
+    edges = _powers(min(lengths), reach) if is_logarithmic else _steps(reach)
+    rows, over = [0] * (len(edges) - 1), [0] * (len(edges) - 1)
+    for length, count in lengths.items():
+        at = bisect_right(edges, length) - 1
+        rows[at] += count
+        over[at] += count if max_length is not None and length > max_length else 0
+    every = 2 * max(1, round(len(rows) / 10))  # on the logarithmic axis every second edge is a power of two
+    return Histogram(
+        bars=[Bar(low=edges[i], high=edges[i + 1], rows=rows[i], over=over[i]) for i in range(len(rows))],
+        ticks=[(edge, i / len(rows)) for i, edge in enumerate(edges) if i % every == 0],
+        mark=None if max_length is None or max_length > edges[-1] else (max_length, _place(edges, max_length)),
+        is_logarithmic=is_logarithmic,
+        highest=max(rows),
+    )
+
+
+def _steps(reach: int) -> list[int]:
+    """Edges in equal steps of 1, 2 or 5 times a power of ten, from 0; the last one beyond `reach`."""
+    step = next(s * 10**power for power in range(12) for s in (1, 2, 5) if s * 10**power * BARS > reach)
+    return list(range(0, reach + step + 1, step))
+
+
+def _powers(low: int, reach: int) -> list[int]:
+    """Edges that grow by the square root of two, from a power of two up to `low`; the last one beyond `reach`."""
+    first = max(0, low.bit_length() - 1)
+    edges = sorted({round(2 ** (first + half / 2)) for half in range(2 * reach.bit_length() + 4)})
+    return ([0] if low == 0 else []) + edges[: bisect_right(edges, reach) + 1]
+
+
+def _place(edges: Sequence[int], length: int) -> float:
+    """Where a length is on the axis, from 0 to 1."""
+    at = min(max(bisect_right(edges, length) - 1, 0), len(edges) - 2)
+    return (at + max(0, length - edges[at]) / (edges[at + 1] - edges[at])) / (len(edges) - 1)
+
+
+# --- what docs/findings.md says
+
+
+@cache
+def explanations() -> dict[str, Markup]:
+    """Code -> its section of docs/findings.md as HTML."""
+    text = (DOCS / "findings.md").read_text(encoding="utf-8")
+    sections = (section.split("\n", 1) for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:])
+    return {code.strip(): Markup().join(map(_block, re.split(r"\n\s*\n", body.strip()))) for code, body in sections}
+
+
+def _block(markdown: str) -> Markup:
+    """A paragraph or a list; of inline marks bold, emphasis and code."""
+    if markdown.startswith("- "):
+        items = (_inline(item) for item in re.split(r"^- ", markdown, flags=re.MULTILINE)[1:])
+        return Markup("<ul>{}</ul>").format(Markup().join(map(Markup("<li>{}</li>").format, items)))
+    return Markup("<p>{}</p>").format(_inline(markdown))
+
+
+def _inline(markdown: str) -> Markup:
+    codes: list[str] = []
+
+    def keep(match: re.Match[str]) -> str:
+        codes.append(f"<code>{match[1]}</code>")
+        return f"\0{len(codes) - 1}\0"
+
+    text = re.sub(r"`([^`]*)`", keep, str(escape(" ".join(markdown.split()))))
+    text = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", text))
+    return Markup(re.sub("\0(\\d+)\0", lambda match: codes[int(match[1])], text))

@@ -1,0 +1,286 @@
+"""`python -m inspector audit` and `merge`: data sets in, a report out, and an exit status that CI can stop on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import IO, Any
+
+import inspector
+from inspector.audit.report import AuditReport
+from inspector.audit.run import Progress, Task, audit
+from inspector.audit.summary import compare_reports, failures, summarize
+from inspector.audit.text import format_report, printable
+from inspector.cli.input_files import read_template, read_text, write_text
+from inspector.data.formats import Format
+from inspector.data.source import BadRow, DataSource
+from inspector.errors import InputFileError, InspectorError, ReportError
+from inspector.findings.codes import Code, Severity
+from inspector.model.model import Model
+from inspector.strategies import Modifiers
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
+MAX_REPORT_BYTES = 2_000_000_000
+"""Largest report that is read; they hold some 16 bytes a row."""
+_NO_TEMPLATE = "{{ messages[0].content }}"
+"""What a model is loaded with for rendered texts: the audit puts the template for texts in its place."""
+
+
+def run_audit(options: argparse.Namespace) -> int:
+    """Audit a data set: status 1 for findings at or above the level, 130 after Ctrl-C. Raises InspectorError."""
+    levels = _levels(options.fail_on)
+    baseline = None if options.baseline is None else read_report(options.baseline)
+    _check_outputs(options, options.data)
+    mapping = {**({"format": Format.TEXT.value} if options.template == "none" else {}), **dict(options.map)}
+    task = Task(
+        model=_load(options).with_special_tokens(options.special_tokens),
+        strategy=options.strategy,
+        options=dict(options.option),
+        modifiers=Modifiers(keep=options.keep, max_length=options.max_length, truncation=options.truncation),
+    )
+    index, shards = options.shard
+    source = DataSource(
+        name=options.data, split=options.split, config=options.config, revision=options.data_revision,
+        index=index, shards=shards,
+    )  # fmt: skip
+    with ExitStack() as stack:
+        report = audit(
+            task, source, mapping=mapping, limit=options.limit, workers=options.workers,
+            on_progress=stack.enter_context(_progress_line()) if sys.stderr.isatty() else None,
+            on_bad_row=None if options.bad is None else _bad_row_writer(stack, options.bad),
+            should_stop=stack.enter_context(_interruptible()),
+        )  # fmt: skip
+    status = _finish(report, options, levels, baseline)
+    if report.about["complete"]:
+        return status
+    print(f"Interrupted after {report.rows:,} rows: the report is about these.", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _load(options: argparse.Namespace) -> Model:
+    """The model. AutoTrain's template `tokenizer` is the model's own, its `none` means rendered texts."""
+    if options.template in (None, "tokenizer"):
+        template = None
+    else:
+        template = _NO_TEMPLATE if options.template == "none" else read_template(options.template)
+    return inspector.load(options.model, revision=options.revision, template=template)
+
+
+def run_merge(options: argparse.Namespace) -> int:
+    """Merge the reports of shards into one; status as of an audit. Raises InspectorError."""
+    levels = _levels(options.fail_on)
+    baseline = None if options.baseline is None else read_report(options.baseline)
+    _check_outputs(options)
+    merged, sources, complete = AuditReport(), [], True
+    for name in options.reports:
+        report = read_report(name)
+        own = report.about.get("data", [])
+        if twice := next((entry for entry in own if entry in sources), None):
+            raise ReportError(
+                f"{name}: the rows of {twice['name']!r}, shard {twice['shard']} of {twice['shards']}, are in another "
+                "of the reports, too, and would count twice."
+            )
+        try:
+            merged.merge(report)
+        except ReportError as error:
+            raise ReportError(f"{name}: {error}") from error
+        sources += own
+        complete = complete and bool(report.about.get("complete", True))
+    joined, missing = _joined(sources)
+    merged.about = {**merged.about, "data": joined, "complete": complete}
+    return _finish(merged, options, levels, baseline, missing)
+
+
+def _joined(sources: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """(sources, what is missing): where every shard of a source is there, the source as a whole."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in sources:
+        groups.setdefault(json.dumps({**entry, "shard": 0}, sort_keys=True), []).append(entry)
+    joined: list[Mapping[str, Any]] = []
+    missing = []
+    for group in groups.values():
+        first, there = group[0], {entry["shard"] for entry in group}
+        absent = [index for index in range(first["shards"]) if index not in there]
+        is_whole = not absent and first["limit"] is None
+        joined += [{**first, "shard": 0, "shards": 1}] if is_whole else sorted(group, key=lambda one: one["shard"])
+        missing += [f"shard {index} of {first['shards']} of {first['name']} is missing" for index in absent]
+    return joined, missing
+
+
+def read_report(name: str) -> AuditReport:
+    """The report in a JSON file. Raises InputFileError, ReportError."""
+    try:
+        report = AuditReport.from_dict(json.loads(read_text(name, MAX_REPORT_BYTES)))
+        if not _is_about(report.about):
+            raise ReportError("The audit report is damaged (what it is about cannot be read): run it again.")
+        return report
+    except ReportError as error:
+        raise ReportError(f"{name}: {error}") from error
+    except InspectorError:
+        raise
+    except RecursionError as error:
+        raise InputFileError(f"{name} is nested too deeply to be a report.") from error
+    except ValueError as error:
+        raise InputFileError(f"{name} is not JSON: {error}.") from error
+
+
+def _is_about(about: Any) -> bool:
+    """Whether `about` of a report from a file has the form that the text, the page and merging rely on."""
+    if not isinstance(about, dict):
+        return False
+    layout, sources = about.get("layout", {}), about.get("data", [])
+    parts = (layout, about.get("options", {}), about.get("modifiers", {}))
+    if not all(isinstance(part, dict) for part in parts) or not isinstance(sources, list):
+        return False
+    kinds = {name: type(value) for name, value in DataSource().about(0).items()}
+    return isinstance(layout.get("columns", {}), dict) and all(
+        isinstance(entry, dict)
+        and entry.keys() == kinds.keys()
+        and all(isinstance(entry[name], kind) or (name, entry[name]) == ("limit", None) for name, kind in kinds.items())
+        for entry in sources
+    )
+
+
+def _finish(
+    report: AuditReport,
+    options: argparse.Namespace,
+    levels: Sequence[str],
+    baseline: AuditReport | None,
+    missing: Sequence[str] = (),
+) -> int:
+    """Write and print a report; returns the exit status."""
+    if options.out is not None:
+        write_text(options.out, _json(report.to_dict()) + "\n")
+    if options.html is not None:
+        from inspector.audit.html import to_html
+
+        write_text(options.html, to_html(report))
+    stopped = [] if report.about.get("complete", True) else ["the audit was stopped before the end"]
+    failed = failures(report, levels, baseline) + ([*stopped, *missing] if levels else [])
+    if options.json:
+        print(_json(report.to_dict() | {"summary": summarize(report), "failed": failed}, indent=2))
+    else:
+        print("\n".join(format_report(report)))
+        if baseline is not None:
+            print("\nSince the baseline:", *map(printable, compare_reports(baseline, report)), sep="\n  ")
+        print("\n" + (f"Failed: {'; '.join(failed)}." if failed else "Passed."))
+    return 1 if failed else 0
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """JSON that can be written as UTF-8: half a surrogate pair stays the escape that it was in the data."""
+    return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode()
+
+
+def _levels(text: str) -> list[str]:
+    """Severities and codes to fail on; a severity means itself and the worse ones. Raises InputFileError."""
+    severities = [severity.value for severity in Severity]
+    levels: list[str] = []
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        if name in severities:
+            levels += severities[: severities.index(name) + 1]
+        elif name in list(Code):
+            levels.append(name)
+        elif name != "never":
+            known = ", ".join((*severities, "never", *Code))
+            raise InputFileError(f"--fail-on: there is no severity or code {name!r}; there are: {known}.")
+    return levels
+
+
+# --- files that are written
+
+
+def _check_outputs(options: argparse.Namespace, data: str | None = None) -> None:
+    """Raise InputFileError for a file that cannot be written, before hours are spent on what is to be in it."""
+    names = [name for option in ("out", "html", "bad") if (name := getattr(options, option, None)) is not None]
+    for number, name in enumerate(names):
+        path = Path(name)
+        if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
+            raise InputFileError(f"{name} is the data set itself: choose another file to write to.")
+        if name in names[:number]:
+            raise InputFileError(f"{name} is named twice: choose a file for each output.")
+        is_new = not path.exists()
+        try:
+            path.open("ab").close()
+        except OSError as error:
+            raise InputFileError(f"{name} cannot be written: {error.strerror}.") from error
+        if is_new:
+            path.unlink()
+
+
+def _bad_row_writer(stack: ExitStack, name: str) -> Callable[[BadRow], None]:
+    """A function that writes each unusable row as a line of JSON, so that the file can be read while it grows."""
+    try:
+        file: IO[bytes] = stack.enter_context(Path(name).open("wb", buffering=0))  # noqa: SIM115  # closed by the stack
+    except OSError as error:
+        raise InputFileError(f"{name} cannot be written: {error.strerror}.") from error
+
+    def write(row: BadRow) -> None:
+        line = _json({"row": row.number, "place": row.place, "why": row.why, "raw": row.raw}) + "\n"
+        try:
+            file.write(line.encode())
+        except OSError as error:
+            raise InputFileError(f"{name} cannot be written: {error.strerror}.") from error
+
+    return write
+
+
+# --- the terminal
+
+
+@contextmanager
+def _progress_line() -> Iterator[Callable[[Progress, AuditReport], None]]:
+    """A function that shows how far the audit is, in one line on standard error, which is empty again at the end."""
+    width = 0
+
+    def show(progress: Progress, report: AuditReport) -> None:
+        nonlocal width
+        left = progress.seconds_left
+        rest = "" if left is None else f", {round(left) // 60}:{round(left) % 60:02} left"
+        line = f"{progress.rows:,} rows, {progress.rows_per_second:,.0f} a second{rest}"
+        print(f"\r{line:<{width}}", end="", file=sys.stderr, flush=True)
+        width = len(line)
+
+    try:
+        yield show
+    finally:
+        print(f"\r{'':<{width}}\r", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed. Pressed once more, it ends the audit at once, without a report.
+
+    A terminal sends the signal to the worker processes, too. They inherit that it is blocked here, so it only reaches
+    the thread that waits; Python runs the handler in this thread all the same.
+    """
+    pressed = False
+
+    def press(number: int, frame: object) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+        with suppress(OSError):
+            os.write(2, b"\nStopping after the rows at hand. Ctrl-C once more stops at once.\n")
+
+    resource_tracker.ensure_running()  # started later, it would unblock the signal again
+    ended = threading.Event()
+    threading.Thread(target=ended.wait, daemon=True).start()
+    before = signal.signal(signal.SIGINT, press)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield lambda: pressed
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, before)
+        ended.set()

@@ -1,0 +1,200 @@
+"""What the inspector found as text for a terminal: readable without colour, clearer with it.
+
+Trained text stands in «guillemets» without colour and is underlined green with it; a token that merges text across a
+boundary stands in {braces} or inverse. Line ends are shown as ⏎, other control characters by their code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
+
+from inspector.exports.targets import Export
+from inspector.findings.codes import Finding, Severity
+from inspector.inspection import Inspection
+from inspector.model.model import Model
+from inspector.trainers.compare import Comparison, Entry
+from inspector.trainers.decode import Decoded
+from inspector.trainers.markers import Markers, Split
+
+_TRAINED, _STRADDLER, _DIM, _RESET = "\x1b[4;32m", "\x1b[7m", "\x1b[2m", "\x1b[0m"
+_SEVERITY_COLOURS = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b[1;33m", Severity.NOTE: "\x1b[1;36m"}
+_ROLE_WIDTH = 14
+
+
+def format_inspection(inspection: Inspection, *, colour: bool) -> str:
+    """The whole report: a heading, the text turn by turn, the findings."""
+    count, total = sum(inspection.trained), len(inspection.trained)
+    share = f" ({count / total:.1%})" if total else ""
+    lines = [
+        f"{inspection.model.name} · {inspection.model.revision or inspection.model.source} · "
+        f"template {inspection.model.template_name} · strategy {inspection.strategy}",
+        f"{count} of {total} tokens train{share}" + ("" if colour else "; «trained», {merged across a boundary}"),
+        "",
+        *_turns(inspection, colour),
+        "",
+        *_findings(inspection, colour),
+    ]
+    return "\n".join(lines)
+
+
+def _turns(inspection: Inspection, colour: bool) -> Iterator[str]:
+    pieces, straddlers = inspection.example.tokens.pieces(), set(inspection.straddlers)
+    for turn, group in groupby(range(len(inspection.ids)), key=lambda i: _turn(inspection, i)):
+        title = "template" if turn is None else f"{turn} {inspection.example.conversation.role(turn)}"
+        text = _text(inspection, pieces, straddlers, list(group), colour)
+        for number, line in enumerate(text.split("\n")):
+            head = title[:_ROLE_WIDTH] if not number else ""
+            yield f"{_paint(head.rjust(_ROLE_WIDTH), _DIM, colour)} │ {line}"
+
+
+def _turn(inspection: Inspection, index: int) -> int | None:
+    runs = inspection.example.tokens.runs[index]
+    return runs[0].turn if runs else None
+
+
+def _text(
+    inspection: Inspection, pieces: Sequence[str], straddlers: Collection[int], indices: list[int], colour: bool
+) -> str:
+    """The tokens' text; a character encoded by several tokens is shown once."""
+    trained, out = inspection.trained, []
+    for is_trained, group in groupby(indices, key=lambda i: bool(trained[i])):
+        opened, closed = ("", "") if colour or not is_trained else "«»"
+        out.append(opened)
+        for is_straddler, inner in groupby(group, key=lambda i: i in straddlers):
+            text = _visible("".join(pieces[i] for i in inner))
+            if colour:
+                text = _paint(text, _TRAINED * is_trained + _STRADDLER * is_straddler, is_trained or is_straddler)
+            out.append("{" + text + "}" if is_straddler and not colour else text)
+        out.append(closed)
+    return "".join(out).removesuffix("\n")
+
+
+def _visible(text: str) -> str:
+    """Line ends and other control characters as something to see."""
+    return "".join("⏎\n" if c == "\n" else c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
+def _findings(inspection: Inspection, colour: bool) -> Iterator[str]:
+    if not inspection.findings:
+        yield "No findings."
+        return
+    for finding in inspection.findings:
+        yield from _finding(finding, colour)
+
+
+def _finding(finding: Finding, colour: bool) -> Iterator[str]:
+    severity = _paint(finding.severity.value, _SEVERITY_COLOURS[finding.severity], colour)
+    where = "" if finding.token_span is None else f" at token {finding.token_span[0]}"
+    yield f"{severity} {finding.code}{where}: {finding.detail}"
+    yield f"    → {finding.remedy}"
+
+
+def format_comparison(comparison: Comparison) -> str:
+    """One line a strategy: how much it trains, how far it agrees with the truth, and where it first differs."""
+    truth = comparison.truth
+    tokens = truth.example.tokens
+    name = max(len(_strategy(entry)) for entry in comparison.entries)
+    lines = [
+        f"{truth.model.name} · template {truth.model.template_name} · {len(tokens)} tokens, "
+        f"traced trains {sum(truth.trained)}",
+        "",
+        f"{'strategy':<{name}}  {'trains':>6}  {'agrees':>7}  first difference",
+    ]
+    for entry in comparison.entries:
+        count = "-" if entry.labelled is None else str(sum(entry.labelled.trained))
+        agreement = "-" if entry.agreement is None else f"{entry.agreement:.1%}"
+        remark = entry.error or "none"
+        if entry.disagreements and entry.labelled is not None:
+            first = entry.disagreements[0][0]
+            verb = "trains" if entry.labelled.trained[first] else "leaves out"
+            remark = f"{verb} token {first} {tokens.texts[first]!r}"
+        lines.append(f"{_strategy(entry):<{name}}  {count:>6}  {agreement:>7}  {remark}")
+        lines += [f"{'':<{name}}  {warning}" for warning in (entry.labelled.warnings if entry.labelled else ())]
+    return "\n".join(lines)
+
+
+def _strategy(entry: Entry) -> str:
+    shown = {"instruction": "+ instruction"}
+    return " ".join([entry.strategy, *(text for option, text in shown.items() if option in entry.options)])
+
+
+def format_decoded(decoded: Decoded, *, colour: bool) -> str:
+    """A log's warnings in other words, its examples, what went wrong, and the ids to use instead."""
+    lines = [*decoded.meanings]
+    for number, example in enumerate(decoded.examples):
+        exact = "the ids are exactly those of this conversation" if example.is_exact else "not its exact ids"
+        read = "" if example.inspection is None else f", read as {_roles(example.inspection)}: {exact}"
+        lines += ["", f"example {number}: {len(example.ids)} ids{read}", _visible(example.text[-400:])]
+    lines += ["", *(line for finding in decoded.findings for line in _finding(finding, colour))]
+    prefix, suffix = _ids(decoded.markers.prefix_ids), _ids(decoded.markers.suffix_ids)
+    lines += ["", f"use  --prefix_ids {prefix} --suffix_ids {suffix}"]
+    lines.append(
+        f"     found {decoded.markers.found} of {decoded.markers.turns}, {decoded.markers.false_hits} false hits"
+    )
+    return "\n".join(lines)
+
+
+def _roles(inspection: Inspection) -> str:
+    return ", ".join(str(message["role"]) for message in inspection.example.conversation.messages)
+
+
+def format_markers(
+    model: Model, markers: Markers, splits: tuple[Split, Split] | None, *, rows: int, refused: int
+) -> str:
+    """Marker ids, what they find, and the same texts tokenized out of context as home-llm's find_split does."""
+    lines = [
+        f"{model.name} · template {model.template_name} · {markers.turns} answers in {rows} conversations"
+        + (f" ({refused} refused by the template)" if refused else ""),
+        "",
+        f"prefix ids            {_ids(markers.prefix_ids)}",
+        f"suffix ids            {_ids(markers.suffix_ids)}",
+        f"response template     {_or_none(markers.response_template)}",
+        f"instruction template  {_or_none(markers.instruction_template)}",
+        f"found                 {markers.found} of {markers.turns}, {markers.false_hits} false hits",
+        "",
+        markers.advice,
+    ]
+    for miss in markers.misses:
+        lines.append(
+            f"  missed {miss.count}: the boundary is inside {miss.token!r}, ids {_ids(miss.ids)} "
+            f"(conversation {miss.row}, message {miss.message_index})"
+        )
+    for name, split in zip(("before", "behind"), splits or (), strict=False):
+        lines += [
+            "",
+            f"find_split: the text {name} a lone answer, {split.text!r}",
+            f"  alone               {_ids(split.alone)}",
+            f"  behind a space      {_ids(split.after_space)}",
+            f"  behind a line end   {_ids(split.after_newline)}",
+        ]
+    return "\n".join(lines)
+
+
+def format_pieces(words: Sequence[tuple[str, Sequence[tuple[int, str]]]]) -> str:
+    """Texts with the tokens of each: a space belongs to the token behind it."""
+    lines = ["", "whitespace is part of the token beside it"]
+    for word, tokens in words:
+        lines.append(f"  {word!r:<20}" + "  ".join(f"{id} {piece!r}" for id, piece in tokens))
+    return "\n".join(lines)
+
+
+def format_exports(exports: Sequence[Export]) -> str:
+    """The snippets and the files that they need, a title above each; a single one bare, so that it can be piped."""
+    texts = [(f"{export.target}/{name}", text) for export in exports for name, text in export.all_files.items()]
+    if len(texts) == 1:
+        return texts[0][1].rstrip("\n")
+    return "\n".join(f"──── {title}\n{text}" for title, text in texts).rstrip("\n")
+
+
+def _ids(ids: tuple[int, ...] | None) -> str:
+    return "none: no constant sequence" if ids is None else ",".join(map(str, ids))
+
+
+def _or_none(text: str | None) -> str:
+    return "none: pass ids" if text is None else repr(text)
+
+
+def _paint(text: str, style: str, colour: bool) -> str:
+    """Style each line on its own, so that no style crosses a line end."""
+    return "\n".join(f"{style}{line}{_RESET}" if line else "" for line in text.split("\n")) if colour else text

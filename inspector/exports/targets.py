@@ -1,0 +1,52 @@
+"""An inspection -> settings to paste into each trainer, and rows with exactly the labels that are shown.
+
+Each snippet begins with a comment that says what it will train and where that differs from what is shown. The comment
+is computed: see inspector.exports.verdict. What a trainer cannot do is said in the snippet's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from inspector.errors import ExportError
+from inspector.exports.axolotl import axolotl
+from inspector.exports.configs import autotrain, llama_factory
+from inspector.exports.home_llm import home_llm
+from inspector.exports.rows import write_rows
+from inspector.exports.trl import trl_assistant_only, trl_collator, trl_labels
+from inspector.exports.unsloth import unsloth
+from inspector.exports.verdict import Export
+from inspector.inspection import Inspection
+
+TARGETS: Mapping[str, Callable[[Inspection, str], Export]] = {
+    target.__name__: target
+    for target in (
+        trl_labels,
+        trl_assistant_only,
+        trl_collator,
+        home_llm,
+        unsloth,
+        axolotl,
+        llama_factory,
+        autotrain,
+    )
+}
+"""Every trainer by its name."""
+
+
+def export(inspection: Inspection, target: str, *, data: str = "data.jsonl") -> Export:
+    """Settings for one trainer; a comment that says why where there can be none. `data`: the file of conversations.
+
+    Raises ExportError for an unknown trainer.
+    """
+    if target not in TARGETS:
+        raise ExportError(f"There is no trainer {target!r} to export for; there are: {', '.join(TARGETS)}.")
+    return TARGETS[target](inspection, data)
+
+
+def export_all(inspection: Inspection, *, data: str = "data.jsonl") -> list[Export]:
+    """Settings for every trainer."""
+    return [export(inspection, target, data=data) for target in TARGETS]
+
+
+__all__ = ["TARGETS", "Export", "export", "export_all", "write_rows"]

@@ -1,0 +1,95 @@
+"""Why a template refuses a conversation: tried out, not read from its message.
+
+The suspect is taken out and the conversation rendered again; the cause is named only when that works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import groupby
+
+from inspector.conversation import Conversation
+from inspector.errors import InspectorError, TemplateFailedError, TemplateRefusedError
+from inspector.findings.codes import Code, Finding, Severity
+
+
+def explain_refusal(
+    error: InspectorError, conversation: Conversation, renders: Callable[[Conversation], bool]
+) -> Finding | None:
+    """Why a template refuses a conversation, or None when that cannot be shown.
+
+    `renders` tries a changed conversation: the cause is named only when the render works without it.
+    """
+    if not isinstance(error, TemplateRefusedError | TemplateFailedError):
+        return None
+    if (odd := _odd_content(conversation, renders)) is not None:
+        what = "null" if conversation.messages[odd].get("content") is None else "a list of parts"
+        return Finding(
+            code=Code.CONTENT_UNSUPPORTED,
+            severity=Severity.ERROR,
+            message_index=odd,
+            token_span=None,
+            detail=f"{_sentence(error)} The content of message {odd} ({conversation.role(odd)}) is {what}; with plain "
+            "text there it renders.",
+            remedy="Write the content as one text, an empty one where there is none, or use a template that takes "
+            f"{what}.",
+        )
+    others = tuple(m for m in conversation.messages if m["role"] not in ("system", "developer"))
+    if others and len(others) < len(conversation.messages) and renders(replace(conversation, messages=others)):
+        index = next(i for i, m in enumerate(conversation.messages) if m["role"] in ("system", "developer"))
+        return Finding(
+            code=Code.SYSTEM_UNSUPPORTED,
+            severity=Severity.ERROR,
+            message_index=index,
+            token_span=None,
+            detail=f"{_sentence(error)} Without message {index} ({conversation.role(index)}) it renders.",
+            remedy="Put the system text at the start of the first user message, or use a template that takes it.",
+        )
+    again = next((i for i in range(1, len(others)) if others[i]["role"] == others[i - 1]["role"]), None)
+    merged = tuple(next(group) for _, group in groupby(others, key=lambda m: m["role"]))
+    if again is not None and renders(replace(conversation, messages=merged)):
+        index = again + len(conversation.messages) - len(others)
+        return Finding(
+            code=Code.ROLES_MUST_ALTERNATE,
+            severity=Severity.ERROR,
+            message_index=index,
+            token_span=None,
+            detail=f"{_sentence(error)} With one message per turn it renders; message {index} is the second "
+            f"{conversation.role(index)} message in a row.",
+            remedy="Join consecutive messages of one role.",
+        )
+    return None
+
+
+def _odd_content(conversation: Conversation, renders: Callable[[Conversation], bool]) -> int | None:
+    """The first message whose content alone makes the template refuse: with plain text there and in all it renders."""
+    plain = with_plain_content(conversation)
+    odd = [i for i, m in enumerate(conversation.messages) if not isinstance(m.get("content"), str)]
+    if not odd or not renders(plain):
+        return None
+    for index in odd:
+        before, after = plain.messages[:index], plain.messages[index + 1 :]
+        if not renders(replace(plain, messages=(*before, conversation.messages[index], *after))):
+            return index
+    return None
+
+
+def with_plain_content(conversation: Conversation) -> Conversation:
+    """The same with every content one text: "" for null, the texts of a list joined."""
+    return replace(
+        conversation,
+        messages=tuple({**message, "content": _plain(message.get("content"))} for message in conversation.messages),
+    )
+
+
+def _plain(content: object) -> str:
+    if isinstance(content, list | tuple):
+        return "".join(part if isinstance(part, str) else str(part.get("text") or "") for part in content)
+    return content if isinstance(content, str) else ""
+
+
+def _sentence(error: InspectorError) -> str:
+    """The error's text, ended: templates seldom end theirs."""
+    text = str(error)
+    return text if text.endswith((".", "!", "?", "…")) else text + "."

@@ -1,0 +1,150 @@
+"""Findings about the tokenizer's special tokens in an example: one small function per code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from inspector.findings.codes import Code, Finding, Severity
+from inspector.rendering.origins import OriginKind
+from inspector.strategies import Example, Labelled
+
+
+def find_control_tokens(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """Text of a message that the tokenizer reads as a special token; one finding a message."""
+    tokens = example.tokens
+    seen: dict[int, list[int]] = {}
+    for index, runs in enumerate(tokens.runs):
+        if tokens.special[index] and runs and all(run.origin.kind is OriginKind.MESSAGE for run in runs):
+            message, field = runs[0].origin.message_index, runs[0].origin.field
+            if message is not None and field != "role" and tokens.texts[index].strip():
+                seen.setdefault(message, []).append(index)
+    for message, indices in seen.items():
+        role = example.conversation.role(message)
+        first = indices[0]
+        more = f" and {len(indices) - 1} more" if len(indices) > 1 else ""
+        is_error = role == "assistant" and any(labelled.trained[i] and tokens.control[i] for i in indices)
+        yield Finding(
+            code=Code.CONTROL_TOKEN_IN_CONTENT,
+            severity=Severity.ERROR if is_error else Severity.WARNING,
+            message_index=message,
+            token_span=(first, first + 1),
+            detail=f"Text of message {message} ({role}) becomes a special token: {tokens.texts[first]!r} (id "
+            f"{tokens.ids[first]}){more}. "
+            + ("The model learns to write it in the middle of an answer." if is_error else "It can fake a turn."),
+            remedy="Change the text, or tokenize message text without special tokens (sanitize_control_tokens).",
+        )
+
+
+def find_stop_mismatch(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """The last answer ends in another token than the tokenizer's eos."""
+    eos = example.tokenizer.eos_token_id
+    last = next((i for i in reversed(example.conversation.assistant_indices()) if i in example.turns), None)
+    stop = None if last is None else example.turns[last].stop_token
+    if eos is None or stop is None or example.tokens.ids[stop] == eos:
+        return
+    yield Finding(
+        code=Code.STOP_TOKEN_MISMATCH,
+        severity=Severity.WARNING,
+        message_index=last,
+        token_span=(stop, stop + 1),
+        detail=f"The template ends the answer in {example.tokens.texts[stop]!r} (id {example.tokens.ids[stop]}), the "
+        f"tokenizer's eos is {example.tokenizer.eos_token!r} (id {eos}). Generation stops at the ids of "
+        "generation_config, which is not read here, or at eos.",
+        remedy="See that generation_config.json lists the template's stop token in eos_token_id.",
+    )
+
+
+def find_text_stops(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """Trained answers that end in a marker which is text to the tokenizer."""
+    texts: dict[str, list[int]] = {}
+    for index, turn in example.answers():
+        is_learned = any(labelled.trained[i] for i in turn.end_tokens)
+        if turn.stop_token is None and turn.stop_span is not None and is_learned:
+            texts.setdefault(example.rendered.text[slice(*turn.stop_span)], []).append(index)
+    for text, messages in texts.items():
+        ends = example.turns[messages[0]].end_tokens
+        pieces = [example.tokens.texts[i] for i in ends]
+        merged = next((piece for piece in (pieces[0], pieces[-1]) if piece.strip() not in text), "")
+        swallowed = f", of which {merged!r} also holds what stands beside it" if merged else ""
+        yield Finding(
+            code=Code.STOP_IS_TEXT,
+            severity=Severity.WARNING,
+            message_index=messages[0],
+            token_span=(ends[0], ends[-1] + 1),
+            detail=f"The answer ends in {text!r}, which this tokenizer reads as {len(ends)} "
+            f"token{'s' if len(ends) > 1 else ''} of text: {pieces}{swallowed}. The model learns to write that text, "
+            "but generation goes on after it unless it is given as a stop string.",
+            remedy=f"Add {text!r} as a special token (the embeddings grow with it), or generate with the stop string "
+            f"{text!r}.",
+        )
+
+
+def find_pad_is_stop(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """Padding shares its id with eos or with a stop token: a collator that masks by id erases real labels.
+
+    Where the tokenizer has no padding token trainers take eos, some of them with such a collator.
+    """
+    own = example.tokenizer.pad_token_id
+    pad = example.tokenizer.eos_token_id if own is None else own
+    stops = {example.tokens.ids[turn.stop_token] for turn in example.turns.values() if turn.stop_token is not None}
+    if pad is None or pad not in stops | {example.tokenizer.eos_token_id}:
+        return
+    what = f"The padding token {example.tokenizer.pad_token!r} (id {pad}) is also eos or the stop token."
+    if own is None:
+        what = f"The tokenizer has no padding token, and trainers take eos, {example.tokenizer.eos_token!r} (id {pad})."
+    trained = sum(labelled.trained)
+    erased = sum(bit and id == pad for bit, id in zip(labelled.trained, example.tokens.ids, strict=True))
+    yield Finding(
+        code=Code.PAD_IS_EOS,
+        severity=Severity.WARNING if erased and own is not None else Severity.NOTE,
+        message_index=None,
+        token_span=None,
+        detail=f"{what} A collator that masks padding by its id leaves {trained - erased} of {trained} trained tokens: "
+        f"it erases {erased} stop tokens.",
+        remedy="Give the tokenizer a padding token of its own (an unused one, or a new one with the embeddings "
+        "resized), or use a collator that masks by position.",
+    )
+
+
+def find_pad_zero(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """The padding id is 0."""
+    if example.tokenizer.pad_token_id == 0:
+        yield Finding(
+            code=Code.PAD_ID_ZERO,
+            severity=Severity.NOTE,
+            message_index=None,
+            token_span=None,
+            detail=f"The padding token {example.tokenizer.pad_token!r} has the id 0. Code that asks `if pad_token_id` "
+            "takes it for missing.",
+            remedy="Nothing in this program depends on it; check collators of your own.",
+        )
+
+
+def find_double_bos(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """The rendered text begins with bos, and the tokenizer adds another one when asked for special tokens."""
+    bos = example.tokenizer.bos_token_id
+    if bos is None or example.tokens.ids[:1] != (bos,):
+        return
+    start = example.rendered.text[: example.tokens.char_spans[0][1]]
+    again = list(example.tokenizer(start, verbose=False)["input_ids"])
+    if again[:2] == [bos, bos]:
+        yield Finding(
+            code=Code.DOUBLE_BOS,
+            severity=Severity.NOTE,
+            message_index=None,
+            token_span=(0, 1),
+            detail=f"The template writes {example.tokenizer.bos_token!r} and the tokenizer adds it, too: a trainer "
+            "that is given the rendered text and tokenizes it with special tokens begins every row with two.",
+            remedy="Give trainers messages or ids, or tokenize the text with add_special_tokens=False.",
+        )
+
+
+TOKENIZER_FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
+    find_control_tokens,
+    find_stop_mismatch,
+    find_text_stops,
+    find_pad_is_stop,
+    find_pad_zero,
+    find_double_bos,
+)
+"""Every finder of this file."""

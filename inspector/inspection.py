@@ -1,0 +1,220 @@
+"""A model and a conversation -> an Inspection: every token, whose text it is, and whether it trains.
+
+This is the one function that the page colours, the audit counts and the trainer trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, partial
+from typing import Any
+
+from inspector.conversation import Conversation
+from inspector.errors import InspectorError, RenderError, TemplateFailedError, TemplateRefusedError, TokenizationError
+from inspector.findings.codes import Finding
+from inspector.findings.example import find_all
+from inspector.findings.refusals import explain_refusal
+from inspector.model.hub import Model
+from inspector.rendering import sandbox
+from inspector.strategies import EXACT, Example, Labelled, Modifiers, Reason, behind_prompt, label
+from inspector.tokens import named_panics, tokenize
+from inspector.turns import find_turns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What a strategy trains in one conversation, and everything known about its tokens.
+
+    Its lists are made once: copy one before changing it.
+    """
+
+    model: Model
+    template: str
+    strategy: str
+    options: Mapping[str, Any]
+    modifiers: Modifiers
+    example: Example
+    labelled: Labelled
+    findings: tuple[Finding, ...]
+
+    @property
+    def text(self) -> str:
+        """The rendered text."""
+        return self.example.rendered.text
+
+    @cached_property
+    def ids(self) -> list[int]:
+        """The token ids: those of `apply_chat_template(tokenize=True)`."""
+        return list(self.example.tokens.ids)
+
+    @cached_property
+    def trained(self) -> list[int]:
+        """1 for each token that is trained, else 0."""
+        return [int(bit) for bit in self.labelled.trained]
+
+    @cached_property
+    def labels(self) -> list[int]:
+        """What a trainer takes: the id where trained, else -100."""
+        return self.labelled.labels(self.example.tokens.ids)
+
+    @cached_property
+    def row(self) -> tuple[list[int], list[int]]:
+        """(input_ids, labels) as a trainer takes them, without what truncation cuts off."""
+        ids, labels, kept = self.ids, self.labels, self._kept
+        return [ids[i] for i in kept], [labels[i] for i in kept]
+
+    @cached_property
+    def row_texts(self) -> list[str]:
+        """The texts of the tokens of `row`."""
+        return [self.example.tokens.texts[i] for i in self._kept]
+
+    @cached_property
+    def row_turns(self) -> list[int | None]:
+        """Whose turn each token of `row` is in: the index of the message, None for the template's own text."""
+        runs = self.example.tokens.runs
+        return [next((run.turn for run in runs[i]), None) for i in self._kept]
+
+    @cached_property
+    def _kept(self) -> list[int]:
+        return [i for i, reason in enumerate(self.labelled.reasons) if reason is not Reason.CUT]
+
+    def behind(self, prompt_messages: int) -> Inspection:
+        """The same with nothing trained in the turns of the first messages, as where only what follows is judged."""
+        return replace(self, labelled=behind_prompt(self.example, self.labelled, prompt_messages))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what is made from them is made again."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
+    def straddlers(self) -> list[int]:
+        """Indices of tokens that merge text across a boundary, of owner or of training."""
+        mixed = set(self.labelled.mixed)
+        tokens = self.example.tokens
+        return [index for index in range(len(tokens)) if index in mixed or tokens.is_straddler(index)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public, JSON-ready form; its keys are stable.
+
+        `tokens` are exact texts, `char_spans` half-open code point ranges of `text`; `trained`, `tokens`, `ids`,
+        `char_spans` and `origins` have one entry per token; `straddlers` are token indices.
+        """
+        tokens = self.example.tokens
+        return {
+            "model": self.model.name,
+            "revision": self.model.revision,
+            "text": self.text,
+            "ids": list(self.ids),
+            "tokens": list(tokens.texts),
+            "char_spans": [list(span) for span in tokens.char_spans],
+            "trained": list(self.trained),
+            "origins": [[origin.to_dict() for origin in tokens.origins(i)] for i in range(len(tokens))],
+            "straddlers": list(self.straddlers),
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
+
+
+def inspect(
+    model: Model,
+    conversation: Conversation | list[Any] | Mapping[str, Any],
+    strategy: str = EXACT,
+    modifiers: Modifiers | Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Inspection:
+    """Render, tokenize and label one conversation.
+
+    `conversation`: a Conversation, a list of messages, or a dict with `messages` and optionally `tools`, `documents`
+    and template keywords. `modifiers`: what is done to the strategy's answer (see Modifiers), such as
+    `{"max_length": 512}`. `options`: those of the strategy. Raises ConversationError, StrategyError, a RenderError,
+    TraceError, or TokenizationError.
+    """
+    conversation = Conversation.parse(conversation)
+    modifiers = Modifiers.parse(modifiers)
+    with named_panics(model.tokenizer):
+        return _inspect(model, conversation, strategy, modifiers, options)
+
+
+def _inspect(
+    model: Model, conversation: Conversation, strategy: str, modifiers: Modifiers, options: Mapping[str, Any]
+) -> Inspection:
+    _, source = model.template_for(conversation.tools is not None)
+    example = make_example(model, conversation, source)
+    labelled = label(example, strategy, options)
+    example = labelled.example or example
+    labelled = modifiers.apply(example, labelled)
+    return Inspection(
+        model=model,
+        template=example.template,
+        strategy=strategy,
+        options=dict(options),
+        modifiers=modifiers,
+        example=example,
+        labelled=labelled,
+        findings=tuple(find_all(example, labelled)),
+    )
+
+
+def inspect_rendered(model: Model, conversations: Iterable[Conversation]) -> list[Inspection]:
+    """The inspections of the conversations that the template renders; those that it refuses are left out.
+
+    Raises as `inspect`, but no RenderError.
+    """
+    out = []
+    for conversation in conversations:
+        with suppress(RenderError):
+            out.append(inspect(model, conversation))
+    return out
+
+
+def make_example(model: Model, conversation: Conversation, source: str) -> Example:
+    """Render a conversation with the template `source` and tokenize it. Raises as `inspect`, no StrategyError."""
+    rendered = sandbox.render(source, conversation, model.special_tokens)
+    tokens = tokenize(model.tokenizer, rendered)
+    _check_ids(model.tokenizer, rendered.text, list(tokens.ids))
+    return Example(
+        conversation=conversation,
+        rendered=rendered,
+        tokens=tokens,
+        turns=find_turns(conversation, rendered, tokens),
+        tokenizer=model.tokenizer,
+        template=source,
+        render_texts=partial(_render_texts, model, source),
+        remake=partial(make_example, model),
+    )
+
+
+def _render_texts(
+    model: Model, source: str, conversations: Sequence[Conversation], *, plain_jinja: bool = False
+) -> list[str | InspectorError]:
+    variables = model.config_variables if plain_jinja else model.special_tokens
+    return sandbox.texts(source, conversations, variables, plain_jinja=plain_jinja)
+
+
+def diagnose(model: Model, conversation: Conversation, error: InspectorError) -> Finding | None:
+    """Why a template refuses a conversation, shown by rendering it without the suspect; None when that is unknown."""
+    if not isinstance(error, TemplateRefusedError | TemplateFailedError):
+        return None
+    _, source = model.template_for(conversation.tools is not None)
+
+    def renders(changed: Conversation) -> bool:
+        try:
+            sandbox.render(source, changed, model.special_tokens)
+        except InspectorError:
+            return False
+        return True
+
+    return explain_refusal(error, conversation, renders)
+
+
+def _check_ids(tokenizer: Any, text: str, ids: list[int]) -> None:
+    """The ids must be those of apply_chat_template, which tokenizes the text with exactly this call."""
+    encoded = tokenizer(text, padding=False, truncation=False, add_special_tokens=False, verbose=False)
+    expected = list(encoded["input_ids"])
+    if ids != expected:
+        first = next((i for i, (a, b) in enumerate(zip(ids, expected, strict=False)) if a != b), len(expected))
+        raise TokenizationError(
+            f"{type(tokenizer).__name__} gives other ids when it reports offsets, from token {first} on; a trainer "
+            "would train ids that are not the ones shown. Please report the model."
+        )

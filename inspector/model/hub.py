@@ -1,0 +1,340 @@
+"""A model's name -> Model: the very tokenizer object a trainer would load, and the chat template it would render with.
+
+A name means, in this order: a model embedded beside the package, such as `tiny-chat`; a folder, when one of that name
+exists (transformers decides so too); a hub id such as `owner/name`. A name that starts with `.`, `/` or `~` always
+means a folder. Hub models are pinned to a commit first and only tokenizer files are fetched, never weights; while the
+hub is unreachable the commit in the local cache is used, for this machine's own account only. Loaded tokenizers are
+kept (four of them), shared and never changed.
+
+Refuses: URLs, tokenizers that are Python code in the repository, tokenizers that encode chats without a Jinja template,
+and models without a template unless one is chosen. Importing this file imports neither transformers nor torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from inspector.errors import (
+    AccessTokenError,
+    CorruptFileError,
+    ModelError,
+    ModelNameError,
+    NoTemplateError,
+    OfflineError,
+    RevisionNotFoundError,
+    UnsupportedTokenizerError,
+)
+from inspector.model.failures import explain, has_vocabulary, is_panic, no_tokenizer
+from inspector.model.model import BUILT_IN_TEMPLATES, Model, Source, choose_template
+from inspector.paths import MODELS
+
+__all__ = ["BUILT_IN_TEMPLATES", "Model", "Source", "Token", "load"]
+
+EMBEDDED = {path.parent.name: path.parent for path in MODELS.glob("*/tokenizer_config.json")}
+"""The models embedded beside the package: name -> folder."""
+MAX_FILE_BYTES = 100_000_000
+"""Largest file of a tokenizer that is fetched or read; the largest in use has a third of that."""
+CACHED_MODELS = 4  # a loaded tokenizer takes 30-100 MB
+Token = str | Literal[False] | None
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_HUB_URL = re.compile(
+    r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+(?:/[\w.-]+)?)(?:[/?#].*)?", re.ASCII
+)
+_ENCODER = re.compile(r"(^|/)(encoding/[^/]+|encod(ing|er)[^/]*|chat_encod[^/]*)\.py$")
+"""Python that turns messages into text, by its place or name."""
+_REVISION = re.compile(r"\w[\w./-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where the files are: a folder's path or a hub id at a commit. `offline`: only what the cache holds."""
+
+    name: str
+    source: Source
+    path: str
+    commit: str | None = None
+    files: tuple[str, ...] = ()
+    token: Token = field(default=None, repr=False)
+    offline: bool = False
+
+
+def load(name: str, *, revision: str | None = None, template: str | None = None, token: Token = None) -> Model:
+    """Load the tokenizer and chat template of `name`; see the module's docstring for what a name means.
+
+    `template`: the name of one of the model's own templates, else of a built-in one, else Jinja source. `token`: a hub
+    access token; None uses the one this machine is logged in with, False none at all. A server passes its visitors' own
+    token or False, never None.
+
+    Raises:
+        ModelError: one of its leaves (see inspector.errors); the message says what to do and never shows the token.
+    """
+    place = _locate(name, revision, token)
+    tokenizer, templates = _LOADED.get(_key(place), lambda: _build(place))
+    if template is None and not templates and (encoder := _python_encoder(place)):
+        raise NoTemplateError(
+            f"{place.name!r} has no chat template: Python code in the repository ({encoder}) encodes its chats, and "
+            "code of a repository is never run here. Give a Jinja template that writes what that code writes, such as "
+            "that of a converted repository; a built-in template would train other tokens than the model knows."
+        )
+    template_name, source = choose_template(place.name, templates, template)
+    return Model(
+        name=place.name, revision=place.commit, source=place.source, tokenizer=tokenizer, templates=templates,
+        template=source, template_name=template_name, template_is_chosen=template is not None,
+        is_fast=bool(tokenizer.is_fast),
+    )  # fmt: skip
+
+
+def _locate(name: str, revision: str | None, token: Token) -> _Place:
+    name = name.strip()
+    name = name.rstrip("/") or name
+    if "\0" in name:
+        raise ModelNameError(f"{name[:120]!a} is not a model name: it has a character that no name can have.")
+    path = str(EMBEDDED[name]) if name in EMBEDDED else os.path.expanduser(name)
+    if name in EMBEDDED or name.startswith((".", "/", "~")) or os.path.isdir(path):
+        if not os.path.isdir(path):
+            kind = "is a file; give the folder it is in" if os.path.isfile(path) else "does not exist on this machine"
+            raise ModelNameError(f"The folder {name!r} {kind}.")
+        if revision is not None:
+            raise RevisionNotFoundError(
+                f"{name!r} is a folder and has no revision {revision!r}. Leave the revision out."
+            )
+        source = Source.EMBEDDED if name in EMBEDDED else Source.FOLDER
+        files = {file.name: file.stat().st_size for file in sorted(Path(path).iterdir()) if file.exists()}
+        _refuse_enormous(name, files)
+        return _Place(name=name, source=source, path=path, files=tuple(files))
+    if match := _HUB_URL.fullmatch(name):
+        is_model = match[1].split("/")[0] not in ("datasets", "spaces")
+        hint = f"Type {match[1]!r}." if is_model else "It leads to a data set or a Space; give a model."
+        raise ModelNameError(f"{name!r} is an address, not a name. {hint}")
+    if not _HUB_ID.fullmatch(name) or ".." in name or "--" in name or len(name) > 96:
+        raise ModelNameError(f"{name[:120]!r} is not a model name. Type a hub id such as 'owner/name', or a folder.")
+    if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
+        raise RevisionNotFoundError(f"{revision[:120]!r} cannot be a branch, tag or commit of {name!r}.")
+    if isinstance(token, str):
+        token = token.strip() or None
+    if token and not (token.isascii() and token.isprintable() and " " not in token):
+        raise AccessTokenError("The access token has characters no token has. Copy it again, without quotes or spaces.")
+    return _pin(name, revision, token)
+
+
+def _pin(name: str, revision: str | None, token: Token) -> _Place:
+    """Ask the hub which commit `revision` is at and whether its files may be read; fall back on the cache."""
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HFValidationError, HTTPError, RevisionResolutionError
+
+    api = HfApi()
+    place = _Place(name=name, source=Source.HUB, path=name, commit=revision, token=token)
+    try:
+        known = api.resolve_revision(name, revision=revision, local_files_only=True).resolved
+    except RevisionResolutionError:
+        known = None
+    except HFValidationError as error:
+        raise ModelNameError(f"{name!r} is not a model name: {error}") from None
+    try:
+        timeout = constants.HF_HUB_ETAG_TIMEOUT
+        info = api.model_info(name, revision=revision, token=token, timeout=timeout, files_metadata=True)
+        if info.gated or info.private:  # the details of a gated repository are public; its cached files are not
+            api.auth_check(name, token=token)
+        if info.sha != known:  # written down in the cache, so that the branch has a commit when there is no network
+            api.resolve_revision(name, revision=revision, token=token)
+    except (HTTPError, OSError, ValueError, KeyError) as error:  # the last two: what answers is no hub
+        failure = explain(error, name=name, revision=revision, folder=None, token=token, offline=True)
+        if known is None or not isinstance(failure, OfflineError):
+            raise failure from None  # the cause holds the request, and with it the token
+        if token is not None:  # a server's cache holds what other visitors may read and this one perhaps may not
+            raise OfflineError(
+                f"The hub does not answer, so nobody can say whether {name!r} may be read with this token or without "
+                "one; the files in the cache are for this machine's own account. Try again later."
+            ) from None
+        return replace(place, commit=known, offline=True)
+    files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+    _refuse_enormous(name, files)
+    return replace(place, commit=info.sha, files=tuple(files))
+
+
+def _refuse_enormous(name: str, files: Mapping[str, int]) -> None:
+    """Raise CorruptFileError for a file that would be fetched or read, and is larger than any tokenizer's."""
+    for file, size in files.items():
+        is_read = file.endswith((".json", ".jinja", ".model", ".txt", ".tiktoken")) and has_vocabulary([file])
+        if size > MAX_FILE_BYTES and (is_read or file in ("tokenizer_config.json", "config.json")):
+            raise CorruptFileError(
+                f"{file} of {name!r} has {size:,} bytes; of a tokenizer's file up to {MAX_FILE_BYTES:,} are read. "
+                "Use a model whose tokenizer is smaller."
+            )
+
+
+def _build(place: _Place) -> tuple[Any, dict[str, str]]:
+    """Load the tokenizer and the model's own templates from the files of `place`."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+    if place.files and not has_vocabulary(place.files) and "tokenizer_config.json" not in place.files:
+        raise no_tokenizer(place.name, place.files, _base_model(place))
+    _refuse_tiktoken(place)
+    try:
+        # trust_remote_code unset would ask a question on stdin.
+        tokenizer = AutoTokenizer.from_pretrained(
+            place.path,
+            revision=place.commit,
+            token=place.token,
+            trust_remote_code=False,
+            local_files_only=place.offline,
+        )
+    except BaseException as error:  # the tokenizers library raises nothing more precise, and panics
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        raise _explain(error, place) from None
+    kind = type(tokenizer)
+    # Without a vocabulary some classes load all the same, with three tokens in all.
+    if kind.vocab_files_names and not has_vocabulary(_fetched(place), kind.vocab_files_names.values()):
+        raise no_tokenizer(place.name, place.files or _fetched(place), None)
+    if kind.apply_chat_template is not PreTrainedTokenizerBase.apply_chat_template:
+        raise UnsupportedTokenizerError(
+            f"{place.name!r} loads as {kind.__name__}, which encodes chats with code of its own instead of rendering a "
+            "chat template, so its characters cannot be traced. Use a repository with a Jinja chat template."
+        )
+    return tokenizer, _own_templates(tokenizer, place)
+
+
+def _python_encoder(place: _Place) -> str | None:
+    """The file of a repository that encodes chats in Python, as DeepSeek V3.2's `encoding/encoding_dsv32.py`."""
+    files = place.files
+    if place.source is not Source.HUB:
+        files = tuple(file.relative_to(place.path).as_posix() for file in sorted(Path(place.path).glob("**/*.py")))
+    return next((file for file in files if _ENCODER.search(file)), None)
+
+
+def _refuse_tiktoken(place: _Place) -> None:
+    """Raise UnsupportedTokenizerError for a vocabulary in tiktoken's format alone.
+
+    How its text is cut before merging stands in no file of data: transformers takes one pattern for all, and where the
+    model has another (Kimi splits Chinese off) the ids are silently wrong.
+    """
+    files = place.files or _fetched(place)
+    found = [file for file in files if file.endswith((".tiktoken", "tiktoken.model"))]
+    if found and "tokenizer.json" not in files:
+        raise UnsupportedTokenizerError(
+            f"{place.name!r} has its vocabulary in {found[0]} alone, and how text is cut before merging is code in the "
+            "repository, which is never run here. transformers would take a pattern of its own, and the ids could be "
+            "wrong. Use a repository with a tokenizer.json, such as a converted one."
+        )
+
+
+def _own_templates(tokenizer: Any, place: _Place) -> dict[str, str]:
+    own, file = tokenizer.chat_template, "tokenizer_config.json"
+    if own is None:  # a multimodal model saved before chat_template.jinja existed has it beside its processor
+        own, file = (_json(place, "chat_template.json") or {}).get("chat_template"), "chat_template.json"
+    templates = own if isinstance(own, dict) else {} if own is None else {"default": own}
+    if not all(isinstance(text, str) for text in (*templates, *templates.values())):
+        raise CorruptFileError(f"{file} of {place.name!r} has a chat template that is not text. Correct that file.")
+    return dict(templates)
+
+
+def _base_model(place: _Place) -> str | None:
+    """Return the model that an adapter repository adapts, or None when it is not one."""
+    base = (_json(place, "adapter_config.json") or {}).get("base_model_name_or_path")
+    return base[:200] if isinstance(base, str) else None
+
+
+def _json(place: _Place, file: str) -> dict[str, Any] | None:
+    """Return the object in a JSON file of `place`, or None when there is no such file."""
+    path: str | Path = Path(place.path, file)
+    if place.source is Source.HUB:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError
+
+        try:
+            path = hf_hub_download(
+                place.path, file, revision=place.commit, token=place.token, local_files_only=place.offline
+            )
+        except EntryNotFoundError:
+            return None
+        except OSError as error:
+            raise _explain(error, place) from None
+    if not os.path.isfile(path):
+        return None
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CorruptFileError(f"{file} of {place.name!r} cannot be read: {error}. Correct that file.") from None
+    if not isinstance(value, dict):
+        raise CorruptFileError(f"{file} of {place.name!r} is JSON but not an object. Correct that file.")
+    return value
+
+
+def _explain(error: BaseException, place: _Place) -> ModelError:
+    return explain(
+        error, name=place.name, revision=place.commit, folder=_folder(place), token=place.token, offline=place.offline
+    )
+
+
+def _folder(place: _Place) -> Path | None:
+    """Return the folder that holds the files of `place`, as far as they were fetched; None when none was."""
+    if place.source is not Source.HUB:
+        return Path(place.path)
+    from huggingface_hub import try_to_load_from_cache
+
+    for file in ("tokenizer_config.json", "tokenizer.json", "config.json"):
+        path = try_to_load_from_cache(place.path, file, revision=place.commit)
+        if isinstance(path, str):
+            return Path(path).parent
+    return None
+
+
+def _fetched(place: _Place) -> tuple[str, ...]:
+    folder = _folder(place)
+    return tuple(sorted(os.listdir(folder))) if folder else ()
+
+
+def _key(place: _Place) -> Hashable:
+    """Return what stays the same exactly as long as the files do: a commit, or the files' sizes and times."""
+    if place.source is Source.HUB:
+        return place.path, place.commit
+    paths = (Path(place.path), *Path(place.path).glob("*.*"), *Path(place.path).glob("additional_chat_templates/*"))
+    stats = [(str(path), path.stat()) for path in sorted(paths)]
+    return os.path.abspath(place.path), tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+
+
+class _Cache:
+    """The last few loaded tokenizers. Whoever asks first for one loads it; others who ask meanwhile wait for that."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._entries: OrderedDict[Hashable, Future[tuple[Any, dict[str, str]]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, build: Callable[[], tuple[Any, dict[str, str]]]) -> tuple[Any, dict[str, str]]:
+        with self._lock:
+            entry = self._entries.get(key)
+            is_first = entry is None
+            if entry is None:
+                entry = self._entries[key] = Future()
+            self._entries.move_to_end(key)
+            while len(self._entries) > self._size:
+                self._entries.popitem(last=False)
+        if is_first:
+            self._fill(key, entry, build)
+        return entry.result()
+
+    def _fill(self, key: Hashable, entry: Future[Any], build: Callable[[], Any]) -> None:
+        try:
+            entry.set_result(build())
+        except BaseException as error:
+            with self._lock:
+                self._entries.pop(key, None)
+            entry.set_exception(error)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+
+
+_LOADED = _Cache(CACHED_MODELS)

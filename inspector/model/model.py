@@ -1,0 +1,165 @@
+"""What a conversation is rendered and tokenized with: a tokenizer and the chat template in use.
+
+Turns the name or the source of a template into the template, by one rule: the model's own, then the built-in ones, then
+Jinja source. Refuses a name that neither has. Knows nothing of how a tokenizer is loaded: that is inspector.model.hub.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from inspector.errors import NoTemplateError, SpecialTokensError
+
+TEMPLATE_FOLDER = Path(__file__).parent / "templates"
+BUILT_IN_TEMPLATES = tuple(sorted(path.stem for path in TEMPLATE_FOLDER.glob("*.jinja")))
+"""Names of the templates offered for models that have none, such as base models."""
+
+
+class Source(StrEnum):
+    """Where a model came from."""
+
+    EMBEDDED = "embedded"
+    """The small model beside the package."""
+    FOLDER = "folder"
+    """A folder on this machine."""
+    HUB = "hub"
+    """The hub, or its files in the local cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What a conversation is rendered and tokenized with.
+
+    `revision` is the full commit sha of a hub model, None otherwise. `templates` are the model's own (a single unnamed
+    one is called "default"); `template` is the Jinja source in use and `template_name` its name among the model's own
+    or the built-in ones, or "custom". `template_is_chosen` is False when the model's own rule picked it.
+    `changed_tokens`: the special tokens that are not the tokenizer's own, as `with_special_tokens` was given them.
+    """
+
+    name: str
+    revision: str | None
+    source: Source
+    tokenizer: Any
+    templates: Mapping[str, str]
+    template: str
+    template_name: str
+    template_is_chosen: bool
+    is_fast: bool
+    changed_tokens: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def template_hash(self) -> str:
+        """First 12 hex digits of the sha256 of the template in use."""
+        return short_hash(self.template)
+
+    @property
+    def special_tokens(self) -> dict[str, Any]:
+        """The special tokens by name, as `apply_chat_template` hands them to the template."""
+        return dict(self.tokenizer.special_tokens_map)
+
+    @property
+    def config_variables(self) -> dict[str, Any]:
+        """The special tokens by name, null ones too, and the numbers, texts and flags of tokenizer_config.json."""
+        settings = self.tokenizer.init_kwargs.items()
+        return {
+            key: value
+            for key, value in (*settings, *self.special_tokens.items())
+            if value is None or isinstance(value, str | int | float)
+        }
+
+    def template_for(self, tools: bool) -> tuple[str, str]:
+        """Return (name, Jinja source) of the template for a conversation with tools (even an empty list) or without.
+
+        As `PreTrainedTokenizerBase.get_chat_template`: where nothing was chosen, tools select the model's "tool_use".
+        """
+        if tools and not self.template_is_chosen and "tool_use" in self.templates:
+            return "tool_use", self.templates["tool_use"]
+        return self.template_name, self.template
+
+    def with_template(self, template: str) -> Model:
+        """Return this model with another template, named or written out as in `load`; the tokenizer is shared.
+
+        Raises:
+            NoTemplateError: neither a name that exists nor Jinja source.
+        """
+        name, source = choose_template(self.name, self.templates, template)
+        return replace(self, template=source, template_name=name, template_is_chosen=True)
+
+    def with_special_tokens(self, tokens: Mapping[str, Any]) -> Model:
+        """Return this model with other special tokens; the vocabulary grows where a token is new.
+
+        `tokens`: `bos_token`, `eos_token`, `pad_token`, ... with their texts, and `additional_special_tokens` with a
+        list of texts. The tokenizer is copied; with a token that is new, a trainer has to resize the embeddings.
+
+        Raises:
+            SpecialTokensError: a name or value that is none of these.
+        """
+        if not tokens:
+            return self
+        _check_special_tokens(tokens)
+        tokenizer = copy.deepcopy(self.tokenizer)
+        named = {name: text for name, text in tokens.items() if name != ADDITIONAL}
+        if named:
+            tokenizer.add_special_tokens(named)
+        if tokens.get(ADDITIONAL):
+            tokenizer.add_tokens(list(tokens[ADDITIONAL]), special_tokens=True)
+        return replace(self, tokenizer=tokenizer, changed_tokens={**self.changed_tokens, **tokens})
+
+
+ADDITIONAL = "additional_special_tokens"
+_NAMED = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
+
+
+def _check_special_tokens(tokens: Mapping[str, Any]) -> None:
+    known = ", ".join((*_NAMED, ADDITIONAL))
+    for name, value in tokens.items():
+        if name not in (*_NAMED, ADDITIONAL):
+            raise SpecialTokensError(f"There is no special token {name!r}; there are: {known}.")
+        texts = value if name == ADDITIONAL else [value]
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
+            what = "a list of texts" if name == ADDITIONAL else "a text"
+            raise SpecialTokensError(f"{name} is {value!r:.80}, and must be {what}, none of them empty.")
+        if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
+            raise SpecialTokensError(f"{name} has half of a surrogate pair, which no tokenizer can read: remove it.")
+
+
+def short_hash(source: str) -> str:
+    """Return the first 12 hex digits of the sha256 of a template's source."""
+    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def choose_template(model: str, templates: Mapping[str, str], wanted: str | None) -> tuple[str, str]:
+    """Return (name, Jinja source) of the template `wanted`, or of the default among `templates` for None.
+
+    Raises:
+        NoTemplateError: there is no default, or `wanted` is neither a name that exists nor Jinja source.
+    """
+    if wanted is None and "default" in templates:
+        return "default", templates["default"]
+    names = ", ".join(BUILT_IN_TEMPLATES)
+    if wanted is None and templates:
+        raise NoTemplateError(
+            f"{model!r} has no default chat template. Choose one of its own ({', '.join(templates)})."
+        )
+    if wanted is None:
+        raise NoTemplateError(
+            f"{model!r} has no chat template: it looks like a base model. "
+            f"Choose a built-in one ({names}) or give Jinja source."
+        )
+    if wanted in templates:
+        return wanted, templates[wanted]
+    if wanted in BUILT_IN_TEMPLATES:
+        return wanted, (TEMPLATE_FOLDER / f"{wanted}.jinja").read_text(encoding="utf-8")
+    if "{%" in wanted or "{{" in wanted:
+        return "custom", wanted
+    own = f"its own: {', '.join(templates)}" if templates else "it has none of its own"
+    raise NoTemplateError(
+        f"{model!r} has no chat template {wanted[:80]!r} ({own}; built in: {names}), "
+        "and it is not Jinja source, which has {% or {{ in it."
+    )

@@ -1,0 +1,398 @@
+"""Render a chat template so that every character knows where it came from.
+
+Turns (template source, conversation, special tokens) into a `Rendered`: the text transformers would make, its origins,
+the spans of `{% generation %}` tags, and for each assistant turn the header that the generation prompt supplies.
+
+The traced text (inspector.rendering.jinja) is compared with the one transformers makes on every render.
+
+Templates are untrusted code and can run for ever: everything but tests and benchmarks calls `sandbox.render`.
+Not thread-safe: one render at a time in a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from inspector.conversation import REASONING_FIELDS, Conversation, Message
+from inspector.errors import TemplateTooLargeError, TraceError
+from inspector.rendering.frames import Resolved, resolve, says
+from inspector.rendering.jinja import compiled, tracing_environment
+from inspector.rendering.origins import TEMPLATE, OriginStr, Run, common_start, placed
+from inspector.rendering.situations import measure_some
+from inspector.rendering.turn_bounds import Beginnings, settle
+from inspector.rendering.values import OriginDict, trace_value
+
+MAX_MEASURED_HEADERS = 128
+"""Turns whose generation prompt is rendered, each with its whole history; what these do not show is assumed."""
+
+
+class Header(NamedTuple):
+    """The start of an assistant turn: characters `[start, end)` that the generation prompt supplies at inference.
+
+    `prompt` is the whole generation prompt; the header's text ends in it, unless the turn does not begin with all of
+    it: then the header is what agrees, or the prompt that the template usually writes.
+    `history_kept` is False when the template renders the earlier messages differently once this one is there.
+    `measured` is False when the prompt was taken over from the turn before: neither was it rendered for this turn, nor
+    for others in the same situation.
+    """
+
+    message_index: int
+    start: int
+    end: int
+    prompt: str
+    history_kept: bool
+    measured: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A rendered conversation. All positions are code points of `text`.
+
+    `runs` cover `text` in order. `generation_spans` are half open, as transformers records them. `headers`: one per
+    assistant message that has a turn. `prompt_start`: where a trailing generation prompt begins, or None. `read_off`:
+    answers whose turns were settled by renders of the conversation's beginning, `unknown_turns`: those whose turns end
+    where nothing could tell (see `turn_bounds`).
+    """
+
+    text: str
+    runs: tuple[Run, ...]
+    generation_spans: tuple[tuple[int, int], ...]
+    headers: tuple[Header, ...]
+    prompt_start: int | None
+    read_off: tuple[int, ...] = ()
+    unknown_turns: tuple[int, ...] = ()
+
+    def spans(self) -> Iterator[tuple[int, int, Run]]:
+        """Yield `(start, end, run)` for each run, in order."""
+        return placed(self.runs)
+
+
+def render(
+    source: str, conversation: Conversation, special_tokens: Mapping[str, str], *, max_chars: int | None = None
+) -> Rendered:
+    """Render in this process, without limits of time and memory.
+
+    `special_tokens` are the names the tokenizer gives its template (`bos_token`, ...). Raises what Jinja raises,
+    TemplateTooLargeError when the text has more than `max_chars` characters, and TraceError when the traced text is not
+    the one transformers makes.
+    """
+    plain = _PlainRender(source, conversation, special_tokens)
+    expected = plain(conversation.messages, conversation.adds_generation_prompt)
+    if max_chars is not None and len(expected) > max_chars:
+        raise TemplateTooLargeError(
+            f"The chat template wrote {len(expected):,} characters; the limit is {max_chars:,}. Shorten the "
+            "conversation or split it."
+        )
+    try:
+        traced, resolved, generation_spans = _trace(source, conversation, special_tokens)
+    except Exception as error:
+        if isinstance(error, MemoryError | RecursionError):
+            raise
+        raise TraceError(
+            "transformers renders this conversation, but the traced render fails, so nothing can be said about this "
+            f"template's characters ({type(error).__name__}: {str(error)[:200]}). Please report the template."
+        ) from error
+    if traced != expected:  # a clock in the template may have ticked between the two
+        before, expected = expected, plain(conversation.messages, conversation.adds_generation_prompt)
+        traced, resolved, generation_spans = _trace(source, conversation, special_tokens)
+        if traced != expected and before != expected:
+            same = common_start(before, expected)
+            raise TraceError(
+                f"The chat template renders the same conversation differently each time, from character {same} on "
+                f"({before[same : same + 20]!a}, then {expected[same : same + 20]!a}): no two epochs would train the "
+                "same tokens. Remove what is random or counts time from it."
+            )
+    if traced != expected:
+        same = common_start(traced, expected)
+        raise TraceError(
+            f"The traced render differs from transformers' from character {same} on "
+            f"({traced[same : same + 20]!a} instead of {expected[same : same + 20]!a}), so nothing "
+            "can be said about this template's characters. Please report the template."
+        )
+    usual_prompt = lru_cache(maxsize=1)(lambda: _usual_prompt(source, conversation, special_tokens, plain))
+    beginnings = Beginnings(
+        text=lambda count, opens: plain.attempt(conversation.messages[:count], opens),
+        traced=lambda count: _traced_beginning(source, conversation, special_tokens, count),
+        usual_prompt=usual_prompt,
+    )
+    settled = settle(expected, resolved, conversation, beginnings)
+    runs = settled.runs
+    headers = tuple(_headers(expected, runs, conversation, plain, usual_prompt))
+    prompt_start = _prompt_start(expected, runs, conversation, plain, headers, usual_prompt)
+    if prompt_start is not None:
+        runs = (
+            *OriginStr(expected, runs)[:prompt_start]._runs,
+            *(run._replace(turn=None) for run in OriginStr(expected, runs)[prompt_start:]._runs),
+        )
+    return Rendered(
+        text=expected,
+        runs=runs,
+        generation_spans=tuple(generation_spans),
+        headers=headers,
+        prompt_start=prompt_start,
+        read_off=settled.read_off,
+        unknown_turns=settled.unknown,
+    )
+
+
+def render_text(source: str, conversation: Conversation, special_tokens: Mapping[str, str]) -> str:
+    """The text alone, as transformers makes it, in this process. Raises what Jinja raises."""
+    plain = _PlainRender(source, conversation, special_tokens)
+    return plain(conversation.messages, conversation.adds_generation_prompt)
+
+
+def render_tagged(
+    source: str, conversation: Conversation, special_tokens: Mapping[str, str]
+) -> tuple[str, list[tuple[int, int]]]:
+    """The text and the spans of its generation tags, as transformers makes them, in this process."""
+    plain = _PlainRender(source, conversation, special_tokens)
+    return plain.tagged(conversation.messages, conversation.adds_generation_prompt)
+
+
+def template_keywords(source: str) -> frozenset[str]:
+    """The names a template reads and does not set: the keywords it honours. Raises Jinja's TemplateSyntaxError."""
+    from jinja2.meta import find_undeclared_variables
+
+    environment = tracing_environment()
+    return frozenset(find_undeclared_variables(environment.parse(source))) - set(environment.globals)
+
+
+def plain_messages(messages: tuple[Message, ...]) -> list[Message]:
+    """Messages as `apply_chat_template` passes them on: without the keys whose value is None."""
+    return [{key: value for key, value in message.items() if value is not None} for message in messages]
+
+
+class _PlainRender:
+    """transformers' own render of a slice of the conversation."""
+
+    def __init__(self, source: str, conversation: Conversation, special_tokens: Mapping[str, str]) -> None:
+        self.source = source
+        self.tools = None if conversation.tools is None else list(conversation.tools)
+        self.documents = None if conversation.documents is None else list(conversation.documents)
+        self.keywords = {**special_tokens, **conversation.keywords}
+        self.keywords.pop("add_generation_prompt", None)
+
+    def __call__(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> str:
+        return str(self._rendered(messages, add_generation_prompt)[0][0])
+
+    def tagged(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> tuple[str, list[tuple[int, int]]]:
+        """The render, and the spans of its generation tags."""
+        texts, spans = self._rendered(messages, add_generation_prompt, return_assistant_tokens_mask=True)
+        return str(texts[0]), list(spans[0])
+
+    def _rendered(self, messages: tuple[Message, ...], add_generation_prompt: bool, **more: Any) -> tuple[Any, Any]:
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        texts, spans = render_jinja_template(
+            conversations=[plain_messages(messages)],
+            tools=self.tools,
+            documents=self.documents,
+            chat_template=self.source,
+            add_generation_prompt=add_generation_prompt,
+            **more,
+            **self.keywords,
+        )
+        return texts, spans
+
+    def attempt(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> str | None:
+        """The render, or None where the template refuses these messages."""
+        if not messages:
+            return None
+        try:
+            return self(messages, add_generation_prompt)
+        except (MemoryError, RecursionError):
+            raise
+        except Exception:  # a template may raise anything at all on a conversation it was not written for
+            return None
+
+
+# --- headers
+
+
+def _headers(
+    text: str, runs: tuple[Run, ...], conversation: Conversation, plain: _PlainRender, usual_prompt: Callable[[], str]
+) -> Iterator[Header]:
+    bounds = _turn_bounds(runs)
+    own_starts = _own_starts(runs)
+    starts = {index: bounds[index][0] for index in conversation.assistant_indices() if index in bounds}
+    measured = measure_some(
+        plain.source,
+        conversation.messages,
+        list(starts),
+        lambda index: _generation_prompt(text, starts[index], conversation.messages[:index], plain),
+        lambda index, found: found is not None and text.startswith(found[0], starts[index]),
+        most=MAX_MEASURED_HEADERS,
+    )
+    others = next((found[0] for found in measured.values() if found is not None and found[0].strip()), "")
+    prompt, history_kept = "", True
+    for index, start in starts.items():
+        if index in measured:
+            prompt, history_kept = measured[index] or (usual_prompt() or others, not index)
+        end = bounds[index][1]
+        header_end = _header_end(text, start, own_starts.get(index, end), end, prompt, usual_prompt)
+        yield Header(index, start, header_end, prompt, history_kept, index in measured)
+
+
+def _header_end(text: str, start: int, own_start: int, end: int, prompt: str, usual_prompt: Callable[[], str]) -> int:
+    """Where the part of a turn ends that the generation prompt supplies.
+
+    The turn mostly starts with the prompt. The first turn may have more in front (`<s>`, a default system text). Where
+    neither that nor the usual prompt is there whole, its end may be: without what closes or sets off a turn before.
+    Else what agrees with the prompt is supplied, but no message text.
+    """
+    same = common_start(text[start:end], prompt)
+    if prompt and same == len(prompt):
+        return start + same
+    for wanted in (prompt, usual_prompt()):
+        position = text.find(wanted, start, own_start) if wanted.strip() else -1
+        if position >= 0:
+            return position + len(wanted)
+    lead = text[start:own_start]
+    if lead.strip() and prompt.endswith(lead):
+        return own_start
+    return min(start + same, own_start)
+
+
+def _generation_prompt(
+    text: str, start: int, history: tuple[Message, ...], plain: _PlainRender
+) -> tuple[str, bool] | None:
+    """What `add_generation_prompt` puts before the answer to `history`, and whether the render keeps the history.
+
+    None where that cannot be said. The second render is made only when the first does not lead into the answer.
+    """
+    opened = plain.attempt(history, True)
+    if opened is None:
+        return None
+    is_kept = opened[:start] == text[:start]
+    if is_kept and text.startswith(opened[start:], start):
+        return opened[start:], True
+    closed = plain.attempt(history, False)
+    if closed is None or not opened.startswith(closed):
+        return (opened[start:], True) if is_kept else None
+    if opened == closed and not is_kept:
+        return None
+    return opened[len(closed) :], text.startswith(closed)
+
+
+def _usual_prompt(
+    source: str, conversation: Conversation, special_tokens: Mapping[str, str], plain: _PlainRender
+) -> str:
+    """What `add_generation_prompt` puts after a lone question: for turns whose own history does not render alone.
+
+    It is the template text behind the question's turn; Phi-3 writes `</s>` there when none is asked for.
+    """
+    question: tuple[Message, ...] = ({"role": "user", "content": "?"},)
+    opened, closed = plain.attempt(question, True), plain.attempt(question, False)
+    if opened is None or closed is None or opened == closed:
+        return ""
+    keywords = {**conversation.keywords, "add_generation_prompt": True}
+    asked = replace(conversation, messages=question, keywords=keywords)
+    traced, resolved, _ = _trace(source, asked, special_tokens)
+    _, end = _turn_bounds(resolved.runs).get(0, (0, len(traced)))
+    is_settled = 0 not in resolved.doubtful and end < len(traced)
+    if is_settled or not opened.startswith(closed):
+        return traced[end:]
+    return opened[len(closed) :]
+
+
+def _turn_bounds(runs: tuple[Run, ...]) -> dict[int, tuple[int, int]]:
+    """Turn -> `(first character, end of its last)`."""
+    bounds: dict[int, tuple[int, int]] = {}
+    for start, end, run in placed(runs):
+        if run.turn is not None:
+            bounds[run.turn] = (bounds.get(run.turn, (start, 0))[0], end)
+    return bounds
+
+
+def _own_starts(runs: tuple[Run, ...]) -> dict[int, int]:
+    """Message -> the first character of its own text in its turn; its role, which headers name, does not count."""
+    starts: dict[int, int] = {}
+    for start, _, run in placed(runs):
+        if run.turn is not None and run.turn == says(run):
+            starts.setdefault(run.turn, start)
+    return starts
+
+
+def _prompt_start(
+    text: str,
+    runs: tuple[Run, ...],
+    conversation: Conversation,
+    plain: _PlainRender,
+    headers: tuple[Header, ...],
+    usual_prompt: Callable[[], str],
+) -> int | None:
+    """Where the text's trailing generation prompt begins: asked for, or written by the template regardless."""
+    if conversation.adds_generation_prompt:
+        closed = plain.attempt(conversation.messages, False)
+        if closed is not None and closed != text and text.startswith(closed):
+            return len(closed)
+    last = len(conversation.messages) - 1
+    own_header_end = headers[-1].end if headers and headers[-1].message_index == last else 0
+    prompts = {header.prompt for header in headers} or {usual_prompt()}
+    for prompt in sorted(prompts, key=len, reverse=True):
+        start = len(text) - len(prompt)
+        if prompt.strip() and text.endswith(prompt) and start >= max(own_header_end, _content_end(runs)):
+            return start
+    return None
+
+
+def _content_end(runs: tuple[Run, ...]) -> int:
+    """The end of the last character that came from a message."""
+    return max((end for _, end, run in placed(runs) if run.origin.message_index is not None), default=0)
+
+
+# --- the traced render
+
+
+def _trace(
+    source: str, conversation: Conversation, special_tokens: Mapping[str, str]
+) -> tuple[str, Resolved, list[tuple[int, int]]]:
+    """The text, its runs, and the spans of its generation tags."""
+    template = compiled(source)
+    environment = tracing_environment()
+    variables: dict[str, Any] = {
+        key: OriginStr.of(value, TEMPLATE) if isinstance(value, str) else value for key, value in special_tokens.items()
+    }
+    variables |= {key: trace_value(value, None, key) for key, value in conversation.keywords.items()}
+    variables |= {
+        "messages": [_traced_message(i, m) for i, m in enumerate(plain_messages(conversation.messages))],
+        "tools": _traced_list(conversation.tools, "tools"),
+        "documents": _traced_list(conversation.documents, "documents"),
+        "add_generation_prompt": conversation.adds_generation_prompt,
+    }
+    traced = environment.run(template, variables)
+    text = str.__str__(traced)
+    return text, resolve(text, traced._runs, environment.frames), environment.generation_spans
+
+
+def _traced_beginning(
+    source: str, conversation: Conversation, special_tokens: Mapping[str, str], count: int
+) -> tuple[str, Resolved] | None:
+    """The first messages without a generation prompt; None where the template refuses them."""
+    keywords = {**conversation.keywords, "add_generation_prompt": False}
+    beginning = replace(conversation, messages=conversation.messages[:count], keywords=keywords)
+    try:
+        text, resolved, _ = _trace(source, beginning, special_tokens)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:  # a template may raise anything at all on a conversation it was not written for
+        return None
+    return text, resolved
+
+
+def _traced_message(index: int, message: Message) -> OriginDict:
+    traced: OriginDict = trace_value(message, index, "")
+    given = next((name for name in REASONING_FIELDS if message.get(name) is not None), None)
+    if given is None:
+        return traced
+    first = next((key for key in traced if key == "thinking"), "thinking")
+    shown = OriginDict({first: traced[given], **traced, "reasoning_content": traced[given]})
+    shown._origin = traced._origin  # transformers shows a message's reasoning under each of its names, in this order
+    return shown
+
+
+def _traced_list(value: tuple[dict[str, Any], ...] | None, name: str) -> Any:
+    return None if value is None else trace_value(list(value), None, name)

@@ -1,0 +1,117 @@
+"""What holds for assistant turns, measured only in some of those that a template cannot tell apart.
+
+A template tells messages apart by their roles, by the fields they have, and by the texts of its own that it looks for
+in them (`<think>`, `/no_think`). Two turns are in the same situation when the same roles stand before and after them,
+and the same kinds of message since the last question, right before them, and in them; seen closer up, when the answer
+before is of the same kind too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import lru_cache
+from typing import TypeVar
+
+from jinja2 import nodes
+
+from inspector.conversation import Message
+from inspector.rendering.jinja import tracing_environment
+
+FEW_TURNS = 12
+"""So many turns are each measured."""
+
+Found = TypeVar("Found", bound=Hashable)
+
+
+def measure_some(
+    source: str,
+    messages: Sequence[Message],
+    turns: Sequence[int],
+    measure: Callable[[int], Found],
+    seen: Callable[[int, Found], bool],
+    *,
+    most: int,
+) -> dict[int, Found]:
+    """Turn (index of a message) -> what `measure` gives, or would give; at most `most` are measured.
+
+    Of turns in the same situation the first, the middle and the last are measured. Where these agree, that holds for
+    each turn in which the same of it is `seen` as in them; where they do not, the turns are looked at closer up. A turn
+    that is left out would have had to be measured and was one too many.
+    """
+    if len(turns) <= FEW_TURNS:
+        return {turn: measure(turn) for turn in turns[:most]}
+    measured: dict[int, Found] = {}
+    taken: dict[int, Found] = {}
+    afar, close_up = _situations(source, messages)
+
+    def settle(group: list[int], closer: Sequence[Sequence[Hashable]]) -> None:
+        witnesses = sorted({group[0], group[len(group) // 2], group[-1]})
+        for turn in witnesses:
+            if turn not in measured and len(measured) < most:
+                measured[turn] = measure(turn)
+        shown = {(measured[turn], seen(turn, measured[turn])) for turn in witnesses if turn in measured}
+        rest = [turn for turn in group if turn not in measured]
+        if len(shown) == 1:
+            ((found, is_seen),) = shown
+            taken.update((turn, found) for turn in rest if seen(turn, found) == is_seen)
+            rest = [turn for turn in rest if turn not in taken]
+            closer = ()
+        if rest and len(group) > 1:
+            for part in _split(rest, closer[0]) if closer else [[turn] for turn in rest]:
+                settle(part, closer[1:])
+
+    for group in _split(turns, afar):
+        settle(group, [close_up])
+    return measured | taken
+
+
+def _split(turns: Iterable[int], situations: Sequence[Hashable]) -> list[list[int]]:
+    groups: dict[Hashable, list[int]] = {}
+    for turn in turns:
+        groups.setdefault(situations[turn], []).append(turn)
+    return list(groups.values())
+
+
+def _situations(source: str, messages: Sequence[Message]) -> tuple[list[Hashable], list[Hashable]]:
+    """Of each message: its situation as a turn, and the kind of the answer before it."""
+    texts = _looked_for(source)
+    kinds = [_kind(message, texts) for message in messages]
+    before = _sets(message.get("role") for message in messages)
+    after = _sets(message.get("role") for message in reversed(messages))[::-1]
+    afar: list[Hashable] = []
+    answers: list[Hashable] = [None]
+    since: frozenset[Hashable] = frozenset()
+    for index, (message, kind) in enumerate(zip(messages, kinds, strict=True)):
+        afar.append((before[index], since, kinds[max(0, index - 1)], kind, after[index + 1]))
+        answers.append(kind if message.get("role") == "assistant" else answers[-1])
+        since = frozenset({kind}) if message.get("role") == "user" else since | {kind}
+    return afar, answers
+
+
+def _sets(roles: Iterable[Hashable]) -> list[frozenset[Hashable]]:
+    """What was there before each, and before the end."""
+    sets: list[frozenset[Hashable]] = [frozenset()]
+    for role in roles:
+        sets.append(sets[-1] if role in sets[-1] else sets[-1] | {role})
+    return sets
+
+
+def _kind(message: Message, texts: Sequence[str]) -> Hashable:
+    fields = []
+    for key, value in sorted(message.items()):
+        if value is None:  # as good as left out
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        is_blank = not (text.strip() if isinstance(value, str) else value)
+        found = tuple(own for own in texts if own in text)
+        fields.append((key, value if key == "role" else type(value).__name__, is_blank, found))
+    return tuple(fields)
+
+
+@lru_cache(maxsize=128)
+def _looked_for(source: str) -> tuple[str, ...]:
+    """The texts of a template that could stand in a message as a mark: with a letter, and more than a plain word."""
+    constants = tracing_environment().parse(source).find_all(nodes.Const)
+    texts = {constant.value.strip() for constant in constants if isinstance(constant.value, str)}
+    return tuple(sorted(text for text in texts if not text.isidentifier() and any(map(str.isalpha, text))))

@@ -1,0 +1,272 @@
+"""What a strategy is given, and what it returns: one trained bit and one reason per token."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Self, TypeVar
+
+from inspector.conversation import Conversation, Message
+from inspector.errors import InspectorError, RenderError, StrategyError, StrategyRefusedError
+from inspector.rendering.render import Rendered
+from inspector.tokens import TokenTable
+from inspector.turns import Turn
+
+
+class Reason(StrEnum):
+    """Why a token is trained, or why it is not."""
+
+    ANSWER = "answer"
+    """Trained: the assistant's own words."""
+    SCAFFOLD = "scaffold"
+    """Trained: template text inside the answer, which the model has to write (`<think>`, a closing tag)."""
+    STOP = "stop"
+    """Trained: the token that ends the turn."""
+    EVERY_TOKEN = "every_token"
+    """Trained: the policy trains everything."""
+    TRAINED_BY_RULE = "trained_by_rule"
+    """Trained: the rule of a reproduced trainer, which knows tokens or text but not whose they are."""
+    FIRST_TOKEN = "first_token"
+    """Not trained: nothing comes before the first token that could predict it."""
+    CONTEXT = "context"
+    """Not trained: not the text of a turn that is trained."""
+    HEADER = "header"
+    """Not trained: the generation prompt supplies it at inference."""
+    AFTER_STOP = "after_stop"
+    """Not trained: stands behind the stop token, where the model no longer writes."""
+    GENERATION_PROMPT = "generation_prompt"
+    """Not trained: the header of an answer that is still to come."""
+    POLICY = "policy"
+    """Not trained: part of an assistant turn that the chosen policy leaves out."""
+    STRADDLER = "straddler"
+    """Not trained: merges trained with untrained characters, and the policy leaves such tokens out."""
+    LEFT_OUT = "left_out"
+    """Not trained: the rule of a reproduced trainer."""
+    LOST = "lost"
+    """Not trained: the markers that the rule looks for were not found here."""
+    CUT = "cut"
+    """Not trained: truncation removes the token."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether this is a reason for training."""
+        return self in _TRAINED
+
+
+_TRAINED = frozenset({Reason.ANSWER, Reason.SCAFFOLD, Reason.STOP, Reason.EVERY_TOKEN, Reason.TRAINED_BY_RULE})
+
+
+EXACT = "traced"
+"""The strategy that is ours: exactly what the assistant writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Whose mask a strategy reproduces, and what the rest of the inspector has to know of it.
+
+    `trainer`: the project, as its users call it. `setting`: what they set to get this mask. `version`: of the code that
+    it was checked against. `searches_from`: of a strategy that searches for a marker the first answer that it is sure
+    to look for (-1: the last); None where it does not search. `reads_tags`: it goes by `{% generation %}` tags.
+    `takes`: options that proposed markers can fill besides those that it needs. `is_compared`: it stands in a
+    comparison that names no strategies.
+    """
+
+    trainer: str
+    setting: str = ""
+    version: str = ""
+    searches_from: int | None = None
+    reads_tags: bool = False
+    takes: tuple[str, ...] = ()
+    is_compared: bool = True
+
+
+FACTS: dict[str, Facts] = {}
+"""The facts of every strategy by its name; each stands at its function."""
+
+Strategy = TypeVar("Strategy", bound=Callable[..., Any])
+
+
+def facts(trainer: str, setting: str = "", **more: Any) -> Callable[[Strategy], Strategy]:
+    """Register a strategy's facts, and leave the function as it is."""
+
+    def register(strategy: Strategy) -> Strategy:
+        FACTS[strategy.__name__] = Facts(trainer=trainer, setting=setting, **more)
+        return strategy
+
+    return register
+
+
+REASON_TEXTS: Mapping[Reason, str] = {
+    Reason.ANSWER: "trained: the assistant's own words",
+    Reason.SCAFFOLD: "trained: template text inside the answer, which the model has to write",
+    Reason.STOP: "trained: the stop token of the turn",
+    Reason.EVERY_TOKEN: "trained: the policy trains every token",
+    Reason.TRAINED_BY_RULE: "trained: the strategy's rule",
+    Reason.FIRST_TOKEN: "not trained: nothing before the first token could predict it",
+    Reason.CONTEXT: "not trained: not the text of a trained turn",
+    Reason.HEADER: "not trained: the generation prompt supplies it",
+    Reason.AFTER_STOP: "not trained: stands behind the stop token",
+    Reason.GENERATION_PROMPT: "not trained: a trailing generation prompt",
+    Reason.POLICY: "not trained: left out by the policy",
+    Reason.STRADDLER: "not trained: merges trained with untrained characters",
+    Reason.LEFT_OUT: "not trained: the strategy's rule",
+    Reason.LOST: "not trained: the strategy's markers were not found",
+    Reason.CUT: "not trained: cut off by the truncation",
+}
+"""One short sentence a reason, for people."""
+
+
+def _no_renderer(*_: Any) -> Any:
+    raise StrategyError("This example was made without its model, so the strategy cannot render a changed one.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A rendered and tokenized conversation: what a strategy decides over.
+
+    `template`: the Jinja source it was rendered with. `render_texts`: the texts of other conversations through the same
+    template, each a text or the error in its place; with `plain_jinja=True` as `plain_jinja` renders. `remake`:
+    the example of a conversation through another template. Both render in the sandbox.
+    """
+
+    conversation: Conversation
+    rendered: Rendered
+    tokens: TokenTable
+    turns: Mapping[int, Turn]
+    tokenizer: Any
+    template: str = ""
+    render_texts: Callable[..., list[str | InspectorError]] = field(default=_no_renderer, repr=False, compare=False)
+    remake: Callable[[Conversation, str], Example] = field(default=_no_renderer, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        """The number of tokens."""
+        return len(self.tokens.ids)
+
+    def answers(self) -> Iterator[tuple[int, Turn]]:
+        """(message index, turn) of each assistant message that has a turn."""
+        return ((i, turn) for i, turn in self.turns.items() if self.conversation.role(i) == "assistant")
+
+    def with_messages(self, messages: Sequence[Message], add_generation_prompt: bool = False) -> Conversation:
+        """The conversation with other messages: the same tools, documents and template keywords."""
+        keywords = {**self.conversation.keywords, "add_generation_prompt": add_generation_prompt}
+        return replace(self.conversation, messages=tuple(messages), keywords=keywords)
+
+    def reworked(self, conversation: Conversation, trainer: str) -> Example:
+        """The example of what a trainer makes of the conversation; this one where that is nothing else.
+
+        Raises StrategyRefusedError when the template refuses it.
+        """
+        if conversation == self.conversation:
+            return self
+        try:
+            return self.remake(conversation, self.template)
+        except RenderError as error:
+            raise StrategyRefusedError(
+                f"{trainer} changes this row before it renders it, and the template refuses what it makes: {error}"
+            ) from error
+
+    def texts(self, conversations: Sequence[Conversation]) -> list[str]:
+        """Render other conversations. Raises StrategyRefusedError when the template refuses one: so do the trainers."""
+        texts = []
+        for conversation, text in zip(conversations, self.render_texts(conversations), strict=True):
+            if isinstance(text, RenderError):
+                what = f"the first {len(conversation.messages)} messages" if conversation.messages else "no messages"
+                if len(conversation.messages) == len(self.conversation.messages):
+                    what = "the conversation with a placeholder in it"
+                raise StrategyRefusedError(f"The strategy also renders {what} alone, and that fails: {text}") from text
+            if isinstance(text, InspectorError):
+                raise text
+            texts.append(text)
+        return texts
+
+    def ids_of(self, text: str) -> list[int]:
+        """Ids of a text alone, without the tokens that the tokenizer adds around it."""
+        encoded = self.tokenizer(text, add_special_tokens=False, verbose=False)
+        return list(encoded["input_ids"])
+
+    def ids_of_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text alone, as `ids_of`."""
+        from inspector.segments import ids_of_texts  # numpy, which no import of the inspector waits for
+
+        return ids_of_texts(self.tokenizer, texts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """One strategy's answer. Both tuples have one entry per token.
+
+    `mixed`: indices of the tokens that hold both trained and untrained characters. `cut`: indices of the tokens that
+    would be trained if truncation did not remove them. `warnings`: what the trainer says or should say. `example`: what
+    was labelled, where the trainer renders the conversation differently from the example that the strategy was given.
+    `strategy` and `options`: what was asked for.
+    """
+
+    trained: tuple[bool, ...]
+    reasons: tuple[Reason, ...]
+    mixed: tuple[int, ...] = ()
+    cut: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+    example: Example | None = None
+    strategy: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def by_rule(
+        cls,
+        bits: Sequence[bool],
+        *,
+        why: Reason = Reason.TRAINED_BY_RULE,
+        lost: Collection[int] = (),
+        cut: Collection[int] = (),
+        warnings: Sequence[str] = (),
+        example: Example | None = None,
+    ) -> Self:
+        """The answer of a rule that knows no origins: one bit per token, `lost` and `cut` as token indices.
+
+        The first token that is not cut is never trained, whatever its bit: no loss is taken there.
+        """
+        reasons = [
+            Reason.CUT if index in cut else why if bit else Reason.LOST if index in lost else Reason.LEFT_OUT
+            for index, bit in enumerate(bits)
+        ]
+        first = next((index for index in range(len(bits)) if index not in cut), None)
+        if first is not None:
+            reasons[first] = Reason.FIRST_TOKEN
+        return cls(
+            trained=tuple(reason.is_trained for reason in reasons),
+            reasons=tuple(reasons),
+            cut=tuple(index for index, bit in enumerate(bits) if bit and index in cut),
+            warnings=tuple(warnings),
+            example=example,
+        )
+
+    @property
+    def facts(self) -> Facts:
+        """The facts of its strategy; of labels that no strategy made, nothing is known."""
+        return FACTS.get(self.strategy, Facts(trainer=""))
+
+    def labels(self, ids: Sequence[int], ignored: int = -100) -> list[int]:
+        """The labels a trainer takes: the id where trained, else `ignored`."""
+        return [id if trained else ignored for id, trained in zip(ids, self.trained, strict=True)]
+
+
+def overlapping(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:
+    """A bit per token: whether its characters overlap one of the spans, which may stand in any order."""
+    starts: list[int] = []
+    ends: list[int] = []
+    for start, end in sorted(spans):
+        if ends and start <= ends[-1]:
+            ends[-1] = max(ends[-1], end)
+        else:
+            starts.append(start)
+            ends.append(end)
+    places = ((bisect_right(ends, start), end) for start, end in offsets)
+    return [place < len(ends) and starts[place] < end for place, end in places]
+
+
+def is_trained(example: Example, labelled: Labelled, message_index: int) -> bool:
+    """Whether any token of a message's turn is trained."""
+    turn = example.turns.get(message_index)
+    return turn is not None and any(labelled.trained[i] for i in turn.tokens)

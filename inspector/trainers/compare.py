@@ -1,0 +1,168 @@
+"""What each trainer's own mask would train in one conversation, beside the truth.
+
+The conversation is rendered and tokenized once; every strategy labels the same tokens. Strategies that search for ids
+or texts get those that `markers` proposes for this very conversation: the most favourable case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+from inspector.conversation import Conversation
+from inspector.errors import InspectorError
+from inspector.inspection import Inspection, inspect
+from inspector.model.model import Model
+from inspector.strategies import FACTS, STRATEGIES, Labelled, label, needs_of
+from inspector.trainers.markers import Markers, propose_markers
+
+Choice = tuple[str, Mapping[str, Any]]
+"""A strategy's name and its options."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One strategy's answer beside the truth.
+
+    `labelled` is None when the strategy refuses the conversation: `error` says why. `agreement` is the share of tokens
+    that both train or both leave out, and `disagreements` are half-open token spans where they differ; both are None
+    when the strategy's trainer renders other tokens than those shown, since nothing can be laid side by side then.
+    Where it renders more after those shown, a warning of `labelled` says so.
+    """
+
+    strategy: str
+    options: Mapping[str, Any]
+    labelled: Labelled | None
+    error: str | None
+    agreement: float | None
+    disagreements: tuple[tuple[int, int], ...] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public JSON form."""
+        labelled = self.labelled
+        return {
+            "strategy": self.strategy,
+            "options": {name: list(v) if isinstance(v, tuple) else v for name, v in self.options.items()},
+            "trained": None if labelled is None else [int(bit) for bit in labelled.trained],
+            "count": None if labelled is None else sum(labelled.trained),
+            "agreement": self.agreement,
+            "disagreements": None if self.disagreements is None else [list(span) for span in self.disagreements],
+            "warnings": [] if labelled is None else list(labelled.warnings),
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The truth, and every strategy beside it, in the order asked for."""
+
+    truth: Inspection
+    entries: tuple[Entry, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public JSON form: that of the truth's inspection, and `strategies`."""
+        return self.truth.to_dict() | {"strategies": [entry.to_dict() for entry in self.entries]}
+
+
+def compare(
+    model: Model,
+    conversation: Conversation | list[Any] | Mapping[str, Any],
+    choices: Sequence[Choice] | None = None,
+) -> Comparison:
+    """Label a conversation with several strategies. Raises as `inspect`; a strategy that refuses becomes an entry.
+
+    `choices`: strategies with their options; None takes all that one conversation suffices for, with proposed markers.
+    """
+    truth = inspect(model, conversation)
+    return compare_with(truth, choices)
+
+
+def compare_with(truth: Inspection, choices: Sequence[Choice] | None = None) -> Comparison:
+    """Label the conversation of an inspection with several strategies; its own answer counts as the truth.
+
+    The inspection's modifiers are applied to each.
+    """
+    if choices is None:
+        choices = default_choices(propose_markers([truth]))
+    return Comparison(truth=truth, entries=tuple(_entry(truth, *choice) for choice in choices))
+
+
+def default_choices(markers: Markers) -> list[Choice]:
+    """Every strategy that needs one conversation only; those that search, with the markers given, if there are any."""
+    proposed = {name: value for name, value in markers.options().items() if value is not None}
+    bare: list[Choice] = []
+    searching: list[Choice] = []
+    for strategy in STRATEGIES:
+        needs, takes = needs_of(strategy), FACTS[strategy].takes
+        if not FACTS[strategy].is_compared or not proposed.keys() >= set(needs):
+            continue
+        choices = searching if needs else bare
+        choices.append((strategy, {name: proposed[name] for name in needs}))
+        if also := [name for name in takes if name in proposed]:
+            choices.append((strategy, {name: proposed[name] for name in (*needs, *also)}))
+    return bare + searching
+
+
+def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entry:
+    try:
+        labelled = label(truth.example, strategy, options)
+    except InspectorError as error:
+        return Entry(
+            strategy=strategy, options=options, labelled=None, error=str(error), agreement=None, disagreements=None
+        )
+    labelled = truth.modifiers.apply(labelled.example or truth.example, labelled)
+    labelled = _cut_to(truth, labelled)
+    other = labelled.example
+    if other is not None and other.tokens.ids != truth.example.tokens.ids:
+        return Entry(
+            strategy=strategy,
+            options=options,
+            labelled=labelled,
+            error=f"The trainer's row is another one, of {len(other)} tokens: no side by side.",
+            agreement=None,
+            disagreements=None,
+        )
+    differs = [a != b for a, b in zip(labelled.trained, truth.labelled.trained, strict=True)]
+    return Entry(
+        strategy=strategy,
+        options=options,
+        labelled=labelled,
+        error=None,
+        agreement=1 - sum(differs) / len(differs) if differs else 1.0,
+        disagreements=tuple(_spans(differs)),
+    )
+
+
+def _cut_to(truth: Inspection, labelled: Labelled) -> Labelled:
+    """The answer over the tokens shown, where its trainer's row begins with them and goes on."""
+    shown = truth.example.tokens.ids
+    row = None if labelled.example is None else labelled.example.tokens
+    if row is None or len(row) <= len(shown) or row.ids[: len(shown)] != shown:
+        return labelled
+    rest = range(len(shown), len(row))
+    text = "".join(row.texts[i] for i in rest)
+    count = sum(labelled.trained[i] for i in rest)
+    warning = (
+        f"The trainer's row goes on after the tokens shown: {text!r}, {len(rest)} tokens, {count} of them trained."
+    )
+    return replace(
+        labelled,
+        trained=labelled.trained[: len(shown)],
+        reasons=labelled.reasons[: len(shown)],
+        mixed=tuple(i for i in labelled.mixed if i < len(shown)),
+        cut=tuple(i for i in labelled.cut if i < len(shown)),
+        warnings=(*labelled.warnings, warning),
+        example=None,
+    )
+
+
+def _spans(bits: Sequence[bool]) -> list[tuple[int, int]]:
+    """Half-open ranges where the bits are set."""
+    out = []
+    for is_set, group in groupby(range(len(bits)), key=bits.__getitem__):
+        indices = list(group)
+        if is_set:
+            out.append((indices[0], indices[-1] + 1))
+    return out

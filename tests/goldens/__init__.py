@@ -1,0 +1,1 @@
+"""A few inspections, whole, as text files that are read in reviews."""

@@ -1,0 +1,1 @@
+"""Tests of the inspector: a folder for each of its packages."""

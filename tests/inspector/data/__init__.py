@@ -1,0 +1,1 @@
+"""Tests of data sets and the layouts of their rows."""

@@ -1,0 +1,198 @@
+"""Every layout of a data set becomes the conversations that it means, and what is none says why."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+import inspector
+from inspector.data.formats import ALPACA_PREAMBLE, Format, Sample, detect, read, text_template
+from inspector.errors import ConversationError, FormatError
+from tests.support import models
+
+U = {"role": "user", "content": "Q"}
+A = {"role": "assistant", "content": "A"}
+B = {"role": "assistant", "content": "B"}
+CALL = [{"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}]
+TOOL = {"type": "function", "function": {"name": "f"}}
+
+
+def sample(row: dict[str, Any], **mapping: str) -> Sample:
+    """The row through the layout detected from it alone."""
+    return read(row, detect([row], mapping))
+
+
+def messages(row: dict[str, Any], **mapping: str) -> list[Any]:
+    """Its messages."""
+    return list(sample(row, **mapping).conversation.messages)
+
+
+@pytest.mark.parametrize(
+    ("row", "mapping", "format", "expected"),
+    [
+        ({"messages": [U, A]}, {}, Format.MESSAGES, [U, A]),
+        ({"messages": '[{"role": "user", "content": "Q"}]'}, {}, Format.MESSAGES, [U]),
+        ({"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]}, {}, "messages", [U, A]),
+        ({"conversation": [{"from": "system", "value": "S"}, {"from": "human", "value": "Q"}]}, {}, "messages",
+         [{"role": "system", "content": "S"}, U]),
+        ({"messages": [U, {**A, "name": None}], "system": "S"}, {}, "messages",
+         [{"role": "system", "content": "S"}, U, A]),
+        ({"messages": [U, {"role": "assistant", "content": "", "tool_calls": '[{"function": {"name": "f"}}]'}]}, {},
+         "messages", [U, {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f"}}]}]),
+        ({"prompt": "Q", "completion": "A"}, {}, "prompt_completion", [U, A]),
+        ({"prompt": [U], "completion": [A]}, {}, "prompt_completion", [U, A]),
+        ({"instruction": "Q", "input": "", "output": "A"}, {}, "alpaca", [U, A]),
+        ({"instruction": "Q", "input": "I", "output": "A"}, {}, "alpaca", [{"role": "user", "content": "Q\n\nI"}, A]),
+        ({"instruction": "Q", "response": "A"}, {}, "alpaca", [U, A]),
+        ({"question": "Q", "answer": "A"}, {}, "question_answer", [U, A]),
+        ({"query": "Q", "answer": "A", "system_prompt": "S"}, {}, "question_answer",
+         [{"role": "system", "content": "S"}, U, A]),
+        ({"text": "T"}, {}, "text", [{"role": "text", "content": "T"}]),
+        ({"id": 1, "ask": "Q", "reply": "A"}, {"question": "ask", "answer": "reply"}, "question_answer", [U, A]),
+        ({"chat": [U, A]}, {"text_column": "chat"}, "messages", [U, A]),
+        ({"body": "T"}, {"text_column": "body"}, "text", [{"role": "text", "content": "T"}]),
+        ({"messages": [U, A], "text": "T"}, {"format": "text"}, "text", [{"role": "text", "content": "T"}]),
+    ],
+)  # fmt: skip
+def test_layout_is_detected_and_read(
+    row: dict[str, Any], mapping: dict[str, str], format: str, expected: list[Any]
+) -> None:
+    """From its columns and its first value; mapped columns win."""
+    assert detect([row], mapping).format == format
+    assert messages(row, **mapping) == expected
+
+
+def test_tools_are_read_from_json_or_objects() -> None:
+    """A list, or a text that is one; an empty one is none."""
+    for tools in ([TOOL], '[{"type": "function", "function": {"name": "f"}}]'):
+        assert sample({"messages": [U, A], "tools": tools}).conversation.tools == (TOOL,)
+    assert sample({"messages": [U, A], "tools": []}).conversation.tools is None
+    assert sample({"messages": [U, A], "tools": None}).conversation.tools is None
+    assert sample({"messages": [U, A], "chat_template_kwargs": {"enable_thinking": False}}).conversation.keywords == {
+        "enable_thinking": False
+    }
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Q", "chosen": "A", "rejected": "B"},
+        {"prompt": [U], "chosen": [A], "rejected": [B]},
+        {"prompt": "Q", "chosen": [U, A], "rejected": [U, B]},
+        {"chosen": [U, A], "rejected": [U, B]},
+    ],
+)
+def test_pairs_hold_both_answers(row: dict[str, Any]) -> None:
+    """With the prompt in front of each, once."""
+    pair = sample(row)
+    assert pair.rejected is not None
+    assert (list(pair.conversation.messages), list(pair.rejected.messages)) == ([U, A], [U, B])
+
+
+def test_autotrain_names_a_pair_by_its_own_keys() -> None:
+    """text_column is the chosen answer where there is a rejected one."""
+    row = {"chosen_response": [U, A], "bad": [U, B], "p": "Q"}
+    mapping = {"text_column": "chosen_response", "rejected_text_column": "bad", "prompt_text_column": "p"}
+    layout = detect([row], mapping)
+    assert layout.format is Format.PREFERENCE
+    assert layout.columns == {"chosen": "chosen_response", "rejected": "bad", "prompt": "p"}
+
+
+@pytest.mark.parametrize(("label", "is_good"), [(True, True), ("false", False), (1, True), ("0", False)])
+def test_unpaired_rows_have_a_label(label: Any, is_good: bool) -> None:
+    """As KTO takes them."""
+    assert sample({"prompt": "Q", "completion": "A", "label": label}).is_good is is_good
+
+
+def test_alpaca_prompts_are_the_original_ones() -> None:
+    """With and without an input, rendered by the template of that name."""
+    model = inspector.load("tiny-chat", template="alpaca")
+    plain = sample({"instruction": "Q", "input": "", "output": "A"}, format="alpaca_prompt")
+    text = inspector.inspect(model, plain.conversation).text
+    assert text.startswith("Below is an instruction that describes a task. Write a response")
+    full = sample({"instruction": "Q", "input": "I", "output": "A"}, format="alpaca_prompt")
+    text = inspector.inspect(model, full.conversation).text
+    assert text == f"{ALPACA_PREAMBLE}\n\n### Instruction:\nQ\n\n### Input:\nI\n\n### Response:\nA<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("row", "mapping", "message"),
+    [
+        ({"a": 1, "b": 2}, {}, "No layout fits the columns 'a', 'b'. Say which column is which"),
+        ({"text": "T"}, {"format": "xml"}, "There is no format 'xml'; there are: messages, "),
+        ({"text": "T"}, {"chosn": "text"}, "There is no column 'chosn' to map; there are: messages, tools, "),
+        ({"text": "T"}, {"prompt": "ask"}, "The data has no column 'ask'; it has: 'text'"),
+        ({"text": "T"}, {"format": "preference"}, "The format preference needs the column 'chosen'; the data has: 'te"),
+    ],
+)
+def test_layouts_that_do_not_fit_are_refused(row: dict[str, Any], mapping: dict[str, str], message: str) -> None:
+    """With the columns there are, and what to do."""
+    with pytest.raises(FormatError, match=re.escape(message)):
+        detect([row], mapping)
+    with pytest.raises(FormatError, match="no row to see a layout in"):
+        detect([], mapping)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"messages": None}, "The column 'messages' is missing, and must be a list of messages"),
+        ({"messages": "Hello"}, "The column 'messages' is a text, and must be a list of messages"),
+        ({"messages": "[{"}, "messages is a text that begins like JSON and is none"),
+        ({"messages": ["Hi"]}, "messages[0] is a text, and must be a message with role and content"),
+        (
+            {"messages": [{"role": "narrator", "content": "x"}]},
+            "messages[0] has the role 'narrator', which is none of: ",
+        ),
+        ({"messages": [{"from": "robot", "value": "x"}]}, "messages[0] is from 'robot', which is none of: human, "),
+        ({"instruction": 1, "output": "A"}, "The column 'instruction' is a number, and must be a text"),
+        (
+            {"prompt": "Q", "completion": "A", "label": "good"},
+            "The column 'label' is 'good', and must be true or false",
+        ),
+    ],
+)
+def test_rows_that_are_none_say_why(row: dict[str, Any], message: str) -> None:
+    """The column, and what it is instead."""
+    with pytest.raises(FormatError, match=re.escape(message)):
+        sample(row)
+
+
+def test_row_without_messages_is_refused() -> None:
+    """An empty list is no conversation."""
+    with pytest.raises(ConversationError, match="`messages` is empty"):
+        sample({"messages": []})
+
+
+@pytest.mark.parametrize("name", ["chatml", "llama3"])
+def test_text_is_tokenized_as_the_trainer_does(name: str) -> None:
+    """With the tokenizer's own special tokens, and eos at the end, once."""
+    tokenizer = models.model(name).tokenizer
+    model = models.model(name).with_template(text_template(tokenizer))
+    for text in ("Hello there.", f"Hello there.{tokenizer.eos_token}"):
+        row = sample({"text": text}).conversation
+        ended = text if text.endswith(tokenizer.eos_token) else text + tokenizer.eos_token
+        assert inspector.inspect(model, row, "full").ids == tokenizer(ended)["input_ids"]
+
+
+def test_text_gets_the_bos_that_its_tokenizer_adds() -> None:
+    """bytes-bos writes one in front of every text."""
+    model = inspector.load("bytes-bos")
+    model = model.with_template(text_template(model.tokenizer))
+    row = sample({"text": "Hi"}).conversation
+    assert inspector.inspect(model, row, "full").ids == model.tokenizer("Hi<|im_end|>")["input_ids"]
+
+
+def test_text_is_nobodys() -> None:
+    """Exact labels cannot be read off it, and the finding says so; a search can."""
+    model = inspector.load("tiny-chat")
+    model = model.with_template(text_template(model.tokenizer))
+    row = sample({"text": "### Human: Hi\n\n### Assistant: Hello."}).conversation
+    (finding,) = inspector.inspect(model, row).findings
+    assert "nothing in it says who wrote which part" in finding.detail
+    found = inspector.inspect(model, row, "string_span", response_template="### Assistant:")
+    assert models.trained_text(found) == " Hello.<|im_end|>"
+    missed = inspector.inspect(model, row, "string_span", response_template="### Bot:")
+    assert any("what the strategy looks for is not in the text" in finding.detail for finding in missed.findings)

@@ -1,0 +1,1 @@
+"""Tests of the settings for trainers and of labelled rows."""

@@ -1,0 +1,1 @@
+"""Tests of models, templates and the hub."""

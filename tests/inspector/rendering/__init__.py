@@ -1,0 +1,1 @@
+"""Tests of renders, their origins and the sandbox."""

@@ -1,0 +1,1 @@
+"""Tests of markers, stop strings, comparisons and logs."""

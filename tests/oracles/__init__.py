@@ -1,0 +1,1 @@
+"""What others' code says: peers of the strategies, exports read back, generated and recorded inputs."""

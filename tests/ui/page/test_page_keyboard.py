@@ -1,0 +1,93 @@
+"""The keyboard in a real Chromium: Tab passes through every box and opens, changes and breaks nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.browser import DataPage, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+OPEN_LISTS = "() => document.querySelectorAll('[role=listbox]').length"
+TOASTS = "() => [...document.querySelectorAll('[data-testid=toast-body]')].map(e => e.innerText)"
+LAST = "() => document.activeElement === document.body"
+DROPDOWN = "() => document.activeElement.closest('.block:has([role=combobox]:focus)')?.id || ''"
+STEPS = 400
+
+
+def tab_through(page: Page) -> list[str]:
+    """Press Tab until the page has no further stop; the ids of the dropdowns that were passed."""
+    passed = []
+    page.tab.evaluate("document.activeElement.blur()")
+    for _ in range(STEPS):
+        page.tab.keyboard.press("Tab")
+        assert page.tab.evaluate(OPEN_LISTS) == 0
+        if page.tab.evaluate(LAST):
+            return passed
+        where = (
+            "() => document.activeElement.matches('[role=combobox]') ? document.activeElement.closest('.block').id : ''"
+        )
+        passed += filter(None, [page.tab.evaluate(where)])
+    pytest.fail(f"After {STEPS} steps Tab is still on the page.")
+
+
+@pytest.mark.parametrize("name", ["Inspect", "Data", "Train"])
+def test_tab_passes_through_everything(page: DataPage, name: str) -> None:
+    """No list opens, no error comes, and what was edited stays."""
+    page.set_template("{# mine #}{% for m in messages %}{{ m.content }}{% endfor %}")
+    page.choose("#strategy", "prefix_render", inside="#training")
+    page.choose("#example", "answer starts")
+    page.set_json([{"role": "user", "content": "Mine?"}, {"role": "assistant", "content": "Mine."}])
+    shown = page.tab.input_value("#template-source textarea"), page.json(), page.revision
+    page.tab.get_by_role("tab", name=name, exact=True).click()
+    passed = tab_through(page)
+    assert {"Inspect": "example", "Data": "data-example", "Train": "train-example"}[name] in passed
+    page.tab.get_by_role("tab", name="Inspect", exact=True).click()
+    assert (page.tab.input_value("#template-source textarea"), page.json(), page.revision) == shown
+    assert page.tab.evaluate(TOASTS) == []
+
+
+def test_a_dropdown_is_operated_by_keys_alone(page: DataPage) -> None:
+    """The arrow opens it, Enter chooses, Escape leaves it as it was; letters search in it."""
+    page.tab.focus("#revision input")
+    page.tab.keyboard.press("Tab")
+    page.tab.keyboard.press("ArrowDown")
+    page.tab.wait_for_selector("#example [role=option]")
+    page.tab.keyboard.press("ArrowDown")
+    with page.redrawn():
+        page.tab.keyboard.press("Enter")
+    first = page.tab.input_value("#example input")
+    assert first
+    before = page.revision
+    page.tab.keyboard.press("Tab")
+    page.tab.keyboard.press("ArrowDown")
+    page.tab.keyboard.press("Escape")
+    page.tab.wait_for_function(f"({OPEN_LISTS})() === 0")  # it fades
+    page.tab.focus("#revision input")
+    page.tab.keyboard.press("Tab")
+    page.tab.keyboard.type("tool")
+    assert page.revision == before
+    with page.redrawn():
+        page.tab.keyboard.press("Enter")
+    assert "tool" in page.tab.input_value("#example input")
+
+
+@pytest.mark.parametrize("leave", ["Escape", "click"])
+def test_a_list_that_is_opened_and_left_changes_nothing(page: DataPage, leave: str) -> None:
+    """With the mouse: opened, looked at, left. The edited template, the strategy's options, the messages stay."""
+    page.choose("#strategy", "prefix_render", inside="#training")
+    page.set_template("{# mine #}{% for m in messages %}{{ m.content }}{% endfor %}")
+    for number, dropdown in enumerate(("#model", "#template-choice", "#example", "#gallery", "#strategy")):
+        before = page.revision
+        with page.tab.expect_response("**/queue/join*"):
+            page.tab.click(f"{dropdown} input")
+            page.tab.wait_for_selector(f"{dropdown} [role=option]")
+            if leave == "Escape":
+                page.tab.keyboard.press("Escape")
+            page.tab.click(".ms-heading h1")
+        with page.redrawn():  # what was asked by leaving it is answered before this
+            page.tab.fill(".ce-row textarea >> nth=0", f"Next, {number}?")
+        assert page.revision == before + 1
+        assert page.tab.input_value("#template-source textarea").startswith("{# mine #}")
+        assert page.tab.input_value("#strategy input") == "prefix_render"
+    assert page.tab.evaluate(TOASTS) == []

@@ -1,0 +1,83 @@
+"""How the page is set: one font for bold text, the middle of a wide window, and nothing that jumps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.browser import DataPage, Page
+from tests.support.hub_server import HubServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+ASCII_AND_BOLD = """() => {
+  const found = [];
+  for (const node of document.querySelectorAll(".gradio-container *")) {
+    const own = [...node.childNodes].filter(n => n.nodeType === 3).map(n => n.textContent).join("");
+    const isBold = one => +getComputedStyle(one).fontWeight >= 600;
+    if (!own.trim() || !/^[\\x20-\\x7e\\n]*$/.test(node.textContent) || ![...node.children].every(isBold)) continue;
+    if (!isBold(node) || !node.getClientRects().length) continue;
+    node.dataset.bold = found.push(own.trim());
+  }
+  return found;
+}"""
+
+
+def fonts_of_bold_text(tab: Any) -> dict[str, set[str]]:
+    """Each bold text that is seen, of letters that every font has -> the fonts that Chromium paints it with."""
+    texts = tab.evaluate(ASCII_AND_BOLD)
+    session = tab.context.new_cdp_session(tab)
+    session.send("DOM.enable")
+    session.send("CSS.enable")
+    root = session.send("DOM.getDocument", {"depth": -1})["root"]["nodeId"]
+    found: dict[str, set[str]] = {}
+    for number, text in enumerate(texts, 1):
+        node = session.send("DOM.querySelector", {"nodeId": root, "selector": f'[data-bold="{number}"]'})["nodeId"]
+        fonts = session.send("CSS.getPlatformFontsForNode", {"nodeId": node})["fonts"]
+        found.setdefault(text, set()).update(font["postScriptName"] for font in fonts)
+    session.detach()
+    return found
+
+
+def test_bold_text_is_set_in_one_font(page: DataPage) -> None:
+    """On every tab: the letters of a word come from one font, and what is not code from the page's own."""
+    page.choose("#gallery", "Finding · boundary_merge")
+    seen: dict[str, set[str]] = {}
+    for name in ("Inspect", "Data", "Train"):
+        page.tab.get_by_role("tab", name=name, exact=True).click()
+        seen |= fonts_of_bold_text(page.tab)
+    assert "assistant" in seen
+    assert {text: fonts for text, fonts in seen.items() if len(fonts) > 1} == {}
+    assert seen["assistant"] == {"IBMPlexSans-Bold"}
+    assert {font for fonts in seen.values() for font in fonts if "Mono" not in font} == {"IBMPlexSans-Bold"}
+
+
+@pytest.mark.parametrize("width", [390, 1440, 1920, 2560])
+def test_the_page_stands_in_the_middle(page: Page, width: int) -> None:
+    """As much room at its left as at its right, and no sideways scrolling."""
+    page.tab.set_viewport_size({"width": width, "height": 900})
+    left, right, wide = page.tab.evaluate(
+        """() => {
+          const box = document.querySelector(".gradio-container").getBoundingClientRect();
+          const all = document.documentElement;
+          return [box.left, all.clientWidth - box.right, all.scrollWidth - all.clientWidth];
+        }"""
+    )
+    assert abs(left - right) <= 1
+    assert wide == 0
+
+
+@pytest.mark.parametrize("width", [420, 1400])
+def test_nothing_jumps_when_a_model_cannot_be_loaded(page: Page, hub: HubServer, width: int) -> None:
+    """The line under the boxes stays and says so, however long the reason is; what is below stays where it was."""
+    page.tab.set_viewport_size({"width": width, "height": 900})
+    place = (
+        "() => [...document.querySelectorAll('#head-row, #main-row')].map(e => e.getBoundingClientRect().top + scrollY)"
+    )
+    before = page.tab.evaluate(place)
+    page.set_model("someone/nothing-of-this-name-is-there")
+    assert page.tab.inner_text("#model-info").startswith("Not loaded: ")
+    assert page.tab.evaluate(place) == before
+    page.set_model("tiny-chat")
+    assert page.tab.evaluate(place) == before

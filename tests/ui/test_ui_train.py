@@ -1,0 +1,232 @@
+"""Settings and YAML say the same; the other tabs' rows and training become a spec; what surprises is packed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+import yaml
+from gradio.utils import NamedString
+
+from inspector.setup import Setup
+from inspector.strategies import STRATEGIES
+from training.errors import RunFolderError, SpecError
+from training.launch.runs import runs_root
+from training.rows.prepare import load_model, prepare
+from training.run.folder import RunDir
+from training.spec import RunSpec, parse_spec
+from ui.data_tab.boxes import EXAMPLE, EXAMPLES, FILE, NAME, PASTED, DataBoxes
+from ui.train_tab import events as train_events
+from ui.train_tab import view as train_view
+from ui.train_tab.form import SETTINGS, read_values, spec_of_tabs, with_value
+from ui.train_tab.scores_view import MAX_TOKENS, pack_scores
+from ui.wiring.boxes import Boxes, setup_of
+from ui.wiring.wires import INPUTS, _arguments
+
+OTHER_VALUES: dict[str, Any] = {
+    "model": "someone/else", "data": "rows.jsonl", "strategy": "full", "max_steps": 7, "epochs": 2,
+    "learning_rate": 0.0003, "micro_batch": 2, "accumulation": 8, "rank": 4, "max_length": 64, "packing": True,
+    "held_out": 0.25, "prompts": "Who?\nWhat: now?", "method": "lm", "beta": 0.3,
+}  # fmt: skip
+DATA_NAMES = [field.name for field in fields(DataBoxes)]
+MINIMAL = "model: tiny-chat\ndata: x.csv\n"
+BASES = {"beta": MINIMAL + "method: dpo\n"}
+"""Specs in which a setting has a meaning, where that is not the smallest one."""
+
+
+@pytest.mark.parametrize("name", list(SETTINGS))
+def test_a_setting_is_written_read_back_and_means_what_it_says(name: str) -> None:
+    """Alone in the spec; back at its default it is gone again."""
+    base = BASES.get(name, MINIMAL)
+    changed = with_value(base, name, OTHER_VALUES[name])
+    values = read_values(changed)
+    assert values is not None
+    assert values[name] == OTHER_VALUES[name]
+    spec: Any = parse_spec(yaml.safe_load(changed))
+    for part in SETTINGS[name].path:
+        spec = getattr(spec, part)
+    wanted = ["Who?", "What: now?"] if name == "prompts" else OTHER_VALUES[name]
+    assert spec == wanted
+    if name not in ("model", "data"):
+        default = (read_values(base) or {})[name]
+        assert yaml.safe_load(with_value(changed, name, default)) == yaml.safe_load(base)
+
+
+def test_every_setting_shows_the_default_of_the_spec() -> None:
+    """What a spec of two fields trains with."""
+    spec, values = parse_spec(yaml.safe_load(MINIMAL)), read_values(MINIMAL)
+    assert values is not None
+    for name, setting in SETTINGS.items():
+        own: Any = spec
+        for part in setting.path:
+            own = getattr(own, part)
+        assert values[name] == ("" if own == [] else own)
+
+
+def test_full_fine_tuning_and_back() -> None:
+    """Rank 0 is `lora: false`; a rank again is LoRA."""
+    full = with_value(MINIMAL, "rank", 0)
+    assert parse_spec(yaml.safe_load(full)).lora is None
+    assert (read_values(full) or {})["rank"] == 0
+    assert parse_spec(yaml.safe_load(with_value(full, "rank", 8))).lora.rank == 8  # type: ignore[union-attr]
+
+
+def test_what_has_no_widget_stays() -> None:
+    """Columns, a split, questions that are conversations, a field of the spec that is nowhere else."""
+    text = (
+        "model: m\ndata: {name: d, split: test}\nseed: 3\nsampling:\n  every: 5\n"
+        "  prompts: ['Hi?', [{role: user, content: 'Ho?'}]]\n"
+    )
+    changed = yaml.safe_load(with_value(with_value(text, "data", "e"), "prompts", "Hey?"))
+    assert changed["data"] == {"name": "e", "split": "test"}
+    assert changed["seed"] == 3
+    assert changed["sampling"] == {"every": 5, "prompts": ["Hey?", [{"role": "user", "content": "Ho?"}]]}
+    assert (read_values(text) or {})["prompts"] == "Hi?"
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "3"])
+def test_settings_wait_for_yaml(text: str) -> None:
+    """While the text is no spec's the settings stay, and a setting is not written into it."""
+    assert read_values(text) is None
+    with pytest.raises(SpecError):
+        with_value(text, "rank", 4)
+    assert "✗" in train_events.on_setting("rank", 4, text)[1]
+
+
+def test_settings_of_odd_values() -> None:
+    """YAML reads 5e-3 as a text; what fits no widget shows the default."""
+    values = read_values("model: [1]\nlearning_rate: 5e-3\nmax_steps: many\nlora: true\nsampling: 3\npacking: 1\n")
+    assert values is not None
+    assert values["learning_rate"] == 0.005
+    assert (values["max_steps"], values["rank"], values["prompts"], values["packing"]) == (None, 16, "", False)
+
+
+# --- from the other tabs
+
+
+def boxes(**changes: Any) -> Setup:
+    """What the Inspect tab's boxes stand for."""
+    return setup_of(Boxes(model="tiny-chat", conversation="[]", **changes))
+
+
+def test_the_tabs_rows_train_as_they_are_inspected() -> None:
+    """The spec that is written prepares the rows that the tabs show, label by label."""
+    import inspector
+
+    setup = boxes(turns="last", stop="never", max_length=40, truncation="keep_end")
+    data = DataBoxes(data_kind=EXAMPLE, data_example="multi-turn.jsonl.gz")
+    spec = parse_spec(yaml.safe_load(spec_of_tabs(setup, data)))
+    rows = list(prepare(spec, spec.data, load_model(spec), []))
+    assert len(rows) > 3
+    for row in rows:
+        shown = inspector.inspect(
+            setup.load(), row.conversation, setup.strategy, modifiers=setup.modifiers, **setup.options
+        )
+        assert (row.input_ids, row.labels) == shown.row
+
+
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
+def test_every_strategy_becomes_a_spec(strategy: str) -> None:
+    """By its name."""
+    spec = parse_spec(yaml.safe_load(spec_of_tabs(boxes(strategy=strategy), DataBoxes(data_example="messages.jsonl"))))
+    assert spec.strategy == strategy
+
+
+def test_every_kind_of_data_becomes_a_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An example by its place in the project, a file by its path, a name with its parts, pasted rows by a file."""
+    monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "runs"))
+
+    def data(**values: Any) -> Any:
+        return yaml.safe_load(spec_of_tabs(boxes(), DataBoxes(**values)))["data"]
+
+    assert data(data_kind=EXAMPLE, data_example="alpaca.json") == "examples/data/alpaca.json"
+    assert data(data_kind=FILE, data_file=str(EXAMPLES / "text.jsonl")) == str(EXAMPLES / "text.jsonl")
+    named = data(data_kind=NAME, data_name="a/b", data_split="test", data_mapping="prompt=question", data_limit=5)
+    assert named == {"name": "a/b", "split": "test", "map": {"prompt": "question"}, "limit": 5}
+    for pasted, suffix in (('{"text": "a"}', ".jsonl"), ('[{"text": "a"}]', ".json"), ("text\na", ".csv")):
+        path = Path(data(data_kind=PASTED, data_pasted=pasted))
+        assert (path.read_text(), path.suffix) == (pasted, suffix)
+        assert runs_root() in path.parents
+
+
+def test_pasted_rows_need_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none can be made it is said."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "file" / "runs"))
+    with pytest.raises(RunFolderError, match=r"The rows cannot be kept in .*: Not a directory"):
+        spec_of_tabs(boxes(), DataBoxes(data_kind=PASTED, data_pasted="text\na"))
+
+
+def test_what_cannot_be_taken_from_the_tabs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No data set chosen, special tokens that are no JSON, what nobody foresaw. Nothing can be started then: in the box
+    stands another spec."""
+    chosen, fine = DataBoxes(data_example="messages.jsonl"), Boxes(model="tiny-chat", conversation="[]")
+    stop, changes = train_events.on_tabs(DataBoxes(data_kind=NAME), fine)
+    assert "Type the id of a hub data set" in changes["train_planned"]
+    assert stop == {"train_start": gr.update(interactive=False)}
+    stop, changes = train_events.on_tabs(chosen, Boxes(model="tiny-chat", conversation="[]", special_tokens="{"))
+    assert set(changes) == {"train_planned"}
+    monkeypatch.setattr(train_events, "spec_of_tabs", lambda *_: 1 / 0)
+    stop, changes = train_events.on_tabs(chosen, fine)
+    assert "Something failed that should not have: ZeroDivisionError" in changes["train_planned"]
+    monkeypatch.undo()
+    stop, changes = train_events.on_tabs(chosen, fine)
+    assert changes["train_start"] == gr.update(interactive=True)
+    for answer in (train_events.on_spec(MINIMAL), train_events.on_setting("rank", 4, MINIMAL)):
+        assert answer[-1] == gr.update(interactive=True)
+
+
+def test_an_uploaded_file_is_named_in_the_spec(tmp_path: Path) -> None:
+    """By its path as plain text: gradio's own kind of text has no form in YAML."""
+    file = NamedString(tmp_path / "clean.jsonl")
+    values = [{"data_file": file, "data_kind": FILE}.get(name, getattr(DataBoxes(), name)) for name in DATA_NAMES]
+    boxes_now = Boxes(model="tiny-chat", conversation="[]")
+    data, _ = _arguments(0, DataBoxes, DATA_NAMES, [*values, *(getattr(boxes_now, name) for name in INPUTS)])
+    spec = yaml.safe_load(spec_of_tabs(Setup(model="tiny-chat", conversation=[]), data))
+    assert spec["data"] == str(tmp_path / "clean.jsonl")
+
+
+# --- what is drawn
+
+
+def test_smoothing_is_a_mean_that_begins_right() -> None:
+    """A constant stays what it is; a jump is reached slowly; nothing is moved along the steps."""
+    assert train_view.smoothed([(1, 2.0), (2, 2.0), (5, 2.0)], 0.9) == [(1, 2.0), (2, 2.0), (5, 2.0)]
+    points = train_view.smoothed([(1, 0.0), (2, 1.0)], 0.5)
+    assert points == [(1, 0.0), (2, pytest.approx(2 / 3))]
+
+
+def test_scores_are_packed_by_row_and_moment() -> None:
+    """The newest of each; long rows are cut; the mean is over what trains."""
+    line = {
+        "when": "before", "row": 3, "tokens": 2_000, "texts": ["a"] * 1_000, "trained": [0, 1] * 500,
+        "losses": [None, 2.0] * 500, "guesses": ["b"] * 1_000, "probabilities": [0.5] * 1_000, "right": [0] * 1_000,
+    }  # fmt: skip
+    after = line | {"when": "after", "losses": [None, 0.5] * 500}
+    (row,) = json.loads(pack_scores([line, line | {"when": "after"}, after]))["rows"]
+    assert (row["row"], row["tokens"], len(row["texts"])) == (3, 2_000, MAX_TOKENS)
+    assert {name: moment["mean"] for name, moment in row["moments"].items()} == {"before": 2.0, "after": 0.5}
+    assert pack_scores([]) == ""
+
+
+def test_runs_are_renamed_and_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The choice shows the name; what is deleted is no longer there, and the other is shown."""
+    monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "runs"))
+    made = [RunDir.create(runs_root(), RunSpec.model_validate(yaml.safe_load(MINIMAL))) for _ in range(2)]
+    train_events.on_rename("  the  first ", made[0].run_id, [], 0.0)
+    labels = {value: label for label, value in train_view.run_choices(runs_root())}
+    assert labels[made[0].run_id].startswith("the first · ")
+    assert "name: is empty." in train_events.on_rename(" ", made[0].run_id, [], 0.0)[4]
+    assert "is still queued" in train_events.on_delete(made[0].run_id, [], 0.0)[3]
+    from dataclasses import replace
+
+    from training.run.folder import Phase
+
+    made[0].write_status(replace(made[0].written_status(), phase=Phase.STOPPED))
+    shown = train_events.on_delete(made[0].run_id, [made[0].run_id], 0.0)
+    assert not made[0].path.exists()
+    assert (shown[0]["value"], shown[1]["value"]) == (made[1].run_id, [])

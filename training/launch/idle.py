@@ -1,0 +1,170 @@
+"""One process that waits for runs with a worker's libraries imported, so that a click is answered in a second or two.
+
+It belongs to the process that asked for it and ends with it, however that ends: its standard input is a pipe from
+there. What comes through the pipe is the folder of a run. It forks that run's worker, which lives on alone, and waits
+for the next run; where it cannot fork one (it still imports, or there is a GPU, whose driver a fork cannot use) it is
+that worker itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspector.paths import ROOT
+
+READY = b"ready"
+FORK, BECOME = b"fork", b"become"
+"""What is asked of it, before the folder: a worker beside it, or itself."""
+
+
+@dataclass
+class _Idle:
+    """The process, and what it was started with: a run of another environment or folder needs another."""
+
+    process: subprocess.Popen[bytes]
+    environment: Mapping[str, str]
+    folder: str
+    has_imported: bool = False
+
+    def is_warm(self) -> bool:
+        """Whether it has said that everything is imported."""
+        stdout = self.process.stdout
+        if not self.has_imported and stdout is not None and select.select([stdout], [], [], 0)[0]:
+            self.has_imported = os.read(stdout.fileno(), len(READY)) == READY
+        return self.has_imported and self.process.poll() is None
+
+    def ask(self, folder: Path) -> int:
+        """The number of the process that works at a run from now on. Raises OSError when this one is gone."""
+        stdin, stdout = self.process.stdin, self.process.stdout
+        if stdin is None or stdout is None or self.process.poll() is not None:
+            raise BrokenPipeError
+        is_warm = self.is_warm()
+        stdin.write((FORK if is_warm else BECOME) + b" " + os.fsencode(folder) + b"\n")
+        stdin.flush()
+        if not is_warm:
+            return self.process.pid
+        number = stdout.readline()
+        if not number.endswith(b"\n"):
+            raise BrokenPipeError
+        return int(number)
+
+
+_lock = threading.Lock()
+_waiting: _Idle | None = None
+_is_wanted = False
+
+
+def warm_up() -> None:
+    """See to it that a worker waits for the next run. Returns at once; without effect where one waits already."""
+    global _waiting, _is_wanted
+    with _lock:
+        _is_wanted = True
+        if _waiting is not None and _waiting.process.poll() is None and _suits(_waiting):
+            return
+        _let_go()
+        with contextlib.suppress(OSError):  # without one, runs take longer to start: nothing else
+            process = subprocess.Popen(
+                [*command(), "--idle"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                env=worker_environment(), start_new_session=True,
+            )  # fmt: skip
+            _waiting = _Idle(process, worker_environment(), os.getcwd())
+
+
+def cool_down() -> None:
+    """Let the waiting worker go, and start no other."""
+    global _is_wanted
+    with _lock:
+        _is_wanted = False
+        _let_go()
+
+
+atexit.register(cool_down)
+
+
+def is_warm() -> bool:
+    """Whether a worker waits with everything imported."""
+    with _lock:
+        return _waiting is not None and _waiting.is_warm()
+
+
+def take(folder: Path) -> int | None:
+    """Have the one that waits see to a run: the number of the process that works at it. None where none suits.
+
+    One that has to work at the run itself is replaced after that run.
+    """
+    global _waiting
+    with _lock:
+        idle, _waiting = _waiting, None
+        if idle is None or not _suits(idle):
+            _close(idle)
+            return None
+        try:
+            pid = idle.ask(folder)
+        except OSError:  # it has just ended
+            _close(idle)
+            return None
+        if pid != idle.process.pid:
+            _waiting = idle
+            return pid
+    threading.Thread(target=_warm_after, args=(idle.process,), name="warm-after", daemon=True).start()
+    _close_pipes(idle)
+    return pid
+
+
+def command() -> list[str]:
+    """How a worker is started."""
+    return [sys.executable, "-m", "training.worker"]
+
+
+def worker_environment() -> dict[str, str]:
+    """This process's environment, with what keeps the libraries quiet."""
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        "PYTHONUNBUFFERED": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TRL_EXPERIMENTAL_SILENCE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def _suits(idle: _Idle) -> bool:
+    return idle.environment == worker_environment() and idle.folder == os.getcwd()
+
+
+def _let_go() -> None:
+    """The lock is held."""
+    global _waiting
+    idle, _waiting = _waiting, None
+    _close(idle)
+
+
+def _close(idle: _Idle | None) -> None:
+    """It works at no run, and need not import to its end first."""
+    if idle is None:
+        return
+    idle.process.kill()
+    _close_pipes(idle)
+    threading.Thread(target=idle.process.wait, name="idle-ends", daemon=True).start()
+
+
+def _close_pipes(idle: _Idle) -> None:
+    for pipe in (idle.process.stdin, idle.process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def _warm_after(worker: subprocess.Popen[bytes]) -> None:
+    worker.wait()
+    if _is_wanted:
+        warm_up()

@@ -1,0 +1,207 @@
+"""A data set -> a run's rows: each inspected, and cut as the spec says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import inspector
+from inspector.audit.run import DETECTED_FROM, detect_rows
+from inspector.conversation import Conversation
+from inspector.data.formats import Format, Layout, Sample, read, text_template
+from inspector.data.source import BadRow, DataSource
+from inspector.errors import InspectorError
+from inspector.model.model import Model
+from inspector.paths import ROOT
+from training.errors import Problem, SpecError
+from training.spec import DataSpec, RunSpec
+from training.spec.methods import Answers
+
+IGNORED = -100
+"""The label of a token that does not train."""
+SHOWN = 12
+"""Rows that are kept for what is shown of them before and after."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedRow:
+    """A row as it is trained. `number`: of the row in its data set. `texts`: what each of its tokens stands for.
+
+    `turns`: whose turn each of them is in, the index of the message; None for the template's own text. `rejected`: the
+    other answer of a pair, to the same prompt. `is_good`: kto's label. `cut`: how many tokens a limit of length has cut
+    off.
+    """
+
+    number: int
+    input_ids: list[int]
+    labels: list[int]
+    texts: list[str]
+    conversation: Conversation
+    turns: list[int | None] = field(default_factory=list)
+    rejected: PreparedRow | None = None
+    is_good: bool | None = None
+    cut: int = 0
+
+    @property
+    def answers(self) -> tuple[PreparedRow, ...]:
+        """The row, and of a pair the rejected one behind it."""
+        return (self,) if self.rejected is None else (self, self.rejected)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it has, both answers counted."""
+        return sum(len(row.input_ids) for row in self.answers)
+
+    @property
+    def trained(self) -> int:
+        """How many of them carry the loss."""
+        return sum(label != IGNORED for row in self.answers for label in row.labels)
+
+
+def load_model(spec: RunSpec) -> Model:
+    """The tokenizer and template that the spec names. Raises what `inspector.load` raises."""
+    model = inspector.load(spec.model, revision=spec.revision or None, template=spec.template or None)
+    return model.with_special_tokens(spec.special_tokens)
+
+
+def prepare(spec: RunSpec, data: DataSpec, model: Model, unused: list[BadRow]) -> Iterator[PreparedRow]:
+    """Every row that trains, in order; those that cannot be used or train nothing are added to `unused` with why.
+
+    Raises DataError, FormatError, and SpecError for rows of another kind than the method takes.
+    """
+    source = DataSource(name=found_name(data.name), split=data.split, config=data.config, revision=data.revision)
+    rows = islice(source.rows(), data.limit)
+    head = list(islice(rows, DETECTED_FROM))
+    layout = detect_rows(head, data.map)
+    _check_layout(spec, layout)
+    if layout.format is Format.TEXT:
+        adds_eos = not spec.facts.is_in_blocks or spec.blocks.add_eos
+        model = model.with_template(text_template(model.tokenizer, add_eos=adds_eos))
+    prepared = _prepared(spec, model, layout, chain(head, rows), unused)
+    return blocks(prepared, spec.blocks.size or spec.max_length) if spec.facts.is_in_blocks else prepared
+
+
+_LAYOUTS = {
+    Answers.PAIRS: (Format.PREFERENCE, "chosen and rejected"),
+    Answers.JUDGED: (Format.UNPAIRED, "prompt, completion and label"),
+}
+"""What a method takes that compares answers, and the columns that it needs."""
+
+
+def _check_layout(spec: RunSpec, layout: Layout) -> None:
+    takes, needed = _LAYOUTS.get(spec.facts.answers, (layout.format, ""))
+    if layout.format is not takes:
+        raise SpecError(
+            [
+                Problem(
+                    field="data", severity="error", message=f"has rows of the kind {layout.format.value}.",
+                    remedy=f"{spec.method} needs the columns {needed}: map them, or take another method.",
+                )
+            ]
+        )  # fmt: skip
+
+
+def _prepared(
+    spec: RunSpec, model: Model, layout: Layout, rows: Iterable[Any], unused: list[BadRow]
+) -> Iterator[PreparedRow]:
+    for row in rows:
+        if isinstance(row, BadRow):
+            unused.append(row)
+            continue
+        try:
+            found = _row(spec, model, read(row.value, layout), row.number)
+            why = _why_unused(spec, found)
+        except InspectorError as error:
+            why = str(error)
+        if why:
+            unused.append(BadRow(number=row.number, place=row.place, why=why))
+        else:
+            yield found
+
+
+def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRow:
+    """A row as the spec trains it. Raises InspectorError."""
+    judged = sample.prompt_messages if spec.facts.compares else 0
+
+    def inspected(conversation: Conversation) -> PreparedRow:
+        inspection = inspector.inspect(model, conversation, spec.trained_by, spec.modifiers, **spec.options)
+        if judged:
+            inspection = inspection.behind(judged)
+        ids, labels = inspection.row
+        row = PreparedRow(
+            number=number, input_ids=ids, labels=labels, texts=inspection.row_texts, conversation=conversation,
+            turns=inspection.row_turns, cut=len(inspection.ids) - len(ids),
+        )  # fmt: skip
+        if spec.facts.is_reward:
+            return replace(row, labels=[IGNORED] * (len(ids) - 1) + ids[-1:])
+        return cut_to(row, spec.preference.max_prompt_length, spec.preference.max_completion_length)
+
+    is_of_pairs = spec.facts.answers is Answers.PAIRS
+    rejected = inspected(sample.rejected) if sample.rejected is not None and is_of_pairs else None
+    return replace(inspected(sample.conversation), rejected=rejected, is_good=sample.is_good)
+
+
+def _why_unused(spec: RunSpec, row: PreparedRow) -> str:
+    """Why a row trains nothing; "" when it does."""
+    if spec.facts.is_reward and any(one.cut for one in row.answers):
+        return f"it is longer than max_length, {spec.max_length}, and a reward is read at the end"
+    if row.rejected is not None and row.conversation == row.rejected.conversation:
+        return "chosen and rejected are the same"
+    for one, name in zip(row.answers, ("it", "the rejected answer"), strict=False):
+        if all(label == IGNORED for label in one.labels):
+            return f"nothing in {name} trains"
+    if row.rejected is not None and row.input_ids == row.rejected.input_ids:
+        return f"chosen and rejected are the same as far as they are kept, {len(row.input_ids)} tokens"
+    return ""
+
+
+def cut_to(row: PreparedRow, prompt: int | None, completion: int | None) -> PreparedRow:
+    """A row with the last `prompt` tokens before the first trained one, and the first `completion` from there on."""
+    if prompt is None and completion is None:
+        return row
+    begin = next((i for i, label in enumerate(row.labels) if label != IGNORED), len(row.labels))
+    kept = slice(0 if prompt is None else max(0, begin - prompt), None if completion is None else begin + completion)
+    short = _part(row, kept)
+    return replace(short, cut=row.cut + len(row.input_ids) - len(short.input_ids))
+
+
+def blocks(rows: Iterable[PreparedRow], size: int) -> Iterator[PreparedRow]:
+    """Rows end to end, cut into blocks of `size` tokens, the last one shorter. A block has the number of the row it
+    begins with."""
+    left: PreparedRow | None = None
+    for row in rows:
+        joined = row if left is None else _joined(left, row)
+        while len(joined.input_ids) >= size:
+            yield _part(joined, slice(size))
+            joined = replace(_part(joined, slice(size, None)), number=row.number, conversation=row.conversation)
+        left = joined if joined.input_ids else None
+    if left is not None and left.trained:
+        yield left
+
+
+_LISTS = ("input_ids", "labels", "texts", "turns")
+
+
+def _joined(first: PreparedRow, second: PreparedRow) -> PreparedRow:
+    return replace(first, **{name: getattr(first, name) + getattr(second, name) for name in _LISTS})
+
+
+def _part(row: PreparedRow, kept: slice) -> PreparedRow:
+    return replace(row, **{name: getattr(row, name)[kept] for name in _LISTS})
+
+
+def first_rows(spec: RunSpec, count: int) -> tuple[list[PreparedRow], list[BadRow]]:
+    """The first rows as they train, and those before them that do not. Raises SpecError, InspectorError."""
+    unused: list[BadRow] = []
+    with closing(prepare(spec, spec.data, load_model(spec), unused)) as rows:  # type: ignore[type-var]
+        return list(islice(rows, count)), unused
+
+
+def found_name(name: str) -> str:
+    """A data set's name; the examples are found from any working folder."""
+    shipped = ROOT / name
+    return str(shipped) if name.startswith("examples/") and not Path(name).exists() and shipped.exists() else name

@@ -1,0 +1,119 @@
+"""A run's rows, written down exactly as they are to be trained.
+
+The hash of every row is taken here, from the inspection. The worker compares what its collator yields with these.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from inspector.data.source import BadRow
+from inspector.model.model import Model
+from inspector.trainers.stops import stop_strings
+from training.errors import Problem, SpecError
+from training.rows.prepare import IGNORED, SHOWN, PreparedRow
+from training.spec import RunSpec
+
+
+def cut_row(ids: list[int], labels: list[int]) -> tuple[list[int], list[int]]:
+    """A row that ends after its last trained token. Raises ValueError for one that trains nothing."""
+    end = max(i for i, label in enumerate(labels) if label != IGNORED) + 1
+    return ids[:end], labels[:end]
+
+
+def row_hash(ids: Sequence[int], labels: Sequence[int]) -> int:
+    """A 64-bit hash of a row, as a data set stores it: signed. Nothing comes before the first token to predict it
+    from, so its label does not count."""
+    data = array("q", ids).tobytes() + b"|" + array("q", labels[1:]).tobytes()
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), signed=True)
+
+
+def write_rows(folder: Path, rows: Iterator[PreparedRow]) -> list[PreparedRow]:
+    """Write the rows as Parquet; returns the first of them, for sampling. Raises SpecError when there are none.
+
+    Columns: row, its number in the data set; cut, how many of its tokens a limit has cut off; input_ids, labels; tokens
+    and trained, how many there are; hash, and cut_hash of the row that ends after its last trained token. Of pairs the
+    same again, called rejected_..., and is_good of answers that are judged alone.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lists, number = pyarrow.list_(pyarrow.int64()), pyarrow.int64()
+    kinds = {"input_ids": lists, "labels": lists} | dict.fromkeys(("tokens", "trained", "hash", "cut_hash"), number)
+    schema = pyarrow.schema(
+        [
+            ("row", number),
+            ("cut", number),
+            *kinds.items(),
+            *((f"rejected_{name}", kind) for name, kind in kinds.items()),
+            ("is_good", pyarrow.bool_()),
+        ]
+    )
+    first: list[PreparedRow] = []
+    with parquet.ParquetWriter(folder / "rows.parquet", schema) as writer:
+        while batch := list(islice(rows, 256)):
+            first += batch[: max(0, SHOWN - len(first))]
+            writer.write_table(pyarrow.Table.from_pylist([_written(row) for row in batch], schema=schema))
+    if not first:
+        raise SpecError(
+            [Problem(field="data", severity="error", message="no row of it trains.", remedy="Audit it: it says why.")]
+        )
+    return first
+
+
+def _written(row: PreparedRow) -> dict[str, Any]:
+    out: dict[str, Any] = {"row": row.number, "cut": sum(one.cut for one in row.answers), "is_good": row.is_good}
+    for prefix, one in zip(("", "rejected_"), row.answers, strict=False):
+        ids, labels = one.input_ids, one.labels
+        counts = {"tokens": len(ids), "trained": sum(label != IGNORED for label in labels)}
+        hashes = {"hash": row_hash(ids, labels), "cut_hash": row_hash(*cut_row(ids, labels))}
+        own = {"input_ids": ids, "labels": labels, **counts, **hashes}
+        out |= {prefix + name: value for name, value in own.items()}
+    return out
+
+
+def describe(folder: Path, model: Model, spec: RunSpec, unused: Sequence[BadRow]) -> dict[str, Any]:
+    """The manifest: what was prepared, and with what."""
+    from importlib.metadata import version
+
+    from pyarrow import parquet
+
+    tokens = trained = rows = cut = 0
+    digest = hashlib.sha256()
+    names = [prefix + name for prefix in ("", "rejected_") for name in ("tokens", "trained", "hash")]
+    with parquet.ParquetFile(folder / "rows.parquet") as file:
+        for batch in file.iter_batches(4_096, columns=[*names, "cut", "is_good"]):
+            for row in batch.to_pylist():
+                rows += 1
+                tokens += row["tokens"] + (row["rejected_tokens"] or 0)
+                trained += row["trained"] + (row["rejected_trained"] or 0)
+                cut += row["cut"] > 0
+                for name, value in row.items():
+                    if name.endswith("hash") and value is not None:
+                        digest.update(value.to_bytes(8, signed=True))
+                if row["is_good"] is not None:
+                    digest.update(bytes([row["is_good"]]))
+    return {
+        "rows": rows,
+        "total_tokens": tokens,
+        "trained_tokens": trained,
+        "cut_rows": cut,
+        "unused": len(unused),
+        "unused_rows": [{"row": row.number, "place": row.place, "why": row.why} for row in unused[:20]],
+        "data_sha256": digest.hexdigest(),
+        "model": model.name,
+        "revision": model.revision,
+        "template_hash": model.template_hash,
+        "method": spec.method.value,
+        "strategy": spec.trained_by,
+        "stop_strings": stop_strings(model),
+        "libraries": {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate")},
+        "python": platform.python_version(),
+    }

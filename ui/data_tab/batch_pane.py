@@ -1,0 +1,173 @@
+"""The Batch pane: what a collator makes of chosen rows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from inspector.batch import SIDES, make_batch
+from inspector.data.source import BadRow
+from inspector.errors import BatchError, InspectorError
+from inspector.inspection import Inspection
+from inspector.setup import Setup
+from inspector.strategies import Truncation
+from ui.data_tab.batch_view import build_batch_view, pack_batch, pack_no_batch
+from ui.data_tab.boxes import DataBoxes, mapping_of, shared_setup, source_of
+from ui.data_tab.rows import first_rows, row_setup, rows_at
+from ui.inspect_tab.training_box import TRUNCATION_CHOICES
+from ui.inspect_tab.view import inspect_setup
+from ui.wiring.boxes import Boxes
+from ui.wiring.conversation_json import ConversationJsonError
+from ui.wiring.models import model_of
+from ui.wiring.wires import Changes, Wires
+
+MAX_ROWS = 16
+"""Rows of a batch that are shown."""
+DEFAULT_ROWS = "0-3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchBoxes:
+    """The values of the pane's boxes, by name."""
+
+    batch_rows: str = DEFAULT_ROWS
+    batch_side: str = SIDES[0]
+    batch_pad: str = ""
+    batch_length: int | None = 0
+    batch_truncation: str = Truncation.KEEP_START.value
+    batch_packing: bool = False
+    batch_padding_free: bool = False
+
+
+def build_batch_pane() -> dict[str, Any]:
+    """The widgets, by name."""
+    with gr.Row():
+        rows = gr.Textbox(
+            DEFAULT_ROWS, label="Rows", info="Numbers from 0, such as 0-3, 7", max_lines=1, min_width=120,
+            elem_id="batch-rows",
+        )  # fmt: skip
+        side = gr.Dropdown(
+            list(SIDES), value=SIDES[0], label="Padding side", info="Where short rows are filled", min_width=120,
+            elem_id="batch-side",
+        )  # fmt: skip
+        pad = gr.Textbox(
+            label="Padding token", info="Empty: the tokenizer's own", placeholder="<pad>", max_lines=1, min_width=120,
+            elem_id="batch-pad",
+        )  # fmt: skip
+    with gr.Row():
+        length = gr.Number(
+            0, label="Max length", info="In tokens; 0: none", precision=0, min_width=120,
+            elem_id="batch-length",
+        )  # fmt: skip
+        truncation = gr.Dropdown(
+            TRUNCATION_CHOICES, value=Truncation.KEEP_START.value, label="Truncation", info="Which end stays",
+            min_width=120, elem_id="batch-truncation",
+        )  # fmt: skip
+        with gr.Column(min_width=120):
+            packing = gr.Checkbox(label="Packing", elem_id="batch-packing", container=False)
+            padding_free = gr.Checkbox(label="Padding-free", elem_id="batch-padding-free", container=False)
+    view = build_batch_view("batch")
+    return {
+        "batch_is_open": gr.State(False),
+        "batch_rows": rows, "batch_side": side, "batch_pad": pad, "batch_length": length,
+        "batch_truncation": truncation, "batch_packing": packing, "batch_padding_free": padding_free, "batch": view,
+    }  # fmt: skip
+
+
+def connect_batch_pane(wires: Wires) -> None:
+    """The batch anew when the pane is opened, and whenever one of its boxes changes."""
+    written = [wires[name] for name in ("batch_rows", "batch_pad")]
+    chosen = [wires[name] for name in ("batch_side", "batch_truncation", "batch_packing", "batch_padding_free")]
+    events = [
+        wires["batch_tab"].select, *(box.submit for box in written), *(box.blur for box in written),
+        *(box.input for box in chosen), wires["batch_length"].input,
+    ]  # fmt: skip
+    own = [wires[name] for name in BatchBoxes.__dataclass_fields__]
+    shown = ["batch", "batch_is_open"]
+    wires.on(events, on_batch, shown, also=own, reads=DataBoxes, is_latest=True, queue="data")
+    others = [wires["batch_is_open"], *own]
+    wires.on(
+        wires["data_seen"].change, on_other_rows, shown, also=others, reads=DataBoxes, is_latest=True, queue="data"
+    )
+
+
+def on_batch(*values: Any) -> Changes:
+    """The batch of the chosen rows, or why there is none. Takes the pane's boxes, the tab's, and the page's."""
+    *own, data, boxes = values
+    chosen = BatchBoxes(**dict(zip(BatchBoxes.__dataclass_fields__, own, strict=True)))
+    try:
+        value = batch_value(chosen, data, boxes)
+    except (InspectorError, ConversationJsonError) as error:
+        value = pack_no_batch(str(error))
+    return {"batch": value, "batch_is_open": True}
+
+
+def on_other_rows(is_open: bool, *values: Any) -> Changes:
+    """As `on_batch` once the pane was opened: another data set was chosen, or another setup."""
+    return on_batch(*values) if is_open else {}
+
+
+def batch_value(chosen: BatchBoxes, data: DataBoxes, boxes: Boxes) -> str:
+    """The view's value. Raises InspectorError, ConversationJsonError."""
+    numbers = row_numbers(chosen.batch_rows)
+    setup = shared_setup(boxes)
+    inspections, places = _inspected(numbers, data, setup)
+    length = int(chosen.batch_length or 0) or None
+    batch = make_batch(
+        inspections, padding_side=chosen.batch_side, pad_id=_pad_id(chosen.batch_pad, setup), max_length=length,
+        truncation=chosen.batch_truncation, packing=chosen.batch_packing, padding_free=chosen.batch_padding_free,
+    )  # fmt: skip
+    return pack_batch(batch, inspections, places, length, chosen.batch_truncation)
+
+
+def row_numbers(written: str) -> list[int]:
+    """The numbers in a text such as "0-3, 7", each once. Raises BatchError."""
+    numbers: list[int] = []
+    for part in filter(None, re.split(r"[,\s]+", re.sub(r"\s*[-–]\s*", "-", written or ""))):
+        match = re.fullmatch(r"(\d{1,12})(?:-(\d{1,12}))?", part)
+        if match is None:
+            raise BatchError(f"{part!r} is no row: write numbers from 0, such as 0-3, 7.")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last - first >= MAX_ROWS:
+            raise BatchError(f"{part} are more than the {MAX_ROWS} rows that are shown of a batch.")
+        numbers += range(first, last + 1)
+    numbers = list(dict.fromkeys(numbers))
+    if not 1 <= len(numbers) <= MAX_ROWS:
+        raise BatchError(f"Choose 1 to {MAX_ROWS} rows.")
+    return numbers
+
+
+def _inspected(numbers: list[int], data: DataBoxes, setup: Setup) -> tuple[list[Inspection], list[str]]:
+    """The rows in the order asked for, and where each is from. Those behind the end of a data set are left out."""
+    source = source_of(data)
+    layout, _ = first_rows(source, mapping_of(data))
+    found = {row.number: row for row in rows_at(source, numbers)}
+    rows = [found[number] for number in numbers if number in found]
+    if not rows:
+        raise BatchError("The data set has none of these rows.")
+    inspections = []
+    for row in rows:
+        if isinstance(row, BadRow):
+            raise BatchError(f"{row.place}: {row.why}.")
+        try:
+            inspections.append(inspect_setup(row_setup(setup, row, layout)))
+        except InspectorError as error:
+            raise BatchError(f"{row.place}: {error}") from error
+    return inspections, [row.place for row in rows]
+
+
+def _pad_id(token: str, setup: Setup) -> int | None:
+    """The id of a token by its text, or of a number; None for the tokenizer's own. Raises BatchError."""
+    written = (token or "").strip()
+    if not written:
+        return None
+    tokenizer = model_of(setup).tokenizer
+    vocabulary = tokenizer.get_vocab()
+    if written in vocabulary:
+        return int(vocabulary[written])
+    if written.isdecimal() and int(written) < len(tokenizer):
+        return int(written)
+    raise BatchError(f"{written!r} is no token of this tokenizer: write a token such as <pad>, or an id.")

@@ -1,0 +1,89 @@
+"""A batch as JSON, and the component that draws it: every token with its attention, position and label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from inspector.batch import Batch, BatchRow
+from inspector.inspection import Inspection
+from inspector.strategies import Reason
+from inspector.strategies.modifiers import IGNORED, kept_range
+from ui.parts.scripts import script
+from ui.parts.token_view import as_json
+
+MAX_TOKENS = 600
+"""Tokens shown of each row of the batch."""
+MAX_CUT = 60
+"""Tokens shown of what truncation took at an end of a row."""
+
+
+def build_batch_view(elem_id: str) -> gr.HTML:
+    """The component, empty."""
+    return gr.HTML(
+        value="",
+        html_template='<div class="batch-view"></div>',
+        js_on_load=script("parts/tokens.js", "data_tab/batch_view.js"),
+        apply_default_css=False,
+        elem_id=elem_id,
+    )
+
+
+def pack_batch(
+    batch: Batch, inspections: Sequence[Inspection], places: Sequence[str], max_length: int | None, truncation: str
+) -> str:
+    """The component's value. `places`: where each of the inspected rows is from."""
+    cut = [_cut(inspection, max_length, truncation) for inspection in inspections]
+    return as_json(
+        {
+            "rows": [_row(row, cut) for row in batch.rows],
+            "places": list(places),
+            "cut": list(batch.cut),
+            "said": _said(batch),
+        }
+    )
+
+
+def pack_no_batch(why: str) -> str:
+    """The component's value when there is no batch, only why."""
+    return as_json({"failure": why})
+
+
+def _row(row: BatchRow, cut: Sequence[tuple[list[str], list[str]]]) -> dict[str, Any]:
+    own = [source for source in dict.fromkeys(row.sources) if source is not None]
+    alone = cut[own[0]] if len(own) == 1 else ([], [])  # between joined rows there is no room for what was cut
+    return {
+        "total": len(row.ids),
+        "padding": row.attention.count(0),
+        "trained": sum(label != IGNORED for label in row.labels),
+        "tokens": list(row.tokens[:MAX_TOKENS]),
+        "ids": list(row.ids[:MAX_TOKENS]),
+        "attention": list(row.attention[:MAX_TOKENS]),
+        "positions": list(row.position_ids[:MAX_TOKENS]),
+        "labels": list(row.labels[:MAX_TOKENS]),
+        "sources": list(row.sources[:MAX_TOKENS]),
+        "boundaries": list(row.boundaries),
+        "cutBefore": alone[0][-MAX_CUT:],
+        "cutBehind": alone[1][:MAX_CUT],
+    }
+
+
+def _cut(inspection: Inspection, max_length: int | None, truncation: str) -> tuple[list[str], list[str]]:
+    """The tokens that truncation took before and behind what is left; the inspection's own truncation comes first."""
+    pieces = inspection.example.tokens.pieces()
+    own = [i for i, reason in enumerate(inspection.labelled.reasons) if reason is not Reason.CUT]
+    kept = kept_range(len(own), max_length, truncation)
+    left = own[kept.start : kept.stop]
+    return (pieces[: left[0]], pieces[left[-1] + 1 :]) if left else ([], pieces)
+
+
+def _said(batch: Batch) -> str:
+    """The batch in a sentence."""
+    tokens = sum(len(row.ids) for row in batch.rows)
+    rows = "1 row" if len(batch.rows) == 1 else f"{len(batch.rows)} rows"
+    size = len(batch.rows[0].ids) if batch.rows else 0
+    share = f" ({batch.padding / tokens:.1%} padding)" if tokens else ""
+    cut = f" Truncation cut {sum(batch.cut):,} tokens." if any(batch.cut) else ""
+    return f"{rows} of {size:,} tokens{share}; {batch.trained:,} of {tokens:,} carry a label.{cut}"

@@ -1,0 +1,150 @@
+"""What the boxes of the Data tab hold, as one value, and the data set that it stands for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from inspector import paths
+from inspector.audit.run import Task
+from inspector.data.files import SUFFIXES
+from inspector.data.source import DataSource
+from inspector.errors import DataError, SetupError
+from inspector.setup import Setup
+from inspector.strategies import Modifiers
+from ui.visitors.access import is_public
+from ui.wiring.boxes import Boxes, setup_of
+from ui.wiring.models import model_of
+
+EXAMPLES = paths.EXAMPLES / "data"
+EXAMPLE, FILE, NAME, PASTED = "example", "file", "name", "pasted"
+MAX_PASTED_CHARS = 2_000_000
+DETECTED = "detected"
+"""The choice of a format that leaves it to the inspector."""
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+class NoSourceError(DataError):
+    """Nothing is chosen yet: no error of anybody's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataBoxes:
+    """The values of the Data tab's boxes that an audit is made from, by name.
+
+    `data_kind`: which of the sources counts. `data_file`: the path of an uploaded file, or None. `data_limit`: rows to
+    read, 0 for all; `data_workers`: processes, 0 for one a core.
+    """
+
+    data_kind: str = EXAMPLE
+    data_example: str | None = None
+    data_file: str | None = None
+    data_name: str = ""
+    data_split: str = ""
+    data_config: str = ""
+    data_revision: str = ""
+    data_pasted: str = ""
+    data_format: str = DETECTED
+    data_mapping: str = ""
+    data_limit: int | None = 0
+    data_workers: int | None = 0
+
+
+def source_of(data: DataBoxes) -> DataSource:
+    """Where the rows come from. Raises DataError when the boxes name no data set, or one that is not to be read."""
+    if data.data_kind == EXAMPLE:
+        if data.data_example not in examples():
+            raise NoSourceError("Choose an example.")
+        return DataSource(name=str(EXAMPLES / str(data.data_example)))
+    if data.data_kind == FILE:
+        if not data.data_file:
+            raise NoSourceError("Choose a file.")
+        return DataSource(name=data.data_file)
+    if data.data_kind == PASTED:
+        if not (data.data_pasted or "").strip():
+            raise NoSourceError("Paste rows: JSON, JSONL, or CSV with a header.")
+        if len(data.data_pasted) > MAX_PASTED_CHARS:
+            raise DataError(f"The rows are {len(data.data_pasted):,} characters long; up to {MAX_PASTED_CHARS:,} go.")
+        return DataSource(text=data.data_pasted)
+    return _named(data)
+
+
+def _named(data: DataBoxes) -> DataSource:
+    name = (data.data_name or "").strip()
+    if not name:
+        raise NoSourceError("Type the id of a hub data set" + ("." if is_public() else ", or a path."))
+    if is_public() and (not _HUB_ID.fullmatch(name) or ".." in name or _is_local(name)):
+        raise DataError("Here only data sets of the hub can be named, such as owner/name. Upload a file instead.")
+    split, config, revision = ((own or "").strip() for own in (data.data_split, data.data_config, data.data_revision))
+    return DataSource(name=name, split=split, config=config, revision=revision)
+
+
+def _is_local(name: str) -> bool:
+    """Whether `DataSource` would look for a file or folder."""
+    return os.path.exists(os.path.expanduser(name)) or name.lower().removesuffix(".gz").endswith(SUFFIXES)
+
+
+def examples() -> list[str]:
+    """The file names of the small data sets, those first that everybody knows."""
+    first = ["messages.jsonl", "sharegpt.json", "alpaca.json"]
+    names = sorted(path.name for path in EXAMPLES.iterdir())
+    return [*first, *(name for name in names if name not in first)]
+
+
+def mapping_of(data: DataBoxes) -> dict[str, str]:
+    """What `formats.detect` takes. Raises DataError for a box that is none."""
+    mapping = {} if data.data_format == DETECTED else {"format": data.data_format}
+    for part in filter(None, (part.strip() for part in re.split(r"[,\n]", data.data_mapping or ""))):
+        name, sign, column = (text.strip() for text in part.partition("="))
+        if not (name and sign and column):
+            raise DataError(f"{part!r} is no mapping: write what the column is to be and its name, as prompt=question.")
+        mapping[name] = column
+    return mapping
+
+
+def shared_setup(boxes: Boxes) -> Setup:
+    """The Inspect tab's setup without its conversation. Raises SetupError while its model loads, and as `setup_of`."""
+    if not boxes.is_settled:
+        raise SetupError("The Inspect tab's model is still being loaded: ask again once it is there.")
+    return setup_of(replace(boxes, conversation="[]"))
+
+
+def task_of(setup: Setup) -> Task:
+    """What is done to every row. Raises ModelError, StrategyError."""
+    return Task(
+        model=model_of(setup),
+        strategy=setup.strategy,
+        options=dict(setup.options),
+        modifiers=Modifiers.parse(setup.modifiers),
+    )
+
+
+def workers_of(data: DataBoxes) -> int | None:
+    """How many processes to audit with: what the box says, up to one a core; None leaves it to the audit."""
+    return max(1, min(int(data.data_workers), os.cpu_count() or 1)) if data.data_workers else None
+
+
+def limit_of(data: DataBoxes) -> int | None:
+    """How many rows to read, None for all. Raises DataError."""
+    if (data.data_limit or 0) < 0:
+        raise DataError(f"The limit is {data.data_limit}, and must be a number of rows, or 0 for all.")
+    return int(data.data_limit or 0) or None
+
+
+def about_setup(setup: Setup) -> list[tuple[str, str]]:
+    """(name, value) of everything that the Inspect tab decides for the Data tab, in words."""
+
+    def shown(values: Mapping[str, Any]) -> str:
+        return ", ".join(f"{name} {value}" for name, value in values.items())
+
+    template = setup.template or "default"
+    return [
+        ("model", setup.model + (f" at {setup.revision}" if setup.revision else "")),
+        ("template", "edited" if "\n" in template or "{" in template else template),
+        ("strategy", setup.strategy + (f" ({shown(setup.options)})" if setup.options else "")),
+        ("modifiers", shown(setup.modifiers) or "none"),
+        ("special tokens", shown(setup.special_tokens) or "the tokenizer's"),
+    ]

@@ -1,0 +1,87 @@
+"""Rows of a data set open on the Inspect tab, read anew from their source by their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from inspector.data.formats import Layout
+from inspector.data.source import BadRow, DataSource, Row
+from inspector.errors import InspectorError
+from inspector.setup import Setup
+from ui.data_tab.boxes import DataBoxes, mapping_of, shared_setup, source_of
+from ui.data_tab.report import ExampleRow, example_rows
+from ui.data_tab.rows import SHOWN_ROWS, first_rows, row_setup, rows_at
+from ui.data_tab.run import Audited
+from ui.inspect_tab.open import open_rows
+from ui.parts.report import report, text
+from ui.wiring.boxes import Boxes
+from ui.wiring.conversation_json import ConversationJsonError
+from ui.wiring.wires import Changes
+
+INSPECT = "inspect"
+"""The tab that rows open in."""
+
+
+def on_open(event: Mapping[str, Any], audited: Audited | None, boxes: Boxes) -> Changes:
+    """An example row of a finding, at the token to blame; the other examples are the rows before and behind it."""
+    code, at = str(event.get("code")), event.get("at")
+    listed = [] if audited is None else example_rows(audited.report, code)
+    if audited is None or not isinstance(at, int) or not 0 <= at < len(listed):
+        return {}
+    rows = [row for row in listed if row.can_open]
+    return _opened(audited.source, audited.setup, audited.layout, rows, listed[at].number, boxes, f" · {code}")
+
+
+def on_open_first(event: Mapping[str, Any], data: DataBoxes, boxes: Boxes) -> Changes:
+    """One of the first rows; the others are the rows before and behind it."""
+    try:
+        source, setup = source_of(data), shared_setup(boxes)
+        layout, head = first_rows(source, mapping_of(data))
+    except (InspectorError, ConversationJsonError) as error:
+        return _refused(str(error))
+    rows = [ExampleRow(number=row.number, place=row.place, detail="") for row in head[:SHOWN_ROWS]]
+    return _opened(source, setup, layout, rows, event.get("number"), boxes)
+
+
+def on_change(_: Boxes) -> Changes:
+    """The tab where model, template and training are chosen."""
+    return {"tabs": gr.update(selected=INSPECT)}
+
+
+def _opened(
+    source: DataSource, setup: Setup, layout: Layout, rows: Sequence[ExampleRow], wanted: Any, boxes: Boxes,
+    suffix: str = "",
+) -> Changes:  # fmt: skip
+    """The rows that are conversations, the one with the number `wanted` shown."""
+    try:
+        found = {row.number: row for row in rows_at(source, {row.number for row in rows})}
+        opened = [(row, found[row.number].place, _setup(setup, found[row.number], layout)) for row in rows
+                  if row.number in found]  # fmt: skip
+    except (InspectorError, ConversationJsonError) as error:
+        return _refused(str(error))
+    usable = [(row, place, own) for row, place, own in opened if own is not None]
+    at = next((i for i, (row, _, _) in enumerate(usable) if row.number == wanted), None)
+    if at is None:
+        return _refused(f"row {wanted} is no conversation, or is not there any more.")
+    changes = open_rows(
+        [own for _, _, own in usable], at, compare=boxes.compare, titles=[place + suffix for _, place, _ in usable],
+        tokens=[row.token for row, _, _ in usable],
+    )  # fmt: skip
+    return {**changes, "tabs": gr.update(selected=INSPECT)}
+
+
+def _setup(setup: Setup, row: Row | BadRow, layout: Layout) -> Setup | None:
+    """None for a row that is no conversation."""
+    if isinstance(row, BadRow):
+        return None
+    try:
+        return row_setup(setup, row, layout)
+    except InspectorError:
+        return None
+
+
+def _refused(why: str) -> Changes:
+    return {"data_status": report(text(f"The row cannot be opened: {why}", "✗"))}

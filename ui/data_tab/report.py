@@ -1,0 +1,133 @@
+"""An audit's report -> what the Data tab shows of it: figures in words, findings with their rows; no widgets here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inspector.audit.report import AuditReport
+from inspector.audit.summary import summarize
+from inspector.audit.text import Shown, about_lines, ranked_findings
+from inspector.findings.codes import Severity
+from ui.parts.report import Block, table, text
+from ui.parts.token_view import EXPLANATIONS, as_json
+
+UNUSED = "rows that are not used"
+"""What stands in the list of findings for rows that are bad or refused."""
+KEPT_CLUSTERS = 12
+"""Kinds of a finding that are listed; the others are summed up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleRow:
+    """A row that shows a finding. `token`: the first to blame, if any; `can_open`: whether it is a conversation."""
+
+    number: int
+    place: str
+    detail: str
+    token: int | None = None
+    can_open: bool = True
+
+
+def example_rows(report: AuditReport, code: str) -> list[ExampleRow]:
+    """The first rows of a finding, by number; of UNUSED those that could not be used. Empty for an unknown code."""
+    if code == UNUSED:
+        return [  # what was refused by the template can be shown: only unreadable rows keep their raw text
+            ExampleRow(number=row["row"], place=row["place"], detail=row["why"], can_open=not row["raw"])
+            for row in report.bad_rows
+        ]
+    found = next((own for own in ranked_findings(report) if own.code == code), None)
+    return [] if found is None else [_example(row) for row in found.examples]
+
+
+def _example(row: Mapping[str, Any]) -> ExampleRow:
+    """Of findings about the data set as a whole only the number is known."""
+    span = row.get("token_span")
+    return ExampleRow(
+        number=row["row"],
+        place=row.get("place", f"row {row['row']}"),
+        detail=row.get("detail", ""),
+        token=span[0] if span else None,
+    )
+
+
+def pack_findings(report: AuditReport) -> str:
+    """The value of the findings' list."""
+    entries = [_entry(report, own) for own in ranked_findings(report)]
+    if report.bad + report.refused:
+        entries.insert(0, _unused(report))
+    return as_json({"rows": report.rows, "findings": entries})
+
+
+def _entry(report: AuditReport, found: Shown) -> dict[str, Any]:
+    first = found.examples[0] if found.examples else {}
+    return {
+        "code": found.code,
+        "severity": found.severity.value,
+        "rows": found.rows,
+        "count": None if found.detail else found.count,  # about the data set as a whole there is one
+        "detail": found.detail,
+        "remedy": found.remedy or first.get("remedy", ""),
+        "about": EXPLANATIONS.get(found.code, ""),
+        **_clusters(found.clusters),
+        **_examples(report, found.code),
+    }
+
+
+def _unused(report: AuditReport) -> dict[str, Any]:
+    return {
+        "code": UNUSED,
+        "severity": Severity.ERROR.value,
+        "rows": report.bad + report.refused,
+        "count": report.bad + report.refused,
+        "detail": f"{report.bad:,} cannot be read as a conversation, {report.refused:,} are refused by the template.",
+        "remedy": "Mend these rows, or go on with the clean ones: both can be downloaded below.",
+        "about": "",
+        **_clusters(report.reasons.most_common()),
+        **_examples(report, UNUSED),
+    }
+
+
+def _clusters(counted: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    return {
+        "clusters": list(counted[:KEPT_CLUSTERS]),
+        "otherClusters": sum(count for _, count in counted[KEPT_CLUSTERS:]),
+    }
+
+
+def _examples(report: AuditReport, code: str) -> dict[str, Any]:
+    return {
+        "examples": [
+            {"place": row.place, "detail": row.detail, "token": row.token, "canOpen": row.can_open}
+            for row in example_rows(report, code)
+        ]
+    }
+
+
+def summary_blocks(report: AuditReport, name: str) -> Iterator[Block]:
+    """What the audit of the data set `name` counted, in a sentence and a table."""
+    about, summary = report.about, summarize(report)
+    dropped, packing = summary["dropped"], summary["packing"]
+    if not about.get("complete", True):
+        yield text("Stopped before the end: this is about the rows seen until then.", "◼")
+    said = [f"{what} {value}" for what, value in about_lines(report) if what in ("model", "template", "strategy")]
+    yield text(" · ".join([name, *said]))
+    rows = [
+        ["rows", f"{report.rows:,} read, {report.inspected:,} inspected"],
+        ["tokens", f"{report.tokens:,}, of which {report.trained:,} train ({summary['trained_share']:.1%})"],
+        [
+            "left out",
+            f"{dropped['unreadable']:,} unreadable, {dropped['refused']:,} refused, "
+            f"{dropped['nothing_trained']:,} with nothing that trains",
+        ],
+    ]
+    if packing is not None:
+        rows.append(
+            [
+                f"rows of {packing['max_length']:,}",
+                f"{packing['packed_share']:.1%} full when packed; rows padded to the longest are "
+                f"{packing['padded_share']:.1%} full",
+            ]
+        )
+    yield table(["", ""], rows)

@@ -1,0 +1,49 @@
+"""Rows of a data set -> setups that the Inspect tab can open."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from inspector.audit.run import DETECTED_FROM, detect_rows
+from inspector.data.formats import Format, Layout, read, text_template
+from inspector.data.source import BadRow, DataSource, Row
+from inspector.setup import Setup
+from ui.visitors.access import hub_token
+from ui.wiring.models import model_of
+
+SHOWN_ROWS = 5
+"""Rows that are shown before an audit."""
+
+
+def first_rows(source: DataSource, mapping: Mapping[str, str]) -> tuple[Layout, list[Row | BadRow]]:
+    """The layout, and the rows that it was detected from. Raises DataError, FormatError."""
+    with closing(source.rows(hub_token())) as rows:  # type: ignore[type-var]
+        head = list(islice(rows, DETECTED_FROM))
+    return detect_rows(head, mapping), head
+
+
+def rows_at(source: DataSource, numbers: Collection[int]) -> list[Row | BadRow]:
+    """The rows with these numbers, in the data set's order; those that are not there are left out. Raises DataError."""
+    wanted, last = set(numbers), max(numbers, default=-1)
+    with closing(source.rows(hub_token())) as rows:  # type: ignore[type-var]
+        return [row for row in islice(rows, last + 1) if row.number in wanted]
+
+
+def row_setup(setup: Setup, row: Row, layout: Layout) -> Setup:
+    """The setup with the conversation that a row holds. Raises FormatError, ConversationError, ModelError.
+
+    A text that is rendered already gets the template that the audit gives it.
+    """
+    conversation = read(row.value, layout).conversation.to_json()
+    value: Any = conversation if len(conversation) > 1 else conversation["messages"]
+    template = text_template(model_of(setup).tokenizer) if layout.format is Format.TEXT else setup.template
+    return replace(setup, conversation=value, template=template)
+
+
+def columns_of(head: Sequence[Row | BadRow]) -> list[str]:
+    """The names of the columns, in order of appearance."""
+    return list(dict.fromkeys(name for row in head if isinstance(row, Row) for name in row.value))

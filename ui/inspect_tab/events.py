@@ -1,0 +1,274 @@
+"""What happens on the Inspect tab: the boxes' values in, new values by name out. The widgets are in inspect_tab.
+
+The conversation's JSON is the one truth: the editor and the template options are read from it and written to it. Each
+handler ends in the view of what the boxes then hold.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from inspector.errors import GalleryError, InspectorError
+from inspector.findings.codes import Code
+from inspector.gallery import find_entry, gallery
+from inspector.paths import EXAMPLES
+from inspector.remedies import REMEDIES, apply_remedy
+from inspector.setup import Setup
+from inspector.strategies import EXACT
+from inspector.trainers.markers import Markers, propose_markers
+from ui.inspect_tab.links import LinkError, ViewState, decode_link
+from ui.inspect_tab.open import open_rows, template_values
+from ui.inspect_tab.training_box import prefilled, training_values
+from ui.inspect_tab.view import boxes_view, decoded_conversation, diagnosis, failure_view, inspect_setup
+from ui.parts.token_view import pack_failure
+from ui.visitors.access import hub_token
+from ui.wiring.boxes import Boxes, conversation_values, setup_of
+from ui.wiring.conversation_json import ConversationJsonError, TemplateOptions, dump, write_options
+from ui.wiring.models import load_model
+from ui.wiring.open_setups import Rows
+from ui.wiring.wires import Changes
+
+DEFAULT_MODEL = "tiny-chat"
+_SECTIONS = {"findings": "Finding", "lesson": "Lesson"}
+_COUNTED_ROWS = 24
+"""Of more rows only these are looked at when a remedy's effect is counted."""
+
+
+def on_open(fragment: str) -> Changes:
+    """The page as a link describes it, or as it opens by default."""
+    state = ViewState(model=DEFAULT_MODEL, conversation=_example_text(next(iter(examples()))[1]))
+    if not fragment:
+        return {**open_rows(state.setups()), "compare": False}
+    try:
+        asked = decode_link(fragment)
+        changes = open_rows(
+            asked.setups(), asked.row, asked.token, compare=asked.compare, expected_hash=asked.template_hash
+        )
+        return {**changes, "compare": asked.compare}
+    except (LinkError, InspectorError) as error:
+        view = pack_failure("This link cannot be opened", str(error))
+        return {**open_rows(state.setups()), "compare": False, "view": view}
+
+
+def on_model(boxes: Boxes) -> Changes:
+    """Another model: its description, its templates, its default template, and the view."""
+    return _shown(boxes, template_values(boxes.model or "", boxes.revision or ""))
+
+
+def on_model_choice(chosen: str | None, boxes: Boxes) -> Changes:
+    """As `on_model`, unless the box was left as it was found."""
+    return {} if chosen is None else on_model(boxes)
+
+
+def on_revision(loaded: Sequence[str] | None, boxes: Boxes) -> Changes:
+    """As `on_model`, unless it is the revision that is shown: leaving the box must not reset the template."""
+    return {} if loaded is not None and tuple(loaded) == boxes.loading else on_model(boxes)
+
+
+def on_template_choice(choice: str | None, boxes: Boxes) -> Changes:
+    """Another template by name; None when the box was left as it was found: what was edited stays."""
+    return {} if choice is None else on_reset(choice, boxes)
+
+
+def on_reset(choice: str | None, boxes: Boxes) -> Changes:
+    """The chosen template as it was before it was edited; the model's default when none is chosen."""
+    try:
+        source = load_model(boxes.model or "", boxes.revision or "", choice or None).template
+    except InspectorError as error:
+        return {"view": failure_view(error, rows=boxes.rows)}
+    return _shown(boxes, {"template": source, "template_report": ""})
+
+
+def on_template(boxes: Boxes) -> Changes:
+    """The template was edited: what was said about the one before is gone."""
+    return _shown(boxes, {"template_report": ""})
+
+
+def on_inspect(boxes: Boxes) -> Changes:
+    """The view of what the boxes hold."""
+    return _shown(boxes, {})
+
+
+def on_json(boxes: Boxes) -> Changes:
+    """The JSON was edited: the editor and the options follow."""
+    values = conversation_values(boxes.conversation)
+    del values["conversation"]
+    return _shown(boxes, values)
+
+
+def on_editor(edited: str, boxes: Boxes) -> Changes:
+    """The messages were edited: the JSON follows."""
+    values = conversation_values(edited)
+    del values["editor"]
+    return _shown(boxes, values)
+
+
+def on_options(
+    generation_prompt: bool, thinking: str, tools: str, documents: str, keywords: str, boxes: Boxes
+) -> Changes:
+    """A template option was changed: the JSON follows."""
+    options = TemplateOptions(
+        generation_prompt=generation_prompt, thinking=thinking, tools=tools, documents=documents, keywords=keywords
+    )
+    try:
+        text = write_options(boxes.conversation, options)
+    except ConversationJsonError as error:
+        return {"view": failure_view(error, rows=boxes.rows)}
+    return _shown(boxes, {"conversation": text, "editor": text})
+
+
+def on_strategy_choice(chosen: str | None, boxes: Boxes) -> Changes:
+    """As `on_strategy`, unless the box was left as it was found: what its options hold stays."""
+    return {} if chosen is None else on_strategy(boxes)
+
+
+def on_strategy(boxes: Boxes) -> Changes:
+    """Another strategy: its own boxes, and the options it needs, filled with what fits this conversation."""
+    values = training_values(boxes.strategy)
+    if boxes.strategy != EXACT:
+        values["strategy_options"] = prefilled(boxes.strategy, _markers(boxes))
+    return _shown(boxes, values)
+
+
+def on_example(example: str | None, boxes: Boxes) -> Changes:
+    """A conversation from the examples, in place of all rows. None: the box was left as it was found."""
+    if example is None:
+        return {}
+    return _shown(boxes, {**conversation_values(_example_text(example)), "rows": None, "gallery": None})
+
+
+def on_gallery(name: str | None, boxes: Boxes) -> Changes:
+    """A finding's or a lesson's example: its whole setup, and what to look at. None: the box was left as it was
+    found."""
+    if name is None:
+        return {}
+    try:
+        entry = find_entry(name)
+    except GalleryError as error:
+        raise gr.Error(html.escape(str(error))) from error
+    return {**open_rows([entry.setup], compare=boxes.compare, notices=[entry.about]), "example": None}
+
+
+def on_tour(boxes: Boxes) -> Changes:
+    """The failures that everybody meets, one behind the other, each with what to look at."""
+    entries = [find_entry(name) for name in TOUR]
+    titles = [f"{entry.title}. {entry.about}" for entry in entries]
+    tokens = [_first_token(entry.setup) for entry in entries]
+    shown = open_rows([entry.setup for entry in entries], compare=boxes.compare, titles=titles, tokens=tokens)
+    return {**shown, "example": None, "gallery": None}
+
+
+def _first_token(setup: Setup) -> int | None:
+    """The first token that a finding points at."""
+    spans = (finding.token_span for finding in setup.inspect(hub_token()).findings)
+    return next((span[0] for span in spans if span is not None), None)
+
+
+def on_decode(log: str, boxes: Boxes) -> Changes:
+    """A pasted log: its first example becomes the conversation, and the view says what went wrong."""
+    try:
+        text, said = decoded_conversation(log or "", setup_of(boxes))
+    except (InspectorError, ConversationJsonError) as error:
+        return {"view": failure_view(error, rows=boxes.rows)}
+    values = {} if text is None else {**conversation_values(text), "rows": None}
+    return _shown(boxes, values, notices=said)
+
+
+def on_row(event: Mapping[str, Any], boxes: Boxes) -> Changes:
+    """Another of the open rows. What was edited stays with the row that is left."""
+    step = event.get("step")
+    if boxes.rows is None or not isinstance(step, int):
+        return _shown(boxes, {})
+    try:
+        rows = boxes.rows.edited(setup_of(boxes)).moved(step)
+    except (InspectorError, ConversationJsonError) as error:
+        return {"view": failure_view(error, rows=boxes.rows, notices=["Mend this row before you leave it."])}
+    return open_rows(rows.setups, rows.at, compare=boxes.compare, titles=rows.titles, tokens=rows.tokens)
+
+
+def on_remedy(event: Mapping[str, Any], boxes: Boxes) -> Changes:
+    """Apply what a finding's button offers: the boxes follow, and the view says whether the finding is gone."""
+    name, code = str(event.get("name")), str(event.get("code"))
+    try:
+        before = setup_of(boxes)
+        changed = apply_remedy(name, before, hub_token())
+        rows = (boxes.rows.edited(before) if boxes.rows else Rows(setups=(before,))).replaced(changed)
+        said = f"Applied: {REMEDIES[name].what} {_effect(code, changed)}"
+        return open_rows(
+            rows.setups, rows.at, compare=boxes.compare, notices=[said], undo=rows.undo, titles=rows.titles
+        )
+    except (InspectorError, ConversationJsonError) as error:
+        return _shown(boxes, {}, notices=[f"Not applied: {error}"])
+    except Exception as error:  # the button waits for a view, whatever happens
+        return {"view": failure_view(error, rows=boxes.rows)}
+
+
+def on_undo(_: Mapping[str, Any], boxes: Boxes) -> Changes:
+    """The rows before the remedy that was applied last."""
+    if boxes.rows is None or boxes.rows.undo is None:
+        return _shown(boxes, {})
+    before = boxes.rows.undo
+    return open_rows(before.setups, before.at, compare=boxes.compare, notices=["Undone."], titles=before.titles)
+
+
+def _effect(code: str, setups: list[Setup]) -> str:
+    """Whether a finding is gone from the rows, in a sentence."""
+    found = [codes_of(setup) for setup in setups[:_COUNTED_ROWS]]
+    left = sum(code in codes for codes in found if codes is not None)
+    rows = "" if len(found) == 1 else f" in {left} of {len(found)} rows"
+    if left:
+        return f"{code} is still there{rows}."
+    return "What comes of it cannot be inspected." if None in found else f"{code} is gone."
+
+
+def codes_of(setup: Setup) -> set[Code] | None:
+    """The codes of everything that is found, a refusal's cause included; None for an unknown failure."""
+    try:
+        return {finding.code for finding in inspect_setup(setup).findings}
+    except InspectorError as error:
+        finding = diagnosis(error, setup)
+        return None if finding is None else {finding.code}
+
+
+def _markers(boxes: Boxes) -> Markers | None:
+    """What stands around the answers of the shown conversation; None where it cannot be inspected."""
+    try:
+        setup = setup_of(replace(boxes, strategy=EXACT))
+        return propose_markers([inspect_setup(replace(setup, options={}, modifiers={}))])
+    except (InspectorError, ConversationJsonError):
+        return None
+
+
+def _shown(boxes: Boxes, changes: Mapping[str, Any], **said: Any) -> Changes:
+    """The changes, and the view of the boxes once they have been made; none while a model loads."""
+    after = boxes.with_changes(changes)
+    return {**changes, "view": boxes_view(after, **said)} if after.is_settled else changes
+
+
+TOUR = ("boundary_merge", "2-bos-and-eos-in-the-collator", "1-the-response-template-merges")
+"""A boundary that merges, a stop token that is lost, and the warning that means that nothing trains."""
+
+
+def examples() -> list[tuple[str, str]]:
+    """(title, file name) of each example conversation."""
+    return [(path.stem[3:].replace("-", " "), path.name) for path in sorted(EXAMPLES.glob("*.json"))]
+
+
+def gallery_choices() -> list[tuple[str, str]]:
+    """(label, name) of each entry of the gallery; the section stands first in its label."""
+    return [
+        (f"{_SECTIONS.get(entry.section, entry.section)} · {entry.code or entry.title}", entry.name)
+        for entry in gallery()
+    ]
+
+
+def _example_text(name: str) -> str:
+    if name not in {known for _, known in examples()}:
+        raise gr.Error(f"There is no example {html.escape(name)!r}.")
+    return dump(json.loads((EXAMPLES / name).read_text(encoding="utf-8")))

@@ -1,0 +1,128 @@
+"""The Export pane: settings for each trainer with what they would train, and the rows with the labels that are shown.
+
+Nothing is computed before a click: a change of the view marks what was written as old.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from inspector.errors import InspectorError
+from inspector.exports.targets import TARGETS, export, write_rows
+from inspector.exports.verdict import Export
+from inspector.inspection import Inspection
+from inspector.setup import Setup
+from ui.inspect_tab.view import inspect_setup
+from ui.parts.report import Block, build_report, code, files, report, text
+from ui.wiring.boxes import Boxes, setup_of
+from ui.wiring.conversation_json import ConversationJsonError
+from ui.wiring.wires import Changes, Wires
+
+LABELS = {
+    "trl_labels": "TRL · rows with exact labels",
+    "trl_assistant_only": "TRL · assistant_only_loss",
+    "trl_collator": "TRL up to 0.19 · completion collator",
+    "home_llm": "home-llm · flags of train.py",
+    "unsloth": "Unsloth · train_on_responses_only",
+    "axolotl": "axolotl",
+    "llama_factory": "LLaMA-Factory",
+    "autotrain": "AutoTrain",
+}
+SIGNS = {True: "= same tokens", False: "≠ other tokens", None: "? unknown"}
+MAX_FILE_BYTES = 64_000_000
+"""Larger files of rows are not sent through the page."""
+
+
+def build_export_pane() -> dict[str, Any]:
+    """The widgets, by name."""
+    with gr.Accordion("Export", open=False, elem_id="export") as pane:
+        with gr.Row(equal_height=True):
+            target = gr.Dropdown(
+                [(LABELS.get(name, name), name) for name in TARGETS], value=next(iter(TARGETS)), label="Trainer",
+                elem_id="target", scale=4,
+            )  # fmt: skip
+            write = gr.Button("Write it", size="sm", scale=1, min_width=80, elem_id="write")
+        found = build_report("export-report", follows_view=True)
+        gr.HTML(
+            "<p class='pane-note'>Rows with exactly the labels shown, all of them where several are open:</p>",
+            elem_classes=["pane-note-box"],
+        )
+        with gr.Row():
+            jsonl = gr.Button("Rows as JSONL", size="sm", min_width=120, elem_id="rows-jsonl")
+            parquet = gr.Button("Rows as Parquet", size="sm", min_width=120, elem_id="rows-parquet")
+        said = build_report("rows-report", follows_view=True)
+        script = (Path(__file__).parents[1] / "parts" / "saver.js").read_text(encoding="utf-8")
+        saved = gr.HTML("", html_template="<div></div>", js_on_load=script, apply_default_css=False, elem_id="saver")
+    return {
+        "export_pane": pane, "target": target, "write": write, "export_report": found, "rows_jsonl": jsonl,
+        "rows_parquet": parquet, "rows_report": said, "saver": saved,
+    }  # fmt: skip
+
+
+def connect_export_pane(wires: Wires) -> None:
+    """Settings when the pane opens, on a click, and for another trainer; rows on a click."""
+    target = wires["target"]
+    said: dict[str, Any] = {"says": "export_report"}
+    wires.on(target.input, on_export, ["export_report"], also=[target], dropdown="target", **said)
+    wires.on([wires["export_pane"].expand, wires["write"].click], on_export, ["export_report"], also=[target], **said)
+    for name in ("jsonl", "parquet"):
+        click = wires[f"rows_{name}"].click
+        wires.on(click, partial(on_rows, name), ["saver", "rows_report"], says="rows_report")
+
+
+def on_export(target: str | None, boxes: Boxes) -> Changes:
+    """Settings for a trainer, under a sentence that says whether it trains the same tokens. None: the box was left as
+    it was found."""
+    if target is None:
+        return {}
+    try:
+        written = export(inspect_setup(setup_of(boxes)), target)
+    except (InspectorError, ConversationJsonError) as error:
+        return {"export_report": report(text(str(error), "✗"))}
+    return {"export_report": report(*_blocks(written))}
+
+
+def _blocks(written: Export) -> Iterator[Block]:
+    yield text(written.verdict, SIGNS[written.same])
+    yield code(written.text, label=written.filename)
+    yield files(*written.all_files.items())
+
+
+def on_rows(kind: str, boxes: Boxes) -> Changes:
+    """A file of all rows that are open, with their labels, for the browser to save."""
+    try:
+        shown = setup_of(boxes)
+        setups = boxes.rows.edited(shown).setups if boxes.rows else (shown,)
+        data = _rows_file(setups, kind)
+    except (InspectorError, ConversationJsonError) as error:
+        return {"rows_report": report(text(f"No rows: {error}", "✗"))}
+    if len(data) > MAX_FILE_BYTES:
+        return {"rows_report": report(text(f"{len(data):,} bytes are too many to send through the page.", "✗"))}
+    file = {"name": f"rows.{kind}", "base64": base64.b64encode(data).decode(), "at": time.time_ns()}
+    rows = "1 row" if len(setups) == 1 else f"{len(setups):,} rows"
+    return {"saver": json.dumps(file), "rows_report": report(text(f"{rows}, {len(data):,} bytes: rows.{kind}", "✓"))}
+
+
+def _rows_file(setups: tuple[Setup, ...], kind: str) -> bytes:
+    """Raises InspectorError, which names the row it comes from where there are several."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"rows.{kind}")
+        write_rows(_inspections(setups), path)
+        return path.read_bytes()
+
+
+def _inspections(setups: tuple[Setup, ...]) -> Iterator[Inspection]:
+    for number, setup in enumerate(setups, 1):
+        try:
+            yield inspect_setup(setup)
+        except InspectorError as error:
+            raise InspectorError(f"row {number} of {len(setups)}: {error}") from error

@@ -1,0 +1,156 @@
+"""The Markers pane: ids to search for, verified; how find_split sees them; what whitespace does to a word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+import inspector
+from inspector.errors import InspectorError, RenderError
+from inspector.inspection import Inspection, inspect_rendered
+from inspector.model.model import Model
+from inspector.samples import sample_conversations
+from inspector.trainers.markers import WORDS, Markers, Split, find_split, pieces, propose_markers
+from ui.parts.report import Block, build_note, build_report, heading, report, table, text
+from ui.parts.report import pieces as pieces_block
+from ui.parts.text_box import build_text_box
+from ui.wiring.answers import About
+from ui.wiring.boxes import Boxes, setup_of
+from ui.wiring.conversation_json import ConversationJsonError
+from ui.wiring.models import load_model, model_of
+from ui.wiring.wires import Changes, Wires
+
+_MAX_WORD_CHARS = 2_000
+
+
+def build_markers_pane() -> dict[str, Any]:
+    """The widgets, by name."""
+    with gr.Accordion("Markers", open=False, elem_id="markers") as pane:
+        find = gr.Button("Find markers", size="sm", elem_id="find-markers")
+        found = build_report("markers-report", follows_view=True)
+        build_note("Whitespace belongs to the token beside it:")
+        with gr.Row():
+            one = build_text_box("Text", rows=1, elem_id="word-one", value=WORDS[0])
+            other = build_text_box("With a space", rows=1, elem_id="word-two", value=WORDS[1])
+        shown = build_report("pieces")
+    return {
+        "markers_pane": pane,
+        "find_markers": find,
+        "markers_report": found,
+        "word_one": one,
+        "word_two": other,
+        "pieces": shown,
+    }
+
+
+def connect_markers_pane(wires: Wires) -> None:
+    """Markers on a click; the pieces as the words are typed, and when the model changes."""
+    wires.on(wires["find_markers"].click, on_find, ["markers_report"], says="markers_report")
+    words = [wires["word_one"], wires["word_two"]]
+    events = [
+        wires["markers_pane"].expand, *(word.input for word in words), wires["model"].input, wires["revision"].submit,
+        wires["revision"].blur,
+    ]  # fmt: skip
+    wires.on(events, on_words, ["pieces"], also=words, about=About.MODEL, is_latest=True)
+
+
+def on_words(one: str, other: str, boxes: Boxes) -> Changes:
+    """The tokens of both words under the chosen tokenizer, special tokens left aside."""
+    try:
+        model = load_model(boxes.model or "", boxes.revision or "", "chatml")  # any template: none is rendered
+        shown = [
+            pieces_block(repr(word)[1:-1], pieces(model, word))
+            for word in ((one or "")[:_MAX_WORD_CHARS], (other or "")[:_MAX_WORD_CHARS])
+        ]
+    except InspectorError as error:
+        return {"pieces": report(text(str(error), "✗"))}
+    return {"pieces": report(*shown)}
+
+
+def on_find(boxes: Boxes) -> Changes:
+    """Markers proposed and verified over varied conversations and the one that is shown."""
+    try:
+        model = model_of(setup_of(boxes))
+        inspections, refused = _inspected(model, boxes)
+        splits = _splits(model)
+    except (InspectorError, ConversationJsonError) as error:
+        return {"markers_report": report(text(str(error), "✗"))}
+    markers = propose_markers(inspections)
+    blocks = [*_found(model, markers, len(inspections), refused), *_split_blocks(markers, splits, inspections)]
+    return {"markers_report": report(*blocks)}
+
+
+def _inspected(model: Model, boxes: Boxes) -> tuple[list[Inspection], int]:
+    """The samples and the shown conversation; and how many the template refused."""
+    shown = inspector.Conversation.parse(setup_of(boxes).conversation)
+    conversations = [*sample_conversations(), shown]
+    inspections = inspect_rendered(model, conversations)
+    return inspections, len(conversations) - len(inspections)
+
+
+def _splits(model: Model) -> tuple[Split, Split] | None:
+    try:
+        return find_split(model)
+    except RenderError:  # a template need not take a lone answer
+        return None
+
+
+def _found(model: Model, markers: Markers, rows: int, refused: int) -> Iterator[Block]:
+    is_exact = markers.found == markers.turns and markers.turns and not markers.false_hits
+    yield text(markers.advice, "✓" if is_exact else "✗")
+    yield table(
+        ["marker", f"{model.name} · template {model.template_name}"],
+        [
+            ["prefix ids", _ids(markers.prefix_ids)],
+            ["suffix ids", _ids(markers.suffix_ids)],
+            ["response template", _or_none(markers.response_template)],
+            ["instruction template", _or_none(markers.instruction_template)],
+            ["found", f"{markers.found} of {markers.turns} turns, {markers.false_hits} false hits"],
+            ["looked at", f"{rows} conversations" + (f", {refused} more were refused by the template" * bool(refused))],
+        ],
+    )
+    if markers.misses:
+        yield heading("Missed: the boundary is inside a merged token")
+        yield table(
+            ["turns", "token", "ids before the answer"],
+            [[str(miss.count), repr(miss.token), _ids(miss.ids)] for miss in markers.misses],
+        )
+
+
+def _split_blocks(
+    markers: Markers, splits: tuple[Split, Split] | None, inspections: Sequence[Inspection]
+) -> Iterator[Block]:
+    """The ids in context beside find_split's three tokenizations, and in how many conversations each of them occurs."""
+    if splits is None:
+        yield text("find_split has nothing to split: the template refuses a lone answer.")
+        return
+    rows = [tuple(inspection.ids) for inspection in inspections]
+    before, behind = splits
+    for split, name, ids in ((before, "before", markers.prefix_ids), (behind, "behind", markers.suffix_ids)):
+        yield heading(f"find_split: {split.text!r}, the text {name} an answer")
+        found = [
+            ("in context", ids),
+            ("alone", split.alone),
+            ("behind a space", split.after_space),
+            ("behind a line end", split.after_newline),
+        ]
+        yield table(["tokenized", "ids", "occur in"], [[how, _ids(own), _occurring(own, rows)] for how, own in found])
+
+
+def _occurring(ids: Sequence[int] | None, rows: Sequence[Sequence[int]]) -> str:
+    """How many rows hold the ids one after the other, with a sign for all or fewer."""
+    if not ids:
+        return "–"
+    size, wanted = len(ids), tuple(ids)
+    count = sum(any(row[i : i + size] == wanted for i in range(len(row) - size + 1)) for row in rows)
+    return f"{'✓' if count == len(rows) else '✗'} {count} of {len(rows)}"
+
+
+def _ids(ids: Sequence[int] | None) -> str:
+    return "none: no constant sequence" if ids is None else ", ".join(map(str, ids))
+
+
+def _or_none(content: str | None) -> str:
+    return "none: pass ids" if content is None else repr(content)

@@ -1,0 +1,105 @@
+"""Setups -> every box of the Inspect page, and the view: how links, galleries, remedies and audits show something."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from inspector.errors import InspectorError, NoTemplateError
+from inspector.model.model import Model
+from inspector.setup import Setup
+from ui.inspect_tab.training_box import training_values
+from ui.inspect_tab.view import failure_view, inspect_view
+from ui.wiring.boxes import Boxes, setup_of, values_of
+from ui.wiring.models import describe_model, load_model, template_choices
+from ui.wiring.open_setups import Rows
+from ui.wiring.wires import Changes
+
+OPENED = (
+    "model", "revision", "loaded", "model_info", "template_choice", "template", "template_report", "special_tokens",
+    "conversation", "editor", "generation_prompt", "thinking", "tools", "documents", "keywords",
+    "strategy", "strategy_about", "policy_box", "options_box", "strategy_options", "turns", "stop", "reasoning",
+    "tool_calls", "straddlers", "closing_header", "keep", "max_length", "truncation", "rows", "view",
+)  # fmt: skip
+"""The widgets that `open_rows` changes."""
+
+
+def open_rows(
+    setups: Sequence[Setup],
+    at: int = 0,
+    token: int | None = None,
+    *,
+    compare: bool = False,
+    undo: Rows | None = None,
+    notices: Sequence[str] = (),
+    expected_hash: str = "",
+    titles: Sequence[str] = (),
+    tokens: Sequence[int | None] = (),
+) -> Changes:
+    """Everything that changes when the page shows these setups, number `at` first, pointing at a token.
+
+    `undo`: what a click beside the first notice brings back. `titles`, `tokens`: where each setup is from, and which of
+    its tokens to point at when it is its turn. The rest as `inspect_view` takes it. Raises StrategyError for modifiers
+    that are none; what else is wrong with the shown setup is said by the view.
+    """
+    setup = setups[at]
+    changes = {**values_of(setup), **template_values(setup.model, setup.revision, setup.template)}
+    changes |= training_values(setup.strategy)
+    boxes = Boxes().with_changes(changes)
+    rows = Rows(setups=tuple(setups), at=at, titles=tuple(titles), tokens=tuple(tokens), undo=undo)
+    token = rows.token if token is None else token
+    said: dict[str, Any] = {"notices": notices, "can_undo": undo is not None}
+    try:
+        shown = setup_of(boxes)
+    except Exception as error:  # the view has to say so, whatever it is
+        return {**changes, "rows": rows, "view": failure_view(error, setup, rows=rows, **said)}
+    rows = replace(rows, setups=(*setups[:at], shown, *setups[at + 1 :]), opened=shown)
+    view = inspect_view(shown, compare=compare, rows=rows, token=token, expected_hash=expected_hash, **said)
+    return {**changes, "rows": rows, "view": view}
+
+
+def template_values(name: str, revision: str, wanted: str = "") -> dict[str, Any]:
+    """Description, choices and source for a model and a template as `load` takes it; the view says what went wrong."""
+    values = {**_NO_TEMPLATE, "loaded": (name, revision)}
+    try:
+        return values | _template_values(load_model(name, revision, wanted or None))
+    except NoTemplateError:
+        try:
+            model = load_model(name, revision, "chatml")
+        except InspectorError as error:
+            return {**values, "model_info": _failed(error)}
+        info = f"{describe_model(model)} · no chat template: choose one below"
+        choices = gr.update(choices=template_choices(model), value=None)
+        return {**values, "model_info": _info(info), "template_choice": choices}
+    except InspectorError as error:
+        return {**values, "model_info": _failed(error)}
+
+
+_NO_TEMPLATE = {
+    "template_choice": gr.update(choices=[], value=None),
+    "template": "",
+    "template_report": "",
+}
+
+
+def _template_values(model: Model) -> dict[str, Any]:
+    choices = template_choices(model)
+    named = model.template_name if model.template_name in [name for _, name in choices] else None
+    return {
+        "model_info": _info(describe_model(model)),
+        "template_choice": gr.update(choices=choices, value=named),
+        "template": model.template,
+    }
+
+
+def _failed(error: Exception) -> str:
+    return _info(f"Not loaded: {error}", "model-info failed")
+
+
+def _info(text: str, classes: str = "model-info") -> str:
+    """One line, cut where it is too long, so that nothing below moves."""
+    return f"<p class='{classes}' title='{html.escape(text)}'>{html.escape(text)}</p>"

@@ -1,0 +1,209 @@
+"""The Inspect tab: its widgets, and which handler each event calls. The panes build and connect their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ui.inspect_tab import events
+from ui.inspect_tab.events import DEFAULT_MODEL
+from ui.inspect_tab.export_pane import build_export_pane, connect_export_pane
+from ui.inspect_tab.markers_pane import build_markers_pane, connect_markers_pane
+from ui.inspect_tab.open import OPENED
+from ui.inspect_tab.template_pane import build_template_pane, connect_template_pane
+from ui.inspect_tab.training_box import build_training_box
+from ui.parts.text_box import build_text_box
+from ui.parts.token_view import build_token_view
+from ui.wiring.answers import About
+from ui.wiring.conversation_json import THINKING
+from ui.wiring.wires import Wires
+
+_HERE = Path(__file__).parent
+MODELS = [
+    DEFAULT_MODEL,
+    "Qwen/Qwen3-0.6B",
+    "Qwen/Qwen2.5-0.5B-Instruct",
+    "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "meta-llama/Llama-3.2-1B-Instruct",
+    "google/gemma-3-1b-it",
+    "mistralai/Mistral-7B-Instruct-v0.3",
+    "microsoft/Phi-4-mini-instruct",
+    "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+    "bigscience/bloom-560m",
+]
+_WAITS = ["waits-for-model"]
+"""What can be neither clicked nor typed in while a model loads (loading.js)."""
+
+
+def build() -> dict[str, Any]:
+    """The tab's widgets, by name."""
+    widgets = {"rows": gr.State(None), "loaded": gr.JSON(None, visible=False), **_build_head()}
+    with gr.Row(elem_id="main-row", elem_classes=_WAITS):
+        with gr.Column(scale=5, min_width=320, elem_id="inputs"):
+            widgets |= _build_conversation()
+            widgets |= _build_options()
+            widgets |= build_training_box()
+            widgets |= build_template_pane()
+            widgets |= build_markers_pane()
+            widgets |= build_export_pane()
+            widgets |= _build_decode()
+        with gr.Column(scale=7, min_width=320, elem_id="output"):
+            widgets["compare"] = gr.Checkbox(
+                label="Compare trainers", info="Lay beside it what each trainer itself would train",
+                elem_id="compare", container=False,
+            )  # fmt: skip
+            widgets["view"] = build_token_view(elem_id="view")
+    return widgets
+
+
+def connect(wires: Wires, demo: gr.Blocks) -> None:
+    """Everything that happens on the tab."""
+    wires.on_load(demo, events.on_open, [*OPENED, "compare"])
+    _connect_boxes(wires)
+    _connect_conversation(wires)
+    _connect_view(wires)
+    connect_template_pane(wires)
+    connect_markers_pane(wires)
+    connect_export_pane(wires)
+
+
+def _build_head() -> dict[str, Any]:
+    with gr.Row(elem_id="model-row", equal_height=True):
+        model = gr.Dropdown(
+            MODELS, value=DEFAULT_MODEL, label="Model", info="A hub id, a local folder, or the embedded tiny-chat",
+            allow_custom_value=True, elem_id="model", scale=4,
+        )  # fmt: skip
+        revision = gr.Textbox(
+            label="Revision", info="Branch, tag or commit", placeholder="main", max_lines=1, elem_id="revision", scale=2
+        )
+        example = gr.Dropdown(
+            list(events.examples()), value=None, label="Examples", info="Conversations that show something", scale=3,
+            elem_id="example", elem_classes=_WAITS,
+        )  # fmt: skip
+        gallery = gr.Dropdown(
+            events.gallery_choices(), value=None, label="Findings and lessons",
+            info="What goes wrong, with a way out", scale=3, elem_id="gallery", elem_classes=_WAITS,
+        )  # fmt: skip
+    with gr.Row(elem_id="head-row", equal_height=True):
+        info = gr.HTML(elem_id="model-info")
+        tour = gr.Button("Tour: three failures", size="sm", min_width=150, elem_id="tour", elem_classes=_WAITS)
+    return {
+        "model": model,
+        "revision": revision,
+        "example": example,
+        "gallery": gallery,
+        "model_info": info,
+        "tour": tour,
+    }
+
+
+def _build_conversation() -> dict[str, Any]:
+    with gr.Tabs():
+        with gr.Tab("Messages", id="messages"):
+            editor = gr.HTML(
+                value="",
+                html_template='<div class="conversation-editor"></div>',
+                js_on_load=(_HERE / "conversation_editor.js").read_text(encoding="utf-8"),
+                apply_default_css=False,
+                elem_id="editor",
+            )
+        with gr.Tab("JSON", id="json"):
+            conversation = build_text_box(
+                "Conversation",
+                info="A list of messages, or an object with messages, tools, documents and template keywords",
+                rows=18,
+                elem_id="conversation",
+            )
+    return {"conversation": conversation, "editor": editor}
+
+
+def _build_options() -> dict[str, Any]:
+    with gr.Accordion("Template options", open=False, elem_id="options"):
+        generation_prompt = gr.Checkbox(
+            label="Generation prompt", info="End in the header of an answer that is to come", elem_id="gen-prompt"
+        )
+        thinking = gr.Radio(THINKING, value=THINKING[0], label="Thinking (enable_thinking)", elem_id="thinking")
+        tools = build_text_box("Tools (JSON list)", rows=3, elem_id="tools")
+        documents = build_text_box("Documents (JSON list)", rows=2, elem_id="documents")
+        keywords = build_text_box(
+            "Other keywords (JSON object)", rows=2, elem_id="keywords", placeholder='{"date_string": "1 Jan 2025"}'
+        )
+    return {
+        "generation_prompt": generation_prompt,
+        "thinking": thinking,
+        "tools": tools,
+        "documents": documents,
+        "keywords": keywords,
+    }
+
+
+def _build_decode() -> dict[str, Any]:
+    with gr.Accordion("A trainer's warning", open=False, elem_id="decode"):
+        log = build_text_box(
+            "Log",
+            info="Paste what the trainer printed, ids included: the example is shown, cause and right ids are named.",
+            rows=6,
+            elem_id="log",
+        )
+        explain = gr.Button("Explain it", size="sm", elem_id="explain")
+    return {"log": log, "explain": explain}
+
+
+# --- events
+
+_OPTIONS = ("generation_prompt", "thinking", "tools", "documents", "keywords")
+_TRAINING = (
+    "strategy_options", "turns", "stop", "reasoning", "tool_calls", "straddlers", "closing_header", "keep",
+    "max_length", "truncation", "special_tokens", "compare",
+)  # fmt: skip
+
+
+def _connect_boxes(wires: Wires) -> None:
+    """Model, template and training."""
+    template = ["template", "template_report", "view"]
+    model = ["loaded", "model_info", "template_choice", *template]
+    name = wires["model"]
+    load: dict[str, Any] = {"about": About.MODEL, "is_load": True}
+    wires.on(name.input, events.on_model_choice, model, also=[name], dropdown="model", **load)
+    wires.on(wires["revision"].submit, events.on_model, model, **load)
+    wires.on(wires["revision"].blur, events.on_revision, model, also=[wires["loaded"]], **load)
+    wires.on(wires.missing.change, events.on_inspect, ["view"], about=About.NOTHING, is_latest=True)
+    choice = wires["template_choice"]
+    wires.on(
+        choice.input, events.on_template_choice, template, also=[choice], dropdown="template-choice", about=About.MODEL
+    )
+    wires.on(wires["reset"].click, events.on_reset, template, also=[choice], about=About.MODEL)
+    own = {"about": About.NOTHING, "is_latest": True}
+    wires.on(wires["template"].input, events.on_template, ["template_report", "view"], **own)
+    strategy = ["strategy_about", "policy_box", "options_box", "strategy_options", "view"]
+    chosen = wires["strategy"]
+    wires.on(chosen.input, events.on_strategy_choice, strategy, also=[chosen], dropdown="strategy", **own)
+    wires.on([wires[name].input for name in _TRAINING], events.on_inspect, ["view"], **own)
+
+
+def _connect_conversation(wires: Wires) -> None:
+    """The conversation in its three forms, and what replaces it."""
+    forms = ["conversation", "editor", *_OPTIONS]
+    own: dict[str, Any] = {"about": About.NOTHING, "is_latest": True}
+    wires.on(wires["conversation"].input, events.on_json, [*forms[1:], "view"], **own)
+    editor, options = wires["editor"], [wires[name] for name in _OPTIONS]
+    wires.on(editor.input, events.on_editor, ["conversation", *_OPTIONS, "view"], also=[editor], **own)
+    changed = [widget.input for widget in options]
+    wires.on(changed, events.on_options, ["conversation", "editor", "view"], also=options, **own)
+    for name, handler, changes in (
+        ("example", events.on_example, [*forms, "rows", "gallery", "view"]),
+        ("gallery", events.on_gallery, [*OPENED, "example"]),
+    ):
+        wires.on(wires[name].input, handler, changes, also=[wires[name]], dropdown=name, **own)
+    wires.on(wires["tour"].click, events.on_tour, [*OPENED, "example", "gallery"], about=About.NOTHING)
+    wires.on(wires["explain"].click, events.on_decode, [*forms, "rows", "view"], also=[wires["log"]])
+
+
+def _connect_view(wires: Wires) -> None:
+    """What is clicked in the token view: another row, a remedy, its undoing."""
+    view = wires["view"]
+    wires.on(view.row, events.on_row, OPENED, with_event=True)
+    wires.on(view.remedy, events.on_remedy, OPENED, with_event=True)
+    wires.on(view.undo, events.on_undo, OPENED, with_event=True)

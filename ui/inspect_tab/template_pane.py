@@ -1,0 +1,72 @@
+"""The Chat template pane: choose, edit, and write generation tags into it, with the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from inspector.errors import InspectorError
+from inspector.tagging.trl_status import trl_status
+from inspector.tagging.write import write_training_template
+from ui.inspect_tab.view import boxes_view
+from ui.parts.report import Block, build_report, code, files, report, text
+from ui.parts.text_box import build_text_box
+from ui.wiring.boxes import Boxes, setup_of
+from ui.wiring.conversation_json import ConversationJsonError
+from ui.wiring.models import model_of
+from ui.wiring.wires import Changes, Wires
+
+FILE = "training_template.jinja"
+
+
+def build_template_pane() -> dict[str, Any]:
+    """The widgets, by name; `reset` and `add_tags` are buttons."""
+    with gr.Accordion("Chat template", open=True, elem_id="template-pane"):
+        with gr.Row(equal_height=True):
+            choice = gr.Dropdown([], label="Template", elem_id="template-choice", scale=4)
+            reset = gr.Button("Reset", size="sm", scale=1, min_width=80, elem_id="reset")
+            tags = gr.Button("Add generation tags", size="sm", scale=2, min_width=140, elem_id="add-tags")
+        found = build_report("template-report")
+        source = build_text_box(
+            "Source",
+            info="The line that wrote the token you point at is marked. Edit it to try a change.",
+            rows=16,
+            elem_id="template-source",
+        )
+    return {
+        "template_choice": choice,
+        "template": source,
+        "template_report": found,
+        "reset": reset,
+        "add_tags": tags,
+    }
+
+
+def connect_template_pane(wires: Wires) -> None:
+    """The button that writes tags; what else happens here is the tab's."""
+    wires.on(wires["add_tags"].click, on_tags, ["template", "template_report", "view"], says="template_report")
+
+
+def on_tags(boxes: Boxes) -> Changes:
+    """The template with generation tags in its box, if one can be proven; the pane says what was."""
+    try:
+        model = model_of(setup_of(boxes))
+        status = trl_status(model).reason
+        written = write_training_template(model)
+    except (InspectorError, ConversationJsonError) as error:
+        return {"template_report": report(text(f"Not proven: {error}", "✗"))}
+    if written.template is None:
+        return {"template_report": report(text(f"Not proven: {written.reason}", "✗"), text(status))}
+    blocks = _proven(written.reason, status, written.template, written.diff)
+    changes = {"template": written.template, "template_report": report(*blocks)}
+    return {**changes, "view": boxes_view(boxes.with_changes(changes))}
+
+
+def _proven(reason: str, status: str, template: str, diff: str) -> Iterator[Block]:
+    yield text(f"Proven: {reason}", "✓")
+    yield text(status)
+    if diff:
+        yield code(diff, label="What changed", is_diff=True)
+    yield files((FILE, template))

@@ -1,0 +1,273 @@
+"""From a setup to what the Inspect page's view shows; no widgets here.
+
+`inspect_view` is the one path from a setup to the token view; whatever goes wrong becomes a view that says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import inspector
+from inspector.errors import InspectorError, RenderError
+from inspector.inspection import Inspection
+from inspector.model.model import short_hash
+from inspector.remedies import offers, offers_for_refusal
+from inspector.rendering import sandbox
+from inspector.setup import Setup
+from inspector.strategies import EXACT
+from inspector.trainers.compare import Comparison, compare_with, default_choices
+from inspector.trainers.decode import Decoded, LoggedExample, decode_log
+from inspector.trainers.markers import propose_markers
+from ui.inspect_tab.links import ViewState, encode_link
+from ui.parts.token_view import pack, pack_failure
+from ui.wiring.boxes import Boxes, setup_of
+from ui.wiring.conversation_json import ConversationJsonError, dump
+from ui.wiring.models import model_of
+from ui.wiring.open_setups import Rows
+
+_LOG = logging.getLogger(__name__)
+
+
+def boxes_view(boxes: Boxes, **said: Any) -> str:
+    """The token view's value for what the boxes hold. `said`: as `inspect_view`."""
+    try:
+        setup = setup_of(boxes)
+    except Exception as error:  # whatever it is, the page has to say so and stay alive
+        return failure_view(error, rows=boxes.rows)
+    rows = boxes.rows.edited(setup) if boxes.rows else None
+    return inspect_view(setup, compare=boxes.compare, rows=rows, **said)
+
+
+def inspect_view(
+    setup: Setup,
+    *,
+    compare: bool = False,
+    rows: Rows | None = None,
+    token: int | None = None,
+    expected_hash: str = "",
+    notices: Sequence[str] = (),
+    can_undo: bool = False,
+) -> str:
+    """The token view's value.
+
+    `compare`: whether other strategies are laid beside; `rows`: all that are open, `setup` the one shown; `token`: to
+    point at; `expected_hash`: of the template a link was made with; `notices`: what the view says above the tokens,
+    before what it has to say itself; `can_undo`: whether the first of them has a button for that.
+    """
+    try:
+        inspection = inspect_setup(setup)
+        link = _link(setup, inspection, compare, rows, token)
+        said = [*_mismatch(inspection, expected_hash), *notices, *_notices(inspection)]
+        if not link:
+            said.append("This view is too long for a link: keep the JSON instead.")
+        return pack(
+            inspection,
+            notices=said,
+            link=link,
+            comparison=_comparison(inspection) if compare else None,
+            remedies=offers(inspection),
+            row=_place(rows),
+            selected=token,
+            can_undo=can_undo,
+        )
+    except Exception as error:  # as above
+        return failure_view(error, setup, rows=rows, notices=notices, can_undo=can_undo)
+
+
+def inspect_setup(setup: Setup) -> Inspection:
+    """As `Setup.inspect`, with what the page keeps loaded. Raises InspectorError."""
+    return inspector.inspect(
+        model_of(setup),
+        inspector.Conversation.parse(setup.conversation),
+        setup.strategy,
+        modifiers=setup.modifiers,
+        **setup.options,
+    )
+
+
+def failure_view(
+    error: Exception,
+    setup: Setup | None = None,
+    *,
+    rows: Rows | None = None,
+    notices: Sequence[str] = (),
+    can_undo: bool = False,
+) -> str:
+    """A view that says what went wrong; for a refused conversation also why, and what could be done."""
+    beside: dict[str, Any] = {"notices": notices, "row": _place(rows), "can_undo": can_undo}
+    if not isinstance(error, InspectorError | ConversationJsonError):
+        _LOG.error("The inspection failed", exc_info=error)
+        title = "Something failed that should not have"
+        detail = f"{type(error).__name__}: {error}. Please report it, with this input."
+        return pack_failure(title, detail, **beside)
+    finding = diagnosis(error, setup)
+    return pack_failure(
+        _TITLES.get(type(error).__name__, _title(error)),
+        str(error),
+        line=error.line if isinstance(error, RenderError) else None,
+        finding=finding,
+        remedies={} if finding is None else {finding.code: offers_for_refusal(finding)},
+        **beside,
+    )
+
+
+def diagnosis(error: Exception, setup: Setup | None) -> inspector.Finding | None:
+    """Why the template refuses the conversation, if it does and the cause is known."""
+    if setup is None or not isinstance(error, RenderError):
+        return None
+    try:
+        conversation = inspector.Conversation.parse(setup.conversation)
+        return inspector.diagnose(model_of(setup), conversation, error)
+    except InspectorError:
+        return None
+
+
+def decoded_conversation(log: str, setup: Setup) -> tuple[str | None, list[str]]:
+    """A pasted trainer warning -> (the JSON of its first readable example, or None; what is to be said about it).
+
+    Raises InspectorError.
+    """
+    decoded = decode_log(model_of(setup), log)
+    shown = next((example for example in decoded.examples if example.inspection is not None), None)
+    said = list(_said(decoded, shown))
+    if shown is None or shown.inspection is None:
+        return None, said
+    value = shown.inspection.example.conversation.to_json()
+    return dump(value if len(value) > 1 else value["messages"]), said
+
+
+def _said(decoded: Decoded, shown: LoggedExample | None) -> Iterator[str]:
+    """What a decoded log has to say, for the head of the view."""
+    yield from decoded.meanings
+    if shown is not None:
+        number, count = decoded.examples.index(shown) + 1, len(decoded.examples)
+        yield f"Below is example {number} of {count} in the log. " + (
+            "Its ids are exactly the logged ones." if shown.is_exact else "Its ids are not exactly the logged ones."
+        )
+    own = {finding.code for finding in shown.inspection.findings} if shown and shown.inspection else set()
+    for finding in decoded.findings:
+        if finding.code not in own:
+            yield f"{finding.code}: {finding.detail} {finding.remedy}"
+    markers = decoded.markers
+    if markers.prefix_ids is not None and markers.suffix_ids is not None:
+        prefix, suffix = (",".join(map(str, ids)) for ids in (markers.prefix_ids, markers.suffix_ids))
+        yield (
+            f"Use prefix_ids {prefix} and suffix_ids {suffix}: they find {markers.found} of {markers.turns} answers, "
+            f"with {markers.false_hits} false hits, in the log's examples and the built-in conversations."
+        )
+        if markers.open_headers:
+            yield (
+                f"{markers.open_headers} of the examples end in the prefix: it opens an answer that never comes, which "
+                "no ids can find."
+            )
+
+
+def _link(setup: Setup, inspection: Inspection, compare: bool, rows: Rows | None, token: int | None) -> str:
+    model, used = inspection.model, short_hash(inspection.template)
+    is_named = model.template_name != "custom"
+    others = rows.setups if rows is not None and 1 < len(rows.setups) <= _LINKED_ROWS else ()
+    return encode_link(
+        ViewState(
+            model=model.name,
+            revision=model.revision or "",
+            template_name=model.template_name if is_named else "",
+            template_hash=used,
+            template_source="" if is_named else setup.template,
+            special_tokens=setup.special_tokens,
+            conversation=dump(setup.conversation),
+            strategy=setup.strategy,
+            options=setup.options,
+            modifiers=setup.modifiers,
+            compare=compare,
+            rows=[row.to_dict() for row in others],
+            row=rows.at if rows and others else 0,
+            token=token,
+        )
+    )
+
+
+_LINKED_ROWS = 50
+"""Where more rows are open, a link holds the shown one only."""
+
+
+def _place(rows: Rows | None) -> tuple[int, int, str] | None:
+    """(number, count, where it is from) of the shown row, where there are several or its place is known."""
+    if rows is None or (len(rows.setups) < 2 and not rows.title):
+        return None
+    return rows.at, len(rows.setups), rows.title
+
+
+def _comparison(inspection: Inspection) -> Comparison:
+    """Every strategy beside the one that is shown; markers are those of the truth."""
+    if inspection.strategy == EXACT:
+        return compare_with(inspection)
+    truth = inspector.inspect(inspection.model, inspection.example.conversation)
+    return compare_with(inspection, [(EXACT, {}), *default_choices(propose_markers([truth]))])
+
+
+def _mismatch(inspection: Inspection, expected_hash: str) -> Iterator[str]:
+    used = short_hash(inspection.template)
+    if expected_hash and expected_hash != used:
+        yield f"The link was made with template {expected_hash}; this model's template is now {used}."
+
+
+def _notices(inspection: inspector.Inspection) -> list[str]:
+    """What the page should say beside the findings: a trainer's warnings, options without effect, another template."""
+    read = _keywords(inspection.template)
+    conversation = inspection.example.conversation
+    unread = [name for name in conversation.keywords if name not in read and name != "add_generation_prompt"]
+    notices = [f"{inspection.strategy} says: {warning}" for warning in inspection.labelled.warnings]
+    notices += [f"The template does not read {name}: it has no effect." for name in unread]
+    if conversation.adds_generation_prompt and "add_generation_prompt" not in read:
+        notices.append("The template does not read add_generation_prompt: it has no effect.")
+    if conversation.tools and "tools" not in read:
+        notices.append("The template does not read tools: they are not shown to the model.")
+    if conversation.documents and "documents" not in read:
+        notices.append("The template does not read documents: they are not shown to the model.")
+    own = inspection.model.template_for(conversation.tools is not None)[1]
+    if own != inspection.model.template:
+        notices.append("The tools select the model's tool_use template, as they would in a trainer.")
+    if inspection.template != own:
+        notices.append(f"{inspection.strategy} renders the conversation with a template of its own.")
+    return notices
+
+
+@lru_cache(maxsize=64)
+def _keywords(source: str) -> frozenset[str]:
+    return sandbox.keywords(source)
+
+
+def _title(error: Exception) -> str:
+    return "That cannot be read" if isinstance(error, ConversationJsonError) else "That did not work"
+
+
+_TITLES = {
+    "ConversationError": "The conversation cannot be used",
+    "LogError": "There is nothing to decode in it",
+    "SandboxError": "Templates cannot be rendered",
+    "StrategyError": "The strategy cannot be used so",
+    "StrategyRefusedError": "The trainer refuses this conversation",
+    "SetupError": "The setup cannot be used",
+    "SpecialTokensError": "The special tokens cannot be used",
+    "ModelNameError": "That is not a model's name",
+    "RepoNotFoundError": "No such model",
+    "GatedRepoError": "Access must be granted first",
+    "RevisionNotFoundError": "No such revision",
+    "NoTokenizerError": "No tokenizer there",
+    "RemoteCodeError": "The tokenizer is code, which is never run",
+    "NoTemplateError": "Choose a chat template",
+    "OfflineError": "The hub cannot be reached",
+    "CorruptFileError": "A file cannot be read",
+    "TemplateSyntaxError": "The template does not compile",
+    "TemplateRefusedError": "The template refuses this conversation",
+    "TemplateFailedError": "The template failed",
+    "TemplateForbiddenError": "The template was stopped",
+    "TemplateTimeoutError": "The template took too long",
+    "TemplateMemoryError": "The template used too much memory",
+    "TemplateTooLargeError": "Too long",
+    "TraceError": "The template cannot be traced",
+    "TokenizationError": "The tokens cannot be aligned",
+}

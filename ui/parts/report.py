@@ -1,0 +1,75 @@
+"""What a pane found, as blocks: text, facts, tables, code, files to save, token pieces. report.js draws them.
+
+Each function below makes one block; `report` packs blocks into the component's value. User text is shown as text.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from ui.parts.scripts import script
+from ui.parts.token_view import as_json
+
+_SCRIPT = script("parts/tokens.js", "parts/report.js")
+Block = dict[str, Any]
+
+
+def build_report(elem_id: str, *, follows_view: bool = False) -> gr.HTML:
+    """The component, empty. `follows_view`: whether it says when the view has changed since it was made."""
+    return gr.HTML(
+        value="",
+        html_template='<div class="report"></div>',
+        js_on_load=_SCRIPT,
+        apply_default_css=False,
+        elem_id=elem_id,
+        elem_classes=["report-box", "follows-view"] if follows_view else ["report-box"],
+    )
+
+
+def build_note(content: str) -> gr.HTML:
+    """A line that says what stands below it; ours, never a user's."""
+    return gr.HTML(f"<p class='pane-note'>{html.escape(content)}</p>", elem_classes=["pane-note-box"])
+
+
+def report(*blocks: Block) -> str:
+    """The value that shows these blocks."""
+    return as_json({"blocks": blocks})
+
+
+def text(content: str, sign: str = "") -> Block:
+    """A paragraph. `sign`: one that stands before it, such as "=" or "≠"."""
+    return {"kind": "text", "text": content, "sign": sign}
+
+
+def heading(content: str) -> Block:
+    """A small heading."""
+    return {"kind": "heading", "text": content}
+
+
+def progress(content: str, share: float | None) -> Block:
+    """A bar and what it is about. `share`: how much is done, from 0 to 1; None when nobody knows."""
+    return {"kind": "progress", "text": content, "share": share}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Block:
+    """A table; the first cell of each row is its name, the others are code."""
+    return {"kind": "table", "head": list(head), "rows": [list(row) for row in rows]}
+
+
+def code(content: str, *, label: str, is_diff: bool = False) -> Block:
+    """Code with a button that copies it. `is_diff`: a unified diff, whose lines are coloured by their signs."""
+    return {"kind": "code", "text": content, "label": label, "isDiff": is_diff}
+
+
+def files(*named: tuple[str, str]) -> Block:
+    """A button for each (file name, text) that saves it."""
+    return {"kind": "files", "files": [{"name": name, "text": content} for name, content in named]}
+
+
+def pieces(label: str, tokens: Iterable[tuple[int, str]]) -> Block:
+    """The tokens of a text: (id, the text it stands for)."""
+    return {"kind": "pieces", "label": label, "tokens": [{"id": id, "text": own} for id, own in tokens]}

@@ -1,0 +1,191 @@
+"""The settings of a run as widgets beside the spec's YAML: each is one place in it, and the YAML stays the truth."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import yaml
+
+from inspector.setup import Setup
+from inspector.strategies import STRATEGIES
+from training.errors import RunFolderError, SpecError
+from training.spec import Method, RunSpec, spec_fields
+from ui.data_tab.boxes import EXAMPLE, EXAMPLES, FILE, PASTED, DataBoxes, limit_of, mapping_of, source_of
+from ui.visitors import own_runs
+from ui.visitors.access import is_public
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One widget. `path`: its place in the spec. `kind`: text, count, number, share, switch, choice or lines."""
+
+    path: tuple[str, ...]
+    label: str
+    kind: str
+    info: str = ""
+
+    @property
+    def default(self) -> Any:
+        """What the spec has there when it says nothing; None for what depends on other fields."""
+        value: Any = RunSpec.model_construct(model="", data=None)  # type: ignore[arg-type]
+        for name in self.path:
+            value = getattr(value, name, None)
+        return value
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "model": Setting(path=("model",), label="Model", kind="text", info="A hub id, a folder, or tiny-chat"),
+    "data": Setting(path=("data", "name"), label="Data set", kind="text", info="A file, a folder, or a hub id"),
+    "method": Setting(path=("method",), label="Method", kind="choice", info="What is learned from a row"),
+    "strategy": Setting(path=("strategy",), label="Strategy", kind="choice", info="Which tokens train"),
+    "max_steps": Setting(path=("max_steps",), label="Steps", kind="count", info="Empty: by epochs"),
+    "epochs": Setting(path=("epochs",), label="Epochs", kind="number", info="Passes over the rows"),
+    "learning_rate": Setting(path=("learning_rate",), label="Learning rate", kind="number", info="LoRA: 2e-4"),
+    "micro_batch": Setting(path=("micro_batch",), label="Rows at a time", kind="count", info="The micro-batch"),
+    "accumulation": Setting(path=("accumulation",), label="Accumulation", kind="count", info="Micro-batches a step"),
+    "rank": Setting(path=("lora", "rank"), label="LoRA rank", kind="count", info="0: all weights train"),
+    "max_length": Setting(path=("max_length",), label="Max length", kind="count", info="Tokens; longer is cut"),
+    "beta": Setting(path=("preference", "beta"), label="Beta", kind="number", info="DPO, ORPO, KTO"),
+    "packing": Setting(path=("packing",), label="Packing", kind="switch", info="Rows end to end, to max length"),
+    "held_out": Setting(path=("evaluation", "share"), label="Held out", kind="share", info="Share for evaluation"),
+    "prompts": Setting(path=("sampling", "prompts"), label="Questions", kind="lines", info="Asked before and after"),
+}
+
+
+CHOICES = {"strategy": list(STRATEGIES), "method": [method.value for method in Method]}
+"""What a choice is among."""
+
+
+def build_settings() -> dict[str, Any]:
+    """The widgets, by name."""
+    widgets: dict[str, Any] = {}
+    names = list(SETTINGS)
+    for row in (names[:2], names[2:6], names[6:9], names[9:12], names[12:14], names[14:]):
+        with gr.Row(equal_height=True):
+            widgets |= {name: _widget(name, SETTINGS[name]) for name in row}
+    return widgets
+
+
+def _widget(name: str, setting: Setting) -> Any:
+    common = {"label": setting.label, "info": setting.info, "elem_id": f"train-set-{name.replace('_', '-')}"}
+    if setting.kind == "choice":
+        return gr.Dropdown(CHOICES[name], value=setting.default, min_width=110, **common)
+    if setting.kind == "switch":
+        return gr.Checkbox(value=setting.default, min_width=110, **common)
+    if setting.kind in ("count", "number", "share"):
+        precision = 0 if setting.kind == "count" else None
+        return gr.Number(setting.default, precision=precision, min_width=110, **common)
+    return gr.Textbox(lines=3 if setting.kind == "lines" else 1, max_lines=6, min_width=140, **common)
+
+
+def read_values(text: str) -> dict[str, Value] | None:
+    """What each widget shows for a spec; None while the text is no spec's YAML."""
+    try:
+        spec = spec_fields(text or "{}")
+    except SpecError:
+        return None
+    return {name: _shown(setting, spec) for name, setting in SETTINGS.items()}
+
+
+def _shown(setting: Setting, spec: Mapping[str, Any]) -> Value:
+    value: Any = spec
+    for depth, name in enumerate(setting.path):
+        if setting.path[0] == "lora" and value is False:
+            return 0
+        if setting.path == ("data", "name") and depth == 1 and isinstance(value, str):
+            break  # `data: name` for short
+        value = value.get(name) if isinstance(value, Mapping) else None
+    value = setting.default if value is None else value
+    if setting.kind == "lines":
+        lines = value if isinstance(value, Sequence) and not isinstance(value, str) else []
+        return "\n".join(str(line) for line in lines if isinstance(line, str))
+    if setting.kind in ("count", "number", "share"):
+        return _number(value)
+    return value if isinstance(value, str | bool) else setting.default
+
+
+def _number(value: Any) -> float | int | None:
+    """YAML reads 5e-3 as a text."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def with_value(text: str, name: str, value: Value) -> str:
+    """The spec's YAML with one setting changed; what equals its default is left out. Raises SpecError."""
+    spec, setting = dict(spec_fields(text or "{}")), SETTINGS[name]
+    if name == "rank" and value == 0:
+        return dump(spec | {"lora": False})
+    changed: Any = value
+    if setting.kind == "lines":
+        before = spec.get(setting.path[0], {}).get(setting.path[1]) or []
+        changed = [line.strip() for line in str(value or "").splitlines() if line.strip()]
+        changed += [own for own in before if not isinstance(own, str)]  # conversations have no line
+    if setting.kind == "number" and isinstance(value, float) and value.is_integer():
+        changed = int(value)
+    first, *rest = setting.path
+    if not rest:
+        spec[first] = changed
+        if changed == setting.default or changed is None:
+            del spec[first]
+        return dump(spec)
+    inner = spec.get(first)
+    inner = {"name": inner} if isinstance(inner, str) else dict(inner) if isinstance(inner, Mapping) else {}
+    inner[rest[0]] = changed
+    if changed == setting.default or changed is None:
+        del inner[rest[0]]
+    spec[first] = inner["name"] if first == "data" and set(inner) == {"name"} else inner
+    if not inner:
+        del spec[first]
+    return dump(spec)
+
+
+def spec_of_tabs(setup: Setup, data: DataBoxes) -> str:
+    """The spec that trains the Data tab's rows with the Inspect tab's model, template and training.
+
+    Pasted rows, and a visitor's file, are written into a file beside the runs. Raises DataError, RunFolderError.
+    """
+    source, mapping, limit = source_of(data), mapping_of(data), limit_of(data)
+    named: dict[str, Any] = {"name": source.name, "split": source.split, "config": source.config}
+    named |= {"revision": source.revision, "map": mapping, "limit": limit}
+    if data.data_kind == EXAMPLE:
+        named["name"] = f"examples/data/{Path(source.name).relative_to(EXAMPLES)}"
+    if data.data_kind == PASTED:
+        suffix = {"[": ".json", "{": ".jsonl"}.get(source.text.lstrip()[:1], ".csv")
+        named["name"] = str(_kept(source.text.encode(), f"pasted{suffix}"))
+    if data.data_kind == FILE and is_public():  # a visitor's run may read only what is among the visitor's own
+        named["name"] = str(_kept(Path(source.name).read_bytes(), Path(source.name).name))
+    rows = {name: value for name, value in named.items() if value}
+    spec = {"model": setup.model, "data": rows["name"] if set(rows) == {"name"} else rows}
+    spec |= {name: getattr(setup, name) for name in ("revision", "template", "strategy") if getattr(setup, name)}
+    spec |= {name: dict(getattr(setup, name)) for name in ("special_tokens", "options") if getattr(setup, name)}
+    if setup.strategy == SETTINGS["strategy"].default:
+        del spec["strategy"]
+    return dump(spec | dict(setup.modifiers))
+
+
+def _kept(content: bytes, name: str) -> Path:
+    """A file with these rows, in a folder called by its content, so that the same rows are kept once. Raises
+    RunFolderError."""
+    path = own_runs.root() / "rows" / hashlib.sha256(content).hexdigest()[:12] / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise RunFolderError(f"The rows cannot be kept in {path}: {error.strerror}.") from error
+    return path
+
+
+def dump(spec: Mapping[str, Any]) -> str:
+    """A spec's YAML, its fields in their order."""
+    return str(yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True, width=1_000))

@@ -1,0 +1,55 @@
+"""Examples painted by how surprised the model is at each token, before and after; scores_view.js draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from ui.parts.scripts import script
+from ui.parts.token_view import as_json
+
+MAX_TOKENS = 600
+"""Tokens shown of each row."""
+_MOMENTS = ("before", "after")
+
+
+def build_scores_view(elem_id: str) -> gr.HTML:
+    """The component; its value is what `pack_scores` returns."""
+    return gr.HTML(
+        value="",
+        html_template='<div class="scores-view"></div>',
+        js_on_load=script("parts/tokens.js", "train_tab/scores_view.js"),
+        apply_default_css=False,
+        elem_id=elem_id,
+    )
+
+
+def pack_scores(lines: Sequence[dict[str, Any]]) -> str:
+    """The component's value for the lines of a run's scores.jsonl; empty when there are none. Of each row and moment
+    the newest line counts."""
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    for line in lines:
+        answer = line.get("answer", "")
+        row = rows.setdefault(
+            (line["row"], answer),
+            {
+                "row": line["row"],
+                "answer": answer,
+                "tokens": line["tokens"],
+                "texts": line["texts"][:MAX_TOKENS],
+                "trained": line["trained"][:MAX_TOKENS],
+                "moments": {},
+            },
+        )
+        if line["when"] in _MOMENTS:
+            own = {name: line[name][:MAX_TOKENS] for name in ("losses", "guesses", "probabilities", "right")}
+            row["moments"][line["when"]] = own | {"mean": _mean(line["losses"], line["trained"])}
+    return as_json({"rows": list(rows.values())}) if rows else ""
+
+
+def _mean(losses: Sequence[float | None], trained: Sequence[int]) -> float | None:
+    """The loss of a row: the mean over the tokens that train, in nats."""
+    own = [loss for loss, bit in zip(losses, trained, strict=True) if bit and loss is not None]
+    return sum(own) / len(own) if own else None

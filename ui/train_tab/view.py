@@ -1,0 +1,253 @@
+"""A run's folder -> what the Train tab shows of it. Pure: everything is read from files, nothing is kept."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from inspector.paths import EXAMPLES
+from training.errors import PublishError, SpecError, TrainingError
+from training.launch.idle import worker_environment
+from training.launch.runs import compare, list_runs
+from training.run.folder import ENDED, Phase, RunDir, read_lines
+from training.spec import RunSpec
+from training.spec.checks import check
+from ui.parts.report import Block, code, files, heading, progress, report, table, text
+from ui.parts.token_view import as_json
+from ui.train_tab.scores_view import pack_scores
+from ui.visitors.access import is_public
+
+FIRST_SPEC = """\
+model: tiny-chat
+data: examples/data/question-answer.csv
+max_steps: 40
+learning_rate: 5e-3
+"""
+"""A run of some seconds, whose answers change."""
+CHARTS = (
+    ("loss", ("loss", "eval_loss")),
+    ("token accuracy", ("token_accuracy", "eval_token_accuracy")),
+    ("rewards", ("reward_chosen", "reward_rejected", "reward_mean")),
+    ("reward margin", ("reward_margin", "eval_reward_margin")),
+    ("reward accuracy", ("reward_accuracy", "eval_reward_accuracy")),
+    ("divergence from the reference", ("kl",)),
+    ("loss of the chosen answers", ("nll", "eval_nll")),
+    ("log odds ratio", ("log_odds_ratio",)),
+    ("learning rate", ("learning_rate",)),
+    ("gradient norm", ("grad_norm",)),
+    ("trained tokens per second", ("trained_tokens_per_second",)),
+    ("memory, MB", ("memory_mb", "gpu_memory_mb")),
+    ("GPU load, %", ("gpu_utilization",)),
+)
+"""The charts, each with the metrics it shows; one without any metric is left out."""
+SMOOTHED = frozenset(
+    {"loss", "token_accuracy", "grad_norm", "trained_tokens_per_second", "reward_chosen", "reward_rejected"}
+    | {"reward_margin", "reward_accuracy", "reward_mean", "kl", "nll", "log_odds_ratio"}
+)
+"""Metrics of single steps, which jump."""
+POINTS = 600
+"""Most points of a line."""
+SHOWN_RUNS = 50
+_SPECS = EXAMPLES / "runs"
+
+
+def spec_examples() -> list[tuple[str, str]]:
+    """(title, file name) of the specs in examples/runs."""
+    return [(path.stem.replace("-", " "), path.name) for path in sorted(_SPECS.glob("*.yaml"))]
+
+
+def spec_example(name: str) -> str:
+    """The text of one of them."""
+    return (_SPECS / Path(name).name).read_text(encoding="utf-8")
+
+
+def run_choices(root: Path) -> list[tuple[str, str]]:
+    """(label, id) of the newest runs, the newest first."""
+    out = []
+    for run in reversed(list_runs(root)[-SHOWN_RUNS:]):
+        try:
+            status = run.status()
+        except TrainingError:
+            continue
+        named = f"{run.name} · {run.run_id}" if run.name else run.run_id
+        out.append((f"{named} · {status.phase} · step {status.step}", run.run_id))
+    return out
+
+
+def state_value(run: RunDir) -> str:
+    """Phase, step, proof, errors, and what else there is to say."""
+    status, manifest = run.status(), run.manifest()
+    steps = status.max_steps
+    share = 1.0 if status.phase is Phase.SUCCEEDED else status.step / steps if steps else None
+    said = f"{_SIGNS[status.phase]} {status.phase}: step {status.step} of {steps or '?'}, epoch {status.epoch:.2f}"
+    blocks: list[Block] = [progress(said + _time_left(run, status.step, steps, status.phase), share)]
+    if status.waits_for:
+        blocks.append(text(f"It waits for {status.waits_for}, which has the {status.device}.", "…"))
+    blocks += [text(note, "!") for note in status.notes]
+    if status.error:
+        blocks.append(text(status.error, "✗"))
+    if status.suggestion:
+        blocks.append(text(status.suggestion, "→"))
+    if proof := manifest.get("proof"):
+        blocks.append(text(proof["sentence"], "="))
+    elif status.trained_tokens is not None:
+        blocks.append(text(f"{status.trained_tokens:,} of {status.total_tokens:,} tokens train in each pass."))
+    if published := manifest.get("published"):
+        blocks.append(text(f"Published: {published['url']}", "="))
+    if cut := manifest.get("cut_rows"):
+        blocks.append(text(f"{cut:,} of {manifest['rows']:,} rows are cut to {run.spec().max_length:,} tokens.", "!"))
+    for unused in manifest.get("unused_rows", [])[:3]:
+        blocks.append(text(f"Not used: {unused['place']}: {unused['why']}", "!"))
+    return report(*blocks)
+
+
+_SIGNS = {
+    Phase.QUEUED: "…",
+    Phase.LOADING: "…",
+    Phase.TRAINING: "▶",
+    Phase.SAVING: "▶",
+    Phase.SUCCEEDED: "✓",
+    Phase.FAILED: "✗",
+    Phase.STOPPED: "■",
+}
+
+
+def _time_left(run: RunDir, step: int, steps: int | None, phase: Phase) -> str:
+    if phase is not Phase.TRAINING or not steps or not step:
+        return ""
+    lines = run.metrics()
+    rate = next((line["steps_per_second"] for line in reversed(lines) if line.get("steps_per_second")), None)
+    return "" if not rate else f", {(steps - step) / rate:,.0f} s left"
+
+
+def chart_value(chosen: Sequence[RunDir], smoothing: float = 0.0) -> str:
+    """The metrics as columns, thinned to what a chart can show; further runs are laid over the first.
+
+    `smoothing`: 0 for none, towards 1 for an ever longer memory of the exponential mean that is drawn instead.
+    """
+    measured = [(run.name or run.run_id, run.metrics()) for run in chosen]
+    charts = []
+    for title, names in CHARTS:
+        series = []
+        for number, (run_name, lines) in enumerate(measured):
+            for name in names:
+                points = [(line["step"], line[name]) for line in lines if name in line and "step" in line]
+                if smoothing and name in SMOOTHED:
+                    points = smoothed(points, smoothing)
+                points = _thinned(points)
+                said = name.replace("_", " ") if not number else f"{run_name} {name}".replace("_", " ")
+                if points:
+                    series.append({"name": said, "x": [x for x, _ in points], "y": [y for _, y in points]})
+        charts.append({"title": title, "series": series})
+    return as_json({"charts": charts})
+
+
+def smoothed(points: Sequence[tuple[int, float]], smoothing: float) -> list[tuple[int, float]]:
+    """The exponential moving average, corrected for its start (Kingma and Ba 2015, section 3)."""
+    out, mean = [], 0.0
+    for number, (step, value) in enumerate(points, start=1):
+        mean = smoothing * mean + (1 - smoothing) * value
+        out.append((step, mean / (1 - smoothing**number)))
+    return out
+
+
+def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Every so many points, and the last."""
+    kept = points[:: max(1, len(points) // POINTS)]
+    return kept if kept[-1:] == points[-1:] else [*kept, points[-1]]
+
+
+def answers_value(chosen: Sequence[RunDir]) -> str:
+    """Each question with its answers: before, during, after, those of further runs, and the data's own."""
+    first, *others = chosen
+    rows: dict[str, dict[str, str]] = {}
+    for line in first.samples():
+        asked = str(line["messages"][-1].get("content") or "")
+        rows.setdefault(asked, {})[line["when"]] = line["answer"]
+        rows[asked]["reference"] = line["reference"] or ""
+    for other in others:
+        for line in other.samples():
+            asked = str(line["messages"][-1].get("content") or "")
+            if line["when"] == "after" and asked in rows:
+                rows[asked][other.run_id] = line["answer"]
+    if not rows:
+        return report(text("The first answers are written before the first step."))
+    titles = {"before": "before", "during": "newest", "after": "after"}
+    titles |= {"endpoint": "the endpoint"}
+    titles |= {other.run_id: f"{other.name or other.run_id}, after" for other in others} | {
+        "reference": "the data's answer"
+    }
+    names = [name for name in titles if any(row.get(name) for row in rows.values())]
+    table_rows = [[asked, *(row.get(name, "") for name in names)] for asked, row in rows.items()]
+    blocks = [table(["question", *(titles[name] for name in names)], table_rows)]
+    if others:
+        differing = compare(chosen)["settings"]
+        head = ["setting", *(run.name or run.run_id for run in chosen)]
+        blocks += [heading("What differs"), table(head, [[k, *map(_short, v)] for k, v in differing.items()])]
+    return report(*blocks)
+
+
+def _short(value: Any) -> str:
+    said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return said if len(said) <= 80 else said[:79] + "…"
+
+
+def scores_value(run: RunDir) -> str:
+    """The first rows, painted by how surprised the model was at each token."""
+    return pack_scores(read_lines(run.scores_file)[0])
+
+
+def details_value(run: RunDir, root: Path) -> str:
+    """The spec, the command that starts the same run, and the end of the log."""
+    spec = run.spec_file.read_text(encoding="utf-8")
+    command = f"python -m training run {shlex.quote(str(run.spec_file.relative_to(root.parent)))}"
+    blocks = [heading("The same run from the command line"), code(command, label="Command")]
+    blocks += [code(spec, label="Spec"), files(("spec.yaml", spec))]
+    manifest = run.manifest()
+    if manifest:
+        facts = {
+            name: manifest[name] for name in ("rows", "data_sha256", "template_hash", "strategy") if name in manifest
+        }
+        blocks.append(code(json.dumps(facts, indent=1), label="Manifest"))
+    if run.status().phase in ENDED and run.adapter.is_dir():
+        blocks.append(text(f"The adapter is in {run.adapter.relative_to(root.parent)}."))
+    if log := run.log_tail(15):
+        blocks.append(code(log, label="Log, its last lines"))
+    return report(*blocks)
+
+
+def refuse_visitors() -> None:
+    """Raise PublishError where the token is not that of whoever asks."""
+    if is_public():
+        raise PublishError("Visitors do not publish from here, with the token of this machine: download the adapter.")
+
+
+def publish(run: RunDir, repo: str, *, is_private: bool, is_merged: bool) -> None:
+    """Publish a run, as its command does. Raises PublishError with what that says."""
+    command = [sys.executable, "-m", "training", "publish", str(run.path), f"--repo={repo.strip() or '?'}"]
+    command += ["--merged" if is_merged else "--no-merged", "--private" if is_private else "--public"]
+    done = subprocess.run(command, env=worker_environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PublishError(done.stderr.strip().rsplit("error: ", 1)[-1] or "The command ended without a word.")
+
+
+def plan_value(lines: Sequence[str], warnings: Iterable[str]) -> str:
+    """What a run would cost."""
+    return report(*(text(warning, "!") for warning in warnings), *(text(line) for line in lines))
+
+
+def problems_value(error: Exception) -> str:
+    """What went wrong; of a spec every problem by its field."""
+    if isinstance(error, SpecError):
+        return report(*(text(f"{p.field}: {p.message} {p.remedy}".strip(), "✗") for p in error.problems))
+    return report(text(str(error), "✗"))
+
+
+def warnings_of(spec: RunSpec) -> list[str]:
+    """What deserves a warning before the start."""
+    return [f"{p.field}: {p.message} {p.remedy}".strip() for p in check(spec) if p.severity == "warning"]

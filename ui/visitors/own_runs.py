@@ -1,0 +1,94 @@
+"""Whose runs a page shows: at home all of them; on an open page each visitor's own, gone when they leave."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from gradio.context import LocalContext
+
+from training.errors import Problem, RunNotFoundError, RunStateError, SpecError, TrainingError
+from training.launch import runs
+from training.run.folder import ENDED, RunDir
+from training.run.queue import VISITORS
+from training.spec import RunSpec
+from ui.visitors import access
+from ui.visitors.sessions import at_the_end, session_of
+
+
+def root() -> Path:
+    """Where the runs of whoever is served are kept."""
+    folder = runs.runs_root()
+    if not _is_shared():
+        return folder
+    word = session_of(_request()).encode("utf-8", "surrogatepass")  # a browser's own, which may be a path
+    return folder / VISITORS / (hashlib.sha256(word).hexdigest()[:20] if word else "nobody")
+
+
+def open_run(run_id: str) -> RunDir:
+    """One of their runs. Raises RunNotFoundError."""
+    if Path(run_id).name != run_id:
+        raise RunNotFoundError(f"There is no run {run_id!r}.")
+    return RunDir.open(root() / run_id)
+
+
+def start(spec: RunSpec) -> RunDir:
+    """Start a run, if they may. Raises SpecError, RunFolderError."""
+    check(spec)
+    folder = root()
+    if _is_shared() and not folder.exists():
+        at_the_end(lambda: _remove(folder))
+    if is_zero_gpu():
+        from ui.visitors import zero_gpu
+
+        return zero_gpu.start(spec, folder)
+    return runs.start(spec, folder)
+
+
+def is_zero_gpu() -> bool:
+    """Whether the GPU is lent for one call at a time."""
+    return bool(os.environ.get("SPACES_ZERO_GPU"))
+
+
+def rerun(run: RunDir) -> RunDir:
+    """Start a new run of the same spec. Raises as `start`."""
+    return start(run.spec())
+
+
+def resume(run: RunDir) -> None:
+    """Go on with a run. Raises RunStateError."""
+    if is_zero_gpu():
+        raise RunStateError("On ZeroGPU a run cannot go on: its process is gone. Run it again.")
+    runs.resume(run)
+
+
+def check(spec: RunSpec) -> None:
+    """Raise SpecError for what they may not ask for."""
+    who = access.who_trains()
+    if access.is_owner(_request()):
+        return
+    if who != "all":
+        message = "is for the owner of this page."
+        raise SpecError([Problem(field="training", severity="error", message=message, remedy="Sign in, if you are.")])
+    access.check_spec(spec, own=root())
+
+
+def _is_shared() -> bool:
+    return access.is_public() and not access.is_owner(_request())
+
+
+def _request() -> Any:
+    return LocalContext.request.get(None)
+
+
+def _remove(folder: Path) -> None:
+    """End what still runs there, and remove all of it."""
+    for run in runs.list_runs(folder):
+        with contextlib.suppress(TrainingError, OSError):
+            if run.status().phase not in ENDED:
+                runs.kill(run)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,81 @@
+"""Answers that are shown only while they are about what the page holds.
+
+Whatever is asked on the Inspect tab takes its time, and the boxes may change meanwhile: a model is loading, a message
+is being typed. So an answer keeps the boxes that it was asked about (model, revision, template and the rest), and is
+shown in a second step, which knows the boxes as they are then. What is stale is dropped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from ui.parts.report import report, text
+from ui.wiring.boxes import Boxes
+
+CHANGED = "The model, its template or the conversation changed before the answer came: ask again."
+LOADING = "The model is still being loaded: ask again once it is there."
+
+
+class About(Enum):
+    """Which boxes an answer is about: it is stale when one of them has changed. Its view is about all of them."""
+
+    BOXES = "boxes"
+    MODEL = "model"
+    NOTHING = "nothing"
+
+
+_PARTS: Mapping[About, Callable[[Boxes], Any]] = {
+    About.BOXES: lambda boxes: replace(boxes, compare=False, loaded=None),
+    About.MODEL: lambda boxes: boxes.loading,
+    About.NOTHING: lambda boxes: None,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Changes of the page, and the boxes that they were asked about."""
+
+    changes: Mapping[str, Any]
+    asked: Boxes
+
+
+class Answers:
+    """The answers to one kind of event that are still to be shown; each visitor has one."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Answer] = deque()
+
+    def add(self, answer: Answer) -> None:
+        """Have it shown next."""
+        self._waiting.append(answer)
+
+    def take(self, now: Boxes, about: About, says: str = "") -> tuple[dict[str, Any], bool]:
+        """The changes to show, now that the boxes hold this, and whether a view is missing: the one that came is not of
+        what the boxes hold. `says`: the report in which a dropped answer is told."""
+        changes: dict[str, Any] = {}
+        is_missing = False
+        while self._waiting:
+            answer = self._waiting.popleft()
+            own = dict(answer.changes)
+            if why := self._why_stale(answer, now, about):
+                is_missing |= "view" in own
+                own = {says: report(text(why, "◼"))} if says else {}
+            then = now.with_changes(own)
+            if "view" in own and (then != answer.asked.with_changes(own) or not then.is_settled):
+                del own["view"]
+                is_missing = True
+            changes |= own
+            now = then
+        return changes, is_missing and now.is_settled
+
+    def _why_stale(self, answer: Answer, now: Boxes, about: About) -> str:
+        """Why the answer is not to be shown; empty where it is."""
+        if about is About.BOXES and not answer.asked.is_settled:
+            return LOADING
+        part = _PARTS[about]
+        is_stale = part(now) != part(answer.asked) or (about is About.BOXES and not now.is_settled)
+        return CHANGED if is_stale else ""

@@ -1,0 +1,109 @@
+"""What the boxes of the Inspect page hold, as one value, and the Setup that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from inspector.setup import Setup
+from inspector.strategies import EXACT, Keep, Modifiers, StopPolicy, Truncation, TurnPolicy
+from ui.wiring.conversation_json import dump, dump_flat, parse_json, parse_object, read_options
+from ui.wiring.models import template_of
+from ui.wiring.open_setups import Rows
+
+POLICY_DEFAULTS: Mapping[str, Any] = {
+    "turns": TurnPolicy.ALL.value,
+    "stop": StopPolicy.EVERY.value,
+    "reasoning": True,
+    "tool_calls": True,
+    "straddlers": True,
+    "closing_header": False,
+}
+"""The options of `traced`, each of which has a box of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boxes:
+    """The values of the boxes that an inspection is made from, by name.
+
+    JSON boxes hold their text. `template`: Jinja source. `max_length`: None when the box is empty. `rows`: where
+    several setups are open. `loaded`: the (model, revision) whose template is shown, None where none is yet.
+    """
+
+    model: str = ""
+    revision: str = ""
+    template: str = ""
+    special_tokens: str = ""
+    conversation: str = ""
+    strategy: str = EXACT
+    strategy_options: str = ""
+    turns: str = POLICY_DEFAULTS["turns"]
+    stop: str = POLICY_DEFAULTS["stop"]
+    reasoning: bool = True
+    tool_calls: bool = True
+    straddlers: bool = True
+    closing_header: bool = False
+    keep: str = Keep.ALL.value
+    max_length: int | None = None
+    truncation: str = Truncation.KEEP_START.value
+    compare: bool = False
+    rows: Rows | None = None
+    loaded: Sequence[str] | None = None
+
+    @property
+    def loading(self) -> tuple[str, str]:
+        """The (model, revision) that the boxes name."""
+        return self.model or "", self.revision or ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether model and template belong together: not while another model loads."""
+        return self.loaded is None or tuple(self.loaded) == self.loading
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Boxes:
+        """The boxes once `changes` has been shown; what is no box of an inspection is passed over."""
+        return replace(self, **{name: value for name, value in changes.items() if name in self.__dataclass_fields__})
+
+
+def setup_of(boxes: Boxes) -> Setup:
+    """The setup that the boxes hold. Raises ConversationJsonError for a box that holds no JSON, and ModelError."""
+    if boxes.strategy == EXACT:
+        own = {name: getattr(boxes, name) for name in POLICY_DEFAULTS}
+        options = {name: value for name, value in own.items() if value != POLICY_DEFAULTS[name]}
+    else:
+        options = parse_object(boxes.strategy_options, "Options", '{"last_only": true}')
+    name, revision = boxes.model or "", boxes.revision or ""
+    modifiers = Modifiers(keep=boxes.keep, max_length=boxes.max_length, truncation=boxes.truncation)
+    return Setup(
+        model=name,
+        revision=revision.strip(),
+        conversation=parse_json(boxes.conversation),
+        special_tokens=parse_object(boxes.special_tokens, "Special tokens", '{"pad_token": "<pad>"}'),
+        template=template_of(name, revision, boxes.template or ""),
+        strategy=boxes.strategy,
+        options=options,
+        modifiers=modifiers.to_dict(),
+    )
+
+
+def values_of(setup: Setup) -> dict[str, Any]:
+    """What the boxes hold for a setup, by name; the boxes about model and template are left to who loads them."""
+    policy = dict(setup.options) if setup.strategy == EXACT else {}
+    modifiers = Modifiers.parse(setup.modifiers)
+    text = dump(setup.conversation)
+    return {
+        "model": setup.model,
+        "revision": setup.revision,
+        "special_tokens": dump_flat(setup.special_tokens),
+        "strategy": setup.strategy,
+        "strategy_options": "" if setup.strategy == EXACT else dump_flat(setup.options),
+        **{name: policy.get(name, default) for name, default in POLICY_DEFAULTS.items()},
+        **asdict(modifiers),
+        **conversation_values(text),
+    }
+
+
+def conversation_values(text: str) -> dict[str, Any]:
+    """Every box that shows a part of the conversation's JSON."""
+    return {"conversation": text, "editor": text, **asdict(read_options(text))}

@@ -1,0 +1,208 @@
+"""Connects events to handlers that take and give values by name.
+
+A handler gets the page's `Boxes` (after the values of further widgets, where it asks for them) and returns the new
+values of those boxes that change, by name; a stream yields them, again and again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from ui.wiring.answers import About, Answer, Answers
+from ui.wiring.boxes import Boxes
+
+Changes = Mapping[str, Any]
+"""New values by the names of their widgets."""
+
+INPUTS = tuple(field.name for field in fields(Boxes))
+_LIMITS = {"inspect": 4, "data": 4, "stream": 16}
+"""The queues, and how many events of each are handled at a time. A stream waits for a job, which has a queue of its
+own."""
+
+
+class Wires:
+    """The page's widgets by name, and what connects them."""
+
+    def __init__(self, widgets: Mapping[str, Any]) -> None:
+        self._widgets = widgets
+        self.missing = gr.State(0)
+        """Counts the views that were dropped: its change asks for another."""
+
+    def __getitem__(self, name: str) -> Any:
+        return self._widgets[name]
+
+    def on(
+        self,
+        triggers: Any,
+        handler: Callable[..., Changes | Iterator[Changes]],
+        changes: Sequence[str],
+        *,
+        also: Sequence[Any] = (),
+        reads: type | None = None,
+        with_event: bool = False,
+        is_latest: bool = False,
+        is_stream: bool = False,
+        dropdown: str = "",
+        about: About = About.BOXES,
+        says: str = "",
+        is_load: bool = False,
+        queue: str = "inspect",
+    ) -> None:
+        """Call `handler(*values of also, value of reads, boxes)` on these events; it may change the widgets named.
+
+        What is asked in the queue "inspect" is shown only if it is not stale then (answers.py). `reads`: a dataclass
+        whose fields are names of further widgets. `with_event`: what the event carries, a mapping, comes first of all.
+        `is_latest`: of the events that come while one is handled only the last counts. `is_stream`: the handler yields
+        changes, takes no event, and is closed when the page is. `dropdown`: the id of the one that triggers, which is
+        the first of `also`; the handler gets None when it was left as it was. `about`: which boxes the answer is about;
+        `says`: the report in which it is told that one was dropped. `is_load`: another model is asked for, for which
+        other questions wait. `queue`: events of one queue wait for each other.
+        """
+        listen = partial(gr.on, triggers) if isinstance(triggers, list) else triggers  # gr.on knows no events of ours
+        names = [] if reads is None else [field.name for field in fields(reads)]
+        gather = partial(_arguments, len(also), reads, names)
+        queue = "stream" if is_stream else queue
+        inputs = [*also, *(self._widgets[name] for name in (*names, *INPUTS))]
+        event: dict[str, Any] = {
+            "trigger_mode": "multiple" if is_load else "always_last" if is_latest or dropdown else "once",
+            "js": _script(dropdown, len(also) + len(names) if is_load else None),
+            **_QUIET, "concurrency_id": queue, "concurrency_limit": _LIMITS[queue],
+        }  # fmt: skip
+        if queue != "inspect":
+            run = _stream(handler, changes, gather) if is_stream else _by_position(handler, changes, gather, with_event)
+            listen(run, inputs, [self._widgets[name] for name in changes], **event)
+            return
+        waiting = gr.State(Answers())
+        ask = _asking(handler, changes, gather, with_event, says if about is About.BOXES else "")
+        asked = listen(ask, [waiting, *inputs], None, **event)
+        self._show(asked, waiting, changes, about, says)
+
+    def _show(self, asked: Any, waiting: gr.State, changes: Sequence[str], about: About, says: str) -> None:
+        """Have the answers shown that are not stale."""
+        boxes = [self._widgets[name] for name in INPUTS]
+
+        def show(answers: Answers, missing: int, *values: Any) -> Any:
+            found, is_missing = answers.take(Boxes(**dict(zip(INPUTS, values, strict=True))), about, says)
+            return [missing + 1 if is_missing else gr.skip(), *_in_order(found, changes)]
+
+        outputs = [self.missing, *(self._widgets[name] for name in changes)]
+        then = asked.then(show, [waiting, self.missing, *boxes], outputs, queue=False, **_QUIET)
+        if "loaded" in changes:
+            self._tell_loaded(then)
+            asked.failure(None, None, None, js="() => { window.modelShown(null); }", **_QUIET)
+
+    def _tell_loaded(self, then: Any) -> None:
+        """Have loading.js know which model is shown."""
+        then.then(None, [self._widgets["loaded"]], None, js="loaded => { window.modelShown(loaded); }", **_QUIET)
+
+    def on_load(self, demo: gr.Blocks, handler: Callable[[str], Changes], names: Sequence[str]) -> None:
+        """Call `handler(address fragment)` when the page is opened; it may change the widgets named."""
+        fragment = gr.Textbox(visible=False)
+        opened = demo.load(
+            lambda text: _listed(handler, handler(text), names),
+            [fragment],
+            [self._widgets[name] for name in names],
+            js="() => [window.location.hash.slice(1)]",
+            **_QUIET,
+            concurrency_id="inspect",
+            concurrency_limit=_LIMITS["inspect"],
+        )
+        self._tell_loaded(opened)
+
+
+_QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def _arguments(also: int, reads: type | None, names: Sequence[str], values: Sequence[Any]) -> list[Any]:
+    """What a handler takes, from the values of all its widgets. A text is a plain one: gradio calls a file by its own
+    kind of str, which YAML and pickle do not know."""
+    values = [str(value) if isinstance(value, str) else value for value in values]
+    end = also + len(names)
+    boxes = Boxes(**dict(zip(INPUTS, values[end:], strict=True)))
+    own = [] if reads is None else [reads(**dict(zip(names, values[also:end], strict=True)))]
+    return [*values[:also], *own, boxes]
+
+
+def _script(dropdown: str, boxes_at: int | None) -> str | None:
+    """What the page does before an event is sent. `boxes_at`: where the boxes begin among its inputs, if it loads a
+    model."""
+    parts = []
+    if dropdown:  # its value comes after the answers that wait
+        parts.append(f"args[1] = window.chosenIn({json.dumps(dropdown)}, args[1]);")
+    if boxes_at is not None:
+        model, revision = (boxes_at + 1 + INPUTS.index(name) for name in ("model", "revision"))
+        parts.append(f"window.modelAsked(args[{model}], args[{revision}]);")
+    return f"(...args) => {{ {' '.join(parts)} return args; }}" if parts else None
+
+
+def _asking(
+    handler: Callable[..., Any], names: Sequence[str], gather: Callable[..., list[Any]], with_event: bool, says: str
+) -> Callable[..., None]:
+    """The handler as gradio calls it; what it answers waits to be shown. `says`: the report of a pane that asks about
+    the model, which it does not while another one loads."""
+
+    def ask(answers: Answers, *values: Any, carried: Sequence[Any] = ()) -> None:
+        *own, boxes = gather(values)
+        changes = handler(*carried, *own, boxes) if boxes.is_settled or not says else {}
+        _check_names(handler, changes, names)
+        answers.add(Answer(changes=changes, asked=boxes))
+
+    def ask_with_event(event: gr.EventData, answers: Answers, *values: Any) -> None:
+        ask(answers, *values, carried=[event._data if isinstance(event._data, dict) else {}])
+
+    return ask_with_event if with_event else ask
+
+
+def _by_position(
+    handler: Callable[..., Any], names: Sequence[str], gather: Callable[..., list[Any]], with_event: bool
+) -> Callable[..., Any]:
+    """The handler as gradio calls it: one value per input in, one per output out."""
+
+    def run(*values: Any) -> Any:
+        return _listed(handler, handler(*gather(values)), names)
+
+    def run_with_event(event: gr.EventData, *values: Any) -> Any:
+        carried = event._data if isinstance(event._data, dict) else {}
+        return _listed(handler, handler(carried, *gather(values)), names)
+
+    return run_with_event if with_event else run
+
+
+def _stream(
+    handler: Callable[..., Any], names: Sequence[str], gather: Callable[..., list[Any]]
+) -> Callable[..., Iterator[Any]]:
+    """As `_by_position`, of a handler that yields changes."""
+
+    def run(*values: Any) -> Iterator[Any]:
+        with closing(handler(*gather(values))) as stream:
+            for changes in stream:
+                yield _listed(handler, changes, names)
+
+    return run
+
+
+def _listed(handler: Callable[..., Changes], changes: Changes, names: Sequence[str]) -> Any:
+    _check_names(handler, changes, names)
+    values = _in_order(changes, names)
+    return values if len(values) > 1 else values[0]  # of one output gradio takes a list for its value
+
+
+def _check_names(handler: Callable[..., Changes], changes: Changes, names: Sequence[str]) -> None:
+    if unknown := sorted(set(changes) - set(names)):
+        raise KeyError(f"{getattr(handler, '__name__', handler)} changes {unknown}, which its event does not name")
+
+
+def _in_order(changes: Changes, names: Sequence[str]) -> list[Any]:
+    return [_sendable(changes.get(name, gr.skip())) for name in names]
+
+
+def _sendable(value: Any) -> Any:
+    """A text as it is; half of a surrogate pair in it, with which the server could send nothing at all, becomes "?"."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value
