@@ -14,7 +14,6 @@ from inspector.data.files import SUFFIXES
 from inspector.data.source import DataSource
 from inspector.errors import DataError, SetupError
 from inspector.setup import Setup
-from inspector.strategies import Modifiers
 from ui.visitors.access import is_public
 from ui.wiring.boxes import Boxes, setup_of
 from ui.wiring.models import model_of
@@ -114,12 +113,7 @@ def shared_setup(boxes: Boxes) -> Setup:
 
 def task_of(setup: Setup) -> Task:
     """What is done to every row. Raises ModelError, StrategyError."""
-    return Task(
-        model=model_of(setup),
-        strategy=setup.strategy,
-        options=dict(setup.options),
-        modifiers=Modifiers.parse(setup.modifiers),
-    )
+    return Task(model=model_of(setup), rule=setup.rule)
 
 
 def workers_of(data: DataBoxes) -> int | None:

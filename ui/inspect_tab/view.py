@@ -79,13 +79,7 @@ def inspect_view(
 
 def inspect_setup(setup: Setup) -> Inspection:
     """As `Setup.inspect`, with what the page keeps loaded. Raises InspectorError."""
-    return inspector.inspect(
-        model_of(setup),
-        inspector.Conversation.parse(setup.conversation),
-        setup.strategy,
-        modifiers=setup.modifiers,
-        **setup.options,
-    )
+    return setup.inspect(model_of)
 
 
 def failure_view(
