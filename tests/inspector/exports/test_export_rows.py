@@ -37,7 +37,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 
 
 def every_strategy() -> list[Inspection]:
-    """Two conversations through every strategy. Two need a bos, and one a template without tags; some cut their rows."""
+    """Two conversations through every strategy: some need a bos, one a template without tags. Some cut their rows."""
     marked = model("tiny-chat").with_special_tokens({"bos_token": "<|im_start|>"})
     untagged = marked.with_template("chatml")
     found = []
