@@ -17,6 +17,7 @@ from inspector.findings.codes import Finding
 from inspector.findings.example import find_all
 from inspector.findings.refusals import explain_refusal
 from inspector.model.hub import Model
+from inspector.model.tokenizer import Tokenizer
 from inspector.rendering import sandbox
 from inspector.strategies import EXACT, Example, Labelled, Modifiers, Reason, Rule, behind_prompt
 from inspector.tokens import named_panics, tokenize
@@ -214,7 +215,7 @@ def diagnose(model: Model, conversation: Conversation, error: InspectorError) ->
     return explain_refusal(error, conversation, renders)
 
 
-def _check_ids(tokenizer: Any, text: str, ids: list[int]) -> None:
+def _check_ids(tokenizer: Tokenizer, text: str, ids: list[int]) -> None:
     """The ids must be those of apply_chat_template, which tokenizes the text with exactly this call."""
     encoded = tokenizer(text, padding=False, truncation=False, add_special_tokens=False, verbose=False)
     expected = list(encoded["input_ids"])

@@ -15,6 +15,7 @@ from typing import Any
 
 from inspector.conversation import Conversation, Message, listed
 from inspector.errors import FormatError
+from inspector.model.tokenizer import Tokenizer
 
 ALPACA_PREAMBLE = (
     "Below is an instruction that describes a task, paired with an input that provides further context. Write a "
@@ -278,7 +279,7 @@ TEXT_ROLE = "text"
 """The role of the one message that a rendered text becomes: it is nobody's."""
 
 
-def text_template(tokenizer: Any, *, add_eos: bool = True) -> str:
+def text_template(tokenizer: Tokenizer, *, add_eos: bool = True) -> str:
     """The chat template for rows that are rendered texts: the text, as trl's SFTTrainer tokenizes it.
 
     With the special tokens that the tokenizer adds, and with `add_eos` eos where the text does not end in it.

@@ -35,6 +35,7 @@ from inspector.errors import (
 )
 from inspector.model.failures import explain, has_vocabulary, is_panic, no_tokenizer
 from inspector.model.model import BUILT_IN_TEMPLATES, Model, Source, choose_template
+from inspector.model.tokenizer import Tokenizer
 from inspector.paths import MODELS
 
 __all__ = ["BUILT_IN_TEMPLATES", "Model", "Source", "Token", "load"]
@@ -228,7 +229,7 @@ def _refuse_tiktoken(place: _Place) -> None:
         )
 
 
-def _own_templates(tokenizer: Any, place: _Place) -> dict[str, str]:
+def _own_templates(tokenizer: Tokenizer, place: _Place) -> dict[str, str]:
     own, file = tokenizer.chat_template, "tokenizer_config.json"
     if own is None:  # a multimodal model saved before chat_template.jinja existed has it beside its processor
         own, file = (_json(place, "chat_template.json") or {}).get("chat_template"), "chat_template.json"

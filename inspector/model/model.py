@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.errors import NoTemplateError, SpecialTokensError
+from inspector.model.tokenizer import Tokenizer
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
 BUILT_IN_TEMPLATES = tuple(sorted(path.stem for path in TEMPLATE_FOLDER.glob("*.jinja")))
@@ -45,7 +46,7 @@ class Model:
     name: str
     revision: str | None
     source: Source
-    tokenizer: Any
+    tokenizer: Tokenizer
     templates: Mapping[str, str]
     template: str
     template_name: str

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 from inspector.conversation import Conversation, Message
 from inspector.errors import InspectorError, RenderError, StrategyError, StrategyRefusedError
+from inspector.model.tokenizer import Tokenizer, ids_alone
 from inspector.rendering.render import Rendered
 from inspector.tokens import TokenTable
 from inspector.turns import Turn
@@ -135,7 +136,7 @@ class Example:
     rendered: Rendered
     tokens: TokenTable
     turns: Mapping[int, Turn]
-    tokenizer: Any
+    tokenizer: Tokenizer
     template: str = ""
     render_texts: Callable[..., list[str | InspectorError]] = field(default=_no_renderer, repr=False, compare=False)
     remake: Callable[[Conversation, str], Example] = field(default=_no_renderer, repr=False, compare=False)
@@ -183,8 +184,7 @@ class Example:
 
     def ids_of(self, text: str) -> list[int]:
         """Ids of a text alone, without the tokens that the tokenizer adds around it."""
-        encoded = self.tokenizer(text, add_special_tokens=False, verbose=False)
-        return list(encoded["input_ids"])
+        return ids_alone(self.tokenizer, text)
 
     def ids_of_all(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text alone, as `ids_of`."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from inspector.errors import StrategyRefusedError
+from inspector.model.tokenizer import text_of
 from inspector.strategies.base import Example, Labelled, facts, overlapping
 from inspector.strategies.boundaries import shared_length
 
@@ -75,7 +76,7 @@ def _holds_answer(example: Example, index: int, start: int, stop: int) -> bool:
         )
     if content not in example.rendered.text:
         return True
-    text = str(example.tokenizer.decode(list(ids[start:stop]), clean_up_tokenization_spaces=False))
+    text = text_of(example.tokenizer, ids[start:stop])
     bare = text.lstrip()
     if stop >= len(ids) and bare and content.startswith(bare):
         return True

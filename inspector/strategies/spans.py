@@ -26,8 +26,8 @@ def string_span(example: Example, *, response_template: str) -> Labelled:
     """
     _check_text("response_template", response_template)
     tokens, text = example.tokens, example.rendered.text
-    stops = {tokens.ids[turn.stop_token] for turn in example.turns.values() if turn.stop_token is not None}
-    stops |= {example.tokenizer.eos_token_id}
+    stops: set[int | None] = {example.tokenizer.eos_token_id}
+    stops |= {tokens.ids[turn.stop_token] for turn in example.turns.values() if turn.stop_token is not None}
     ends = [span[1] for span, id in zip(tokens.char_spans, tokens.ids, strict=True) if id in stops]
     places = [match.span() for match in re.finditer(re.escape(response_template), text)]
     limits = [start for start, _ in places[1:]] + [len(text)]

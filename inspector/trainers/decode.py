@@ -19,6 +19,7 @@ from inspector.findings.codes import Finding
 from inspector.findings.example import find_all
 from inspector.inspection import Inspection, inspect, inspect_rendered
 from inspector.model.model import Model
+from inspector.model.tokenizer import ids_alone, text_of
 from inspector.rendering.origins import OriginKind
 from inspector.samples import sample_conversations
 from inspector.strategies import label
@@ -145,12 +146,12 @@ def _rows(model: Model, log: str) -> Iterator[tuple[int, ...]]:
     for match in _TRL_INSTANCE.finditer(log):
         if match.group(1).strip():
             with named_panics(model.tokenizer):
-                ids = tuple(model.tokenizer(match.group(1), add_special_tokens=False, verbose=False)["input_ids"])
+                ids = tuple(ids_alone(model.tokenizer, match.group(1)))
             yield ids
 
 
 def _example(model: Model, ids: tuple[int, ...]) -> LoggedExample:
-    text = str(model.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+    text = text_of(model.tokenizer, ids)
     best: Inspection | None = None
     for inspection in _readings(model, text):
         best = best or inspection

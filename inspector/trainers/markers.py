@@ -15,6 +15,7 @@ from typing import Any
 
 from inspector.inspection import Inspection
 from inspector.model.model import Model
+from inspector.model.tokenizer import Tokenizer, ids_alone, text_of
 from inspector.rendering.origins import OriginKind
 from inspector.rendering.render import Rendered
 from inspector.tokens import tokenize
@@ -256,12 +257,12 @@ def _common_suffix(sequences: Sequence[Ids]) -> Ids:
     return shortest[len(shortest) - size :]
 
 
-def _text_of(tokenizer: Any, ids: Ids | None) -> str | None:
+def _text_of(tokenizer: Tokenizer | None, ids: Ids | None) -> str | None:
     """The text of ids, if tokenizing that text alone gives the ids back."""
-    if ids is None:
+    if ids is None or tokenizer is None:
         return None
-    text = str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
-    alone = tuple(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    text = text_of(tokenizer, ids)
+    alone = tuple(ids_alone(tokenizer, text))
     return text if alone == ids else None
 
 
@@ -294,9 +295,9 @@ def find_split(model: Model) -> tuple[Split, Split]:
     return _split(model.tokenizer, before), _split(model.tokenizer, behind)
 
 
-def _split(tokenizer: Any, text: str) -> Split:
+def _split(tokenizer: Tokenizer, text: str) -> Split:
     def ids(of: str) -> Ids:
-        return tuple(tokenizer(of, add_special_tokens=False, verbose=False)["input_ids"])
+        return tuple(ids_alone(tokenizer, of))
 
     return Split(text=text, alone=ids(text), after_space=ids(" " + text), after_newline=ids("\n" + text))
 
