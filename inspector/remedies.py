@@ -168,7 +168,7 @@ def _is_one_token(model: Model, text: str) -> bool:
 
 
 def free_pad_token(model: Model) -> str:
-    """A padding token that is no other special token: one the vocabulary already has for this, else a new `[PAD]`.
+    """A padding token that is not another special token: one the vocabulary already has for this, else a new `[PAD]`.
 
     Never eos, nor a token that the chat template writes; the token for unknown text where no text is unknown.
     """

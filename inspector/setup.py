@@ -42,7 +42,9 @@ class Setup:
     def __post_init__(self) -> None:
         for name in ("model", "conversation", "strategy", "modifiers"):
             if name in self.options:
-                raise SetupError(f"The options hold {name!r}, which is a field of the setup and no strategy's option.")
+                raise SetupError(
+                    f"The options hold {name!r}, which is a field of the setup, not an option of a strategy."
+                )
 
     @classmethod
     def from_dict(cls, value: Any) -> Setup:

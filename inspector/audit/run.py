@@ -294,7 +294,7 @@ def _work(chunk: Chunk) -> Part:
 
 
 class _UnusableError(Exception):
-    """A row is no conversation."""
+    """A row that is not a conversation."""
 
     def __init__(self, row: BadRow) -> None:
         super().__init__(row.why)

@@ -287,10 +287,10 @@ def text_template(tokenizer: Tokenizer, *, add_eos: bool = True) -> str:
     alone, whole = (tokenizer("a", add_special_tokens=added, verbose=False)["input_ids"] for added in (False, True))
     at = next((i for i in range(len(whole)) if whole[i : i + len(alone)] == alone), 0)
     before = "".join(tokenizer.convert_ids_to_tokens(whole[:at]))
-    behind = "".join(tokenizer.convert_ids_to_tokens(whole[at + len(alone) :]))
+    after = "".join(tokenizer.convert_ids_to_tokens(whole[at + len(alone) :]))
     end = "{{ eos_token if eos_token and not messages[0].content.endswith(eos_token) }}"
-    end = end if add_eos and not behind else ""
-    return f"{{{{ {json.dumps(before)} }}}}{{{{ messages[0].content }}}}{end}{{{{ {json.dumps(behind)} }}}}"
+    end = end if add_eos and not after else ""
+    return f"{{{{ {json.dumps(before)} }}}}{{{{ messages[0].content }}}}{end}{{{{ {json.dumps(after)} }}}}"
 
 
 _READERS: Mapping[Format, Callable[[_Columns], Sample]] = {

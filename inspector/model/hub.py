@@ -147,7 +147,7 @@ def _pin(name: str, revision: str | None, token: Token) -> _Place:
             api.auth_check(name, token=token)
         if info.sha != known:  # written down in the cache, so that the branch has a commit when there is no network
             api.resolve_revision(name, revision=revision, token=token)
-    except (HTTPError, OSError, ValueError, KeyError) as error:  # the last two: what answers is no hub
+    except (HTTPError, OSError, ValueError, KeyError) as error:  # the last two: what answers is not a hub
         failure = explain(error, name=name, revision=revision, folder=None, token=token, offline=True)
         if known is None or not isinstance(failure, OfflineError):
             raise failure from None  # the cause holds the request, and with it the token

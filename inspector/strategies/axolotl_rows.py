@@ -28,7 +28,7 @@ PART_TEXTS = ("text", "content", "value")
 def axolotl_row(example: Example, *, with_tools: bool = True) -> tuple[Example, list[str]]:
     """The example of the row that axolotl renders, and a warning when its text is another one.
 
-    Raises StrategyRefusedError where axolotl stops (tool arguments that are no JSON), where this is not reproduced
+    Raises StrategyRefusedError where axolotl stops (tool arguments that are not JSON), where this is not reproduced
     (parts with train flags of their own), and where the template refuses the row.
     """
     given = example.conversation
@@ -110,6 +110,6 @@ def _parsed(value: Any, name: str, where: str) -> Any:
         parsed = json.loads(function[name])
     except json.JSONDecodeError as error:
         raise StrategyRefusedError(
-            f"axolotl stops at this row: the {name} of a function in {where} are no JSON ({error})."
+            f"axolotl stops at this row: the {name} of a function in {where} are not JSON ({error})."
         ) from error
     return {**value, "function": {**function, name: parsed}}

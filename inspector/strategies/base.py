@@ -36,7 +36,7 @@ class Reason(StrEnum):
     HEADER = "header"
     """Not trained: the generation prompt supplies it at inference."""
     AFTER_STOP = "after_stop"
-    """Not trained: stands behind the stop token, where the model no longer writes."""
+    """Not trained: stands after the stop token, where the model no longer writes."""
     GENERATION_PROMPT = "generation_prompt"
     """Not trained: the header of an answer that is still to come."""
     POLICY = "policy"
@@ -108,7 +108,7 @@ REASON_TEXTS: Mapping[Reason, str] = {
     Reason.FIRST_TOKEN: "not trained: nothing before the first token could predict it",
     Reason.CONTEXT: "not trained: not the text of a trained turn",
     Reason.HEADER: "not trained: the generation prompt supplies it",
-    Reason.AFTER_STOP: "not trained: stands behind the stop token",
+    Reason.AFTER_STOP: "not trained: stands after the stop token",
     Reason.GENERATION_PROMPT: "not trained: a trailing generation prompt",
     Reason.POLICY: "not trained: left out by the policy",
     Reason.STRADDLER: "not trained: merges trained with untrained characters",

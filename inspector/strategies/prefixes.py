@@ -62,7 +62,7 @@ def _dropped(example: Example, warnings: list[str]) -> Labelled:
 
 
 def _holds_answer(example: Example, index: int, start: int, stop: int) -> bool:
-    """Whether the counted tokens begin with the message's content and hold no content of a later message behind it.
+    """Whether the counted tokens begin with the message's content and hold no content of a later message after it.
 
     Always so for an empty range, for content that the template rewrites, and for a range that a shorter row cuts off.
     """
@@ -82,9 +82,9 @@ def _holds_answer(example: Example, index: int, start: int, stop: int) -> bool:
         return True
     if not bare.startswith(content):
         return False
-    behind = text[text.index(content) + len(content) :]
+    after = text[text.index(content) + len(content) :]
     later = [message.get("content") for message in messages[index + 1 :]]
-    return not any(isinstance(other, str) and other and other in behind for other in later)
+    return not any(isinstance(other, str) and other and other in after for other in later)
 
 
 def char_bits(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:

@@ -342,8 +342,8 @@ def test_reports_about_other_things_do_not_merge() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([], "This is no audit report of version 1"),
-        ({"version": 0}, "This is no audit report of version 1"),
+        ([], "This is not an audit report of version 1"),
+        ({"version": 0}, "This is not an audit report of version 1"),
         ({"version": 1}, "The audit report is damaged"),
     ],
 )
