@@ -85,19 +85,14 @@ def connect_batch_pane(wires: Wires) -> None:
         wires["batch_tab"].select, *(box.submit for box in written), *(box.blur for box in written),
         *(box.input for box in chosen), wires["batch_length"].input,
     ]  # fmt: skip
-    own = [wires[name] for name in BatchBoxes.__dataclass_fields__]
+    batch: dict[str, Any] = {"reads": [BatchBoxes, DataBoxes, Boxes], "is_latest": True, "queue": "data"}
     shown = ["batch", "batch_is_open"]
-    wires.on(events, on_batch, shown, also=own, reads=DataBoxes, is_latest=True, queue="data")
-    others = [wires["batch_is_open"], *own]
-    wires.on(
-        wires["data_seen"].change, on_other_rows, shown, also=others, reads=DataBoxes, is_latest=True, queue="data"
-    )
+    wires.on(events, on_batch, shown, **batch)
+    wires.on(wires["data_seen"].change, on_other_rows, shown, also=[wires["batch_is_open"]], **batch)
 
 
-def on_batch(*values: Any) -> Changes:
-    """The batch of the chosen rows, or why there is none. Takes the pane's boxes, the tab's, and the page's."""
-    *own, data, boxes = values
-    chosen = BatchBoxes(**dict(zip(BatchBoxes.__dataclass_fields__, own, strict=True)))
+def on_batch(chosen: BatchBoxes, data: DataBoxes, boxes: Boxes) -> Changes:
+    """The batch of the chosen rows, or why there is none."""
     try:
         value = batch_value(chosen, data, boxes)
     except (InspectorError, ConversationJsonError) as error:
@@ -105,9 +100,9 @@ def on_batch(*values: Any) -> Changes:
     return {"batch": value, "batch_is_open": True}
 
 
-def on_other_rows(is_open: bool, *values: Any) -> Changes:
+def on_other_rows(is_open: bool, chosen: BatchBoxes, data: DataBoxes, boxes: Boxes) -> Changes:
     """As `on_batch` once the pane was opened: another data set was chosen, or another setup."""
-    return on_batch(*values) if is_open else {}
+    return on_batch(chosen, data, boxes) if is_open else {}
 
 
 def batch_value(chosen: BatchBoxes, data: DataBoxes, boxes: Boxes) -> str:
