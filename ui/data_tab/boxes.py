@@ -16,8 +16,8 @@ from inspector.errors import DataError, SetupError
 from inspector.setup import Setup
 from inspector.strategies import Modifiers
 from ui.visitors.access import is_public
-from ui.wiring.boxes import Boxes, setup_of
-from ui.wiring.models import model_of
+from ui.wiring.boxes import Boxes, load_boxes
+from ui.wiring.models import LoadedSetup
 
 EXAMPLES = paths.EXAMPLES / "data"
 EXAMPLE, FILE, NAME, PASTED = "example", "file", "name", "pasted"
@@ -105,17 +105,21 @@ def mapping_of(data: DataBoxes) -> dict[str, str]:
     return mapping
 
 
-def shared_setup(boxes: Boxes) -> Setup:
-    """The Inspect tab's setup without its conversation. Raises SetupError while its model loads, and as `setup_of`."""
+def shared_setup(boxes: Boxes) -> LoadedSetup:
+    """The Inspect tab's setup without its conversation.
+
+    Raises SetupError while its model loads, and as `load_boxes`.
+    """
     if not boxes.is_settled:
         raise SetupError("The Inspect tab's model is still being loaded: ask again once it is there.")
-    return setup_of(replace(boxes, conversation="[]"))
+    return load_boxes(replace(boxes, conversation="[]"))
 
 
-def task_of(setup: Setup) -> Task:
+def task_of(loaded: LoadedSetup) -> Task:
     """What is done to every row. Raises ModelError, StrategyError."""
+    setup = loaded.setup
     return Task(
-        model=model_of(setup),
+        model=loaded.model,
         strategy=setup.strategy,
         options=dict(setup.options),
         modifiers=Modifiers.parse(setup.modifiers),

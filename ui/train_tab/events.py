@@ -110,7 +110,7 @@ def on_tabs(data: DataBoxes, boxes: Boxes) -> Iterator[Changes]:
     """Train what the other tabs show. Until the spec says so nothing can be started: it would be the one before."""
     yield {"train_start": _STARTS_NOT}
     try:
-        spec = spec_of_tabs(shared_setup(boxes), data)
+        spec = spec_of_tabs(shared_setup(boxes).setup, data)
     except (InspectorError, ConversationJsonError, TrainingError) as error:
         yield {"train_planned": view.problems_value(error)}
         return
