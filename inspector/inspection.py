@@ -18,7 +18,7 @@ from inspector.findings.example import find_all
 from inspector.findings.refusals import explain_refusal
 from inspector.model.hub import Model
 from inspector.rendering import sandbox
-from inspector.strategies import EXACT, Example, Labelled, Modifiers, Reason, behind_prompt, label
+from inspector.strategies import EXACT, Example, Labelled, Modifiers, Reason, Rule, behind_prompt
 from inspector.tokens import named_panics, tokenize
 from inspector.turns import find_turns
 
@@ -32,12 +32,25 @@ class Inspection:
 
     model: Model
     template: str
-    strategy: str
-    options: Mapping[str, Any]
-    modifiers: Modifiers
+    rule: Rule
     example: Example
     labelled: Labelled
     findings: tuple[Finding, ...]
+
+    @property
+    def strategy(self) -> str:
+        """The strategy's name."""
+        return self.rule.strategy
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The strategy's options that were given."""
+        return self.rule.options
+
+    @property
+    def modifiers(self) -> Modifiers:
+        """What was done to the strategy's answer."""
+        return self.rule.modifiers
 
     @property
     def text(self) -> str:
@@ -130,30 +143,23 @@ def inspect(
     `{"max_length": 512}`. `options`: those of the strategy. Raises ConversationError, StrategyError, a RenderError,
     TraceError, or TokenizationError.
     """
-    conversation = Conversation.parse(conversation)
-    modifiers = Modifiers.parse(modifiers)
+    rule = Rule(strategy=strategy, options=options, modifiers=Modifiers.parse(modifiers))
+    return inspect_by(rule, model, Conversation.parse(conversation))
+
+
+def inspect_by(rule: Rule, model: Model, conversation: Conversation) -> Inspection:
+    """Render, tokenize and label one conversation by a rule. Raises as `inspect`, but for the conversation's form."""
     with named_panics(model.tokenizer):
-        return _inspect(model, conversation, strategy, modifiers, options)
-
-
-def _inspect(
-    model: Model, conversation: Conversation, strategy: str, modifiers: Modifiers, options: Mapping[str, Any]
-) -> Inspection:
-    _, source = model.template_for(conversation.tools is not None)
-    example = make_example(model, conversation, source)
-    labelled = label(example, strategy, options)
-    example = labelled.example or example
-    labelled = modifiers.apply(example, labelled)
-    return Inspection(
-        model=model,
-        template=example.template,
-        strategy=strategy,
-        options=dict(options),
-        modifiers=modifiers,
-        example=example,
-        labelled=labelled,
-        findings=tuple(find_all(example, labelled)),
-    )
+        _, source = model.template_for(conversation.tools is not None)
+        example, labelled = rule.apply(make_example(model, conversation, source))
+        return Inspection(
+            model=model,
+            template=example.template,
+            rule=rule,
+            example=example,
+            labelled=labelled,
+            findings=tuple(find_all(example, labelled)),
+        )
 
 
 def inspect_rendered(model: Model, conversations: Iterable[Conversation]) -> list[Inspection]:

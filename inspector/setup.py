@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from inspector.conversation import Conversation
 from inspector.errors import SetupError
-from inspector.inspection import Inspection, inspect
+from inspector.inspection import Inspection, inspect_by
 from inspector.model.hub import Token, load
 from inspector.model.model import Model
-from inspector.strategies import EXACT
+from inspector.strategies import EXACT, Modifiers, Rule
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "conversation": (list, dict),
@@ -69,7 +69,12 @@ class Setup:
         model = load(self.model, revision=self.revision or None, template=self.template or None, token=token)
         return model.with_special_tokens(self.special_tokens)
 
-    def inspect(self, token: Token = None) -> Inspection:
-        """The inspection. Raises ModelError, and what `inspector.inspect` raises."""
-        conversation = Conversation.parse(self.conversation)
-        return inspect(self.load(token), conversation, self.strategy, modifiers=self.modifiers, **self.options)
+    @property
+    def rule(self) -> Rule:
+        """What trains. Raises StrategyError for modifiers that are none."""
+        return Rule(strategy=self.strategy, options=self.options, modifiers=Modifiers.parse(self.modifiers))
+
+    def inspect(self, load: Callable[[Setup], Model] | None = None) -> Inspection:
+        """The inspection, with the model that `load` keeps or loads. Raises ModelError, and as `inspector.inspect`."""
+        model = self.load() if load is None else load(self)
+        return inspect_by(self.rule, model, Conversation.parse(self.conversation))

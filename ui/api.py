@@ -48,7 +48,7 @@ def inspect_chat(
         model=model, conversation=conversation, strategy=strategy, template=template, revision=revision,
         options=options or {}, modifiers=modifiers or {},
     )  # fmt: skip
-    return _inspected(setup).to_dict()
+    return setup.inspect(model_of).to_dict()
 
 
 def compare_trainers(
@@ -144,11 +144,3 @@ def _told(function: Callable[..., Any]) -> Callable[..., Any]:
             raise gr.Error(str(error), print_exception=False) from error
 
     return told
-
-
-def _inspected(setup: Setup) -> Any:
-    from inspector.conversation import Conversation
-    from inspector.inspection import inspect
-
-    conversation = Conversation.parse(setup.conversation)
-    return inspect(model_of(setup), conversation, setup.strategy, modifiers=setup.modifiers, **dict(setup.options))

@@ -45,10 +45,11 @@ class ShortWay:
 
     def __init__(self, task: Task) -> None:
         self._model = task.model
-        self._max_length = task.modifiers.max_length
+        self._max_length = task.rule.modifiers.max_length
         self._skeletons: dict[Shape, Skeleton] = {}
         self._failures: Counter[Shape] = Counter()
-        is_open = task.strategy == EXACT and task.model.is_fast and all(code.reads is not Reads.WORDS for code in Code)
+        is_exact = task.rule.strategy == EXACT and task.model.is_fast
+        is_open = is_exact and all(code.reads is not Reads.WORDS for code in Code)
         self._segments = SegmentCache(task.model.tokenizer) if is_open else None
 
     def learn(self, inspection: Inspection) -> None:

@@ -38,10 +38,10 @@ from inspector.errors import (
     TokenizationError,
     TraceError,
 )
-from inspector.inspection import diagnose, inspect
+from inspector.inspection import diagnose, inspect_by
 from inspector.model.hub import Token
 from inspector.model.model import Model
-from inspector.strategies import EXACT, Modifiers
+from inspector.strategies import Rule
 
 CHUNK = 256
 """Rows handed to a worker at a time."""
@@ -57,9 +57,7 @@ class Task:
     """What is done to every row."""
 
     model: Model
-    strategy: str = EXACT
-    options: Mapping[str, Any] = field(default_factory=dict)
-    modifiers: Modifiers = field(default_factory=Modifiers)
+    rule: Rule = field(default_factory=Rule)
 
     def for_layout(self, layout: Layout) -> Task:
         """This task for rows of a layout: rendered texts are taken as they are, whatever the model's template is."""
@@ -71,7 +69,7 @@ class Task:
         """Raise StrategyError for a strategy or an option that does not exist; every row would be refused for it."""
         chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
         with suppress(StrategyRefusedError, RenderError, TraceError, TokenizationError):  # the rows may do better
-            inspect(self.model, chat, self.strategy, self.modifiers, **self.options)
+            inspect_by(self.rule, self.model, Conversation.parse(chat))
 
     def about(self) -> dict[str, Any]:
         """What all rows have in common, for the report."""
@@ -81,9 +79,9 @@ class Task:
             "template": self.model.template_name,
             "template_hash": self.model.template_hash,
             "special_tokens": dict(self.model.changed_tokens),
-            "strategy": self.strategy,
-            "options": dict(self.options),
-            "modifiers": self.modifiers.to_dict(),
+            "strategy": self.rule.strategy,
+            "options": dict(self.rule.options),
+            "modifiers": self.rule.modifiers.to_dict(),
         }
 
 
@@ -286,7 +284,8 @@ def warm_up_helper() -> None:
     """What a helper has to have done once: a model is loaded, a conversation is inspected."""
     from inspector.model.hub import load
 
-    inspect(load("tiny-chat"), [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}])
+    chat = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+    inspect_by(Rule(), load("tiny-chat"), Conversation.parse(chat))
 
 
 def _work(chunk: Chunk) -> Part:
@@ -361,7 +360,7 @@ class Auditor:
     def _inspect(self, report: AuditReport, row: Row, conversation: Conversation) -> BadRow | None:
         task = self._task
         try:
-            inspection = inspect(task.model, conversation, task.strategy, task.modifiers, **task.options)
+            inspection = inspect_by(task.rule, task.model, conversation)
         except InspectorError as error:
             finding = diagnose(task.model, conversation, error)
             report.add_refused(row.number, row.place, str(error), finding)

@@ -19,13 +19,12 @@ from inspector.audit.report import AuditReport
 from inspector.audit.run import Progress, Task, audit
 from inspector.audit.summary import compare_reports, failures, summarize
 from inspector.audit.text import format_report, printable
-from inspector.cli.input_files import read_template, read_text, write_text
+from inspector.cli.input_files import read_template, read_text, rule_of, write_text
 from inspector.data.formats import Format
 from inspector.data.source import BadRow, DataSource
 from inspector.errors import InputFileError, InspectorError, ReportError
 from inspector.findings.codes import Code, Severity
 from inspector.model.model import Model
-from inspector.strategies import Modifiers
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
@@ -43,9 +42,7 @@ def run_audit(options: argparse.Namespace) -> int:
     mapping = {**({"format": Format.TEXT.value} if options.template == "none" else {}), **dict(options.map)}
     task = Task(
         model=_load(options).with_special_tokens(options.special_tokens),
-        strategy=options.strategy,
-        options=dict(options.option),
-        modifiers=Modifiers(keep=options.keep, max_length=options.max_length, truncation=options.truncation),
+        rule=rule_of(options),
     )
     index, shards = options.shard
     source = DataSource(

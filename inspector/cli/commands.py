@@ -18,13 +18,14 @@ from inspector.cli.input_files import (
     read_template,
     read_text,
     refuse_existing,
+    rule_of,
     write_new_texts,
     write_text,
 )
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError, RenderError
+from inspector.inspection import inspect_by
 from inspector.model.model import Model
-from inspector.strategies import Modifiers
 
 
 def run_inspect(options: argparse.Namespace) -> int:
@@ -177,9 +178,8 @@ def _show_exports(options: argparse.Namespace, inspection: inspector.Inspection)
 
 
 def _inspected(options: argparse.Namespace, model: Model, conversation: Conversation) -> inspector.Inspection:
-    modifiers = Modifiers(keep=options.keep, max_length=options.max_length, truncation=options.truncation)
     with _explained(model, conversation):
-        return inspector.inspect(model, conversation, options.strategy, modifiers, **dict(options.option))
+        return inspect_by(rule_of(options), model, conversation)
 
 
 def _all_inspected(

@@ -1,7 +1,8 @@
-"""Files named on the command line -> conversations and templates. Every refusal is an InputFileError."""
+"""What the command line names -> conversations, templates, rules. A file that is refused is an InputFileError."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 from inspector.conversation import Conversation
 from inspector.errors import ConversationError, InputFileError
+from inspector.strategies import Modifiers, Rule
 
 MAX_FILE_BYTES = 50_000_000
 """Largest file read whole."""
@@ -111,3 +113,9 @@ def refuse_existing(path: Path) -> None:
 
 def _too_large(name: str, most: int) -> str:
     return f"{name} is over {most // 1_000_000} MB: give a part of it."
+
+
+def rule_of(options: argparse.Namespace) -> Rule:
+    """What trains, by the options of a command. Raises StrategyError."""
+    modifiers = Modifiers(keep=options.keep, max_length=options.max_length, truncation=options.truncation)
+    return Rule(strategy=options.strategy, options=dict(options.option), modifiers=modifiers)

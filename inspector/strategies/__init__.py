@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inspector.errors import InspectorError, StrategyError
@@ -89,6 +89,24 @@ def label(example: Example, strategy: str, options: Mapping[str, Any]) -> Labell
         raise StrategyError(f"Strategy {strategy!r}: {error}") from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What trains: a strategy, its options, and what is done to its answer."""
+
+    strategy: str = EXACT
+    options: Mapping[str, Any] = field(default_factory=dict)
+    modifiers: Modifiers = field(default_factory=Modifiers)
+
+    def apply(self, example: Example) -> tuple[Example, Labelled]:
+        """The labels, and the example that they are of: another one where a trainer changes the row first.
+
+        Raises StrategyError.
+        """
+        labelled = label(example, self.strategy, self.options)
+        example = labelled.example or example
+        return example, self.modifiers.apply(example, labelled)
+
+
 __all__ = [
     "EXACT",
     "FACTS",
@@ -100,6 +118,7 @@ __all__ = [
     "Labelled",
     "Modifiers",
     "Reason",
+    "Rule",
     "StopPolicy",
     "Truncation",
     "TurnPolicy",

@@ -257,7 +257,7 @@ def overlapping(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, i
     starts: list[int] = []
     ends: list[int] = []
     for start, end in sorted(spans):
-        if ends and start <= ends[-1]:
+        if ends and start < ends[-1]:
             ends[-1] = max(ends[-1], end)
         else:
             starts.append(start)

@@ -310,7 +310,7 @@ def test_memory_runs_out(started: Callable[..., RunDir], tmp_path: Path) -> None
 def test_memory_is_too_small_for_one_row(started: Callable[..., RunDir], tmp_path: Path) -> None:
     """The run fails, with what else could help."""
     with held(started, **{**LEAN, "micro_batch": 1, "max_length": 1000}, data=long_rows(tmp_path), max_steps=2) as run:
-        limit(run, 240)
+        limit(run, 120)
     status = wait_for(run, ended)
     assert status.phase is Phase.FAILED
     assert "Memory ran out with micro_batch 1, which is the least: " in str(status.error), run.log_tail()

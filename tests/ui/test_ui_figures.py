@@ -13,7 +13,7 @@ from inspector.audit.report import AuditReport
 from inspector.audit.run import Task, audit
 from inspector.data.source import DataSource
 from inspector.errors import BatchError
-from inspector.strategies import Modifiers
+from inspector.strategies import Modifiers, Rule
 from ui.data_tab import figures
 from ui.data_tab.batch_pane import BatchBoxes, batch_value, on_batch, row_numbers
 from ui.data_tab.boxes import DataBoxes
@@ -30,7 +30,7 @@ def example(name: str) -> DataBoxes:
 
 
 def report_of(name: str, **modifiers: Any) -> AuditReport:
-    task = Task(model=inspector.load("tiny-chat"), modifiers=Modifiers(**modifiers))
+    task = Task(model=inspector.load("tiny-chat"), rule=Rule(modifiers=Modifiers(**modifiers)))
     return audit(task, DataSource(name=str(EXAMPLES / name)), workers=1)
 
 

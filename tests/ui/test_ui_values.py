@@ -199,6 +199,6 @@ def test_an_unforeseen_failure_becomes_a_view(monkeypatch: pytest.MonkeyPatch) -
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(inspector, "inspect", broken)
+    monkeypatch.setattr(LoadedSetup, "inspect", broken)
     data = json.loads(inspect_view(loaded(CHAT)))
     assert "ZeroDivisionError: by zero" in data["failure"]["detail"]

@@ -15,6 +15,7 @@ from inspector.conversation import Conversation
 from inspector.data.formats import Format, Layout, Sample, read, text_template
 from inspector.data.source import BadRow, DataSource
 from inspector.errors import InspectorError
+from inspector.inspection import inspect_by
 from inspector.model.model import Model
 from inspector.paths import ROOT
 from training.errors import Problem, SpecError
@@ -128,7 +129,7 @@ def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRo
     judged = sample.prompt_messages if spec.facts.compares else 0
 
     def inspected(conversation: Conversation) -> PreparedRow:
-        inspection = inspector.inspect(model, conversation, spec.trained_by, spec.modifiers, **spec.options)
+        inspection = inspect_by(spec.rule, model, conversation)
         if judged:
             inspection = inspection.behind(judged)
         ids, labels = inspection.row

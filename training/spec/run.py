@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -22,6 +22,9 @@ from training.spec.parts import (
     SpeedSpec,
     Strict,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from inspector.strategies import Rule
 
 
 def _data(value: Any) -> Any:
@@ -114,6 +117,13 @@ class RunSpec(Strict):
         """What the inspector is told beside the strategy."""
         length = None if self.facts.is_in_blocks else self.max_length
         return {"keep": self.keep, "max_length": length, "truncation": self.truncation}
+
+    @property
+    def rule(self) -> Rule:
+        """What trains, as the inspector takes it. Raises StrategyError."""
+        from inspector.strategies import Modifiers, Rule
+
+        return Rule(strategy=self.trained_by, options=self.options, modifiers=Modifiers.parse(self.modifiers))
 
     def to_yaml(self) -> str:
         """The spec as a person would write it: without what is at its default."""

@@ -14,7 +14,6 @@ from inspector.data.files import SUFFIXES
 from inspector.data.source import DataSource
 from inspector.errors import DataError, SetupError
 from inspector.setup import Setup
-from inspector.strategies import Modifiers
 from ui.visitors.access import is_public
 from ui.wiring.boxes import Boxes, load_boxes
 from ui.wiring.models import LoadedSetup
@@ -117,13 +116,7 @@ def shared_setup(boxes: Boxes) -> LoadedSetup:
 
 def task_of(loaded: LoadedSetup) -> Task:
     """What is done to every row. Raises ModelError, StrategyError."""
-    setup = loaded.setup
-    return Task(
-        model=loaded.model,
-        strategy=setup.strategy,
-        options=dict(setup.options),
-        modifiers=Modifiers.parse(setup.modifiers),
-    )
+    return Task(model=loaded.model, rule=loaded.setup.rule)
 
 
 def workers_of(data: DataBoxes) -> int | None:

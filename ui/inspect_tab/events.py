@@ -168,7 +168,7 @@ def on_tour(boxes: Boxes) -> Changes:
 
 def _first_token(setup: Setup) -> int | None:
     """The first token that a finding points at."""
-    spans = (finding.token_span for finding in setup.inspect(hub_token()).findings)
+    spans = (finding.token_span for finding in LoadedSetup(setup).inspect().findings)
     return next((span[0] for span in spans if span is not None), None)
 
 

@@ -14,7 +14,7 @@ import inspector
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError, RenderError
 from inspector.findings.codes import Finding
-from inspector.inspection import Inspection
+from inspector.inspection import Inspection, inspect_by
 from inspector.model.model import Model
 from inspector.setup import Setup
 from ui.visitors.access import check_model_name, hub_token
@@ -65,10 +65,7 @@ class LoadedSetup:
 
     def inspect(self) -> Inspection:
         """As `Setup.inspect`. Raises InspectorError."""
-        setup = self.setup
-        return inspector.inspect(
-            self.model, self.conversation, setup.strategy, modifiers=setup.modifiers, **setup.options
-        )
+        return inspect_by(self.setup.rule, self.model, self.conversation)
 
     def diagnose(self, error: Exception) -> Finding | None:
         """Why the template refuses the conversation, if it does and the cause is known."""

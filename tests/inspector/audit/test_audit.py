@@ -30,9 +30,10 @@ from inspector.data.source import BadRow, DataSource, Row
 from inspector.errors import DataError, FormatError, InspectorError, ReportError
 from inspector.findings.codes import Code, Reads
 from inspector.gallery import Entry, gallery
+from inspector.inspection import inspect_by
 from inspector.model.model import Model
 from inspector.segments import SegmentCache
-from inspector.strategies import Modifiers
+from inspector.strategies import Modifiers, Rule
 from tests import oracle
 from tests.support import models
 from tests.support.corpus import CORPUS
@@ -73,7 +74,7 @@ def disagreements(task: Task, chats: Sequence[Any], rng: random.Random, each: in
         base = Conversation.parse(chat)
         for conversation in (base, *variants(base, rng, each)):
             try:
-                inspection = inspector.inspect(task.model, conversation, modifiers=task.modifiers, **task.options)
+                inspection = inspect_by(task.rule, task.model, conversation)
             except InspectorError:
                 inspection = None
             skeleton = short.skeleton(conversation)
@@ -103,7 +104,7 @@ POLICIES: list[dict[str, Any]] = [
 )
 def test_short_way_counts_what_the_inspection_counts(name: str, options: dict[str, Any]) -> None:
     """Over every conversation of the corpus and texts made to break it; some rows do go that way."""
-    task = Task(model=models.model(name), options=options)
+    task = Task(model=models.model(name), rule=Rule(options=options))
     taken, wrong = disagreements(task, list(CORPUS.values()), random.Random(name), 2)
     assert wrong == []
     assert taken > 20
@@ -135,7 +136,7 @@ def test_short_way_on_real_tokenizers(name: str, real_model_dir: Any) -> None:
 def test_no_finding_makes_the_short_way_wrong(entry: Entry) -> None:
     """Each by its example and the same with other words, under the exact strategy."""
     setup = entry.setup
-    task = Task(model=setup.load(), modifiers=Modifiers.parse(setup.modifiers))
+    task = Task(model=setup.load(), rule=Rule(modifiers=Modifiers.parse(setup.modifiers)))
     _, wrong = disagreements(task, [setup.conversation], random.Random(entry.name), 12)
     assert wrong == []
 
@@ -158,7 +159,7 @@ def test_a_finding_that_reads_anything_closes_the_short_way(monkeypatch: pytest.
 
 def test_truncated_rows_go_the_long_way() -> None:
     """Rows over max_length have findings of their own."""
-    task = Task(model=models.model("chatml"), modifiers=Modifiers(max_length=30))
+    task = Task(model=models.model("chatml"), rule=Rule(modifiers=Modifiers(max_length=30)))
     taken, wrong = disagreements(task, list(CORPUS.values()), random.Random(0), 2)
     assert (wrong, taken > 20) == ([], True)
 
@@ -258,7 +259,7 @@ def figures(report: AuditReport) -> Mapping[str, Any]:
 def test_report_is_that_of_inspecting_each_row(tmp_path: Path, modifiers: dict[str, Any]) -> None:
     """Counts, findings, clusters, examples, lengths, limits and repeated answers."""
     path, model = generated(tmp_path / "a.jsonl", 700), inspector.load("tiny-chat")
-    task = Task(model=model, modifiers=Modifiers(**modifiers))
+    task = Task(model=model, rule=Rule(modifiers=Modifiers(**modifiers)))
     assert figures(audit(task, DataSource(name=str(path)), workers=1)) == figures(
         by_hand(model, path, modifiers=modifiers)
     )
@@ -408,7 +409,8 @@ def test_rows_that_the_template_refuses_are_counted() -> None:
 def test_text_rows_are_rendered_as_they_are() -> None:
     """With the template for texts, whatever the model's own is; another strategy finds its answers."""
     task = Task(
-        model=inspector.load("tiny-chat"), strategy="string_span", options={"response_template": "### Assistant:"}
+        model=inspector.load("tiny-chat"),
+        rule=Rule(strategy="string_span", options={"response_template": "### Assistant:"}),
     )
     report = audit(task, DataSource(name=str(EXAMPLES / "text.jsonl")), workers=1)
     assert (report.inspected, report.untrained, report.about["template"]) == (6, 0, "custom")

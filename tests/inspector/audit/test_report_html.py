@@ -20,7 +20,7 @@ from inspector.audit.report import AuditReport
 from inspector.audit.run import Task, audit
 from inspector.audit.summary import data_findings
 from inspector.data.source import DataSource
-from inspector.strategies import Modifiers
+from inspector.strategies import Modifiers, Rule
 from tests.support.fetch import axe_script
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
@@ -88,7 +88,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> AuditReport:
     """An audit with everything in it."""
     path = tmp_path_factory.mktemp("data") / "<b>&.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in chats()), encoding="utf-8")
-    task = Task(model=inspector.load("tiny-chat"), modifiers=Modifiers(max_length=96))
+    task = Task(model=inspector.load("tiny-chat"), rule=Rule(modifiers=Modifiers(max_length=96)))
     made = audit(task, DataSource(name=str(path)), workers=1)
     made.about["data"] = [
         {"name": EVIL, "config": "", "split": "", "revision": "", "limit": None, "shard": 0, "shards": 1}

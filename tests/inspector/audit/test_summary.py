@@ -15,6 +15,7 @@ from inspector.audit.summary import compare_reports, data_findings, failures, pa
 from inspector.batch import best_fit
 from inspector.data.source import DataSource
 from inspector.findings.codes import Code, Severity
+from inspector.strategies import Rule
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "data"
 
@@ -22,7 +23,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "data"
 def report(name: str, **options: Any) -> AuditReport:
     """The audit of an example with tiny-chat."""
     model = inspector.load("tiny-chat", template=options.pop("template", None))
-    return audit(Task(model=model, **options), DataSource(name=str(EXAMPLES / name)), workers=1)
+    return audit(Task(model=model, rule=Rule(**options)), DataSource(name=str(EXAMPLES / name)), workers=1)
 
 
 def test_repeated_answers_are_found() -> None:

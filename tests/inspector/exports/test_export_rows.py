@@ -37,12 +37,14 @@ NEEDED: dict[str, dict[str, Any]] = {
 
 
 def every_strategy() -> list[Inspection]:
-    """Two conversations through every strategy; a bos is needed by one of them. Some cut their rows."""
+    """Two conversations through every strategy: some need a bos, one a template without tags. Some cut their rows."""
     marked = model("tiny-chat").with_special_tokens({"bos_token": "<|im_start|>"})
+    untagged = marked.with_template("chatml")
     found = []
     for title in ("two turns", "answer starts with a line break"):
         for strategy in STRATEGIES:
-            found.append(inspect(marked, CORPUS[title], strategy, **NEEDED.get(strategy, {})))
+            own = untagged if strategy == "torchtune" else marked
+            found.append(inspect(own, CORPUS[title], strategy, **NEEDED.get(strategy, {})))
     cut = {"max_length": 40, "truncation": "keep_end"}
     return [*found, inspect(marked, CORPUS["two turns"], modifiers=cut), inspect(marked, CORPUS["question only"])]
 
