@@ -149,10 +149,11 @@ def check_conversation(value: Any) -> None:
 def check_inspection(value: Any) -> None:
     """Labels are the id or -100, counts add up, and the view is JSON that closes no tag."""
     from ui.inspect_tab.view import inspect_view
+    from ui.wiring.models import LoadedSetup
 
     chat, strategy = value
     setup = _setup(model="tiny-chat", conversation=chat, strategy=strategy)
-    view = inspect_view(setup)
+    view = inspect_view(LoadedSetup(setup))
     shown = json.loads(view)
     assert "<" not in view
     view.encode()

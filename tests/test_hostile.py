@@ -42,6 +42,7 @@ from tests.support.waiting import HANG_S
 from tests.test_fuzz import whole_file
 from ui.inspect_tab.view import boxes_view, inspect_view
 from ui.wiring.boxes import Boxes
+from ui.wiring.models import LoadedSetup
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -83,7 +84,7 @@ def soon(seconds: float = SOON_S) -> Iterator[None]:
 def seen(**setup: Any) -> dict[str, Any]:
     """What the view shows."""
     with soon():
-        view = inspect_view(Setup(**{"model": "tiny-chat", "conversation": HI, **setup}))
+        view = inspect_view(LoadedSetup(Setup(**{"model": "tiny-chat", "conversation": HI, **setup})))
     assert "<" not in view
     return dict(json.loads(view.encode()))
 

@@ -55,10 +55,13 @@ def build_page() -> gr.Blocks:
                 widgets |= data_tab.build()
             with gr.Tab("Train", id="train", elem_id="train") as train:
                 training = train_tab.build()
-        wires = Wires({**widgets, **training, "tabs": tabs, "data_tab": tab})
+        if training:
+            training |= train_tab.build_timer()
+        wires = Wires({**widgets, **training, "tabs": tabs, "data_tab": tab, "train_tab": train})
         inspect_tab.connect(wires, demo)
         data_tab.connect(wires)
-        train_tab.connect(demo, wires, training, train)
+        if training:
+            train_tab.connect(wires, demo)
         api.connect()
     demo.unload(on_leave)
     demo.queue(default_concurrency_limit=4, max_size=64)

@@ -10,18 +10,17 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from inspector.audit.report import KEPT_TURNS, AuditReport
 from inspector.audit.summary import number, packing, quantile, summarize
 from inspector.audit.text import Shown, about_lines, audited_answer, figures, printable, ranked_findings
 from inspector.findings.codes import Code, Severity
-from inspector.paths import DOCS
+from inspector.findings.explanations import explanation
 from inspector.strategies.modifiers import Truncation
 
 SHOWN_CLUSTERS = 8
@@ -120,7 +119,7 @@ def _finding(one: Shown, report: AuditReport) -> dict[str, Any]:
         "share": min(1.0, one.rows / report.rows) if report.rows else 0.0,
         "times": "" if one.detail else number(one.count, "time"),
         "mixed": ", ".join(severities) if len(severities) > 1 else "",
-        "explanation": explanations().get(one.code, Markup()),
+        "explanation": Markup(explanation(one.code).html),
         "clusters": one.clusters[:SHOWN_CLUSTERS],
         "more_clusters": max(0, len(one.clusters) - SHOWN_CLUSTERS),
         "detail": one.detail,
@@ -227,34 +226,3 @@ def _place(edges: Sequence[int], length: int) -> float:
     """Where a length is on the axis, from 0 to 1."""
     at = min(max(bisect_right(edges, length) - 1, 0), len(edges) - 2)
     return (at + max(0, length - edges[at]) / (edges[at + 1] - edges[at])) / (len(edges) - 1)
-
-
-# --- what docs/findings.md says
-
-
-@cache
-def explanations() -> dict[str, Markup]:
-    """Code -> its section of docs/findings.md as HTML."""
-    text = (DOCS / "findings.md").read_text(encoding="utf-8")
-    sections = (section.split("\n", 1) for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:])
-    return {code.strip(): Markup().join(map(_block, re.split(r"\n\s*\n", body.strip()))) for code, body in sections}
-
-
-def _block(markdown: str) -> Markup:
-    """A paragraph or a list; of inline marks bold, emphasis and code."""
-    if markdown.startswith("- "):
-        items = (_inline(item) for item in re.split(r"^- ", markdown, flags=re.MULTILINE)[1:])
-        return Markup("<ul>{}</ul>").format(Markup().join(map(Markup("<li>{}</li>").format, items)))
-    return Markup("<p>{}</p>").format(_inline(markdown))
-
-
-def _inline(markdown: str) -> Markup:
-    codes: list[str] = []
-
-    def keep(match: re.Match[str]) -> str:
-        codes.append(f"<code>{match[1]}</code>")
-        return f"\0{len(codes) - 1}\0"
-
-    text = re.sub(r"`([^`]*)`", keep, str(escape(" ".join(markdown.split()))))
-    text = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", text))
-    return Markup(re.sub("\0(\\d+)\0", lambda match: codes[int(match[1])], text))

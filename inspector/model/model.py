@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +84,14 @@ class Model:
             return "tool_use", self.templates["tool_use"]
         return self.template_name, self.template
 
-    def with_template(self, template: str) -> Model:
+    def with_template(self, template: str | None) -> Model:
         """Return this model with another template, named or written out as in `load`; the tokenizer is shared.
 
         Raises:
-            NoTemplateError: neither a name that exists nor Jinja source.
+            NoTemplateError: neither a name that exists nor Jinja source; None, and the model has no default.
         """
         name, source = choose_template(self.name, self.templates, template)
-        return replace(self, template=source, template_name=name, template_is_chosen=True)
+        return replace(self, template=source, template_name=name, template_is_chosen=template is not None)
 
     def with_special_tokens(self, tokens: Mapping[str, Any]) -> Model:
         """Return this model with other special tokens; the vocabulary grows where a token is new.
@@ -135,6 +136,11 @@ def short_hash(source: str) -> str:
     return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
+@cache
+def _built_in(name: str) -> str:
+    return (TEMPLATE_FOLDER / f"{name}.jinja").read_text(encoding="utf-8")
+
+
 def choose_template(model: str, templates: Mapping[str, str], wanted: str | None) -> tuple[str, str]:
     """Return (name, Jinja source) of the template `wanted`, or of the default among `templates` for None.
 
@@ -156,7 +162,7 @@ def choose_template(model: str, templates: Mapping[str, str], wanted: str | None
     if wanted in templates:
         return wanted, templates[wanted]
     if wanted in BUILT_IN_TEMPLATES:
-        return wanted, (TEMPLATE_FOLDER / f"{wanted}.jinja").read_text(encoding="utf-8")
+        return wanted, _built_in(wanted)
     if "{%" in wanted or "{{" in wanted:
         return "custom", wanted
     own = f"its own: {', '.join(templates)}" if templates else "it has none of its own"

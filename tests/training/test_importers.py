@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import pytest
 import yaml
 
@@ -25,7 +24,6 @@ from training.rows.prepare import first_rows
 from training.run.folder import Phase, RunDir
 from training.spec import RunSpec, parse_spec
 from ui.train_tab import events as train_events
-from ui.train_tab.form import SETTINGS
 
 DATA = ROOT / "examples" / "data"
 LINES = (ROOT / "tests" / "data" / "home_llm_commands.txt").read_text(encoding="utf-8").splitlines()
@@ -680,16 +678,14 @@ def test_import_starts_a_run(train: Callable[..., RunDir], tmp_path: Path) -> No
 def test_the_page_takes_configs_and_specs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pasted into the spec's box: the spec takes its place, the settings follow, the warnings stand below."""
     monkeypatch.setenv("HF_USERNAME", "someone")
-    spec, *settings, said, _ = train_events.on_spec(ORPO.read_text())
-    assert parse_spec(yaml.safe_load(spec)) == import_config(ORPO).spec
-    shown = dict(zip(SETTINGS, settings, strict=True))
-    assert (shown["model"], shown["accumulation"]) == ("meta-llama/Meta-Llama-3-8B-Instruct", 4)
-    assert "AutoTrain's ORPO counts those of the prompt" in said
+    changes = train_events.on_spec(ORPO.read_text())
+    assert parse_spec(yaml.safe_load(changes["train_spec"])) == import_config(ORPO).spec
+    assert (changes["train_set_model"], changes["train_set_accumulation"]) == ("meta-llama/Meta-Llama-3-8B-Instruct", 4)
+    assert "AutoTrain's ORPO counts those of the prompt" in changes["train_planned"]
     own = train_events.on_spec((ROOT / "examples" / "runs" / "question-answer.yaml").read_text())
-    assert own[0] == own[-2] == gr.skip()
-    assert own[1] == "tiny-chat"
+    assert own["train_set_model"] == "tiny-chat"
+    assert not {"train_spec", "train_planned"} & set(own)
     refused = train_events.on_spec("task: llm-sft\nparams: {}\n")
-    assert "base_model: is missing." in refused[-2]
-    assert refused[0] == gr.skip()
-    assert len(refused) == len(own) == len(SETTINGS) + 3
+    assert "base_model: is missing." in refused["train_planned"]
+    assert set(refused) == {"train_planned", "train_start"}
     assert not any(map(is_foreign, ("", "a: [", "- 1", "task: x", "model: tiny-chat\ndata: x")))

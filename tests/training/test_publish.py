@@ -412,17 +412,20 @@ def test_refusals_of_the_hub_are_explained(
 
 def test_page_publishes(taught: RunDir, ann: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The button's handler says that it is at it, and then where it is; what is refused stands in the state."""
-    from ui.train_tab import events as train_events
+    from ui.train_tab.events import PublishBoxes, RunBoxes, on_publish
+
+    def states(repo: str, run_id: str | None = taught.run_id) -> list[str]:
+        return [str(c["train_state"]) for c in on_publish(PublishBoxes(train_repo=repo), RunBoxes(train_run=run_id))]
 
     monkeypatch.setenv("MASKSCOPE_RUNS", str(taught.path.parent))
-    *first, last = train_events.on_publish("ann/paged", True, False, taught.run_id, [], 0.0)
-    assert "Publishing to ann/paged" in first[0][3]
-    assert f"Published: {ann.url}/ann/paged" in last[3]
+    first, last = states("ann/paged")
+    assert "Publishing to ann/paged" in first
+    assert f"Published: {ann.url}/ann/paged" in last
     assert ann.find("models", "ann/paged").private  # type: ignore[union-attr]
-    *_, last = train_events.on_publish("paged", True, False, taught.run_id, [], 0.0)
-    assert "'paged' is no name of a repository" in last[3]
+    *_, last = states("paged")
+    assert "'paged' is no name of a repository" in last
     monkeypatch.setenv("MASKSCOPE_PUBLIC", "1")
-    *_, last = train_events.on_publish("ann/paged", True, False, taught.run_id, [], 0.0)
-    assert "Visitors do not publish from here" in last[3]
-    *_, last = train_events.on_publish("x/y", True, False, None, [], 0.0)
-    assert "No run yet" in last[3]
+    *_, last = states("ann/paged")
+    assert "Visitors do not publish from here" in last
+    *_, last = states("x/y", None)
+    assert "No run yet" in last

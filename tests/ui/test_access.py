@@ -154,7 +154,8 @@ def test_visitors_have_runs_of_their_own(public: pytest.MonkeyPatch, tmp_path: P
             assert [run.run_id for run in own_runs.runs.list_runs(own_runs.root())] == [found[visitor].run_id]
             with pytest.raises(RunNotFoundError, match=r"There is no run '\.\./one/x'"):
                 own_runs.open_run("../one/x")
-            assert "names a file of this machine" in train_events.on_rows("model: tiny-chat\ndata: /etc/passwd\n")
+            shown = train_events.on_rows("model: tiny-chat\ndata: /etc/passwd\n")["train_preview"]
+            assert "names a file of this machine" in shown
             uploaded = tmp_path / "upload.jsonl"
             uploaded.write_text(visitor)
             own = parse_spec(yaml.safe_load(spec_of_tabs(setup, DataBoxes(data_kind=FILE, data_file=str(uploaded)))))

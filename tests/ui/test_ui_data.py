@@ -39,6 +39,7 @@ from ui.data_tab.run import CLEAN_ROWS, REJECTED_ROWS, Audited, Sorter
 from ui.parts.jobs import AT_A_TIME, Job
 from ui.wiring.boxes import Boxes
 from ui.wiring.conversation_json import dump
+from ui.wiring.models import LoadedSetup
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "data"
@@ -150,7 +151,7 @@ def test_zero_means_no_limit() -> None:
 def test_the_line_names_all_that_the_inspect_tab_decides() -> None:
     """The conversation there does not matter, not even a broken one."""
     boxes = BOXES.with_changes({"conversation": "[", "max_length": 9, "special_tokens": '{"pad_token": "<|im_end|>"}'})
-    assert dict(about_setup(shared_setup(boxes))) == {
+    assert dict(about_setup(shared_setup(boxes).setup)) == {
         "model": "tiny-chat",
         "template": "default",
         "strategy": "traced",
@@ -175,7 +176,7 @@ def test_a_rendered_text_gets_the_template_of_the_audit() -> None:
     """Its row opens as the audit saw it."""
     data = example("text.jsonl")
     layout, (row, *_) = first_rows(source_of(data), {})
-    setup = row_setup(Setup(model="tiny-chat", conversation=[]), row, layout)
+    setup = row_setup(LoadedSetup(Setup(model="tiny-chat", conversation=[])), row, layout).setup
     assert layout.format is Format.TEXT
     assert setup.inspect().text.startswith("### Human: What is the capital of France?")
 

@@ -117,7 +117,7 @@ def test_padding_is_the_token_that_was_asked_for() -> None:
     """By its text or its id; the tokenizer's own otherwise; an unknown one is refused."""
     ids = {name: batch(pad=name)["rows"][3]["ids"][-1] for name in ("", "<|im_end|>", "1096")}
     assert ids == {"": 1, "<|im_end|>": 3, "1096": 1096}
-    changes = on_batch("0-3", "right", "<nope>", 0, "keep_start", False, False, example("messages.jsonl"), BOXES)
+    changes = on_batch(BatchBoxes(batch_pad="<nope>"), example("messages.jsonl"), BOXES)
     assert "'<nope>' is no token" in json.loads(changes["batch"])["failure"]
 
 

@@ -22,6 +22,7 @@ from training.spec import RunSpec, parse_spec
 from ui.data_tab.boxes import EXAMPLE, EXAMPLES, FILE, NAME, PASTED, DataBoxes
 from ui.train_tab import events as train_events
 from ui.train_tab import view as train_view
+from ui.train_tab.events import RunBoxes
 from ui.train_tab.form import SETTINGS, read_values, spec_of_tabs, with_value
 from ui.train_tab.scores_view import MAX_TOKENS, pack_scores
 from ui.wiring.boxes import Boxes, setup_of
@@ -94,7 +95,7 @@ def test_settings_wait_for_yaml(text: str) -> None:
     assert read_values(text) is None
     with pytest.raises(SpecError):
         with_value(text, "rank", 4)
-    assert "✗" in train_events.on_setting("rank", 4, text)[1]
+    assert "✗" in train_events.on_setting("rank", 4, text)["train_planned"]
 
 
 def test_settings_of_odd_values() -> None:
@@ -177,7 +178,7 @@ def test_what_cannot_be_taken_from_the_tabs_is_said(monkeypatch: pytest.MonkeyPa
     stop, changes = train_events.on_tabs(chosen, fine)
     assert changes["train_start"] == gr.update(interactive=True)
     for answer in (train_events.on_spec(MINIMAL), train_events.on_setting("rank", 4, MINIMAL)):
-        assert answer[-1] == gr.update(interactive=True)
+        assert answer["train_start"] == gr.update(interactive=True)
 
 
 def test_an_uploaded_file_is_named_in_the_spec(tmp_path: Path) -> None:
@@ -185,7 +186,9 @@ def test_an_uploaded_file_is_named_in_the_spec(tmp_path: Path) -> None:
     file = NamedString(tmp_path / "clean.jsonl")
     values = [{"data_file": file, "data_kind": FILE}.get(name, getattr(DataBoxes(), name)) for name in DATA_NAMES]
     boxes_now = Boxes(model="tiny-chat", conversation="[]")
-    data, _ = _arguments(0, DataBoxes, DATA_NAMES, [*values, *(getattr(boxes_now, name) for name in INPUTS)])
+    values += [getattr(boxes_now, name) for name in INPUTS]
+    data, given = _arguments(0, [DataBoxes, Boxes], values)
+    assert given == boxes_now
     spec = yaml.safe_load(spec_of_tabs(Setup(model="tiny-chat", conversation=[]), data))
     assert spec["data"] == str(tmp_path / "clean.jsonl")
 
@@ -217,16 +220,19 @@ def test_runs_are_renamed_and_deleted(tmp_path: Path, monkeypatch: pytest.Monkey
     """The choice shows the name; what is deleted is no longer there, and the other is shown."""
     monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "runs"))
     made = [RunDir.create(runs_root(), RunSpec.model_validate(yaml.safe_load(MINIMAL))) for _ in range(2)]
-    train_events.on_rename("  the  first ", made[0].run_id, [], 0.0)
+    first = RunBoxes(train_run=made[0].run_id, train_others=[made[0].run_id])
+    assert train_events.on_rename("  the  first ", first)["train_name"] == ""
     labels = {value: label for label, value in train_view.run_choices(runs_root())}
     assert labels[made[0].run_id].startswith("the first · ")
-    assert "name: is empty." in train_events.on_rename(" ", made[0].run_id, [], 0.0)[4]
-    assert "is still queued" in train_events.on_delete(made[0].run_id, [], 0.0)[3]
+    assert "name: is empty." in train_events.on_rename(" ", first)["train_state"]
+    refused = train_events.on_delete(first)
+    assert "is still queued" in refused["train_state"]
+    assert set(refused) == {"train_state"}
     from dataclasses import replace
 
     from training.run.folder import Phase
 
     made[0].write_status(replace(made[0].written_status(), phase=Phase.STOPPED))
-    shown = train_events.on_delete(made[0].run_id, [made[0].run_id], 0.0)
+    shown = train_events.on_delete(first)
     assert not made[0].path.exists()
-    assert (shown[0]["value"], shown[1]["value"]) == (made[1].run_id, [])
+    assert (shown["train_run"]["value"], shown["train_others"]["value"]) == (made[1].run_id, [])

@@ -25,6 +25,7 @@ from ui.wiring.conversation_json import (
     read_options,
     write_options,
 )
+from ui.wiring.models import LoadedSetup
 
 CHAT = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "\nHello <b>you</b>."}]
 
@@ -36,6 +37,10 @@ def fragment(value: Any) -> str:
 
 def setup(conversation: Any = CHAT, **fields: Any) -> Setup:
     return Setup(model="tiny-chat", conversation=conversation, **fields)
+
+
+def loaded(conversation: Any) -> LoadedSetup:
+    return LoadedSetup(setup(conversation))
 
 
 @given(st.text(max_size=200), st.text(max_size=20), st.dictionaries(st.text(max_size=5), st.booleans(), max_size=3))
@@ -169,7 +174,7 @@ def test_the_packed_view_holds_every_token_and_no_markup() -> None:
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
 def test_every_example_shows_tokens_on_the_embedded_model(path: Path) -> None:
     """The examples that the page offers work with the model it opens on."""
-    data = json.loads(inspect_view(setup(json.loads(path.read_text()))))
+    data = json.loads(inspect_view(loaded(json.loads(path.read_text()))))
     assert "failure" not in data, data
     assert any(int(bits, 16) & 1 for bits in data["classes"])
 
@@ -177,14 +182,14 @@ def test_every_example_shows_tokens_on_the_embedded_model(path: Path) -> None:
 def test_options_without_effect_are_noticed() -> None:
     """A keyword that the template does not read is named, and so are documents it ignores."""
     chat = {"messages": CHAT, "enable_thinking": True, "documents": [{"text": "x"}]}
-    data = json.loads(inspect_view(setup(chat)))
+    data = json.loads(inspect_view(loaded(chat)))
     assert any("enable_thinking" in notice for notice in data["notices"])
     assert any("documents" in notice for notice in data["notices"])
 
 
 def test_a_link_made_with_another_template_is_noticed() -> None:
     """When the model's template has changed since, the view says so."""
-    data = json.loads(inspect_view(setup(CHAT), expected_hash="0123456789ab"))
+    data = json.loads(inspect_view(loaded(CHAT), expected_hash="0123456789ab"))
     assert data["notices"][0].startswith("The link was made with template 0123456789ab")
 
 
@@ -194,6 +199,6 @@ def test_an_unforeseen_failure_becomes_a_view(monkeypatch: pytest.MonkeyPatch) -
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(inspector, "inspect", broken)
-    data = json.loads(inspect_view(setup(CHAT)))
+    monkeypatch.setattr(LoadedSetup, "inspect", broken)
+    data = json.loads(inspect_view(loaded(CHAT)))
     assert "ZeroDivisionError: by zero" in data["failure"]["detail"]

@@ -12,16 +12,14 @@ from inspector.batch import SIDES, make_batch
 from inspector.data.source import BadRow
 from inspector.errors import BatchError, InspectorError
 from inspector.inspection import Inspection
-from inspector.setup import Setup
 from inspector.strategies import Truncation
 from ui.data_tab.batch_view import build_batch_view, pack_batch, pack_no_batch
 from ui.data_tab.boxes import DataBoxes, mapping_of, shared_setup, source_of
 from ui.data_tab.rows import first_rows, row_setup, rows_at
 from ui.inspect_tab.training_box import TRUNCATION_CHOICES
-from ui.inspect_tab.view import inspect_setup
 from ui.wiring.boxes import Boxes
 from ui.wiring.conversation_json import ConversationJsonError
-from ui.wiring.models import model_of
+from ui.wiring.models import LoadedSetup
 from ui.wiring.wires import Changes, Wires
 
 MAX_ROWS = 16
@@ -85,19 +83,14 @@ def connect_batch_pane(wires: Wires) -> None:
         wires["batch_tab"].select, *(box.submit for box in written), *(box.blur for box in written),
         *(box.input for box in chosen), wires["batch_length"].input,
     ]  # fmt: skip
-    own = [wires[name] for name in BatchBoxes.__dataclass_fields__]
+    batch: dict[str, Any] = {"reads": [BatchBoxes, DataBoxes, Boxes], "is_latest": True, "queue": "data"}
     shown = ["batch", "batch_is_open"]
-    wires.on(events, on_batch, shown, also=own, reads=DataBoxes, is_latest=True, queue="data")
-    others = [wires["batch_is_open"], *own]
-    wires.on(
-        wires["data_seen"].change, on_other_rows, shown, also=others, reads=DataBoxes, is_latest=True, queue="data"
-    )
+    wires.on(events, on_batch, shown, **batch)
+    wires.on(wires["data_seen"].change, on_other_rows, shown, also=[wires["batch_is_open"]], **batch)
 
 
-def on_batch(*values: Any) -> Changes:
-    """The batch of the chosen rows, or why there is none. Takes the pane's boxes, the tab's, and the page's."""
-    *own, data, boxes = values
-    chosen = BatchBoxes(**dict(zip(BatchBoxes.__dataclass_fields__, own, strict=True)))
+def on_batch(chosen: BatchBoxes, data: DataBoxes, boxes: Boxes) -> Changes:
+    """The batch of the chosen rows, or why there is none."""
     try:
         value = batch_value(chosen, data, boxes)
     except (InspectorError, ConversationJsonError) as error:
@@ -105,19 +98,19 @@ def on_batch(*values: Any) -> Changes:
     return {"batch": value, "batch_is_open": True}
 
 
-def on_other_rows(is_open: bool, *values: Any) -> Changes:
+def on_other_rows(is_open: bool, chosen: BatchBoxes, data: DataBoxes, boxes: Boxes) -> Changes:
     """As `on_batch` once the pane was opened: another data set was chosen, or another setup."""
-    return on_batch(*values) if is_open else {}
+    return on_batch(chosen, data, boxes) if is_open else {}
 
 
 def batch_value(chosen: BatchBoxes, data: DataBoxes, boxes: Boxes) -> str:
     """The view's value. Raises InspectorError, ConversationJsonError."""
     numbers = row_numbers(chosen.batch_rows)
-    setup = shared_setup(boxes)
-    inspections, places = _inspected(numbers, data, setup)
+    shared = shared_setup(boxes)
+    inspections, places = _inspected(numbers, data, shared)
     length = int(chosen.batch_length or 0) or None
     batch = make_batch(
-        inspections, padding_side=chosen.batch_side, pad_id=_pad_id(chosen.batch_pad, setup), max_length=length,
+        inspections, padding_side=chosen.batch_side, pad_id=_pad_id(chosen.batch_pad, shared), max_length=length,
         truncation=chosen.batch_truncation, packing=chosen.batch_packing, padding_free=chosen.batch_padding_free,
     )  # fmt: skip
     return pack_batch(batch, inspections, places, length, chosen.batch_truncation)
@@ -140,7 +133,7 @@ def row_numbers(written: str) -> list[int]:
     return numbers
 
 
-def _inspected(numbers: list[int], data: DataBoxes, setup: Setup) -> tuple[list[Inspection], list[str]]:
+def _inspected(numbers: list[int], data: DataBoxes, shared: LoadedSetup) -> tuple[list[Inspection], list[str]]:
     """The rows in the order asked for, and where each is from. Those behind the end of a data set are left out."""
     source = source_of(data)
     layout, _ = first_rows(source, mapping_of(data))
@@ -153,18 +146,18 @@ def _inspected(numbers: list[int], data: DataBoxes, setup: Setup) -> tuple[list[
         if isinstance(row, BadRow):
             raise BatchError(f"{row.place}: {row.why}.")
         try:
-            inspections.append(inspect_setup(row_setup(setup, row, layout)))
+            inspections.append(row_setup(shared, row, layout).inspect())
         except InspectorError as error:
             raise BatchError(f"{row.place}: {error}") from error
     return inspections, [row.place for row in rows]
 
 
-def _pad_id(token: str, setup: Setup) -> int | None:
+def _pad_id(token: str, shared: LoadedSetup) -> int | None:
     """The id of a token by its text, or of a number; None for the tokenizer's own. Raises BatchError."""
     written = (token or "").strip()
     if not written:
         return None
-    tokenizer = model_of(setup).tokenizer
+    tokenizer = shared.model.tokenizer
     vocabulary = tokenizer.get_vocab()
     if written in vocabulary:
         return int(vocabulary[written])

@@ -15,8 +15,8 @@ from inspector.data.source import DataSource
 from inspector.errors import DataError, SetupError
 from inspector.setup import Setup
 from ui.visitors.access import is_public
-from ui.wiring.boxes import Boxes, setup_of
-from ui.wiring.models import model_of
+from ui.wiring.boxes import Boxes, load_boxes
+from ui.wiring.models import LoadedSetup
 
 EXAMPLES = paths.EXAMPLES / "data"
 EXAMPLE, FILE, NAME, PASTED = "example", "file", "name", "pasted"
@@ -104,16 +104,19 @@ def mapping_of(data: DataBoxes) -> dict[str, str]:
     return mapping
 
 
-def shared_setup(boxes: Boxes) -> Setup:
-    """The Inspect tab's setup without its conversation. Raises SetupError while its model loads, and as `setup_of`."""
+def shared_setup(boxes: Boxes) -> LoadedSetup:
+    """The Inspect tab's setup without its conversation.
+
+    Raises SetupError while its model loads, and as `load_boxes`.
+    """
     if not boxes.is_settled:
         raise SetupError("The Inspect tab's model is still being loaded: ask again once it is there.")
-    return setup_of(replace(boxes, conversation="[]"))
+    return load_boxes(replace(boxes, conversation="[]"))
 
 
-def task_of(setup: Setup) -> Task:
+def task_of(loaded: LoadedSetup) -> Task:
     """What is done to every row. Raises ModelError, StrategyError."""
-    return Task(model=model_of(setup), rule=setup.rule)
+    return Task(model=loaded.model, rule=loaded.setup.rule)
 
 
 def workers_of(data: DataBoxes) -> int | None:

@@ -14,7 +14,6 @@ import gradio as gr
 from inspector.data.formats import Format
 from inspector.data.source import BadRow
 from inspector.errors import InspectorError
-from inspector.setup import Setup
 from ui.data_tab import figures
 from ui.data_tab.boxes import (
     EXAMPLE,
@@ -31,7 +30,6 @@ from ui.data_tab.boxes import (
 from ui.data_tab.report import pack_findings, summary_blocks
 from ui.data_tab.rows import SHOWN_ROWS, columns_of, first_rows, row_setup
 from ui.data_tab.run import Audited, Step, run_audit
-from ui.inspect_tab.view import inspect_setup
 from ui.parts.jobs import Job
 from ui.parts.report import heading, progress, report, table, text
 from ui.parts.rows_view import pack_no_rows, pack_rows, shown, unusable
@@ -39,6 +37,7 @@ from ui.visitors.access import is_public
 from ui.visitors.sessions import at_the_end
 from ui.wiring.boxes import Boxes
 from ui.wiring.conversation_json import ConversationJsonError
+from ui.wiring.models import LoadedSetup
 from ui.wiring.wires import Changes
 
 _LOG = logging.getLogger(__name__)
@@ -71,15 +70,15 @@ def on_preview(before: str | None, data: DataBoxes, boxes: Boxes) -> Changes:
     `before`: what was shown last; nothing changes where that is what would be shown again.
     """
     try:
-        setup = shared_setup(boxes)
+        shared = shared_setup(boxes)
     except Errors as error:
         return {"data_setup": report(text(str(error), "✗")), **_no_rows("The Inspect tab's setup cannot be used.")}
-    said = {"data_setup": report(text(" · ".join(f"{name} {value}" for name, value in about_setup(setup))))}
-    seen = json.dumps([asdict(data), setup.to_dict()], default=str)
+    said = {"data_setup": report(text(" · ".join(f"{name} {value}" for name, value in about_setup(shared.setup))))}
+    seen = json.dumps([asdict(data), shared.setup.to_dict()], default=str)
     if before == seen:
         return {}
     try:
-        return {**said, **_preview(data, setup), "data_seen": seen}
+        return {**said, **_preview(data, shared), "data_seen": seen}
     except NoSourceError as error:
         return {**said, "data_layout": "", "data_preview": pack_no_rows(str(error), is_hint=True), "data_seen": None}
     except Errors as error:
@@ -92,7 +91,7 @@ def _no_rows(why: str) -> Changes:
     return {"data_layout": report(text(why, "✗")), "data_preview": pack_no_rows(why), "data_seen": None}
 
 
-def _preview(data: DataBoxes, setup: Setup) -> Changes:
+def _preview(data: DataBoxes, shared: LoadedSetup) -> Changes:
     source = source_of(data)
     layout, head = first_rows(source, mapping_of(data))
     used = ", ".join(name if name == own else f"{name}={own}" for name, own in layout.columns.items())
@@ -106,8 +105,8 @@ def _preview(data: DataBoxes, setup: Setup) -> Changes:
             continue
         own = None
         try:
-            own = row_setup(setup, row, layout)
-            rows.append(shown(row.number, row.place, inspect_setup(own)))
+            own = row_setup(shared, row, layout)
+            rows.append(shown(row.number, row.place, own.inspect()))
         except InspectorError as error:
             rows.append(unusable(row.number, row.place, str(error), can_open=own is not None))
     title = "The first row" if len(rows) == 1 else f"The first {len(rows)} rows"

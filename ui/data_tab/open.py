@@ -19,6 +19,7 @@ from ui.inspect_tab.open import open_rows
 from ui.parts.report import report, text
 from ui.wiring.boxes import Boxes
 from ui.wiring.conversation_json import ConversationJsonError
+from ui.wiring.models import LoadedSetup
 from ui.wiring.wires import Changes
 
 INSPECT = "inspect"
@@ -32,18 +33,20 @@ def on_open(event: Mapping[str, Any], audited: Audited | None, boxes: Boxes) -> 
     if audited is None or not isinstance(at, int) or not 0 <= at < len(listed):
         return {}
     rows = [row for row in listed if row.can_open]
-    return _opened(audited.source, audited.setup, audited.layout, rows, listed[at].number, boxes, f" · {code}")
+    return _opened(
+        audited.source, LoadedSetup(audited.setup), audited.layout, rows, listed[at].number, boxes, f" · {code}"
+    )
 
 
 def on_open_first(event: Mapping[str, Any], data: DataBoxes, boxes: Boxes) -> Changes:
     """One of the first rows; the others are the rows before and behind it."""
     try:
-        source, setup = source_of(data), shared_setup(boxes)
+        source, shared = source_of(data), shared_setup(boxes)
         layout, head = first_rows(source, mapping_of(data))
     except (InspectorError, ConversationJsonError) as error:
         return _refused(str(error))
     rows = [ExampleRow(number=row.number, place=row.place, detail="") for row in head[:SHOWN_ROWS]]
-    return _opened(source, setup, layout, rows, event.get("number"), boxes)
+    return _opened(source, shared, layout, rows, event.get("number"), boxes)
 
 
 def on_change(_: Boxes) -> Changes:
@@ -52,13 +55,13 @@ def on_change(_: Boxes) -> Changes:
 
 
 def _opened(
-    source: DataSource, setup: Setup, layout: Layout, rows: Sequence[ExampleRow], wanted: Any, boxes: Boxes,
+    source: DataSource, shared: LoadedSetup, layout: Layout, rows: Sequence[ExampleRow], wanted: Any, boxes: Boxes,
     suffix: str = "",
 ) -> Changes:  # fmt: skip
     """The rows that are conversations, the one with the number `wanted` shown."""
     try:
         found = {row.number: row for row in rows_at(source, {row.number for row in rows})}
-        opened = [(row, found[row.number].place, _setup(setup, found[row.number], layout)) for row in rows
+        opened = [(row, found[row.number].place, _setup(shared, found[row.number], layout)) for row in rows
                   if row.number in found]  # fmt: skip
     except (InspectorError, ConversationJsonError) as error:
         return _refused(str(error))
@@ -73,12 +76,12 @@ def _opened(
     return {**changes, "tabs": gr.update(selected=INSPECT)}
 
 
-def _setup(setup: Setup, row: Row | BadRow, layout: Layout) -> Setup | None:
+def _setup(shared: LoadedSetup, row: Row | BadRow, layout: Layout) -> Setup | None:
     """None for a row that is no conversation."""
     if isinstance(row, BadRow):
         return None
     try:
-        return row_setup(setup, row, layout)
+        return row_setup(shared, row, layout).setup
     except InspectorError:
         return None
 

@@ -10,8 +10,9 @@ from inspector.audit.report import AuditReport
 from inspector.audit.summary import summarize
 from inspector.audit.text import Shown, about_lines, ranked_findings
 from inspector.findings.codes import Severity
+from inspector.findings.explanations import explanation
 from ui.parts.report import Block, table, text
-from ui.parts.token_view import EXPLANATIONS, as_json
+from ui.parts.token_view import as_json
 
 UNUSED = "rows that are not used"
 """What stands in the list of findings for rows that are bad or refused."""
@@ -69,7 +70,7 @@ def _entry(report: AuditReport, found: Shown) -> dict[str, Any]:
         "count": None if found.detail else found.count,  # about the data set as a whole there is one
         "detail": found.detail,
         "remedy": found.remedy or first.get("remedy", ""),
-        "about": EXPLANATIONS.get(found.code, ""),
+        "about": explanation(found.code).text,
         **_clusters(found.clusters),
         **_examples(report, found.code),
     }

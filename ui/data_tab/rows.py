@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from inspector.audit.run import DETECTED_FROM, detect_rows
 from inspector.data.formats import Format, Layout, read, text_template
 from inspector.data.source import BadRow, DataSource, Row
-from inspector.setup import Setup
 from ui.visitors.access import hub_token
-from ui.wiring.models import model_of
+from ui.wiring.models import LoadedSetup
 
 SHOWN_ROWS = 5
 """Rows that are shown before an audit."""
@@ -33,15 +31,15 @@ def rows_at(source: DataSource, numbers: Collection[int]) -> list[Row | BadRow]:
         return [row for row in islice(rows, last + 1) if row.number in wanted]
 
 
-def row_setup(setup: Setup, row: Row, layout: Layout) -> Setup:
+def row_setup(shared: LoadedSetup, row: Row, layout: Layout) -> LoadedSetup:
     """The setup with the conversation that a row holds. Raises FormatError, ConversationError, ModelError.
 
     A text that is rendered already gets the template that the audit gives it.
     """
     conversation = read(row.value, layout).conversation.to_json()
     value: Any = conversation if len(conversation) > 1 else conversation["messages"]
-    template = text_template(model_of(setup).tokenizer) if layout.format is Format.TEXT else setup.template
-    return replace(setup, conversation=value, template=template)
+    template = text_template(shared.model.tokenizer) if layout.format is Format.TEXT else shared.setup.template
+    return shared.changed(conversation=value, template=template)
 
 
 def columns_of(head: Sequence[Row | BadRow]) -> list[str]:

@@ -78,8 +78,8 @@ class Step:
 def run_audit(data: DataBoxes, boxes: Boxes, job: Job[Audited]) -> Audited:
     """Audit what the boxes say. Raises InspectorError, ConversationJsonError."""
     source, mapping, limit = source_of(data), mapping_of(data), limit_of(data)
-    setup = shared_setup(boxes)
-    task = task_of(setup)
+    shared = shared_setup(boxes)
+    task = task_of(shared)
 
     def tell(progress: Progress, report: AuditReport) -> None:
         job.progress = Step(
@@ -92,7 +92,7 @@ def run_audit(data: DataBoxes, boxes: Boxes, job: Job[Audited]) -> Audited:
         task, source, mapping=mapping, limit=limit, token=hub_token(), workers=workers_of(data), here=not is_public(),
         on_progress=tell, should_stop=job.is_stopping,
     )  # fmt: skip
-    audited = Audited(setup=setup, source=source, task=task, limit=limit, report=report, folder=folder)
+    audited = Audited(setup=shared.setup, source=source, task=task, limit=limit, report=report, folder=folder)
     for entry in report.about.get("data", ()):  # an uploaded file is called what it was called at home
         entry["name"] = audited.name
     return audited

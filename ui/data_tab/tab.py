@@ -21,6 +21,7 @@ from ui.parts.rows_view import build_rows_view
 from ui.parts.scripts import script
 from ui.parts.text_box import build_text_box
 from ui.visitors.access import is_public
+from ui.wiring.boxes import Boxes
 from ui.wiring.wires import Wires
 
 
@@ -163,6 +164,7 @@ def _build_files() -> dict[str, Any]:
 
 # --- events
 
+_READS = [DataBoxes, Boxes]
 _SEEN = ["data_seen", "data_setup", "data_preview", "data_layout"]
 _JOB = ["data_job", "data_cancel", "data_status"]
 _FILES = ["data_files", "data_download", "data_saver"]
@@ -179,7 +181,7 @@ def _connect_source(wires: Wires) -> None:
     """The first rows, whenever something they depend on changes."""
     panes = list(events.PANES.values())
     kind = wires["data_kind"]
-    wires.on(kind.input, events.on_kind, [*panes, *_SEEN], reads=DataBoxes, is_latest=True, queue="data")
+    wires.on(kind.input, events.on_kind, [*panes, *_SEEN], reads=_READS, is_latest=True, queue="data")
     written = [wires[f"data_{name}"] for name in ("name", "split", "config", "revision")]
     file = wires["data_file"]
     changed = [
@@ -188,10 +190,10 @@ def _connect_source(wires: Wires) -> None:
         *(box.blur for box in written),
     ]  # fmt: skip
     seen = [wires["data_seen"]]
-    wires.on(changed, events.on_preview, _SEEN, also=seen, reads=DataBoxes, is_latest=True, queue="data")
+    wires.on(changed, events.on_preview, _SEEN, also=seen, reads=_READS, is_latest=True, queue="data")
     opened = [*OPENED, "tabs", "data_status"]
     preview = wires["data_preview"]
-    wires.on(preview.open, opening.on_open_first, opened, reads=DataBoxes, with_event=True, queue="data")
+    wires.on(preview.open, opening.on_open_first, opened, reads=_READS, with_event=True, queue="data")
     wires.on(wires["data_change"].click, opening.on_change, ["tabs"])
 
 
@@ -203,7 +205,7 @@ def _connect_audit(wires: Wires) -> None:
         *(f"data_{name}{part}" for name in events.FIGURES for part in ("", "_text")),
     ]  # fmt: skip
     job = [wires["data_job"]]
-    wires.on(wires["data_run"].click, events.on_run, [*_JOB, *shown], also=job, reads=DataBoxes, is_stream=True)
+    wires.on(wires["data_run"].click, events.on_run, [*_JOB, *shown], also=job, reads=_READS, is_stream=True)
     wires.on(wires["data_cancel"].click, events.on_cancel, ["data_status"], also=job, queue="data")
     audited = [wires["data_audited"]]
     opened = [*OPENED, "tabs", "data_status"]

@@ -17,6 +17,7 @@ import gradio as gr
 from inspector.errors import GalleryError, InspectorError
 from inspector.findings.codes import Code
 from inspector.gallery import find_entry, gallery
+from inspector.model.model import Model
 from inspector.paths import EXAMPLES
 from inspector.remedies import REMEDIES, apply_remedy
 from inspector.setup import Setup
@@ -25,12 +26,12 @@ from inspector.trainers.markers import Markers, propose_markers
 from ui.inspect_tab.links import LinkError, ViewState, decode_link
 from ui.inspect_tab.open import open_rows, template_values
 from ui.inspect_tab.training_box import prefilled, training_values
-from ui.inspect_tab.view import boxes_view, decoded_conversation, diagnosis, failure_view, inspect_setup
+from ui.inspect_tab.view import boxes_view, decoded_conversation, failure_view
 from ui.parts.token_view import pack_failure
 from ui.visitors.access import hub_token
-from ui.wiring.boxes import Boxes, conversation_values, setup_of
+from ui.wiring.boxes import Boxes, conversation_values, load_boxes, setup_of
 from ui.wiring.conversation_json import ConversationJsonError, TemplateOptions, dump, write_options
-from ui.wiring.models import load_model
+from ui.wiring.models import LoadedSetup, load_model
 from ui.wiring.open_setups import Rows
 from ui.wiring.wires import Changes
 
@@ -58,7 +59,7 @@ def on_open(fragment: str) -> Changes:
 
 def on_model(boxes: Boxes) -> Changes:
     """Another model: its description, its templates, its default template, and the view."""
-    return _shown(boxes, template_values(boxes.model or "", boxes.revision or ""))
+    return _shown(boxes, *template_values(boxes.model or "", boxes.revision or ""))
 
 
 def on_model_choice(chosen: str | None, boxes: Boxes) -> Changes:
@@ -79,10 +80,10 @@ def on_template_choice(choice: str | None, boxes: Boxes) -> Changes:
 def on_reset(choice: str | None, boxes: Boxes) -> Changes:
     """The chosen template as it was before it was edited; the model's default when none is chosen."""
     try:
-        source = load_model(boxes.model or "", boxes.revision or "", choice or None).template
+        model = load_model(boxes.model or "", boxes.revision or "", choice or None)
     except InspectorError as error:
         return {"view": failure_view(error, rows=boxes.rows)}
-    return _shown(boxes, {"template": source, "template_report": ""})
+    return _shown(boxes, {"template": model.template, "template_report": ""}, model)
 
 
 def on_template(boxes: Boxes) -> Changes:
@@ -131,9 +132,10 @@ def on_strategy_choice(chosen: str | None, boxes: Boxes) -> Changes:
 def on_strategy(boxes: Boxes) -> Changes:
     """Another strategy: its own boxes, and the options it needs, filled with what fits this conversation."""
     values = training_values(boxes.strategy)
-    if boxes.strategy != EXACT:
-        values["strategy_options"] = prefilled(boxes.strategy, _markers(boxes))
-    return _shown(boxes, values)
+    if boxes.strategy == EXACT:
+        return _shown(boxes, values)
+    markers, model = _markers(boxes)
+    return _shown(boxes, {**values, "strategy_options": prefilled(boxes.strategy, markers)}, model)
 
 
 def on_example(example: str | None, boxes: Boxes) -> Changes:
@@ -166,7 +168,7 @@ def on_tour(boxes: Boxes) -> Changes:
 
 def _first_token(setup: Setup) -> int | None:
     """The first token that a finding points at."""
-    spans = (finding.token_span for finding in inspect_setup(setup).findings)
+    spans = (finding.token_span for finding in LoadedSetup(setup).inspect().findings)
     return next((span[0] for span in spans if span is not None), None)
 
 
@@ -229,26 +231,28 @@ def _effect(code: str, setups: list[Setup]) -> str:
 
 def codes_of(setup: Setup) -> set[Code] | None:
     """The codes of everything that is found, a refusal's cause included; None for an unknown failure."""
+    loaded = LoadedSetup(setup)
     try:
-        return {finding.code for finding in inspect_setup(setup).findings}
+        return {finding.code for finding in loaded.inspect().findings}
     except InspectorError as error:
-        finding = diagnosis(error, setup)
+        finding = loaded.diagnose(error)
         return None if finding is None else {finding.code}
 
 
-def _markers(boxes: Boxes) -> Markers | None:
-    """What stands around the answers of the shown conversation; None where it cannot be inspected."""
+def _markers(boxes: Boxes) -> tuple[Markers | None, Model | None]:
+    """What stands around the answers of the shown conversation, and the model; None where it cannot be inspected."""
     try:
-        setup = setup_of(replace(boxes, strategy=EXACT))
-        return propose_markers([inspect_setup(replace(setup, options={}, modifiers={}))])
+        exact = load_boxes(replace(boxes, strategy=EXACT)).changed(options={}, modifiers={})
+        return propose_markers([exact.inspect()]), exact.plain_model
     except (InspectorError, ConversationJsonError):
-        return None
+        return None, None
 
 
-def _shown(boxes: Boxes, changes: Mapping[str, Any], **said: Any) -> Changes:
-    """The changes, and the view of the boxes once they have been made; none while a model loads."""
+def _shown(boxes: Boxes, changes: Mapping[str, Any], model: Model | None = None, **said: Any) -> Changes:
+    """The changes, and the view of the boxes once they have been made; none while a model loads. `model`: that of the
+    boxes, where it has been loaded already."""
     after = boxes.with_changes(changes)
-    return {**changes, "view": boxes_view(after, **said)} if after.is_settled else changes
+    return {**changes, "view": boxes_view(after, model, **said)} if after.is_settled else changes
 
 
 TOUR = ("boundary_merge", "2-bos-and-eos-in-the-collator", "1-the-response-template-merges")

@@ -21,10 +21,10 @@ from inspector.exports.targets import TARGETS, export, write_rows
 from inspector.exports.verdict import Export
 from inspector.inspection import Inspection
 from inspector.setup import Setup
-from ui.inspect_tab.view import inspect_setup
 from ui.parts.report import Block, build_report, code, files, report, text
-from ui.wiring.boxes import Boxes, setup_of
+from ui.wiring.boxes import Boxes, load_boxes, setup_of
 from ui.wiring.conversation_json import ConversationJsonError
+from ui.wiring.models import LoadedSetup
 from ui.wiring.wires import Changes, Wires
 
 LABELS = {
@@ -85,7 +85,7 @@ def on_export(target: str | None, boxes: Boxes) -> Changes:
     if target is None:
         return {}
     try:
-        written = export(inspect_setup(setup_of(boxes)), target)
+        written = export(load_boxes(boxes).inspect(), target)
     except (InspectorError, ConversationJsonError) as error:
         return {"export_report": report(text(str(error), "✗"))}
     return {"export_report": report(*_blocks(written))}
@@ -123,6 +123,6 @@ def _rows_file(setups: tuple[Setup, ...], kind: str) -> bytes:
 def _inspections(setups: tuple[Setup, ...]) -> Iterator[Inspection]:
     for number, setup in enumerate(setups, 1):
         try:
-            yield inspect_setup(setup)
+            yield LoadedSetup(setup).inspect()
         except InspectorError as error:
             raise InspectorError(f"row {number} of {len(setups)}: {error}") from error

@@ -14,8 +14,8 @@ from inspector.model.model import Model
 from inspector.setup import Setup
 from ui.inspect_tab.training_box import training_values
 from ui.inspect_tab.view import failure_view, inspect_view
-from ui.wiring.boxes import Boxes, setup_of, values_of
-from ui.wiring.models import describe_model, load_model, template_choices
+from ui.wiring.boxes import Boxes, load_boxes, values_of
+from ui.wiring.models import ANY_TEMPLATE, LoadedSetup, describe_model, load_model, template_choices
 from ui.wiring.open_setups import Rows
 from ui.wiring.wires import Changes
 
@@ -47,36 +47,37 @@ def open_rows(
     that are none; what else is wrong with the shown setup is said by the view.
     """
     setup = setups[at]
-    changes = {**values_of(setup), **template_values(setup.model, setup.revision, setup.template)}
-    changes |= training_values(setup.strategy)
+    values, model = template_values(setup.model, setup.revision, setup.template)
+    changes = {**values_of(setup), **values, **training_values(setup.strategy)}
     boxes = Boxes().with_changes(changes)
     rows = Rows(setups=tuple(setups), at=at, titles=tuple(titles), tokens=tuple(tokens), undo=undo)
     token = rows.token if token is None else token
     said: dict[str, Any] = {"notices": notices, "can_undo": undo is not None}
     try:
-        shown = setup_of(boxes)
+        shown = load_boxes(boxes, model)
     except Exception as error:  # the view has to say so, whatever it is
-        return {**changes, "rows": rows, "view": failure_view(error, setup, rows=rows, **said)}
-    rows = replace(rows, setups=(*setups[:at], shown, *setups[at + 1 :]), opened=shown)
+        return {**changes, "rows": rows, "view": failure_view(error, LoadedSetup(setup, model), rows=rows, **said)}
+    rows = replace(rows, setups=(*setups[:at], shown.setup, *setups[at + 1 :]), opened=shown.setup)
     view = inspect_view(shown, compare=compare, rows=rows, token=token, expected_hash=expected_hash, **said)
     return {**changes, "rows": rows, "view": view}
 
 
-def template_values(name: str, revision: str, wanted: str = "") -> dict[str, Any]:
-    """Description, choices and source for a model and a template as `load` takes it; the view says what went wrong."""
+def template_values(name: str, revision: str, wanted: str = "") -> tuple[dict[str, Any], Model | None]:
+    """Description, choices and source for a model and a template as `load` takes it; and that model.
+
+    None where one of them is not there: the view says what is wrong.
+    """
     values = {**_NO_TEMPLATE, "loaded": (name, revision)}
     try:
-        return values | _template_values(load_model(name, revision, wanted or None))
+        model = load_model(name, revision, ANY_TEMPLATE)
+        chosen = model.with_template(wanted or None)
+        return values | _template_values(chosen), chosen
     except NoTemplateError:
-        try:
-            model = load_model(name, revision, "chatml")
-        except InspectorError as error:
-            return {**values, "model_info": _failed(error)}
         info = f"{describe_model(model)} · no chat template: choose one below"
         choices = gr.update(choices=template_choices(model), value=None)
-        return {**values, "model_info": _info(info), "template_choice": choices}
+        return {**values, "model_info": _info(info), "template_choice": choices}, None
     except InspectorError as error:
-        return {**values, "model_info": _failed(error)}
+        return {**values, "model_info": _failed(error)}, None
 
 
 _NO_TEMPLATE = {

@@ -13,7 +13,7 @@ from typing import Any
 import inspector
 from inspector.errors import InspectorError, RenderError
 from inspector.inspection import Inspection
-from inspector.model.model import short_hash
+from inspector.model.model import Model, short_hash
 from inspector.remedies import offers, offers_for_refusal
 from inspector.rendering import sandbox
 from inspector.setup import Setup
@@ -23,26 +23,26 @@ from inspector.trainers.decode import Decoded, LoggedExample, decode_log
 from inspector.trainers.markers import propose_markers
 from ui.inspect_tab.links import ViewState, encode_link
 from ui.parts.token_view import pack, pack_failure
-from ui.wiring.boxes import Boxes, setup_of
+from ui.wiring.boxes import Boxes, load_boxes
 from ui.wiring.conversation_json import ConversationJsonError, dump
-from ui.wiring.models import model_of
+from ui.wiring.models import LoadedSetup, model_of
 from ui.wiring.open_setups import Rows
 
 _LOG = logging.getLogger(__name__)
 
 
-def boxes_view(boxes: Boxes, **said: Any) -> str:
-    """The token view's value for what the boxes hold. `said`: as `inspect_view`."""
+def boxes_view(boxes: Boxes, loaded: Model | None = None, **said: Any) -> str:
+    """The token view's value for what the boxes hold. `loaded`: as in LoadedSetup; `said`: as `inspect_view`."""
     try:
-        setup = setup_of(boxes)
+        own = load_boxes(boxes, loaded)
     except Exception as error:  # whatever it is, the page has to say so and stay alive
-        return failure_view(error, rows=boxes.rows)
-    rows = boxes.rows.edited(setup) if boxes.rows else None
-    return inspect_view(setup, compare=boxes.compare, rows=rows, **said)
+        return failure_view(error, rows=boxes.rows, **said)
+    rows = boxes.rows.edited(own.setup) if boxes.rows else None
+    return inspect_view(own, compare=boxes.compare, rows=rows, **said)
 
 
 def inspect_view(
-    setup: Setup,
+    loaded: LoadedSetup,
     *,
     compare: bool = False,
     rows: Rows | None = None,
@@ -53,13 +53,13 @@ def inspect_view(
 ) -> str:
     """The token view's value.
 
-    `compare`: whether other strategies are laid beside; `rows`: all that are open, `setup` the one shown; `token`: to
+    `compare`: whether other strategies are laid beside; `rows`: all that are open, `loaded` the one shown; `token`: to
     point at; `expected_hash`: of the template a link was made with; `notices`: what the view says above the tokens,
     before what it has to say itself; `can_undo`: whether the first of them has a button for that.
     """
     try:
-        inspection = inspect_setup(setup)
-        link = _link(setup, inspection, compare, rows, token)
+        inspection = loaded.inspect()
+        link = _link(loaded.setup, inspection, compare, rows, token)
         said = [*_mismatch(inspection, expected_hash), *notices, *_notices(inspection)]
         if not link:
             said.append("This view is too long for a link: keep the JSON instead.")
@@ -74,17 +74,12 @@ def inspect_view(
             can_undo=can_undo,
         )
     except Exception as error:  # as above
-        return failure_view(error, setup, rows=rows, notices=notices, can_undo=can_undo)
-
-
-def inspect_setup(setup: Setup) -> Inspection:
-    """As `Setup.inspect`, with what the page keeps loaded. Raises InspectorError."""
-    return setup.inspect(model_of)
+        return failure_view(error, loaded, rows=rows, notices=notices, can_undo=can_undo)
 
 
 def failure_view(
     error: Exception,
-    setup: Setup | None = None,
+    loaded: LoadedSetup | None = None,
     *,
     rows: Rows | None = None,
     notices: Sequence[str] = (),
@@ -97,7 +92,7 @@ def failure_view(
         title = "Something failed that should not have"
         detail = f"{type(error).__name__}: {error}. Please report it, with this input."
         return pack_failure(title, detail, **beside)
-    finding = diagnosis(error, setup)
+    finding = loaded.diagnose(error) if loaded else None
     return pack_failure(
         _TITLES.get(type(error).__name__, _title(error)),
         str(error),
@@ -106,17 +101,6 @@ def failure_view(
         remedies={} if finding is None else {finding.code: offers_for_refusal(finding)},
         **beside,
     )
-
-
-def diagnosis(error: Exception, setup: Setup | None) -> inspector.Finding | None:
-    """Why the template refuses the conversation, if it does and the cause is known."""
-    if setup is None or not isinstance(error, RenderError):
-        return None
-    try:
-        conversation = inspector.Conversation.parse(setup.conversation)
-        return inspector.diagnose(model_of(setup), conversation, error)
-    except InspectorError:
-        return None
 
 
 def decoded_conversation(log: str, setup: Setup) -> tuple[str | None, list[str]]:

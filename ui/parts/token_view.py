@@ -8,7 +8,6 @@ from the parsed JSON with `textContent` only.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,9 +15,9 @@ import gradio as gr
 
 from inspector.findings.codes import Code, Finding
 from inspector.findings.example import describe
+from inspector.findings.explanations import explanation
 from inspector.inspection import Inspection
 from inspector.model.model import short_hash
-from inspector.paths import DOCS
 from inspector.remedies import Remedy
 from inspector.rendering.origins import Origin, OriginKind
 from inspector.strategies import REASON_TEXTS, Reason
@@ -29,20 +28,6 @@ _SCRIPTS = ("parts/tokens.js", "parts/token_view_compare.js", "parts/token_view_
 _SHELL = '<div class="token-view" data-rev="0"></div>'
 TRAINED, SPECIAL, STRADDLER, PART, CUT = 1, 2, 4, 8, 16
 """Bits of a token's class; tokens.js has the same."""
-
-
-def _explanations() -> dict[str, str]:
-    """Code -> its section of docs/findings.md, as plain text."""
-    sections = re.split(r"^## ", (DOCS / "findings.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    out = {}
-    for section in sections[1:]:
-        code, text = section.split("\n", 1)
-        paragraphs = re.split(r"\n\n|\n(?=- )", text.strip())
-        out[code.strip()] = "\n".join(" ".join(p.split()) for p in paragraphs).replace("**", "").replace("`", "")
-    return out
-
-
-EXPLANATIONS = _explanations()
 
 
 def build_token_view(**options: Any) -> gr.HTML:
@@ -95,7 +80,7 @@ def pack(
             "tokenOrigins": token_origins,
             "findings": [finding.to_dict() for finding in inspection.findings],
             "strategies": [] if comparison is None else _strategies(comparison),
-            "explanations": {f.code.value: EXPLANATIONS.get(f.code.value, "") for f in inspection.findings},
+            "explanations": {f.code.value: explanation(f.code).text for f in inspection.findings},
             "remedies": _remedies(remedies or {}),
             "notices": list(notices),
             "link": link,
@@ -122,7 +107,7 @@ def pack_failure(
         {
             "failure": {"title": title, "detail": detail, "line": line},
             "findings": [] if finding is None else [finding.to_dict()],
-            "explanations": {} if finding is None else {finding.code.value: EXPLANATIONS.get(finding.code.value, "")},
+            "explanations": {} if finding is None else {finding.code.value: explanation(finding.code).text},
             "remedies": _remedies(remedies or {}),
             "notices": list(notices),
             "row": row,

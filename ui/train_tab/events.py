@@ -1,18 +1,21 @@
-"""What happens on the Train tab: values in, values out. Everything about a run is read anew from its folder."""
+"""What happens on the Train tab: the boxes' values in, new values by name out. The widgets are in tab.py.
+
+Everything about a run is read anew from its folder.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import gradio as gr
 
 from inspector.errors import InspectorError
 from training.errors import SpecError, TrainingError
 from training.importers import import_config, is_foreign
-from training.launch import runs
+from training.launch import idle, runs
 from training.rows.prepare import first_rows
 from training.run.folder import ENDED, RunDir
 from training.spec import RunSpec, parse_text
@@ -24,9 +27,14 @@ from ui.train_tab.form import SETTINGS, Value, read_values, spec_of_tabs, with_v
 from ui.visitors import own_runs
 from ui.wiring.boxes import Boxes
 from ui.wiring.conversation_json import ConversationJsonError
+from ui.wiring.wires import Changes
 
-SHOWN = ("state", "chart", "answers", "scores", "details")
-"""What is shown of a run."""
+SHOWN = ("train_timer", "train_state", "train_chart", "train_answers", "train_scores", "train_details")
+"""What changes with the run that is shown."""
+LISTED = ("train_run", "train_others", *SHOWN)
+"""And with the runs that there are."""
+SPEC = ("train_spec", *(f"train_set_{name}" for name in SETTINGS), "train_planned", "train_start")
+"""What changes with the spec."""
 SHOWN_ROWS = 4
 """Rows that are shown before a run."""
 _STARTS, _STARTS_NOT = gr.update(interactive=True), gr.update(interactive=False)
@@ -35,49 +43,74 @@ LAST_LOOK_S = 3.0
 """How long an ended run is still looked at: its last lines may be on their way."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBoxes:
+    """The run that is shown, by its id; those laid over it; and how smooth the charts are."""
+
+    train_run: str | None = None
+    train_others: Sequence[str] | None = ()
+    train_smoothing: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishBoxes:
+    """Where a run is published, and as what."""
+
+    train_repo: str = ""
+    train_private: bool = True
+    train_merged: bool = False
+
+
 # --- the spec
 
 
-def on_open() -> list[Any]:
+def on_open() -> Changes:
     """The first spec, and the newest run if there is one."""
     choices = view.run_choices(own_runs.root())
-    newest = choices[0][1] if choices else None
-    return [view.FIRST_SPEC, *_values(view.FIRST_SPEC), *on_tick(newest, [], 0.0)]
+    newest = RunBoxes(train_run=choices[0][1] if choices else None)
+    return {"train_spec": view.FIRST_SPEC, **_settings(view.FIRST_SPEC), **on_tick(newest)}
 
 
-def on_example(name: str | None) -> list[Any]:
+def on_look() -> Changes:
+    """The tab is looked at: a worker waits from now on."""
+    idle.warm_up()
+    return {}
+
+
+def on_example(name: str | None) -> Changes:
     """An example's spec. None: the choice was left as it was."""
     if name is None:
-        return [gr.skip()] * (3 + len(SETTINGS))
+        return {}
     spec = view.spec_example(name)
-    return [spec, *_values(spec), "", _STARTS]
+    return {"train_spec": spec, **_settings(spec), "train_planned": "", "train_start": _STARTS}
 
 
-def on_spec(spec: str) -> list[Any]:
+def on_spec(spec: str) -> Changes:
     """The settings follow the YAML, as long as it is some; another trainer's config becomes one."""
     if not is_foreign(spec):
-        return [gr.skip(), *_values(spec), gr.skip(), _STARTS]
+        return {**_settings(spec), "train_start": _STARTS}
     try:
-        found = import_config(spec)
+        imported = import_config(spec)
     except TrainingError as error:
-        return [gr.skip(), *([gr.skip()] * len(SETTINGS)), view.problems_value(error), _STARTS]
-    own = found.spec.to_yaml()
-    return [own, *_values(own), view.plan_value([], [*found.warnings, *view.warnings_of(found.spec)]), _STARTS]
+        return {"train_planned": view.problems_value(error), "train_start": _STARTS}
+    own = imported.spec.to_yaml()
+    planned = view.plan_value([], [*imported.warnings, *view.warnings_of(imported.spec)])
+    return {"train_spec": own, **_settings(own), "train_planned": planned, "train_start": _STARTS}
 
 
-def on_setting(name: str, value: Value, spec: str) -> list[Any]:
+def on_setting(name: str, value: Value, spec: str) -> Changes:
     """The YAML follows a setting."""
     try:
-        return [with_value(spec, name, value), "", _STARTS]
+        return {"train_spec": with_value(spec, name, value), "train_planned": "", "train_start": _STARTS}
     except TrainingError as error:
-        return [gr.skip(), view.problems_value(error), _STARTS]
+        return {"train_planned": view.problems_value(error), "train_start": _STARTS}
 
 
-def on_tabs(data: DataBoxes, boxes: Boxes) -> Iterator[Mapping[str, Any]]:
+def on_tabs(data: DataBoxes, boxes: Boxes) -> Iterator[Changes]:
     """Train what the other tabs show. Until the spec says so nothing can be started: it would be the one before."""
     yield {"train_start": _STARTS_NOT}
     try:
-        spec = spec_of_tabs(shared_setup(boxes), data)
+        spec = spec_of_tabs(shared_setup(boxes).setup, data)
     except (InspectorError, ConversationJsonError, TrainingError) as error:
         yield {"train_planned": view.problems_value(error)}
         return
@@ -86,11 +119,10 @@ def on_tabs(data: DataBoxes, boxes: Boxes) -> Iterator[Mapping[str, Any]]:
         said = f"Something failed that should not have: {type(error).__name__}: {error}. Please report it."
         yield {"train_planned": report(text(said, "✗"))}
         return
-    settings = {f"train_set_{name}": value for name, value in (read_values(spec) or {}).items()}
-    yield {"train_spec": spec, "train_planned": "", "train_start": _STARTS, **settings}
+    yield {"train_spec": spec, **_settings(spec), "train_planned": "", "train_start": _STARTS}
 
 
-def on_plan(spec: str) -> str:
+def on_plan(spec: str) -> Changes:
     """What the run would cost, or what is wrong with it."""
     from training.cli.terminal import plan_of
 
@@ -98,8 +130,8 @@ def on_plan(spec: str) -> str:
         parsed = _checked(spec)
         _, lines = plan_of(parsed)
     except TrainingError as error:
-        return view.problems_value(error)
-    return view.plan_value(lines, view.warnings_of(parsed))
+        return {"train_planned": view.problems_value(error)}
+    return {"train_planned": view.plan_value(lines, view.warnings_of(parsed))}
 
 
 def _checked(text: str) -> RunSpec:
@@ -109,8 +141,12 @@ def _checked(text: str) -> RunSpec:
     return spec
 
 
-def on_rows(spec: str) -> str:
+def on_rows(spec: str) -> Changes:
     """The first rows as they train, or why there are none."""
+    return {"train_preview": _preview(spec)}
+
+
+def _preview(spec: str) -> str:
     try:
         rows, unused = first_rows(_checked(spec), SHOWN_ROWS)
     except SpecError as error:
@@ -122,118 +158,120 @@ def on_rows(spec: str) -> str:
     return pack_rows(shown, "The first rows, as they train") if shown else pack_no_rows("The data has no rows.")
 
 
-def _values(spec: str) -> list[Any]:
-    values = read_values(spec)
-    return [gr.skip()] * len(SETTINGS) if values is None else list(values.values())
+def _settings(spec: str) -> Changes:
+    """What the settings show for a spec; nothing while it is no spec's YAML."""
+    return {f"train_set_{name}": value for name, value in (read_values(spec) or {}).items()}
 
 
 # --- runs
 
 
-def on_start(spec: str, others: list[str], smoothing: float) -> list[Any]:
+def on_start(spec: str, chosen: RunBoxes) -> Changes:
     """Start a run; what is wrong with the spec is said instead."""
     try:
         run = own_runs.start(parse_text(spec))
     except TrainingError as error:
-        return [view.problems_value(error), *_unchanged()]
-    return ["", *on_tick(run.run_id, others, smoothing)]
+        return {"train_planned": view.problems_value(error)}
+    return {"train_planned": "", **on_tick(replace(chosen, train_run=run.run_id))}
 
 
-def on_run(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+def on_run(chosen: RunBoxes) -> Changes:
     """Whether to look again in a second, and everything about a run and those beside it."""
-    if not run_id:
-        nothing = report(text("No run yet. Press Train: the example takes under a minute."))
-        return [gr.Timer(active=False), nothing, "", "", "", ""]
-    root = own_runs.root()
+    if not chosen.train_run:
+        return _nothing(report(text("No run yet. Press Train: the example takes under a minute.")))
+    others = [name for name in chosen.train_others or () if name != chosen.train_run]
     try:
-        run, *beside = (own_runs.open_run(name) for name in (run_id, *(o for o in others or () if o != run_id)))
+        run, *beside = (own_runs.open_run(name) for name in (chosen.train_run, *others))
         status = run.status()
-        values = [
-            view.state_value(run), view.chart_value([run, *beside], smoothing), view.answers_value([run, *beside]),
-            view.scores_value(run), view.details_value(run, root),
-        ]  # fmt: skip
+        is_over = status.phase in ENDED and time.time() - status.updated > LAST_LOOK_S
+        return {
+            "train_timer": gr.Timer(active=not is_over),
+            "train_state": view.state_value(run),
+            "train_chart": view.chart_value([run, *beside], chosen.train_smoothing),
+            "train_answers": view.answers_value([run, *beside]),
+            "train_scores": view.scores_value(run),
+            "train_details": view.details_value(run, own_runs.root()),
+        }
     except TrainingError as error:
-        return [gr.Timer(active=False), view.problems_value(error), "", "", "", ""]
-    is_over = status.phase in ENDED and time.time() - status.updated > LAST_LOOK_S
-    return [gr.Timer(active=not is_over), *values]
+        return _nothing(view.problems_value(error))
 
 
-def on_tick(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+def _nothing(state: str) -> Changes:
+    """No run is shown, and `state` says why."""
+    return {**dict.fromkeys(SHOWN, ""), "train_timer": gr.Timer(active=False), "train_state": state}
+
+
+def on_tick(chosen: RunBoxes) -> Changes:
     """The runs there are, and this one again."""
     choices = view.run_choices(own_runs.root())
-    return [gr.update(choices=choices, value=run_id), gr.update(choices=choices), *on_run(run_id, others, smoothing)]
+    listed = {
+        "train_run": gr.update(choices=choices, value=chosen.train_run),
+        "train_others": gr.update(choices=choices),
+    }
+    return {**listed, **on_run(chosen)}
 
 
-def on_stop(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+def on_stop(chosen: RunBoxes) -> Changes:
     """Ask the run to stop; it saves what it has."""
-    return _acted(run_id, others, smoothing, lambda run: run.ask("stop"))
+    return _acted(chosen, lambda run: run.ask("stop"))
 
 
-def on_resume(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+def on_resume(chosen: RunBoxes) -> Changes:
     """Go on with a run."""
-    return _acted(run_id, others, smoothing, own_runs.resume)
+    return _acted(chosen, own_runs.resume)
 
 
-def on_rerun(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+def on_rerun(chosen: RunBoxes) -> Changes:
     """Start a new run of the same spec, and show it."""
-    return _acted(run_id, others, smoothing, own_runs.rerun)
+    return _acted(chosen, own_runs.rerun)
 
 
-def on_rename(name: str, run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+def on_rename(name: str, chosen: RunBoxes) -> Changes:
     """Call a run something else."""
-    return ["", *_acted(run_id, others, smoothing, lambda run: runs.rename(run, name))]
+    return {"train_name": "", **_acted(chosen, lambda run: runs.rename(run, name))}
 
 
-def on_delete(run_id: str | None, others: Sequence[str], smoothing: float) -> list[Any]:
+def on_delete(chosen: RunBoxes) -> Changes:
     """Remove a run's folder; the newest of the others is shown."""
-    if not run_id:
-        return on_tick(None, others, smoothing)
+    if not chosen.train_run:
+        return on_tick(chosen)
     try:
-        runs.delete(own_runs.open_run(run_id))
+        runs.delete(own_runs.open_run(chosen.train_run))
     except TrainingError as error:
         return _refused(error)
     choices = view.run_choices(own_runs.root())
-    left = [other for other in others or () if other != run_id]
-    found = on_tick(choices[0][1] if choices else None, left, smoothing)
-    return [found[0], gr.update(choices=choices, value=left), *found[2:]]
+    left = [other for other in chosen.train_others or () if other != chosen.train_run]
+    changes = on_tick(replace(chosen, train_run=choices[0][1] if choices else None, train_others=left))
+    return {**changes, "train_others": gr.update(choices=choices, value=left)}
 
 
-def on_publish(
-    repo: str, private: bool, merged: bool, run_id: str | None, others: Sequence[str], smoothing: float
-) -> Iterator[list[Any]]:
+def on_publish(target: PublishBoxes, chosen: RunBoxes) -> Iterator[Changes]:
     """Send a run's result to the hub, in a process of its own: first that it is at it, then where it is."""
-    if not run_id:
-        yield on_tick(None, others, smoothing)
+    if not chosen.train_run:
+        yield on_tick(chosen)
         return
-    unchanged = _unchanged()
-    yield [*unchanged[:3], report(text(f"Publishing to {repo} ...", "…")), *unchanged[4:]]
+    yield {"train_state": report(text(f"Publishing to {target.train_repo} ...", "…"))}
     try:
         view.refuse_visitors()
-        view.publish(own_runs.open_run(run_id), repo, is_private=private, is_merged=merged)
+        run = own_runs.open_run(chosen.train_run)
+        view.publish(run, target.train_repo, is_private=target.train_private, is_merged=target.train_merged)
     except TrainingError as error:
         yield _refused(error)
     else:
-        yield on_tick(run_id, others, smoothing)
+        yield on_tick(chosen)
 
 
-def _acted(
-    run_id: str | None, others: Sequence[str], smoothing: float, act: Callable[[RunDir], RunDir | None]
-) -> list[Any]:
+def _acted(chosen: RunBoxes, act: Callable[[RunDir], RunDir | None]) -> Changes:
     """The page after something was done to a run; when it made another run, that is shown."""
-    if not run_id:
-        return on_tick(None, others, smoothing)
+    if not chosen.train_run:
+        return on_tick(chosen)
     try:
-        made = act(own_runs.open_run(run_id))
+        made = act(own_runs.open_run(chosen.train_run))
     except TrainingError as error:
         return _refused(error)
-    return on_tick(run_id if made is None else made.run_id, others, smoothing)
+    return on_tick(chosen if made is None else replace(chosen, train_run=made.run_id))
 
 
-def _refused(error: TrainingError) -> list[Any]:
+def _refused(error: TrainingError) -> Changes:
     """Nothing changes but what is said of the state."""
-    unchanged = _unchanged()
-    return [*unchanged[:3], view.problems_value(error), *unchanged[4:]]
-
-
-def _unchanged() -> list[Any]:
-    return [gr.skip()] * (3 + len(SHOWN))
+    return {"train_state": view.problems_value(error)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,21 @@ from typing import Any
 import gradio as gr
 import plotly
 
-from training.launch import idle
 from ui.data_tab.boxes import DataBoxes
 from ui.parts.report import build_note, build_report
 from ui.parts.rows_view import build_rows_view
-from ui.parts.scripts import chosen, script
+from ui.parts.scripts import script
 from ui.parts.text_box import build_text_box
 from ui.train_tab import events, view
+from ui.train_tab.events import PublishBoxes, RunBoxes
 from ui.train_tab.form import SETTINGS, build_settings
 from ui.train_tab.scores_view import build_scores_view
 from ui.visitors.access import is_public, who_trains
+from ui.wiring.boxes import Boxes
 from ui.wiring.wires import Wires
 
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 """plotly's own script, served by this server: no request leaves the machine."""
-_QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def build() -> dict[str, Any]:
@@ -109,50 +109,50 @@ def _build_run() -> dict[str, Any]:
     return {f"train_{own_name}": widget for own_name, widget in own.items()}
 
 
-def connect(demo: gr.Blocks, wires: Wires, widgets: Mapping[str, Any], tab: gr.Tab) -> None:
-    """Connect the widgets. The timer, which is the page's, ticks only while a run does; a worker waits from the moment
-    that somebody looks at the tab."""
-    if not widgets:
-        return
-    w = {name.removeprefix("train_"): widget for name, widget in widgets.items()}
-    quiet = {**_QUIET, "concurrency_id": "train", "concurrency_limit": 4}
-    _connect_spec(wires, w, quiet)
-    tab.select(idle.warm_up, None, None, **quiet)
-    timer = gr.Timer(1.0, active=False)
-    chosen = [w["run"], w["others"], w["smoothing"]]
-    shown = [timer, *(w[name] for name in events.SHOWN)]
-    listed = [w["run"], w["others"], *shown]
-    demo.load(events.on_open, None, [w["spec"], *_settings(w), *listed], **quiet)
-    w["start"].click(events.on_start, [w["spec"], *chosen[1:]], [w["planned"], *listed], **quiet)
-    gr.on([w["run"].input, w["others"].input, w["smoothing"].input], events.on_run, chosen, shown, **quiet)
-    for name, handler in (("stop", events.on_stop), ("resume", events.on_resume), ("rerun", events.on_rerun)):
-        w[name].click(handler, chosen, listed, **quiet)
-    gr.on(
-        [w["rename"].click, w["name"].submit],
-        events.on_rename, [w["name"], *chosen], [w["name"], *listed], **quiet,
-    )  # fmt: skip
-    w["delete"].click(events.on_delete, chosen, listed, **quiet)
-    w["publish"].click(events.on_publish, [w["repo"], w["private"], w["merged"], *chosen], listed, **quiet)
-    timer.tick(events.on_tick, chosen, listed, trigger_mode="once", **quiet)
+def build_timer() -> dict[str, Any]:
+    """What asks for the run again while it trains, by name. It stands outside the tab: it ticks whichever is shown."""
+    return {"train_timer": gr.Timer(1.0, active=False)}
 
 
-def _connect_spec(wires: Wires, w: Mapping[str, Any], quiet: Mapping[str, Any]) -> None:
+# --- events
+
+
+def connect(wires: Wires, demo: gr.Blocks) -> None:
+    """Everything that happens on the tab. Of the page it needs `train_tab`, itself, and `train_timer`."""
+    _connect_spec(wires)
+    own: dict[str, Any] = {"reads": [RunBoxes], "queue": "train"}
+    wires.on(demo.load, events.on_open, [*events.SPEC, *events.LISTED], reads=(), queue="train")
+    wires.on(wires["train_tab"].select, events.on_look, (), reads=(), queue="train")
+    wires.on(
+        wires["train_start"].click,
+        events.on_start,
+        ["train_planned", *events.LISTED],
+        also=[wires["train_spec"]],
+        **own,
+    )
+    chosen = [wires[field.name].input for field in fields(RunBoxes)]
+    wires.on(chosen, events.on_run, events.SHOWN, **own)
+    acts = {"stop": events.on_stop, "resume": events.on_resume, "rerun": events.on_rerun, "delete": events.on_delete}
+    for name, handler in acts.items():
+        wires.on(wires[f"train_{name}"].click, handler, events.LISTED, **own)
+    box = wires["train_name"]
+    renamed = [wires["train_rename"].click, box.submit]
+    wires.on(renamed, events.on_rename, ["train_name", *events.LISTED], also=[box], **own)
+    publish = wires["train_publish"].click
+    wires.on(publish, events.on_publish, events.LISTED, reads=[PublishBoxes, RunBoxes], is_stream=True)
+    wires.on(wires["train_timer"].tick, events.on_tick, events.LISTED, **own)
+
+
+def _connect_spec(wires: Wires) -> None:
     """YAML and settings follow each other; examples, imported configs and the other tabs replace both."""
-    both, said = [w["spec"], *_settings(w)], [w["planned"], w["start"]]
-    example = w["example"]
-    example.input(events.on_example, [example], [*both, *said], js=chosen("train-example"), **quiet)
-    w["spec"].input(events.on_spec, [w["spec"]], [*both, *said], trigger_mode="always_last", **quiet)
+    spec, example = wires["train_spec"], wires["train_example"]
+    own: dict[str, Any] = {"reads": (), "queue": "train"}
+    wires.on(example.input, events.on_example, events.SPEC, also=[example], dropdown="train-example", **own)
+    wires.on(spec.input, events.on_spec, events.SPEC, also=[spec], is_latest=True, **own)
+    said = ["train_spec", "train_planned", "train_start"]
     for name in SETTINGS:
-        widget = w[f"set_{name}"]
-        widget.input(
-            partial(events.on_setting, name), [widget, w["spec"]], [w["spec"], *said],
-            trigger_mode="always_last", **quiet,
-        )  # fmt: skip
-    names = ["train_spec", *(f"train_set_{name}" for name in SETTINGS), "train_planned", "train_start"]
-    wires.on(w["tabs"].click, events.on_tabs, names, reads=DataBoxes, is_stream=True)
-    w["plan"].click(events.on_plan, [w["spec"]], [w["planned"]], **quiet)
-    w["rows"].click(events.on_rows, [w["spec"]], [w["preview"]], **quiet)
-
-
-def _settings(w: Mapping[str, Any]) -> list[Any]:
-    return [w[f"set_{name}"] for name in SETTINGS]
+        setting = wires[f"train_set_{name}"]
+        wires.on(setting.input, partial(events.on_setting, name), said, also=[setting, spec], is_latest=True, **own)
+    wires.on(wires["train_tabs"].click, events.on_tabs, events.SPEC, reads=[DataBoxes, Boxes], is_stream=True)
+    wires.on(wires["train_plan"].click, events.on_plan, ["train_planned"], also=[spec], **own)
+    wires.on(wires["train_rows"].click, events.on_rows, ["train_preview"], also=[spec], **own)

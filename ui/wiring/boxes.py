@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from inspector.model.model import Model
 from inspector.setup import Setup
 from inspector.strategies import EXACT, Keep, Modifiers, StopPolicy, Truncation, TurnPolicy
 from ui.wiring.conversation_json import dump, dump_flat, parse_json, parse_object, read_options
-from ui.wiring.models import template_of
+from ui.wiring.models import LoadedSetup, load_setup
 from ui.wiring.open_setups import Rows
 
 POLICY_DEFAULTS: Mapping[str, Any] = {
@@ -68,23 +69,28 @@ class Boxes:
 
 def setup_of(boxes: Boxes) -> Setup:
     """The setup that the boxes hold. Raises ConversationJsonError for a box that holds no JSON, and ModelError."""
+    return load_boxes(boxes).setup
+
+
+def load_boxes(boxes: Boxes, loaded: Model | None = None) -> LoadedSetup:
+    """The setup that the boxes hold, with its model. `loaded`: as in LoadedSetup. Raises as `setup_of`."""
     if boxes.strategy == EXACT:
         own = {name: getattr(boxes, name) for name in POLICY_DEFAULTS}
         options = {name: value for name, value in own.items() if value != POLICY_DEFAULTS[name]}
     else:
         options = parse_object(boxes.strategy_options, "Options", '{"last_only": true}')
-    name, revision = boxes.model or "", boxes.revision or ""
     modifiers = Modifiers(keep=boxes.keep, max_length=boxes.max_length, truncation=boxes.truncation)
-    return Setup(
-        model=name,
-        revision=revision.strip(),
+    setup = Setup(
+        model=boxes.model or "",
+        revision=(boxes.revision or "").strip(),
         conversation=parse_json(boxes.conversation),
         special_tokens=parse_object(boxes.special_tokens, "Special tokens", '{"pad_token": "<pad>"}'),
-        template=template_of(name, revision, boxes.template or ""),
+        template=boxes.template or "",
         strategy=boxes.strategy,
         options=options,
         modifiers=modifiers.to_dict(),
     )
+    return load_setup(setup, loaded)
 
 
 def values_of(setup: Setup) -> dict[str, Any]:

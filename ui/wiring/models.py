@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import inspector
-from inspector.errors import NoTemplateError
+from inspector.conversation import Conversation
+from inspector.errors import InspectorError, RenderError
+from inspector.findings.codes import Finding
+from inspector.inspection import Inspection, inspect_by
 from inspector.model.model import Model
 from inspector.setup import Setup
 from ui.visitors.access import check_model_name, hub_token
 
+ANY_TEMPLATE = "chatml"
+"""What a model is loaded with where its template does not matter: the models without one load with it, too."""
 _KEPT = 4
 """Tokenizers with other special tokens that are kept: copying one of 260,000 ids takes seconds."""
 
@@ -24,15 +31,84 @@ def load_model(name: str, revision: str, template: str | None = None) -> Model:
     return inspector.load(name, revision=revision.strip() or None, template=template, token=hub_token())
 
 
+class LoadedSetup:
+    """A setup, its model loaded and its conversation parsed: each once, when it is first asked for.
+
+    `loaded`: the model, with whichever template, where it has been loaded before.
+    """
+
+    def __init__(self, setup: Setup, loaded: Model | None = None) -> None:
+        self.setup = setup
+        self._loaded = loaded
+
+    @cached_property
+    def plain_model(self) -> Model:
+        """The model with its template, and the special tokens of its own. Raises ModelError."""
+        wanted = self.setup.template or None
+        if self._loaded is None:
+            return load_model(self.setup.model, self.setup.revision, wanted)
+        return self._loaded.with_template(wanted)
+
+    @cached_property
+    def model(self) -> Model:
+        """As `Setup.load` makes it. Raises ModelError."""
+        return _with_special_tokens(self.plain_model, self.setup.special_tokens)
+
+    @cached_property
+    def conversation(self) -> Conversation:
+        """The messages and what the template is told beside them. Raises ConversationError."""
+        return Conversation.parse(self.setup.conversation)
+
+    def changed(self, **fields: Any) -> LoadedSetup:
+        """The same with other fields than `model` and `revision`. Raises ModelError."""
+        return LoadedSetup(replace(self.setup, **fields), self.plain_model)
+
+    def inspect(self) -> Inspection:
+        """As `Setup.inspect`. Raises InspectorError."""
+        return inspect_by(self.setup.rule, self.model, self.conversation)
+
+    def diagnose(self, error: Exception) -> Finding | None:
+        """Why the template refuses the conversation, if it does and the cause is known."""
+        if not isinstance(error, RenderError):
+            return None
+        try:
+            return inspector.diagnose(self.model, self.conversation, error)
+        except InspectorError:
+            return None
+
+
+def load_setup(setup: Setup, loaded: Model | None = None) -> LoadedSetup:
+    """The setup whose template is the source in the box, "" for the model's default; that of the result is a name where
+    the source has one. `loaded`: as in LoadedSetup.
+
+    Raises ModelError.
+    """
+    source = setup.template
+    if not source.strip():
+        return LoadedSetup(replace(setup, template=""), loaded)
+    loaded = loaded or load_model(setup.model, setup.revision, ANY_TEMPLATE)
+    return LoadedSetup(replace(setup, template=_named(source, loaded)), loaded)
+
+
+def _named(source: str, model: Model) -> str:
+    if source == model.templates.get("default"):
+        return ""
+    names = (name for _, name in template_choices(model) if model.with_template(name).template == source)
+    return next(names, source)
+
+
 def model_of(setup: Setup) -> Model:
     """The model of a setup, as `Setup.load` makes it. Raises ModelError."""
-    model = load_model(setup.model, setup.revision, setup.template or None)
-    if not setup.special_tokens:
+    return LoadedSetup(setup).model
+
+
+def _with_special_tokens(model: Model, tokens: Mapping[str, Any]) -> Model:
+    if not tokens:
         return model
-    key = (model.tokenizer, json.dumps(dict(setup.special_tokens), sort_keys=True, default=repr))
+    key = (model.tokenizer, json.dumps(dict(tokens), sort_keys=True, default=repr))
     with _LOCK:
         if key not in _EXTENDED:
-            _EXTENDED[key] = model.with_special_tokens(setup.special_tokens).tokenizer
+            _EXTENDED[key] = model.with_special_tokens(tokens).tokenizer
         _EXTENDED.move_to_end(key)
         while len(_EXTENDED) > _KEPT:
             _EXTENDED.popitem(last=False)
@@ -41,24 +117,6 @@ def model_of(setup: Setup) -> Model:
 
 _LOCK = threading.Lock()
 _EXTENDED: OrderedDict[tuple[Any, str], Any] = OrderedDict()
-
-
-def template_of(name: str, revision: str, source: str) -> str:
-    """What a setup's `template` says for the source in the box: "" for the model's default, a name, or the source.
-
-    Raises ModelError.
-    """
-    if not source.strip():
-        return ""
-    try:
-        model = load_model(name, revision)
-    except NoTemplateError:
-        model = load_model(name, revision, source)
-    else:
-        if source == model.template:
-            return ""
-    names = [known for _, known in template_choices(model) if model.with_template(known).template == source]
-    return names[0] if names else source
 
 
 def template_choices(model: Model) -> list[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """Connects events to handlers that take and give values by name.
 
-A handler gets the page's `Boxes` (after the values of further widgets, where it asks for them) and returns the new
-values of those boxes that change, by name; a stream yields them, again and again.
+A handler gets dataclasses whose fields are names of widgets, by default the page's `Boxes` (after the values of further
+widgets, where it asks for them), and returns the new values of those that change, by name; a stream yields them, again
+and again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import fields
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import gradio as gr
@@ -22,7 +24,7 @@ Changes = Mapping[str, Any]
 """New values by the names of their widgets."""
 
 INPUTS = tuple(field.name for field in fields(Boxes))
-_LIMITS = {"inspect": 4, "data": 4, "stream": 16}
+_LIMITS = {"inspect": 4, "data": 4, "train": 4, "stream": 16}
 """The queues, and how many events of each are handled at a time. A stream waits for a job, which has a queue of its
 own."""
 
@@ -45,7 +47,7 @@ class Wires:
         changes: Sequence[str],
         *,
         also: Sequence[Any] = (),
-        reads: type | None = None,
+        reads: Sequence[type] = (Boxes,),
         with_event: bool = False,
         is_latest: bool = False,
         is_stream: bool = False,
@@ -55,24 +57,26 @@ class Wires:
         is_load: bool = False,
         queue: str = "inspect",
     ) -> None:
-        """Call `handler(*values of also, value of reads, boxes)` on these events; it may change the widgets named.
+        """Call `handler(*values of also, *values of reads)` on these events; it may change the widgets named.
 
-        What is asked in the queue "inspect" is shown only if it is not stale then (answers.py). `reads`: a dataclass
-        whose fields are names of further widgets. `with_event`: what the event carries, a mapping, comes first of all.
-        `is_latest`: of the events that come while one is handled only the last counts. `is_stream`: the handler yields
-        changes, takes no event, and is closed when the page is. `dropdown`: the id of the one that triggers, which is
-        the first of `also`; the handler gets None when it was left as it was. `about`: which boxes the answer is about;
-        `says`: the report in which it is told that one was dropped. `is_load`: another model is asked for, for which
-        other questions wait. `queue`: events of one queue wait for each other.
+        What is asked in the queue "inspect" reads the `Boxes` last, and is shown only if it is not stale then
+        (answers.py). `reads`: dataclasses whose fields are names of widgets. `with_event`: what the event carries, a
+        mapping, comes first of all. `is_latest`: of the events that come while one is handled only the last counts.
+        `is_stream`: the handler yields changes, takes no event, and is closed when the page is. `dropdown`: the id of
+        the one that triggers, which is the first of `also`; the handler gets None when it was left as it was. `about`:
+        which boxes the answer is about; `says`: the report in which it is told that one was dropped. `is_load`: another
+        model is asked for, for which other questions wait. `queue`: events of one queue wait for each other.
         """
         listen = partial(gr.on, triggers) if isinstance(triggers, list) else triggers  # gr.on knows no events of ours
-        names = [] if reads is None else [field.name for field in fields(reads)]
-        gather = partial(_arguments, len(also), reads, names)
+        names = [field.name for dataclass in reads for field in fields(dataclass)]
+        gather = partial(_arguments, len(also), reads)
         queue = "stream" if is_stream else queue
-        inputs = [*also, *(self._widgets[name] for name in (*names, *INPUTS))]
+        first = int(queue == "inspect")  # of the inputs there; before it are the answers that wait
+        places = {name: place for place, name in enumerate(names, first + len(also))}
+        inputs = [*also, *(self._widgets[name] for name in names)]
         event: dict[str, Any] = {
             "trigger_mode": "multiple" if is_load else "always_last" if is_latest or dropdown else "once",
-            "js": _script(dropdown, len(also) + len(names) if is_load else None),
+            "js": _script(first, dropdown, places if is_load else {}),
             **_QUIET, "concurrency_id": queue, "concurrency_limit": _LIMITS[queue],
         }  # fmt: skip
         if queue != "inspect":
@@ -120,25 +124,22 @@ class Wires:
 _QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def _arguments(also: int, reads: type | None, names: Sequence[str], values: Sequence[Any]) -> list[Any]:
+def _arguments(also: int, reads: Sequence[type], values: Sequence[Any]) -> list[Any]:
     """What a handler takes, from the values of all its widgets. A text is a plain one: gradio calls a file by its own
     kind of str, which YAML and pickle do not know."""
-    values = [str(value) if isinstance(value, str) else value for value in values]
-    end = also + len(names)
-    boxes = Boxes(**dict(zip(INPUTS, values[end:], strict=True)))
-    own = [] if reads is None else [reads(**dict(zip(names, values[also:end], strict=True)))]
-    return [*values[:also], *own, boxes]
+    plain = iter([str(value) if isinstance(value, str) else value for value in values])
+    further = list(islice(plain, also))
+    return [*further, *(cls(**{field.name: next(plain) for field in fields(cls)}) for cls in reads)]
 
 
-def _script(dropdown: str, boxes_at: int | None) -> str | None:
-    """What the page does before an event is sent. `boxes_at`: where the boxes begin among its inputs, if it loads a
-    model."""
+def _script(first: int, dropdown: str, places: Mapping[str, int]) -> str | None:
+    """What the page does before an event is sent. `first`: where its inputs begin; `places`: those of the boxes, if it
+    loads a model."""
     parts = []
-    if dropdown:  # its value comes after the answers that wait
-        parts.append(f"args[1] = window.chosenIn({json.dumps(dropdown)}, args[1]);")
-    if boxes_at is not None:
-        model, revision = (boxes_at + 1 + INPUTS.index(name) for name in ("model", "revision"))
-        parts.append(f"window.modelAsked(args[{model}], args[{revision}]);")
+    if dropdown:
+        parts.append(f"args[{first}] = window.chosenIn({json.dumps(dropdown)}, args[{first}]);")
+    if places:
+        parts.append(f"window.modelAsked(args[{places['model']}], args[{places['revision']}]);")
     return f"(...args) => {{ {' '.join(parts)} return args; }}" if parts else None
 
 
@@ -149,8 +150,9 @@ def _asking(
     the model, which it does not while another one loads."""
 
     def ask(answers: Answers, *values: Any, carried: Sequence[Any] = ()) -> None:
-        *own, boxes = gather(values)
-        changes = handler(*carried, *own, boxes) if boxes.is_settled or not says else {}
+        arguments = gather(values)
+        boxes = arguments[-1]
+        changes = handler(*carried, *arguments) if boxes.is_settled or not says else {}
         _check_names(handler, changes, names)
         answers.add(Answer(changes=changes, asked=boxes))
 
@@ -191,7 +193,7 @@ def _stream(
 def _listed(handler: Callable[..., Changes], changes: Changes, names: Sequence[str]) -> Any:
     _check_names(handler, changes, names)
     values = _in_order(changes, names)
-    return values if len(values) > 1 else values[0]  # of one output gradio takes a list for its value
+    return values[0] if len(values) == 1 else values  # of one output gradio takes a list for its value
 
 
 def _check_names(handler: Callable[..., Changes], changes: Changes, names: Sequence[str]) -> None:

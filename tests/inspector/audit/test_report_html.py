@@ -15,12 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import inspector
-from inspector.audit.html import Histogram, explanations, make_histogram, to_html
+from inspector.audit.html import Histogram, make_histogram, to_html
 from inspector.audit.report import AuditReport
 from inspector.audit.run import Task, audit
 from inspector.audit.summary import data_findings
 from inspector.data.source import DataSource
-from inspector.findings.codes import Code
 from inspector.strategies import Modifiers, Rule
 from tests.support.fetch import axe_script
 
@@ -206,16 +205,6 @@ def test_empty_and_foreign_reports_have_a_page() -> None:
         }}}
     ).findings["new_code"]  # fmt: skip
     assert "new_code" in Parsed(to_html(foreign)).text
-
-
-def test_every_code_is_explained() -> None:
-    """With the words of docs/findings.md, its marks as HTML."""
-    assert set(explanations()) == {code.value for code in Code}
-    for text in explanations().values():
-        assert not set(re.sub(r"<code>.*?</code>", "", text)) & {"*", "`"}
-    assert "<li><em>Warning</em> when only part of the token should train" in explanations()["boundary_merge"]
-    assert "<code>&lt;think&gt;</code>" in explanations()["unreachable_first_token"]
-    assert explanations()["header_assumed"].startswith("<p><strong>In a very long conversation</strong> later")
 
 
 @given(

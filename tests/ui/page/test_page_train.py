@@ -16,6 +16,7 @@ from training.spec import parse_spec, parse_text
 from ui.train_tab import events as train_events
 from ui.train_tab import tab as train_tab
 from ui.train_tab import view as train_view
+from ui.train_tab.events import RunBoxes
 
 STATE = "() => document.querySelector('#train-state').innerText"
 
@@ -181,19 +182,24 @@ def test_a_config_is_dropped_on_the_spec(app: str, new_page: Any) -> None:
 # --- without a browser
 
 
+def preview(spec: str) -> dict[str, Any]:
+    """What the rows' view is given."""
+    return dict(json.loads(train_events.on_rows(spec)["train_preview"]))
+
+
 def test_rows_are_shown_as_they_train() -> None:
     """Pairs, judged answers, what is not used; and why there are none."""
     head = "model: tiny-chat\ndata: examples/data/brief-answers-judged.jsonl\n"
-    shown = json.loads(train_events.on_rows(head + "method: kto\nmicro_batch: 2\n"))
+    shown = preview(head + "method: kto\nmicro_batch: 2\n")
     assert [row["place"] for row in shown["rows"]] == ["row 0 · good", "row 1 · bad", "row 2 · good", "row 3 · bad"]
     one = shown["rows"][0]
     trained = [text for text, bits in zip(one["texts"], one["classes"], strict=True) if bits]
     assert ("".join(trained), one["trained"], one["canOpen"]) == ("Paris.<|im_end|>", len(trained), False)
     assert [one["roles"][turn] for turn in one["turns"] if turn is not None][-1] == "assistant"
-    said = json.loads(train_events.on_rows(head + "method: dpo\n"))["failure"]
+    said = preview(head + "method: dpo\n")["failure"]
     assert said.startswith("data: has rows of the kind unpaired. dpo needs the columns chosen and rejected")
-    assert json.loads(train_events.on_rows("model: tiny-chat\ndata: no.csv\n"))["failure"].startswith("There is no")
-    bad = json.loads(train_events.on_rows("model: tiny-chat\ndata: examples/data/unknown-role.jsonl\n"))["rows"]
+    assert preview("model: tiny-chat\ndata: no.csv\n")["failure"].startswith("There is no")
+    bad = preview("model: tiny-chat\ndata: examples/data/unknown-role.jsonl\n")["rows"]
     assert any("has the role" in row.get("why", "") for row in bad)
 
 
@@ -228,7 +234,7 @@ def test_failed_run_shows_error_and_remedy(run: RunDir) -> None:
     run.write_status(replace(run.written_status(), phase=Phase.FAILED, error="It broke.", suggestion="Mend it."))
     shown = blocks(train_view.state_value(run))
     assert [(b["sign"], b["text"]) for b in shown if b["kind"] == "text"] == [("✗", "It broke."), ("→", "Mend it.")]
-    assert train_events.on_run(run.run_id, [], 0.0)[1] == train_view.state_value(run)
+    assert train_events.on_run(RunBoxes(train_run=run.run_id))["train_state"] == train_view.state_value(run)
 
 
 def test_answers_stand_side_by_side(run: RunDir) -> None:
@@ -268,17 +274,18 @@ def test_every_example_spec_is_one() -> None:
 
 def test_actions_on_runs_that_are_not_there(run: RunDir) -> None:
     """Said, not raised."""
-    assert "There is no run" in train_events.on_run("nothing", [], 0.0)[1]
+    assert "There is no run" in train_events.on_run(RunBoxes(train_run="nothing"))["train_state"]
     assert "has no checkpoint" in _after(train_events.on_resume, run)
-    assert train_events.on_stop(None, [], 0.0)[3] == train_events.on_run(None, [], 0.0)[1]
-    assert "No run yet" in train_events.on_run(None, [], 0.0)[1]
+    stopped = train_events.on_stop(RunBoxes())["train_state"]
+    assert stopped == train_events.on_run(RunBoxes())["train_state"]
+    assert "No run yet" in stopped
 
 
 def _after(act: Any, run: RunDir) -> str:
     from dataclasses import replace
 
     run.write_status(replace(run.written_status(), phase=Phase.FAILED))
-    return str(act(run.run_id, [], 0.0)[3])
+    return str(act(RunBoxes(train_run=run.run_id))["train_state"])
 
 
 def test_spec_in_the_box_is_yaml() -> None:

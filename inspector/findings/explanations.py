@@ -1,0 +1,57 @@
+"""What docs/findings.md says of each finding, as the page and an audit's report show it. The document is read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from inspector.paths import DOCS
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """A section of the document.
+
+    `html`: its blocks; a tag that the document writes is text in it. `text`: a line a paragraph, without marks; the
+    items of a list begin with "- ".
+    """
+
+    html: str = ""
+    text: str = ""
+
+
+def explanation(code: str) -> Explanation:
+    """What the document says of a finding; nothing of a code that it does not know, as one of another version."""
+    return _explanations().get(code, Explanation())
+
+
+@cache
+def _explanations() -> Mapping[str, Explanation]:
+    from markdown_it import MarkdownIt  # what shows no explanation need not import it
+
+    markdown = MarkdownIt("commonmark", {"html": False})
+    tokens = markdown.parse((DOCS / "findings.md").read_text(encoding="utf-8"))
+    starts = [i for i, token in enumerate(tokens) if token.type == "heading_open" and token.tag == "h2"]
+    out = {}
+    for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
+        body = tokens[start + 3 : end]  # after the heading's opening, text and closing
+        html = markdown.renderer.render(body, markdown.options, {})
+        out[tokens[start + 1].content] = Explanation(html=html, text="\n".join(_lines(body)))
+    return out
+
+
+def _lines(tokens: Sequence[Token]) -> list[str]:
+    lines, prefix = [], ""
+    for token in tokens:
+        if token.type == "list_item_open":
+            prefix = "- "
+        elif token.type == "inline":
+            marked = (" " if child.type == "softbreak" else child.content for child in token.children or ())
+            lines.append(prefix + "".join(marked))
+            prefix = ""
+    return lines
