@@ -70,8 +70,9 @@ class Facts:
     `trainer`: the project, as its users call it. `setting`: what they set to get this mask. `version`: of the code that
     it was checked against. `searches_from`: of a strategy that searches for a marker the first answer that it is sure
     to look for (-1: the last); None where it does not search. `reads_tags`: it goes by `{% generation %}` tags.
-    `takes`: options that proposed markers can fill besides those that it needs. `is_compared`: it stands in a
-    comparison that names no strategies.
+    `changes`: what the trainer hands to a template (conversation, template -> conversation), where that may render
+    although the row as it is given does not. `takes`: options that proposed markers can fill besides those that it
+    needs. `is_compared`: it stands in a comparison that names no strategies.
     """
 
     trainer: str
@@ -79,6 +80,7 @@ class Facts:
     version: str = ""
     searches_from: int | None = None
     reads_tags: bool = False
+    changes: Callable[[Conversation, str], Conversation] | None = None
     takes: tuple[str, ...] = ()
     is_compared: bool = True
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from inspector.conversation import TRAIN_FLAGS, Message
 from inspector.errors import StrategyRefusedError
-from inspector.strategies.axolotl_rows import axolotl_row
+from inspector.strategies.axolotl_rows import axolotl_conversation, axolotl_row
 from inspector.strategies.base import Example, Labelled, facts
 from inspector.strategies.boundaries import shared_length
 
@@ -29,7 +29,7 @@ End: TypeAlias = tuple[frozenset[int], str]
 _CHOICES = ("turn", "all", "last", "none")
 
 
-@facts("axolotl", "type: chat_template", version="0.19")
+@facts("axolotl", "type: chat_template", version="0.19", changes=axolotl_conversation)
 def content_diff(
     example: Example,
     *,
