@@ -75,10 +75,10 @@ def test_a_template_may_refuse_what_a_trainer_makes() -> None:
 
 def test_a_row_that_renders_only_once_it_is_changed_is_shown_changed() -> None:
     """A template for texts refuses list content; axolotl joins it first. Other strategies are refused."""
-    texts = "{% for message in messages %}{{ message.role + ': ' + message.content + '|' }}{% endfor %}"
+    texts = "{% for message in messages %}{{ message.role + '|' + message.content + '|' }}{% endfor %}"
     chat = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, {"role": "assistant", "content": "Ho"}]
     found = axolotl(chat, texts)
-    assert (shown(found), models.trained_text(found)) == ("user: Hi|assistant: Ho|", "Ho")
+    assert (shown(found), models.trained_text(found)) == ("user|Hi|assistant|Ho|", "Ho")
     assert found.labelled.warnings[0].startswith(
         "The template refuses this row as it is given; what is shown is the row that axolotl makes of it. The chat"
     )
