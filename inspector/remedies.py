@@ -15,8 +15,7 @@ from inspector.errors import RemedyError
 from inspector.findings.codes import Code, Finding
 from inspector.findings.refusals import with_plain_content
 from inspector.inspection import Inspection, inspect_rendered
-from inspector.model.hub import Token
-from inspector.model.model import ADDITIONAL, Model
+from inspector.model.model import ADDITIONAL, Model, Token
 from inspector.model.tokenizer import Tokenizer, ids_alone
 from inspector.samples import sample_conversations
 from inspector.setup import Setup

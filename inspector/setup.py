@@ -9,8 +9,8 @@ from typing import Any
 from inspector.conversation import Conversation
 from inspector.errors import SetupError
 from inspector.inspection import Inspection, inspect_by
-from inspector.model.hub import Token, load
-from inspector.model.model import Model
+from inspector.model.hub import load
+from inspector.model.model import Model, Token
 from inspector.strategies import EXACT, Modifiers, Rule
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from inspector.conversation import Conversation, Message, listed
+from inspector.conversation import TEXT_ROLE, Conversation, Message, listed
 from inspector.errors import FormatError
 from inspector.model.tokenizer import Tokenizer
 
@@ -273,10 +273,6 @@ def _read_question(columns: _Columns) -> Sample:
 
 def _read_text(columns: _Columns) -> Sample:
     return Sample(conversation=Conversation.parse([{"role": TEXT_ROLE, "content": columns.text("text")}]))
-
-
-TEXT_ROLE = "text"
-"""The role of the one message that a rendered text becomes: it is nobody's."""
 
 
 def text_template(tokenizer: Tokenizer, *, add_eos: bool = True) -> str:

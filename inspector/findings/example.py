@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 
-from inspector.conversation import Message, is_flagged, is_media, string_fields
-from inspector.data.formats import TEXT_ROLE
+from inspector.conversation import TEXT_ROLE, Message, is_flagged, is_media, string_fields
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.findings.loss import LOSS_FINDERS
 from inspector.findings.template import TEMPLATE_FINDERS

@@ -21,7 +21,7 @@ from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from inspector.errors import (
     AccessTokenError,
@@ -34,7 +34,7 @@ from inspector.errors import (
     UnsupportedTokenizerError,
 )
 from inspector.model.failures import explain, has_vocabulary, is_panic, no_tokenizer
-from inspector.model.model import BUILT_IN_TEMPLATES, Model, Source, choose_template
+from inspector.model.model import BUILT_IN_TEMPLATES, Model, Source, Token, choose_template
 from inspector.model.tokenizer import Tokenizer
 from inspector.paths import MODELS
 
@@ -45,7 +45,6 @@ EMBEDDED = {path.parent.name: path.parent for path in MODELS.glob("*/tokenizer_c
 MAX_FILE_BYTES = 100_000_000
 """Largest file of a tokenizer that is fetched or read; the largest in use has a third of that."""
 CACHED_MODELS = 4  # a loaded tokenizer takes 30-100 MB
-Token = str | Literal[False] | None
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 _HUB_URL = re.compile(
     r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+(?:/[\w.-]+)?)(?:[/?#].*)?", re.ASCII

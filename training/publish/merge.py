@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from inspector.data.formats import TEXT_ROLE
+from inspector.conversation import TEXT_ROLE
 from inspector.errors import InspectorError
 from inspector.model.model import Model
 from training.errors import MergeError, RunStateError, TrainingError

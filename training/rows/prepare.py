@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import inspector
-from inspector.audit.run import DETECTED_FROM, detect_rows
 from inspector.conversation import Conversation
 from inspector.data.formats import Format, Layout, Sample, read, text_template
-from inspector.data.source import BadRow, DataSource
+from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
 from inspector.errors import InspectorError
 from inspector.inspection import inspect_by
 from inspector.model.model import Model

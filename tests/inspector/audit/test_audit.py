@@ -22,11 +22,11 @@ from inspector.audit import fast_path
 from inspector.audit import run as audit_module
 from inspector.audit.fast_path import ShortWay
 from inspector.audit.report import AuditReport, RowCounts, count
-from inspector.audit.run import Auditor, Progress, Task, audit, detect_rows
+from inspector.audit.run import Auditor, Progress, Task, audit
 from inspector.audit.server_process import WAITS, helper, shut_down
 from inspector.conversation import Conversation
 from inspector.data.formats import Format, Layout
-from inspector.data.source import BadRow, DataSource, Row
+from inspector.data.source import BadRow, DataSource, Row, detect_rows
 from inspector.errors import DataError, FormatError, InspectorError, ReportError
 from inspector.findings.codes import Code, Reads
 from inspector.gallery import Entry, gallery
