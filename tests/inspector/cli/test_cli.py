@@ -300,5 +300,5 @@ def test_a_reader_that_leaves_is_no_error(words: tuple[str, ...]) -> None:
     assert command.stdout is not None
     assert command.stderr is not None
     command.stdout.close()
-    assert command.stderr.read() == b""
+    assert b"BrokenPipeError" not in command.stderr.read()
     assert command.wait() == 0
