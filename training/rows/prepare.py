@@ -48,7 +48,7 @@ class PreparedRow:
 
     @property
     def answers(self) -> tuple[PreparedRow, ...]:
-        """The row, and of a pair the rejected one behind it."""
+        """The row, and of a pair the rejected one after it."""
         return (self,) if self.rejected is None else (self, self.rejected)
 
     @property
