@@ -1,6 +1,7 @@
 """`python -m training COMMAND ...`: runs from the command line.
 
-Exit status: 0 done; 1 the run failed; 2 unusable input, with what is wrong on standard error.
+Exit status: 0 done; 1 the run failed; 2 unusable input, with what is wrong on standard error, and with --json as
+`error` of an object on standard output, too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from training.cli import hub_commands, import_commands
-from training.cli.terminal import describe, full, metrics_line, plan_of, row_values, rows_lines, shown_lines
+from training.cli.terminal import describe, full, metrics_line, row_values, rows_lines, shown_lines
 from training.errors import SpecError, TrainingError
 from training.launch import runs
 from training.launch.runs import compare
@@ -36,13 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = int(options.run(options))
         sys.stdout.flush()
         return status
-    except SpecError as error:
-        for problem in error.problems:
-            print(f"error: {problem.field}: {problem.message} {problem.remedy}".rstrip(), file=sys.stderr)
-        return 2
     except TrainingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _refused(options, error)
     except BrokenPipeError:  # the reader of a pipe has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -68,6 +64,8 @@ def run_run(options: argparse.Namespace) -> int:
 
 def _run(spec: RunSpec, options: argparse.Namespace) -> int:
     if options.dry_run:
+        from training.estimate import plan_of
+
         plan, lines = plan_of(spec)
         _say(options, spec.model_dump(mode="json") | {"plan": plan}, "\n".join((spec.to_yaml(), *lines)))
         return 0
@@ -99,6 +97,8 @@ def run_home_llm(options: argparse.Namespace) -> int:
 
 def run_estimate(options: argparse.Namespace) -> int:
     """What a run would cost."""
+    from training.estimate import plan_of
+
     plan, lines = plan_of(_spec(options))
     _say(options, plan, "\n".join(lines))
     return 0
@@ -112,8 +112,7 @@ def run_rows(options: argparse.Namespace) -> int:
     try:
         rows, unused = first_rows(spec, options.limit)
     except (InspectorError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _refused(options, error)
     value = {"rows": [row_values(row) for row in rows], "unused": [{"row": b.number, "why": b.why} for b in unused]}
     _say(options, value, "\n".join(rows_lines(rows, unused)))
     return 0
@@ -255,6 +254,16 @@ def _spec(options: argparse.Namespace) -> RunSpec:
 def _warn(spec: RunSpec) -> None:
     for problem in check(spec):
         print(f"{problem.severity}: {problem.field}: {problem.message} {problem.remedy}".rstrip(), file=sys.stderr)
+
+
+def _refused(options: argparse.Namespace, error: Exception) -> int:
+    """Say what is wrong, of a spec each problem; returns the exit status."""
+    problems = error.problems if isinstance(error, SpecError) else ()
+    for line in [f"{p.field}: {p.message} {p.remedy}".rstrip() for p in problems] or [str(error)]:
+        print(f"error: {line}", file=sys.stderr)
+    if options.json:
+        print(json.dumps({"error": str(error), "problems": [p.to_dict() for p in problems]}, ensure_ascii=False))
+    return 2
 
 
 def _say(options: argparse.Namespace, value: Any, text: str) -> None:

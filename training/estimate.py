@@ -13,8 +13,12 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from inspector.data.source import BadRow
+from inspector.errors import InspectorError
 from inspector.model.hub import EMBEDDED
+from training.errors import Problem, SpecError, TrainingError
 from training.planner import USABLE, plan
+from training.rows.prepare import load_model, prepare
 from training.spec import RunSpec
 from training.weights.load import device_of, lora_config, model_class, precision_of, total_steps
 
@@ -223,3 +227,27 @@ def _duration(seconds: float) -> str:
     if seconds < 60:
         return "under a minute"
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
+    """The estimate of a spec over its rows, which are prepared for it. Raises TrainingError."""
+    unused: list[BadRow] = []
+    rows = tokens = trained = cut = 0
+    try:
+        for row in prepare(spec, spec.data, load_model(spec), unused):
+            rows, tokens, trained = rows + 1, tokens + row.tokens, trained + row.trained
+            cut += any(one.cut for one in row.answers)
+        if not rows:
+            raise SpecError(
+                [Problem(field="data", severity="error", message="no row of it trains.", remedy="Audit it.")]
+            )
+        found = estimate(spec, rows, tokens / rows)
+    except (InspectorError, OSError, ValueError) as error:
+        if isinstance(error, TrainingError):
+            raise
+        raise SpecError([Problem(field="model or data", severity="error", message=str(error), remedy="")]) from error
+    counts = {"rows": rows, "unused": len(unused), "cut_rows": cut, "total_tokens": tokens, "trained_tokens": trained}
+    plan = found.to_dict() | counts
+    head = f"{rows:,} rows train {trained:,} of {tokens:,} tokens; {len(unused):,} rows are not used"
+    head += f"; {cut:,} are cut to {spec.max_length:,} tokens" if cut else ""
+    return plan, [head, *found.lines()]

@@ -148,7 +148,7 @@ class Follower:
         if self.last_phase is Phase.FAILED and self.journal.status.error:
             return self.journal.status.error, self.journal.status.suggestion
         said = f": {job.message}" if job.message else ""
-        return f"The job ended with {job.stage}{said}. Its last words: {self.run.log_tail(3)}", f"See {job.url}"
+        return f"The job ended with {job.stage}{said}. Last output: {self.run.log_tail(3)}", f"See {job.url}"
 
     def _watch_requests(self, jobs: Jobs) -> None:
         """Cancel the job when somebody asks to stop: its log ends then, and with it the following."""

@@ -16,20 +16,20 @@ from typing import IO, Any
 
 import inspector
 from inspector.audit.report import AuditReport
+from inspector.audit.report_file import read_report
 from inspector.audit.run import Progress, Task, audit
 from inspector.audit.summary import compare_reports, failures, summarize
 from inspector.audit.text import format_report, printable
-from inspector.cli.input_files import read_template, read_text, rule_of, write_text
+from inspector.cli.input_files import read_template, rule_of
 from inspector.data.formats import Format
 from inspector.data.source import BadRow, DataSource
-from inspector.errors import InputFileError, InspectorError, ReportError
+from inspector.errors import InputFileError, ReportError
 from inspector.findings.codes import Code, Severity
 from inspector.model.model import Model
+from inspector.text_files import write_text
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
-MAX_REPORT_BYTES = 2_000_000_000
-"""Largest report that is read; they hold some 16 bytes a row."""
 _NO_TEMPLATE = "{{ messages[0].content }}"
 """What a model is loaded with for rendered texts: the audit puts the template for texts in its place."""
 
@@ -111,40 +111,6 @@ def _joined(sources: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any
         joined += [{**first, "shard": 0, "shards": 1}] if is_whole else sorted(group, key=lambda one: one["shard"])
         missing += [f"shard {index} of {first['shards']} of {first['name']} is missing" for index in absent]
     return joined, missing
-
-
-def read_report(name: str) -> AuditReport:
-    """The report in a JSON file. Raises InputFileError, ReportError."""
-    try:
-        report = AuditReport.from_dict(json.loads(read_text(name, MAX_REPORT_BYTES)))
-        if not _is_about(report.about):
-            raise ReportError("The audit report is damaged (what it is about cannot be read): run it again.")
-        return report
-    except ReportError as error:
-        raise ReportError(f"{name}: {error}") from error
-    except InspectorError:
-        raise
-    except RecursionError as error:
-        raise InputFileError(f"{name} is nested too deeply to be a report.") from error
-    except ValueError as error:
-        raise InputFileError(f"{name} is not JSON: {error}.") from error
-
-
-def _is_about(about: Any) -> bool:
-    """Whether `about` of a report from a file has the form that the text, the page and merging rely on."""
-    if not isinstance(about, dict):
-        return False
-    layout, sources = about.get("layout", {}), about.get("data", [])
-    parts = (layout, about.get("options", {}), about.get("modifiers", {}))
-    if not all(isinstance(part, dict) for part in parts) or not isinstance(sources, list):
-        return False
-    kinds = {name: type(value) for name, value in DataSource().about(0).items()}
-    return isinstance(layout.get("columns", {}), dict) and all(
-        isinstance(entry, dict)
-        and entry.keys() == kinds.keys()
-        and all(isinstance(entry[name], kind) or (name, entry[name]) == ("limit", None) for name, kind in kinds.items())
-        for entry in sources
-    )
 
 
 def _finish(

@@ -16,16 +16,15 @@ from inspector.cli.input_files import (
     read_conversation,
     read_conversations,
     read_template,
-    read_text,
     refuse_existing,
     rule_of,
     write_new_texts,
-    write_text,
 )
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError, RenderError
 from inspector.inspection import inspect_by
 from inspector.model.model import Model
+from inspector.text_files import read_text, write_text
 
 
 def run_inspect(options: argparse.Namespace) -> int:

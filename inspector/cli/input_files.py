@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ from typing import Any
 from inspector.conversation import Conversation
 from inspector.errors import ConversationError, InputFileError
 from inspector.strategies import Modifiers, Rule
-
-MAX_FILE_BYTES = 50_000_000
-"""Largest file read whole."""
+from inspector.text_files import read_text, write_text
 
 
 def read_conversation(name: str) -> Conversation:
@@ -63,36 +60,6 @@ def _parsed(where: str, text: str) -> Any:
         ) from error
 
 
-def read_text(name: str, most: int = MAX_FILE_BYTES) -> str:
-    """The text of a file of at most so many bytes; `-` is standard input. Raises InputFileError."""
-    if name == "-":
-        text = sys.stdin.read(most + 1)
-        if len(text) > most:
-            raise InputFileError(_too_large("standard input", most))
-        return text
-    path = Path(name)
-    try:
-        if path.stat().st_size > most:
-            raise InputFileError(_too_large(name, most))
-        return path.read_text(encoding="utf-8")
-    except InputFileError:
-        raise
-    except UnicodeDecodeError as error:
-        raise InputFileError(f"{name} is not UTF-8 text: byte {error.start} cannot be read.") from error
-    except OSError as error:
-        raise InputFileError(f"{name} cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # a character that no file name can have
-        raise InputFileError(f"{name!a} cannot be read: it is no file name ({error}).") from error
-
-
-def write_text(name: str, text: str) -> None:
-    """Write a text file. Raises InputFileError."""
-    try:
-        Path(name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputFileError(f"{name} cannot be written: {error.strerror}.") from error
-
-
 def write_new_texts(texts: Mapping[Path, str]) -> None:
     """Write text files, none of which may exist, and the folders they are in. Raises InputFileError."""
     for path in texts:
@@ -109,10 +76,6 @@ def refuse_existing(path: Path) -> None:
     """Raise InputFileError for a file that is there already."""
     if path.exists():
         raise InputFileError(f"{path} exists already: move it away, or choose another name.")
-
-
-def _too_large(name: str, most: int) -> str:
-    return f"{name} is over {most // 1_000_000} MB: give a part of it."
 
 
 def rule_of(options: argparse.Namespace) -> Rule:

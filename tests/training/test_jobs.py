@@ -115,7 +115,7 @@ def test_job_that_fails_says_its_last_words(ann: HubServer, tmp_path: Path) -> N
     run = followed(tmp_path)
     status = run.status()
     assert status.phase is Phase.FAILED
-    assert str(status.error).startswith("The job ended with ERROR: exit code 3. Its last words: ")
+    assert str(status.error).startswith("The job ended with ERROR: exit code 3. Last output: ")
     assert f"See {ann.url}/jobs/ann/" in str(status.suggestion)
     with pytest.raises(RunStateError, match=r"has ended, and its disk is gone: start it again \(rerun\)"):
         runs.resume(run)

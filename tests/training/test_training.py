@@ -349,6 +349,15 @@ def test_commands_on_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "spec.yaml").write_text("model: tiny-chat\n")
     assert main(["run", str(tmp_path / "spec.yaml"), "--runs", str(tmp_path)]) == 2
     assert "error: data: is missing" in capsys.readouterr().err
+    assert main(["run", str(tmp_path / "spec.yaml"), "--runs", str(tmp_path), "--json"]) == 2
+    said = capsys.readouterr()
+    refused = json.loads(said.out)
+    assert [problem["field"] for problem in refused["problems"]] == ["data"]
+    assert "error: data: is missing" in said.err
+    assert main(["show", "x", "--runs", str(tmp_path), "--json"]) == 2
+    refused = json.loads(capsys.readouterr().out)
+    assert refused["error"].startswith("'x' is no run in")
+    assert refused["problems"] == []
     (tmp_path / "spec.yaml").write_text(f"model: tiny-chat\ndata: {DATA}\n")
     assert main(["run", str(tmp_path / "spec.yaml"), "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["lora"]["rank"] == 16

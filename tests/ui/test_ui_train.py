@@ -14,7 +14,7 @@ from gradio.utils import NamedString
 
 from inspector.setup import Setup
 from inspector.strategies import STRATEGIES
-from training.errors import RunFolderError, SpecError
+from training.errors import PublishError, RunFolderError, SpecError
 from training.launch.runs import runs_root
 from training.rows.prepare import load_model, prepare
 from training.run.folder import RunDir
@@ -191,6 +191,18 @@ def test_an_uploaded_file_is_named_in_the_spec(tmp_path: Path) -> None:
     assert given == boxes_now
     spec = yaml.safe_load(spec_of_tabs(Setup(model="tiny-chat", conversation=[]), data))
     assert spec["data"] == str(tmp_path / "clean.jsonl")
+
+
+def test_a_command_that_ends_without_a_word_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its status, and the end of what it printed."""
+    run = RunDir.create(tmp_path / "runs", RunSpec.model_validate(yaml.safe_load(MINIMAL)))
+    dying = tmp_path / "dying"
+    dying.write_text("#!/bin/sh\necho '{}'\necho 'Loading the weights' >&2\nkill -9 $$\n")
+    dying.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(dying))
+    said = "The process that publishes ended with status -9 and no message. Its last output: Loading the weights"
+    with pytest.raises(PublishError, match=f"^{said}$"):
+        train_view.publish(run, "ann/own", is_private=True, is_merged=False)
 
 
 # --- what is drawn

@@ -1,4 +1,4 @@
-"""A run as text and as JSON, for a terminal: its state, its progress, what it would cost."""
+"""A run as text and as JSON, for a terminal: its state, its progress, its rows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from itertools import groupby
 from typing import Any
 
 from inspector.data.source import BadRow
-from training.errors import Problem, SpecError, TrainingError
 from training.launch.runs import last_metrics
 from training.rows.prepare import IGNORED, PreparedRow
 from training.run.folder import RunDir
-from training.spec import RunSpec
 
 
 def describe(run: RunDir) -> dict[str, Any]:
@@ -97,31 +95,3 @@ def row_values(row: PreparedRow) -> dict[str, Any]:
     if row.rejected is not None:
         own["rejected"] = row_values(row.rejected)
     return own if row.is_good is None else {**own, "is_good": row.is_good}
-
-
-def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
-    """The estimate of a spec over its rows, which are prepared for it. Raises TrainingError."""
-    from inspector.errors import InspectorError
-    from training.estimate import estimate
-    from training.rows.prepare import load_model, prepare
-
-    unused: list[BadRow] = []
-    rows = tokens = trained = cut = 0
-    try:
-        for row in prepare(spec, spec.data, load_model(spec), unused):
-            rows, tokens, trained = rows + 1, tokens + row.tokens, trained + row.trained
-            cut += any(one.cut for one in row.answers)
-        if not rows:
-            raise SpecError(
-                [Problem(field="data", severity="error", message="no row of it trains.", remedy="Audit it.")]
-            )
-        found = estimate(spec, rows, tokens / rows)
-    except (InspectorError, OSError, ValueError) as error:
-        if isinstance(error, TrainingError):
-            raise
-        raise SpecError([Problem(field="model or data", severity="error", message=str(error), remedy="")]) from error
-    counts = {"rows": rows, "unused": len(unused), "cut_rows": cut, "total_tokens": tokens, "trained_tokens": trained}
-    plan = found.to_dict() | counts
-    head = f"{rows:,} rows train {trained:,} of {tokens:,} tokens; {len(unused):,} rows are not used"
-    head += f"; {cut:,} are cut to {spec.max_length:,} tokens" if cut else ""
-    return plan, [head, *found.lines()]

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from inspector.audit.report_file import read_report
 from inspector.audit.summary import compare_reports
-from inspector.cli.audit_commands import read_report
 from inspector.errors import InspectorError
 from ui.data_tab.events import ending, idle, is_running, watch
 from ui.data_tab.run import REJECTED_ROWS, REPORT, REPORT_PAGE, Audited, write_rows

@@ -124,7 +124,7 @@ def on_tabs(data: DataBoxes, boxes: Boxes) -> Iterator[Changes]:
 
 def on_plan(spec: str) -> Changes:
     """What the run would cost, or what is wrong with it."""
-    from training.cli.terminal import plan_of
+    from training.estimate import plan_of
 
     try:
         parsed = _checked(spec)

@@ -228,12 +228,22 @@ def refuse_visitors() -> None:
 
 
 def publish(run: RunDir, repo: str, *, is_private: bool, is_merged: bool) -> None:
-    """Publish a run, as its command does. Raises PublishError with what that says."""
-    command = [sys.executable, "-m", "training", "publish", str(run.path), f"--repo={repo.strip() or '?'}"]
+    """Publish a run in a process of its own, which may import torch. Raises PublishError with what that says."""
+    command = [sys.executable, "-m", "training", "publish", "--json", str(run.path), f"--repo={repo.strip() or '?'}"]
     command += ["--merged" if is_merged else "--no-merged", "--private" if is_private else "--public"]
     done = subprocess.run(command, env=worker_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise PublishError(done.stderr.strip().rsplit("error: ", 1)[-1] or "The command ended without a word.")
+        raise PublishError(_error_of(done))
+
+
+def _error_of(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command with --json says is wrong."""
+    *_, last = done.stdout.splitlines() or [""]
+    try:
+        return str(json.loads(last)["error"])
+    except (ValueError, KeyError, TypeError):
+        said = f"The process that publishes ended with status {done.returncode} and no message."
+        return f"{said} Its last output: {done.stderr.strip()[-300:] or 'none'}"
 
 
 def plan_value(lines: Sequence[str], warnings: Iterable[str]) -> str:
