@@ -1,5 +1,5 @@
 # make run   installs what the app needs and opens it on the embedded model
-# make test  installs what the tests need, the browser included, and runs everything
+# make test  installs what the tests need, the browser included, and runs everything; three workers, since tests wait
 # make quick runs what most changes need, in under a minute: no browser, no training, no data sets
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +12,7 @@ run: $(VENV)/.app
 
 test: $(VENV)/.tests
 	bash tests/install_browser.sh
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 quick: $(VENV)/.tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --quick

@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "gallery": commands.run_gallery,
     }[options.command]
     try:
-        return run(options)
+        status = run(options)
+        sys.stdout.flush()
+        return status
     except InspectorError as error:
         print(f"error: {error}", file=sys.stderr)
         for note in getattr(error, "__notes__", ()):

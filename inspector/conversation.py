@@ -50,6 +50,8 @@ RESERVED_KEYWORDS = frozenset(
 )
 """Arguments of `apply_chat_template` itself: a template never sees them, so a conversation cannot carry them."""
 
+TEXT_ROLE = "text"
+"""The role of the one message that a rendered text becomes: it is nobody's."""
 REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
 """Names a message's reasoning goes by; transformers 5.23 shows templates the first that is set under each of them."""
 

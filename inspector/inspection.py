@@ -17,8 +17,9 @@ from inspector.findings.codes import Finding
 from inspector.findings.example import find_all
 from inspector.findings.refusals import explain_refusal
 from inspector.model.hub import Model
+from inspector.model.tokenizer import Tokenizer
 from inspector.rendering import sandbox
-from inspector.strategies import EXACT, Example, Labelled, Modifiers, Reason, Rule, behind_prompt
+from inspector.strategies import EXACT, FACTS, Example, Labelled, Modifiers, Reason, Rule, behind_prompt
 from inspector.tokens import named_panics, tokenize
 from inspector.turns import find_turns
 
@@ -151,7 +152,9 @@ def inspect_by(rule: Rule, model: Model, conversation: Conversation) -> Inspecti
     """Render, tokenize and label one conversation by a rule. Raises as `inspect`, but for the conversation's form."""
     with named_panics(model.tokenizer):
         _, source = model.template_for(conversation.tools is not None)
-        example, labelled = rule.apply(make_example(model, conversation, source))
+        given, warnings = _given_or_changed(rule, model, conversation, source)
+        example, labelled = rule.apply(given)
+        labelled = replace(labelled, warnings=(*warnings, *labelled.warnings))
         return Inspection(
             model=model,
             template=example.template,
@@ -160,6 +163,22 @@ def inspect_by(rule: Rule, model: Model, conversation: Conversation) -> Inspecti
             labelled=labelled,
             findings=tuple(find_all(example, labelled)),
         )
+
+
+def _given_or_changed(
+    rule: Rule, model: Model, conversation: Conversation, source: str
+) -> tuple[Example, tuple[str, ...]]:
+    """The example of a row; where the template refuses it as it is, of what the trainer makes of it, and a warning."""
+    facts = FACTS.get(rule.strategy)
+    try:
+        return make_example(model, conversation, source), ()
+    except RenderError as error:
+        if facts is None or facts.changes is None or (changed := facts.changes(conversation, source)) == conversation:
+            raise
+        warning = (
+            f"The template refuses this row as it is given; what is shown is the row that {facts.trainer} makes of it"
+        )
+        return make_example(model, changed, source), (f"{warning}. {error}",)
 
 
 def inspect_rendered(model: Model, conversations: Iterable[Conversation]) -> list[Inspection]:
@@ -214,7 +233,7 @@ def diagnose(model: Model, conversation: Conversation, error: InspectorError) ->
     return explain_refusal(error, conversation, renders)
 
 
-def _check_ids(tokenizer: Any, text: str, ids: list[int]) -> None:
+def _check_ids(tokenizer: Tokenizer, text: str, ids: list[int]) -> None:
     """The ids must be those of apply_chat_template, which tokenizes the text with exactly this call."""
     encoded = tokenizer(text, padding=False, truncation=False, add_special_tokens=False, verbose=False)
     expected = list(encoded["input_ids"])

@@ -18,9 +18,9 @@ import ray
 import ray.data
 
 from inspector.audit.report import AuditReport
-from inspector.audit.run import DETECTED_FROM, Auditor, Task, detect_rows
+from inspector.audit.run import Auditor, Task
 from inspector.data.formats import Layout
-from inspector.data.source import Row
+from inspector.data.source import DETECTED_FROM, Row, detect_rows
 from inspector.errors import DataError
 
 BATCH = 1024

@@ -15,8 +15,8 @@ from inspector.errors import RemedyError
 from inspector.findings.codes import Code, Finding
 from inspector.findings.refusals import with_plain_content
 from inspector.inspection import Inspection, inspect_rendered
-from inspector.model.hub import Token
-from inspector.model.model import ADDITIONAL, Model
+from inspector.model.model import ADDITIONAL, Model, Token
+from inspector.model.tokenizer import Tokenizer, ids_alone
 from inspector.samples import sample_conversations
 from inspector.setup import Setup
 from inspector.strategies import EXACT, FACTS, Keep, StopPolicy, needs_of
@@ -163,11 +163,11 @@ _CONTROL = re.compile(r"<[|\uff5c][^<>|\uff5c\s'\"{}]{1,40}[|\uff5c]>")
 
 
 def _is_one_token(model: Model, text: str) -> bool:
-    return len(model.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) == 1
+    return len(ids_alone(model.tokenizer, text)) == 1
 
 
 def free_pad_token(model: Model) -> str:
-    """A padding token that is no other special token: one the vocabulary already has for this, else a new `[PAD]`.
+    """A padding token that is not another special token: one the vocabulary already has for this, else a new `[PAD]`.
 
     Never eos, nor a token that the chat template writes; the token for unknown text where no text is unknown.
     """
@@ -181,11 +181,11 @@ def free_pad_token(model: Model) -> str:
     return next((text for text in usable if vocabulary[text] != 0 and text not in model.template), "[PAD]")
 
 
-def _idle_unknown(tokenizer: Any) -> list[str]:
+def _idle_unknown(tokenizer: Tokenizer) -> list[str]:
     """The token for unknown text, where rare characters become their bytes instead."""
     if tokenizer.unk_token is None:
         return []
-    ids = tokenizer("\U00013080\u2e3b", add_special_tokens=False, verbose=False)["input_ids"]
+    ids = ids_alone(tokenizer, "\U00013080\u2e3b")
     return [] if tokenizer.unk_token_id in ids else [tokenizer.unk_token]
 
 

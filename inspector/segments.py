@@ -23,6 +23,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.model.tokenizer import Tokenizer
+
 SHORTEST = 256
 """Characters from which on a segment is worth remembering."""
 REMEMBERED = 256
@@ -103,7 +105,7 @@ class Encoded:
 _PATTERNS: WeakKeyDictionary[Any, tuple[int, re.Pattern[str] | None]] = WeakKeyDictionary()
 
 
-def ids_of_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+def ids_of_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """The ids of each text by itself, `tokenizer(text, add_special_tokens=False)`; what they share is tokenized once.
 
     Where the tokenizer may look across an added token, or there are a few texts only, each is tokenized whole.
@@ -116,7 +118,7 @@ def ids_of_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     return [[id for piece in plan for id in known[piece]] for plan in plans]
 
 
-def _pattern_of(tokenizer: Any) -> re.Pattern[str] | None:
+def _pattern_of(tokenizer: Tokenizer) -> re.Pattern[str] | None:
     """What the added tokens of a tokenizer look like, where texts can be cut at them; else None."""
     count, pattern = _PATTERNS.get(tokenizer, (-1, None))
     if count != len(tokenizer):
@@ -130,7 +132,7 @@ def _pattern_of(tokenizer: Any) -> re.Pattern[str] | None:
 class SegmentCache:
     """Encodes texts with a fast tokenizer; long segments that come again are tokenized once."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         described = json.loads(tokenizer.backend_tokenizer.to_str())
         self._is_nfc = (described.get("normalizer") or {}).get("type") == "NFC"
@@ -222,7 +224,7 @@ class SegmentCache:
         return Segment(encoding.ids, len(text), np.maximum.accumulate(starts), is_clean, special, is_whole)
 
 
-def _special(tokenizer: Any) -> NDArray[np.bool_]:
+def _special(tokenizer: Tokenizer) -> NDArray[np.bool_]:
     """Id -> whether it is a special token, other than whitespace: Gemma's "\\n\\n" is an added token."""
     added = tokenizer.added_tokens_decoder
     blank = {id for id, token in added.items() if not token.content.strip()}
@@ -232,11 +234,12 @@ def _special(tokenizer: Any) -> NDArray[np.bool_]:
     return table
 
 
-def _byte_lengths(tokenizer: Any, described: dict[str, Any]) -> NDArray[np.int64] | None:
+def _byte_lengths(tokenizer: Tokenizer, described: dict[str, Any]) -> NDArray[np.int64] | None:
     """Id -> bytes of the text that it stands for; None where ids do not say that, or the class has its own way."""
     from transformers import PreTrainedTokenizerFast
 
-    is_plain = type(tokenizer)._encode_plus is PreTrainedTokenizerFast._encode_plus
+    own = getattr(type(tokenizer), "_encode_plus", None)
+    is_plain = own is PreTrainedTokenizerFast._encode_plus
     if not is_plain or not _is_byte_level(described) or getattr(tokenizer, "split_special_tokens", False):
         return None
     vocabulary = tokenizer.get_vocab()

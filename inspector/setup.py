@@ -9,8 +9,8 @@ from typing import Any
 from inspector.conversation import Conversation
 from inspector.errors import SetupError
 from inspector.inspection import Inspection, inspect_by
-from inspector.model.hub import Token, load
-from inspector.model.model import Model
+from inspector.model.hub import load
+from inspector.model.model import Model, Token
 from inspector.strategies import EXACT, Modifiers, Rule
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
@@ -42,7 +42,9 @@ class Setup:
     def __post_init__(self) -> None:
         for name in ("model", "conversation", "strategy", "modifiers"):
             if name in self.options:
-                raise SetupError(f"The options hold {name!r}, which is a field of the setup and no strategy's option.")
+                raise SetupError(
+                    f"The options hold {name!r}, which is a field of the setup, not an option of a strategy."
+                )
 
     @classmethod
     def from_dict(cls, value: Any) -> Setup:

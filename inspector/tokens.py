@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from inspector.errors import TokenizationError
 from inspector.model.failures import is_panic
+from inspector.model.tokenizer import Tokenizer, ids_alone
 from inspector.rendering.origins import Origin, OriginKind, Run
 from inspector.rendering.render import Rendered
 
@@ -77,7 +77,7 @@ def owner(origin: Origin) -> tuple[OriginKind, int | None, str | None]:
 
 
 @contextmanager
-def named_panics(tokenizer: Any) -> Iterator[None]:
+def named_panics(tokenizer: Tokenizer) -> Iterator[None]:
     """A panic of the tokenizers library inside becomes a TokenizationError."""
     try:
         yield
@@ -90,7 +90,7 @@ def named_panics(tokenizer: Any) -> Iterator[None]:
         ) from None
 
 
-def tokenize(tokenizer: Any, rendered: Rendered) -> TokenTable:
+def tokenize(tokenizer: Tokenizer, rendered: Rendered) -> TokenTable:
     """Tokenize rendered text. Raises TokenizationError when tokens and text cannot be aligned."""
     ids, spans, has_offsets = _encode(tokenizer, rendered.text)
     added = tokenizer.added_tokens_decoder
@@ -107,11 +107,11 @@ def tokenize(tokenizer: Any, rendered: Rendered) -> TokenTable:
     )
 
 
-def _encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]], bool]:
+def _encode(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]], bool]:
     if tokenizer.is_fast:
         encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return list(encoding["input_ids"]), _ordered(encoding["offset_mapping"]), True
-    ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    ids = ids_alone(tokenizer, text)
     return ids, _aligned_by_decoding(tokenizer, text, ids), False
 
 
@@ -130,7 +130,7 @@ def _ordered(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return out
 
 
-def _aligned_by_decoding(tokenizer: Any, text: str, ids: list[int]) -> list[tuple[int, int]]:
+def _aligned_by_decoding(tokenizer: Tokenizer, text: str, ids: list[int]) -> list[tuple[int, int]]:
     """Spans of a tokenizer without offsets: the shortest groups of tokens that decode to the text that comes next."""
     spans: list[tuple[int, int]] = []
     position, group = 0, 0

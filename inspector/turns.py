@@ -142,7 +142,7 @@ def _whole_tokens(header: Header | None, tokens: TokenTable) -> Header | None:
 
 
 def _stop_token(rendered: Rendered, tokens: TokenTable, own: list[tuple[int, int]], after: int) -> int | None:
-    """The last special token that the template wrote at or behind `after` in the turn, if only whitespace follows it.
+    """The last special token that the template wrote at or after `after` in the turn, if only whitespace follows it.
 
     A token that the tokenizer declares special wins over one that is merely added: `<|im_end|>` over `</tool_call>`.
     """

@@ -378,7 +378,7 @@ def test_a_zip_is_no_data_file(tmp_path: Path) -> None:
 
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("../../x.jsonl", "{}")
-    with pytest.raises(DataError, match=r"x\.zip is no data file: its name must end in"):
+    with pytest.raises(DataError, match=r"x\.zip is not a data file: its name must end in"):
         read(tmp_path / "x.zip")
 
 
@@ -447,7 +447,7 @@ def test_a_data_set_names_no_file_outside_of_itself(hub: HubServer, tmp_path: Pa
                "zip://x.jsonl::http://127.0.0.1/x.zip", "~/x.jsonl"]  # fmt: skip
     for number, files in enumerate(outside):
         hub.add(f"someone/rows{number}", configured(files), kind="datasets")
-        with pytest.raises(DataError, match=r"it names '.*', which is no file of its own"):
+        with pytest.raises(DataError, match=r"it names '.*', which is not a file of its own"):
             read(f"someone/rows{number}")
     hub.add("someone/rows", configured("*.jsonl"), kind="datasets")
     assert [row.value for row in read("someone/rows")] == [{"text": "fine"}]
@@ -519,7 +519,7 @@ def test_names_of_data_sets_reach_no_file_and_no_address(
         shown = on_preview(None, DataBoxes(data_kind=NAME, data_name=name), boxes)["data_preview"]
         assert "Here only data sets of the hub can be named" in shown, (name, shown)
     shown = on_preview(None, DataBoxes(data_kind=NAME, data_name="x" * 5_000), boxes)["data_preview"]
-    assert "is no name of a data set: File name too long" in shown
+    assert "is not the name of a data set: File name too long" in shown
     assert no_requests == []
     assert hub.requests[before:] == []
 
@@ -574,7 +574,7 @@ def test_a_link_s_options_are_no_arguments() -> None:
     """Named like a field of the setup."""
     value = {"model": "tiny-chat", "conversation": json.dumps(HI), "options": {"model": "x"}}
     said = opened(value)["failure"]["detail"]
-    assert "The options hold 'model', which is a field of the setup and no strategy's option." in said
+    assert "The options hold 'model', which is a field of the setup, not an option of a strategy." in said
 
 
 def test_a_link_that_unpacks_to_megabytes_is_refused() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -32,6 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     words = import_commands.with_head(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(words)
+    try:
+        status = _status(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader of a pipe has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _status(options: argparse.Namespace) -> int:
     try:
         return int(options.run(options))
     except TrainingError as error:

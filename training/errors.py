@@ -7,7 +7,7 @@ TrainingError
 ├── RunStateError (RuntimeError)     the run is not in a state in which that can be done
 ├── LabelsDifferError (AssertionError)  what the trainer was given is not what the inspector showed
 ├── DeviceError (RuntimeError)       the device cannot do what the spec asks for
-├── NotANumberError (ArithmeticError)  the loss is no number any more
+├── NotANumberError (ArithmeticError)  the loss is not a number any more
 ├── OutOfMemoryError (MemoryError)   memory ran out with the smallest micro-batch
 ├── EndpointError (ConnectionError)  a server whose answers were asked for gave none
 ├── MergeError (RuntimeError)        an adapter could not be merged into its base model
@@ -69,7 +69,7 @@ class DeviceError(TrainingError, RuntimeError):
 
 
 class NotANumberError(TrainingError, ArithmeticError):
-    """The loss is no number any more."""
+    """The loss is not a number any more."""
 
 
 class OutOfMemoryError(TrainingError, MemoryError):

@@ -85,12 +85,14 @@ def _interrupted(run: RunDir, journal: Journal) -> int:
     if ranks.is_first() and (run.is_asked("stop") or run.is_asked("end")):
         journal.say(phase=Phase.STOPPED, waits_for=None)
     elif ranks.is_first():
-        fault = run.fault() or {"error": f"One of the {ranks.world()} processes ended without a word: {_KILLED}"}
+        fault = run.fault() or {
+            "error": f"One of the {ranks.world()} processes exited without an error message: {_KILLED}"
+        }
         journal.say(phase=Phase.FAILED, error=fault["error"], suggestion=fault.get("suggestion"), waits_for=None)
     return 1
 
 
-_KILLED = "it was killed, or ran out of memory."
+_KILLED = "it was probably killed or ran out of memory."
 
 
 def _work(run: RunDir, journal: Journal) -> None:
@@ -155,7 +157,10 @@ def explained(error: BaseException, run: RunDir) -> tuple[str, str | None]:
     is_alone = ranks.world() == 1 or isinstance(error, TrainingError)
     if not is_alone and any(mark in low for mark in _LOST):  # the others are gone: what they said is the cause
         fault = run.fault()
-        said = fault.get("error") or f"One of the {ranks.world()} processes ended without a word: {_KILLED} ({said})"
+        said = (
+            fault.get("error")
+            or f"One of the {ranks.world()} processes exited without an error message: {_KILLED} ({said})"
+        )
         return said, fault.get("suggestion")
     if _is_full(error, run):
         return f"The disk of {run.path} is full: {said}", "Free disk space, then resume the run, or start it again."

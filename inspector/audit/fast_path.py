@@ -1,7 +1,8 @@
 """The fast path of an audit: rows of a known shape are rendered and tokenized many at a time, and only counted.
 
-See `skeletons` for why the counts are those of the whole inspection. Rendering, in another process, and tokenization,
-in a thread that holds no lock of Python's, go on while the rows before and after are read and counted.
+It is 18 to 32 times as fast as inspecting every row whole (`benchmarks/audit.py`). See `skeletons` for why the counts
+are those of the whole inspection, and `segments` for where tokens begin. Rendering, in another process, and
+tokenization, in a thread that holds no lock of Python's, go on while the rows before and after are read and counted.
 """
 
 from __future__ import annotations

@@ -231,7 +231,7 @@ class AuditReport:
                 found.examples = _first([*found.examples, {"row": number, "place": place, **finding.to_dict()}])
 
     def add_bad(self, row: BadRow) -> None:
-        """A row that could not be read, or is no conversation."""
+        """A row that could not be read, or is not a conversation."""
         self.bad += 1
         self._add_unused(row.number, row.place, row.why, row.raw)
 
@@ -302,7 +302,7 @@ class AuditReport:
     def from_dict(cls, value: Any) -> AuditReport:
         """A report from its JSON form. Raises ReportError for anything else."""
         if not isinstance(value, dict) or value.get("version") != VERSION:
-            raise ReportError(f"This is no audit report of version {VERSION}: run the audit again.")
+            raise ReportError(f"This is not an audit report of version {VERSION}: run the audit again.")
         try:
             answers = array("Q")
             answers.frombytes(zlib.decompress(base64.b64decode(value["answers"])))
@@ -344,14 +344,14 @@ def _found(value: Mapping[str, Any]) -> Found:
 def _lost(counts: RowCounts, limit: int) -> tuple[int, int, int, int, int]:
     """(1, trained tokens cut and 1 if all are, keeping the start; the same keeping the end)."""
     first = counts.tokens - limit + 1  # the first that is left does not train
-    behind = before = all_of_them = 0
+    after = before = all_of_them = 0
     for start, end in counts.spans:
         all_of_them += end - start
         if end > limit:
-            behind += end - max(start, limit)
+            after += end - max(start, limit)
         if start < first:
             before += min(end, first) - start
-    return (1, behind, int(0 < all_of_them == behind), before, int(0 < all_of_them == before))
+    return (1, after, int(0 < all_of_them == after), before, int(0 < all_of_them == before))
 
 
 def _sum(into: list[int], numbers: Iterable[int]) -> None:

@@ -26,8 +26,8 @@ from inspector.audit.report import KEPT_EXAMPLES, AuditReport, count
 from inspector.audit.server_process import helper
 from inspector.audit.skeletons import Skeleton
 from inspector.conversation import Conversation
-from inspector.data.formats import Format, Layout, detect, read, text_template
-from inspector.data.source import BadRow, DataSource, Row, raw_of
+from inspector.data.formats import Format, Layout, read, text_template
+from inspector.data.source import DETECTED_FROM, BadRow, DataSource, Row, detect_rows, raw_of
 from inspector.errors import (
     ConversationError,
     DataError,
@@ -39,8 +39,7 @@ from inspector.errors import (
     TraceError,
 )
 from inspector.inspection import diagnose, inspect_by
-from inspector.model.hub import Token
-from inspector.model.model import Model
+from inspector.model.model import Model, Token
 from inspector.strategies import Rule
 
 CHUNK = 256
@@ -48,8 +47,6 @@ CHUNK = 256
 ALONE_S = 8.0
 """Seconds of work before a second process is started, which gains little beside the threads of the first: about when
 its start has paid. For more of them it is divided by their number."""
-DETECTED_FROM = 20
-"""Rows that the layout is detected from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,17 +150,6 @@ def _known_rows(source: DataSource, limit: int | None) -> int | None:
     """How many rows there are to read, where that can be told: counting goes through the whole file once."""
     count = source.count()
     return count if limit is None else min(limit, count or limit)
-
-
-def detect_rows(head: Sequence[Row | BadRow], mapping: Mapping[str, str] | None) -> Layout:
-    """The layout of a data set from its first rows. Raises DataError when none of them can be read, and FormatError."""
-    if not head:
-        raise DataError("The data set has no rows.")
-    readable = [row.value for row in head if isinstance(row, Row)]
-    if not readable:
-        first = next(row for row in head if isinstance(row, BadRow))
-        raise DataError(f"None of the first {len(head)} rows can be read; {first.place}: {first.why}.")
-    return detect(readable, mapping)
 
 
 Chunk = Sequence[Row | BadRow]
@@ -294,7 +280,7 @@ def _work(chunk: Chunk) -> Part:
 
 
 class _UnusableError(Exception):
-    """A row is no conversation."""
+    """A row that is not a conversation."""
 
     def __init__(self, row: BadRow) -> None:
         super().__init__(row.why)

@@ -118,7 +118,7 @@ def shape_of(conversation: Conversation) -> Shape | None:
 
 
 def skeleton_of(inspection: Inspection) -> Skeleton | None:
-    """What later rows of the shape are checked against; None when this row is no model for others."""
+    """What later rows of the shape are checked against; None when this row cannot serve as a model for others."""
     example, labelled = inspection.example, inspection.labelled
     tokens = example.tokens
     if inspection.straddlers or tokens.uncovered or not tokens.has_offsets or not len(tokens) or labelled.cut:

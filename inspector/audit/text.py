@@ -67,7 +67,7 @@ def ranked_findings(report: AuditReport) -> list[Shown]:
 
 
 def audited_answer(report: AuditReport) -> str | None:
-    """Which answer of each pair was audited, and how to audit the other; None where the rows are no pairs."""
+    """Which answer of each pair was audited, and how to audit the other; None where the rows are not pairs."""
     layout = report.about.get("layout") or {}
     if layout.get("format") != Format.PREFERENCE.value:
         return None

@@ -47,7 +47,7 @@ def path_of(name: str) -> Path:
         pass
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{name[:120]!a} is no name of a data set: {said}.") from error
+        raise DataError(f"{name[:120]!a} is not the name of a data set: {said}.") from error
     return path
 
 
@@ -70,7 +70,7 @@ def rows_of_file(path: Path) -> Iterator[tuple[str, Any]]:
     """Each row with its place. Raises DataError."""
     reader = _READERS.get(suffix_of(path))
     if reader is None:
-        raise DataError(f"{path} is no data file: its name must end in {', '.join(SUFFIXES)}, or these with .gz.")
+        raise DataError(f"{path} is not a data file: its name must end in {', '.join(SUFFIXES)}, or these with .gz.")
     try:
         if reader in (_parquet, _arrow):
             yield from _columnar(reader, path)

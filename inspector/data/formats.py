@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from inspector.conversation import Conversation, Message, listed
+from inspector.conversation import TEXT_ROLE, Conversation, Message, listed
 from inspector.errors import FormatError
+from inspector.model.tokenizer import Tokenizer
 
 ALPACA_PREAMBLE = (
     "Below is an instruction that describes a task, paired with an input that provides further context. Write a "
@@ -274,11 +275,7 @@ def _read_text(columns: _Columns) -> Sample:
     return Sample(conversation=Conversation.parse([{"role": TEXT_ROLE, "content": columns.text("text")}]))
 
 
-TEXT_ROLE = "text"
-"""The role of the one message that a rendered text becomes: it is nobody's."""
-
-
-def text_template(tokenizer: Any, *, add_eos: bool = True) -> str:
+def text_template(tokenizer: Tokenizer, *, add_eos: bool = True) -> str:
     """The chat template for rows that are rendered texts: the text, as trl's SFTTrainer tokenizes it.
 
     With the special tokens that the tokenizer adds, and with `add_eos` eos where the text does not end in it.
@@ -286,10 +283,10 @@ def text_template(tokenizer: Any, *, add_eos: bool = True) -> str:
     alone, whole = (tokenizer("a", add_special_tokens=added, verbose=False)["input_ids"] for added in (False, True))
     at = next((i for i in range(len(whole)) if whole[i : i + len(alone)] == alone), 0)
     before = "".join(tokenizer.convert_ids_to_tokens(whole[:at]))
-    behind = "".join(tokenizer.convert_ids_to_tokens(whole[at + len(alone) :]))
+    after = "".join(tokenizer.convert_ids_to_tokens(whole[at + len(alone) :]))
     end = "{{ eos_token if eos_token and not messages[0].content.endswith(eos_token) }}"
-    end = end if add_eos and not behind else ""
-    return f"{{{{ {json.dumps(before)} }}}}{{{{ messages[0].content }}}}{end}{{{{ {json.dumps(behind)} }}}}"
+    end = end if add_eos and not after else ""
+    return f"{{{{ {json.dumps(before)} }}}}{{{{ messages[0].content }}}}{end}{{{{ {json.dumps(after)} }}}}"
 
 
 _READERS: Mapping[Format, Callable[[_Columns], Sample]] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -24,8 +24,12 @@ from inspector.data.files import (
     rows_of_text,
     suffix_of,
 )
+from inspector.data.formats import Layout, detect
 from inspector.errors import DataError
-from inspector.model.hub import Token
+from inspector.model.model import Token
+
+DETECTED_FROM = 20
+"""Rows that the layout is detected from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +145,7 @@ def _keep_inside() -> None:
     def resolve_inside(pattern: str, base_path: str, *args: Any, **options: Any) -> list[str]:
         is_outside = pattern.startswith(("/", "~")) or "::" in pattern or re.match(r"(?!hf:)[a-z0-9+]+:", pattern, re.I)
         if base_path.startswith("hf://") and is_outside:
-            raise ValueError(f"it names {pattern[:120]!r}, which is no file of its own")
+            raise ValueError(f"it names {pattern[:120]!r}, which is not a file of its own")
         return list(resolve(pattern, base_path, *args, **options))
 
     resolve_inside.keeps_inside = True  # type: ignore[attr-defined]
@@ -170,3 +174,14 @@ def _hub(source: DataSource, token: Token) -> Iterator[tuple[str, Any]]:
             f"The data set {source.name!r} ({split}) cannot be read from the hub: {said}. Check its name, config and "
             "split, and that it may be read."
         ) from error
+
+
+def detect_rows(head: Sequence[Row | BadRow], mapping: Mapping[str, str] | None) -> Layout:
+    """The layout of a data set from its first rows. Raises DataError when none of them can be read, and FormatError."""
+    if not head:
+        raise DataError("The data set has no rows.")
+    readable = [row.value for row in head if isinstance(row, Row)]
+    if not readable:
+        first = next(row for row in head if isinstance(row, BadRow))
+        raise DataError(f"None of the first {len(head)} rows can be read; {first.place}: {first.why}.")
+    return detect(readable, mapping)

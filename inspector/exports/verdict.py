@@ -113,7 +113,7 @@ class Target:
 
 
 def comment(*texts: str) -> str:
-    """Each text on lines of its own behind `#`; a command, which begins with `$`, on one."""
+    """Each text on lines of its own after `#`; a command, which begins with `$`, on one."""
     return "".join(f"# {line}\n" for text in texts for line in _lines(text))
 
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 
-from inspector.conversation import Message, is_flagged, is_media, string_fields
-from inspector.data.formats import TEXT_ROLE
+from inspector.conversation import TEXT_ROLE, Message, is_flagged, is_media, string_fields
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.findings.loss import LOSS_FINDERS
 from inspector.findings.template import TEMPLATE_FINDERS
 from inspector.findings.tokenizer import TOKENIZER_FINDERS
+from inspector.model.tokenizer import ids_alone
 from inspector.rendering.origins import Origin, OriginKind
 from inspector.strategies import Example, Labelled, Reason, is_trained
 from inspector.tokens import owner
@@ -68,7 +68,7 @@ def _boundary_merge(example: Example, labelled: Labelled, index: int, severity: 
     tokens = example.tokens
     parts = _parts(example, index)
     named = " and ".join(f"{text!r} from {describe(origin)}" for text, origin in parts)
-    alone = " and ".join(str(list(example.tokenizer(text, add_special_tokens=False)["input_ids"])) for text, _ in parts)
+    alone = " and ".join(str(ids_alone(example.tokenizer, text)) for text, _ in parts)
     if severity is Severity.WARNING:
         state = "is trained although" if labelled.trained[index] else "is not trained, and"
         effect = f"The token {state} only part of it should be."

@@ -154,7 +154,7 @@ def find_prompt_text(example: Example, labelled: Labelled) -> Iterator[Finding]:
                 token_span=(own[0], own[-1] + 1),
                 detail=f"{len(own)} trained tokens of message {index} are supplied by the generation prompt at "
                 f"inference: {text!r}. The model spends loss on what it never has to write.",
-                remedy="Begin training behind the header, as the traced strategy does.",
+                remedy="Begin training after the header, as the traced strategy does.",
             )
 
 

@@ -64,7 +64,7 @@ def explain(
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether the tokenizers library gave up: its panics are no Exception, and a server would not survive them."""
+    """Whether the tokenizers library gave up: its panics are not an Exception, and a server would not survive them."""
     return type(error).__name__ == "PanicException"
 
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from inspector.errors import (
     AccessTokenError,
@@ -34,7 +34,8 @@ from inspector.errors import (
     UnsupportedTokenizerError,
 )
 from inspector.model.failures import explain, has_vocabulary, is_panic, no_tokenizer
-from inspector.model.model import BUILT_IN_TEMPLATES, Model, Source, choose_template
+from inspector.model.model import BUILT_IN_TEMPLATES, Model, Source, Token, choose_template
+from inspector.model.tokenizer import Tokenizer
 from inspector.paths import MODELS
 
 __all__ = ["BUILT_IN_TEMPLATES", "Model", "Source", "Token", "load"]
@@ -44,7 +45,6 @@ EMBEDDED = {path.parent.name: path.parent for path in MODELS.glob("*/tokenizer_c
 MAX_FILE_BYTES = 100_000_000
 """Largest file of a tokenizer that is fetched or read; the largest in use has a third of that."""
 CACHED_MODELS = 4  # a loaded tokenizer takes 30-100 MB
-Token = str | Literal[False] | None
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 _HUB_URL = re.compile(
     r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+(?:/[\w.-]+)?)(?:[/?#].*)?", re.ASCII
@@ -146,7 +146,7 @@ def _pin(name: str, revision: str | None, token: Token) -> _Place:
             api.auth_check(name, token=token)
         if info.sha != known:  # written down in the cache, so that the branch has a commit when there is no network
             api.resolve_revision(name, revision=revision, token=token)
-    except (HTTPError, OSError, ValueError, KeyError) as error:  # the last two: what answers is no hub
+    except (HTTPError, OSError, ValueError, KeyError) as error:  # the last two: what answers is not a hub
         failure = explain(error, name=name, revision=revision, folder=None, token=token, offline=True)
         if known is None or not isinstance(failure, OfflineError):
             raise failure from None  # the cause holds the request, and with it the token
@@ -228,7 +228,7 @@ def _refuse_tiktoken(place: _Place) -> None:
         )
 
 
-def _own_templates(tokenizer: Any, place: _Place) -> dict[str, str]:
+def _own_templates(tokenizer: Tokenizer, place: _Place) -> dict[str, str]:
     own, file = tokenizer.chat_template, "tokenizer_config.json"
     if own is None:  # a multimodal model saved before chat_template.jinja existed has it beside its processor
         own, file = (_json(place, "chat_template.json") or {}).get("chat_template"), "chat_template.json"

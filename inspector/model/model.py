@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from inspector.errors import NoTemplateError, SpecialTokensError
+from inspector.model.tokenizer import Tokenizer
 
+Token = str | Literal[False] | None
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
 BUILT_IN_TEMPLATES = tuple(sorted(path.stem for path in TEMPLATE_FOLDER.glob("*.jinja")))
 """Names of the templates offered for models that have none, such as base models."""
@@ -46,7 +48,7 @@ class Model:
     name: str
     revision: str | None
     source: Source
-    tokenizer: Any
+    tokenizer: Tokenizer
     templates: Mapping[str, str]
     template: str
     template_name: str

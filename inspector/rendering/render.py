@@ -282,7 +282,7 @@ def _usual_prompt(
 ) -> str:
     """What `add_generation_prompt` puts after a lone question: for turns whose own history does not render alone.
 
-    It is the template text behind the question's turn; Phi-3 writes `</s>` there when none is asked for.
+    It is the template text after the question's turn; Phi-3 writes `</s>` there when none is asked for.
     """
     question: tuple[Message, ...] = ({"role": "user", "content": "?"},)
     opened, closed = plain.attempt(question, True), plain.attempt(question, False)

@@ -2,7 +2,7 @@
 
 Turns JSON values into copies whose strings, keys, lists and dicts carry origins, and those into JSON (`tojson`) or
 Python text (a template that prints a list as it is) that still does: punctuation around a traced list or dict belongs
-to that field, a number to the key it stands behind.
+to that field, a number to the key it stands after.
 """
 
 from __future__ import annotations

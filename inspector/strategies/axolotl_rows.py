@@ -28,21 +28,28 @@ PART_TEXTS = ("text", "content", "value")
 def axolotl_row(example: Example, *, with_tools: bool = True) -> tuple[Example, list[str]]:
     """The example of the row that axolotl renders, and a warning when its text is another one.
 
-    Raises StrategyRefusedError where axolotl stops (tool arguments that are no JSON), where this is not reproduced
+    Raises StrategyRefusedError where axolotl stops (tool arguments that are not JSON), where this is not reproduced
     (parts with train flags of their own), and where the template refuses the row.
     """
     given = example.conversation
-    fields = {*KEPT, *message_fields(example.template)}
-    messages = tuple(_message(index, _clean(message), fields) for index, message in enumerate(given.messages))
-    tools = tuple(_tool(_clean(tool)) for tool in given.tools) if given.tools and with_tools else None
-    row = example.reworked(
-        Conversation(messages=messages, tools=tools, documents=None, keywords=given.keywords), "axolotl"
-    )
+    row = example.reworked(axolotl_conversation(given, example.template, with_tools=with_tools), "axolotl")
     if row.rendered.text == example.rendered.text:
         return row, []
-    dropped = sorted({name for message in given.messages for name in message} - fields)
+    dropped = sorted({name for message in given.messages for name in message} - _fields(example.template))
     more = f" (of the messages' fields it drops {', '.join(dropped)})" if dropped else ""
     return row, [f"axolotl changes the row before it renders it{more}: what is shown is the row that it trains on."]
+
+
+def axolotl_conversation(given: Conversation, template: str, *, with_tools: bool = True) -> Conversation:
+    """What axolotl hands to the template. Raises StrategyRefusedError as `axolotl_row`."""
+    fields = _fields(template)
+    messages = tuple(_message(index, _clean(message), fields) for index, message in enumerate(given.messages))
+    tools = tuple(_tool(_clean(tool)) for tool in given.tools) if given.tools and with_tools else None
+    return Conversation(messages=messages, tools=tools, documents=None, keywords=given.keywords)
+
+
+def _fields(template: str) -> set[str]:
+    return {*KEPT, *message_fields(template)}
 
 
 @lru_cache(maxsize=64)
@@ -110,6 +117,6 @@ def _parsed(value: Any, name: str, where: str) -> Any:
         parsed = json.loads(function[name])
     except json.JSONDecodeError as error:
         raise StrategyRefusedError(
-            f"axolotl stops at this row: the {name} of a function in {where} are no JSON ({error})."
+            f"axolotl stops at this row: the {name} of a function in {where} are not JSON ({error})."
         ) from error
     return {**value, "function": {**function, name: parsed}}

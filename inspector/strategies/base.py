@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 from inspector.conversation import Conversation, Message
 from inspector.errors import InspectorError, RenderError, StrategyError, StrategyRefusedError
+from inspector.model.tokenizer import Tokenizer, ids_alone
 from inspector.rendering.render import Rendered
 from inspector.tokens import TokenTable
 from inspector.turns import Turn
@@ -35,7 +36,7 @@ class Reason(StrEnum):
     HEADER = "header"
     """Not trained: the generation prompt supplies it at inference."""
     AFTER_STOP = "after_stop"
-    """Not trained: stands behind the stop token, where the model no longer writes."""
+    """Not trained: stands after the stop token, where the model no longer writes."""
     GENERATION_PROMPT = "generation_prompt"
     """Not trained: the header of an answer that is still to come."""
     POLICY = "policy"
@@ -69,8 +70,9 @@ class Facts:
     `trainer`: the project, as its users call it. `setting`: what they set to get this mask. `version`: of the code that
     it was checked against. `searches_from`: of a strategy that searches for a marker the first answer that it is sure
     to look for (-1: the last); None where it does not search. `reads_tags`: it goes by `{% generation %}` tags.
-    `takes`: options that proposed markers can fill besides those that it needs. `is_compared`: it stands in a
-    comparison that names no strategies.
+    `changes`: what the trainer hands to a template (conversation, template -> conversation), where that may render
+    although the row as it is given does not. `takes`: options that proposed markers can fill besides those that it
+    needs. `is_compared`: it stands in a comparison that names no strategies.
     """
 
     trainer: str
@@ -78,6 +80,7 @@ class Facts:
     version: str = ""
     searches_from: int | None = None
     reads_tags: bool = False
+    changes: Callable[[Conversation, str], Conversation] | None = None
     takes: tuple[str, ...] = ()
     is_compared: bool = True
 
@@ -107,7 +110,7 @@ REASON_TEXTS: Mapping[Reason, str] = {
     Reason.FIRST_TOKEN: "not trained: nothing before the first token could predict it",
     Reason.CONTEXT: "not trained: not the text of a trained turn",
     Reason.HEADER: "not trained: the generation prompt supplies it",
-    Reason.AFTER_STOP: "not trained: stands behind the stop token",
+    Reason.AFTER_STOP: "not trained: stands after the stop token",
     Reason.GENERATION_PROMPT: "not trained: a trailing generation prompt",
     Reason.POLICY: "not trained: left out by the policy",
     Reason.STRADDLER: "not trained: merges trained with untrained characters",
@@ -135,7 +138,7 @@ class Example:
     rendered: Rendered
     tokens: TokenTable
     turns: Mapping[int, Turn]
-    tokenizer: Any
+    tokenizer: Tokenizer
     template: str = ""
     render_texts: Callable[..., list[str | InspectorError]] = field(default=_no_renderer, repr=False, compare=False)
     remake: Callable[[Conversation, str], Example] = field(default=_no_renderer, repr=False, compare=False)
@@ -183,8 +186,7 @@ class Example:
 
     def ids_of(self, text: str) -> list[int]:
         """Ids of a text alone, without the tokens that the tokenizer adds around it."""
-        encoded = self.tokenizer(text, add_special_tokens=False, verbose=False)
-        return list(encoded["input_ids"])
+        return ids_alone(self.tokenizer, text)
 
     def ids_of_all(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text alone, as `ids_of`."""

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from inspector.conversation import TRAIN_FLAGS, Message
 from inspector.errors import StrategyRefusedError
-from inspector.strategies.axolotl_rows import axolotl_row
+from inspector.strategies.axolotl_rows import axolotl_conversation, axolotl_row
 from inspector.strategies.base import Example, Labelled, facts
 from inspector.strategies.boundaries import shared_length
 
@@ -21,7 +21,7 @@ PLACEHOLDERS = ("[[dummy_message]]", "zzdummymessagezz")
 """The two texts that stand in for a message."""
 
 END_REACH = 3
-"""How many tokens behind the content its end token may stand."""
+"""How many tokens after the content its end token may stand."""
 
 End: TypeAlias = tuple[frozenset[int], str]
 """End tokens, and when they are trained: one of the choices below."""
@@ -29,7 +29,7 @@ End: TypeAlias = tuple[frozenset[int], str]
 _CHOICES = ("turn", "all", "last", "none")
 
 
-@facts("axolotl", "type: chat_template", version="0.19")
+@facts("axolotl", "type: chat_template", version="0.19", changes=axolotl_conversation)
 def content_diff(
     example: Example,
     *,
@@ -41,7 +41,7 @@ def content_diff(
     """Train the contents that a render with a placeholder finds, and the end tokens near them.
 
     `roles`: whose messages are trained; a message's own flag (`train`, `weight`, ...) goes before. `train_on_eos`: the
-    eos behind a trained turn ("turn"), behind every turn ("all"), the last one found ("last"), or "none";
+    eos after a trained turn ("turn"), after every turn ("all"), the last one found ("last"), or "none";
     `train_on_eot` the same for the tokens in `eot_tokens` (default: as train_on_eos). Raises ValueError for another
     choice or an eot token that is not one token, StrategyRefusedError when a changed conversation does not render and
     where axolotl stops. axolotl changes the row first; where that changes the text, its row is what is labelled.
@@ -103,7 +103,7 @@ def content_diff_legacy(example: Example) -> Labelled:
     """Train what follows the tokenized prompt of the last message, which is axolotl's way when all options are empty.
 
     The row's ids are the prompt's, then the whole render's from there on by count: where the prompt is not its prefix,
-    axolotl trains ids that are no render at all, and a warning says so. Raises StrategyRefusedError when there is only
+    axolotl trains ids that no render has, and a warning says so. Raises StrategyRefusedError when there is only
     one message, or the template refuses the prompt. Source: docs/strategies.md D9.
     """
     given = example

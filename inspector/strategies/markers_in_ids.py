@@ -1,6 +1,6 @@
 """Trainers that look for marker ids in a row's ids, and so know nothing of characters.
 
-home-llm's collator (2024, the first seed's), TRL's DataCollatorForCompletionOnlyLM (up to 0.19; removed in 0.20), and
+home-llm's collator (2024), TRL's DataCollatorForCompletionOnlyLM (up to 0.19; removed in 0.20), and
 the notebook mask that alternates between bos and eos. Written from their description in docs/strategies.md (D2, D3,
 D3b), which was checked against their own code; nothing is copied. All three lose turns when a marker's ids merge with
 the text beside it.
@@ -20,7 +20,7 @@ Ids = Sequence[int]
 def home_llm(example: Example, *, prefix_ids: Ids | str, suffix_ids: Ids | str) -> Labelled:
     """Train what home-llm trains, its bugs included.
 
-    `prefix_ids`, `suffix_ids`: ids (or a text of ids, `1,2,3`) before and behind a response. Of the suffix only the
+    `prefix_ids`, `suffix_ids`: ids (or a text of ids, `1,2,3`) before and after a response. Of the suffix only the
     first id is trained; the last token of every row is trained, unless the row ends in the prefix; a suffix whose first
     id matches and whose rest does not loses its turn. Raises ValueError for ids that are none. Source: home-llm's
     train.py, docs/strategies.md D2.
@@ -33,7 +33,7 @@ def home_llm(example: Example, *, prefix_ids: Ids | str, suffix_ids: Ids | str) 
     if lost:
         turns = "a turn" if len(lost) == 1 else f"{len(lost)} turns"
         warnings.append(
-            f"The trainer loses {turns}: behind the prefix comes the first id of the suffix, {suffix[0]}, but not the "
+            f"The trainer loses {turns}: after the prefix comes the first id of the suffix, {suffix[0]}, but not the "
             f"rest of {suffix}."
         )
     missed = range(len(bits)) if is_lost_whole else {i for span in lost for i in range(*span)}
@@ -62,7 +62,7 @@ def home_llm_bits(ids: Ids, prefix: Ids, suffix: Ids) -> tuple[list[bool], list[
 
 
 def _delimited(ids: Ids, prefix: Ids, suffix: Ids) -> Iterator[tuple[int, int, bool]]:
-    """Yield (first id behind a prefix, end, True), or False when the suffix there is not whole: the turn is lost."""
+    """Yield (first id after a prefix, end, True), or False when the suffix there is not whole: the turn is lost."""
     at = 0
     while (start := _index(ids, prefix[0], at)) is not None:
         if list(ids[start : start + len(prefix)]) != list(prefix):
@@ -128,32 +128,32 @@ def completion_collator_bits(
 ) -> tuple[list[bool], list[str]]:
     """(bit per token, the templates that were not found: "response", "instruction")."""
     labels: list[int | None] = [None if id == pad_id else id for id in ids]
-    behind = [at + len(response) for at in find_all(labels, response)]
+    after = [at + len(response) for at in find_all(labels, response)]
     missing = []
-    if not behind:
+    if not after:
         missing.append("response")
         labels = [None] * len(labels)
     if instruction is None:
-        if behind:
-            labels[: behind[-1]] = [None] * behind[-1]
+        if after:
+            labels[: after[-1]] = [None] * after[-1]
         return [label is not None for label in labels], missing
     users = find_all(labels, instruction)  # in what a missing response has already wiped
     if not users:
         missing.append("instruction")
         labels = [None] * len(labels)
-    if users and behind and users[0] > behind[0]:
+    if users and after and users[0] > after[0]:
         users.insert(0, 0)
-    for turn, (start, end) in enumerate(zip(users, behind, strict=False)):
+    for turn, (start, end) in enumerate(zip(users, after, strict=False)):
         start = start if turn else 0
         labels[start:end] = [None] * len(labels[start:end])
-    if len(behind) < len(users):
+    if len(after) < len(users):
         labels[users[-1] :] = [None] * len(labels[users[-1] :])
     return [label is not None for label in labels], missing
 
 
 @facts("masking notebook", "from bos to eos")
 def bos_eos(example: Example) -> Labelled:
-    """Train from behind each bos up to and including the next eos: the seed notebook's `create_special_mask`.
+    """Train from after each bos up to and including the next eos: as `create_special_mask` of a masking notebook does.
 
     It expects rows with a bos before each answer. Raises StrategyRefusedError for a tokenizer without bos or eos.
     Source: docs/strategies.md D3b.

@@ -26,7 +26,7 @@ class Keep(StrEnum):
     LAST_RESPONSE = "last_response"
     """What it trains in the last assistant message."""
     LAST_TURN = "last_turn"
-    """What it trains behind the last user message."""
+    """What it trains after the last user message."""
     FLAGGED = "flagged"
     """All but the messages whose own flag (`train`, `weight`, ...) says no."""
 
@@ -90,14 +90,14 @@ def last_response_only(example: Example, labelled: Labelled) -> Labelled:
 
 
 def last_turn_only(example: Example, labelled: Labelled) -> Labelled:
-    """Keep what is trained behind the last user message; everything when there is none."""
+    """Keep what is trained after the last user message; everything when there is none."""
     users = [i for i in example.turns if example.conversation.role(i) == "user"]
     end = max((example.turns[i].tokens[-1] for i in users if example.turns[i].tokens), default=-1)
     return _filtered(labelled, lambda index: index > end)
 
 
 def behind_prompt(example: Example, labelled: Labelled, prompt_messages: int) -> Labelled:
-    """Keep what is trained behind the turns of the first messages: of the answer that is preferred to another."""
+    """Keep what is trained after the turns of the first messages: of the answer that is preferred to another."""
     end = max((turn.tokens[-1] for i, turn in example.turns.items() if i < prompt_messages and turn.tokens), default=-1)
     return _filtered(labelled, lambda index: index > end)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from inspector.errors import StrategyRefusedError
+from inspector.model.tokenizer import text_of
 from inspector.strategies.base import Example, Labelled, facts, overlapping
 from inspector.strategies.boundaries import shared_length
 
@@ -61,7 +62,7 @@ def _dropped(example: Example, warnings: list[str]) -> Labelled:
 
 
 def _holds_answer(example: Example, index: int, start: int, stop: int) -> bool:
-    """Whether the counted tokens begin with the message's content and hold no content of a later message behind it.
+    """Whether the counted tokens begin with the message's content and hold no content of a later message after it.
 
     Always so for an empty range, for content that the template rewrites, and for a range that a shorter row cuts off.
     """
@@ -75,15 +76,15 @@ def _holds_answer(example: Example, index: int, start: int, stop: int) -> bool:
         )
     if content not in example.rendered.text:
         return True
-    text = str(example.tokenizer.decode(list(ids[start:stop]), clean_up_tokenization_spaces=False))
+    text = text_of(example.tokenizer, ids[start:stop])
     bare = text.lstrip()
     if stop >= len(ids) and bare and content.startswith(bare):
         return True
     if not bare.startswith(content):
         return False
-    behind = text[text.index(content) + len(content) :]
+    after = text[text.index(content) + len(content) :]
     later = [message.get("content") for message in messages[index + 1 :]]
-    return not any(isinstance(other, str) and other and other in behind for other in later)
+    return not any(isinstance(other, str) and other and other in after for other in later)
 
 
 def char_bits(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:

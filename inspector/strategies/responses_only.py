@@ -20,7 +20,7 @@ PROBES = "\\{aA1(.<}>"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
-    """A header's ids: those that must be there, and those that may stand before and behind them."""
+    """A header's ids: those that must be there, and those that may stand before and after them."""
 
     core: tuple[int, ...]
     left: tuple[int, ...] = ()
@@ -35,7 +35,7 @@ def responses_only(
     response_part: str | None = None,
     last_only: bool = False,
 ) -> Labelled:
-    """Train from behind each `response_part` to the eos, the next `instruction_part` or the end.
+    """Train from after each `response_part` to the eos, the next `instruction_part` or the end.
 
     The parts are the texts of the two headers; those that are not given are read from this conversation. `last_only`:
     the last answer only. Raises ValueError for a part without tokens, StrategyRefusedError where a part is not given
@@ -65,7 +65,7 @@ def responses_only(
 
 
 def markers(example: Example, instruction: str, response: str) -> tuple[Marker, Marker]:
-    """The two markers. Where one core begins the other, both get back what was cut off behind them."""
+    """The two markers. Where one core begins the other, both get back what was cut off after them."""
     question, answer = _marker(example, instruction), _marker(example, response)
     shared = min(len(question.core), len(answer.core))
     if question.core[:shared] == answer.core[:shared]:
@@ -78,8 +78,8 @@ def _marker(example: Example, part: str) -> Marker:
     start, stop = 0, len(ids)
     for probe in PROBES:
         stop = min(stop, shared_length(ids, example.ids_of(part + probe)))
-        behind = shared_length(ids[::-1], example.ids_of(probe + part)[::-1])
-        start = max(start, len(ids) - behind)
+        after = shared_length(ids[::-1], example.ids_of(probe + part)[::-1])
+        start = max(start, len(ids) - after)
     core = ids[start:stop]
     added = example.tokenizer.added_tokens_decoder
     if len(core) == len(ids) or not any(id in added and str(added[id].content).strip() for id in core):

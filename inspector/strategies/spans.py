@@ -1,6 +1,6 @@
 """Find answers in the text by the template's strings, and map them to tokens.
 
-`string_span` is what the last seed meant, `llama3_sft` what it does (2024), `chatml` the mask of NVIDIA's examples.
+`string_span` is what llama3-sft meant, `llama3_sft` what it does (2024), `chatml` the mask of NVIDIA's examples.
 Written from docs/strategies.md (D16, D16b, D12); nothing is copied.
 """
 
@@ -19,15 +19,15 @@ CHATML_START, CHATML_HEADER, CHATML_END = "<|im_start|>", "<|im_start|>assistant
 
 @facts("llama3-sft", "as intended", searches_from=0)
 def string_span(example: Example, *, response_template: str) -> Labelled:
-    """Train from behind every place of `response_template` in the text up to and including the next stop token.
+    """Train from after every place of `response_template` in the text up to and including the next stop token.
 
     Stop tokens are the eos and those that end the conversation's turns; without one the answer runs to the next place
-    or to the end. Raises ValueError for an empty template. Source: what the last seed intended, docs/strategies.md D16.
+    or to the end. Raises ValueError for an empty template. Source: what llama3-sft intended, docs/strategies.md D16.
     """
     _check_text("response_template", response_template)
     tokens, text = example.tokens, example.rendered.text
-    stops = {tokens.ids[turn.stop_token] for turn in example.turns.values() if turn.stop_token is not None}
-    stops |= {example.tokenizer.eos_token_id}
+    stops: set[int | None] = {example.tokenizer.eos_token_id}
+    stops |= {tokens.ids[turn.stop_token] for turn in example.turns.values() if turn.stop_token is not None}
     ends = [span[1] for span, id in zip(tokens.char_spans, tokens.ids, strict=True) if id in stops]
     places = [match.span() for match in re.finditer(re.escape(response_template), text)]
     limits = [start for start, _ in places[1:]] + [len(text)]

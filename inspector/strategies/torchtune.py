@@ -7,10 +7,10 @@ header of an answer to come. Written from docs/strategies.md (D27); nothing is c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from inspector.conversation import Conversation, Message
 from inspector.errors import InspectorError, RenderError, StrategyError, StrategyRefusedError
+from inspector.model.tokenizer import Tokenizer
 from inspector.rendering.origins import common_start
 from inspector.rendering.plain_jinja import keeping_whitespace
 from inspector.strategies.base import Example, Labelled, facts
@@ -192,13 +192,13 @@ def _row_of(example: Example, messages: Sequence[Message], add_eos: bool, text: 
 class _Encoder:
     """The tokenizer as torchtune uses it: with the tokens that tokenizer.json adds, and one bos in any case."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         if getattr(tokenizer, "backend_tokenizer", None) is None:
             raise StrategyRefusedError("torchtune does not load this tokenizer: it has no tokenizer.json.")
-        if tokenizer.bos_token is None or tokenizer.eos_token is None:
-            missing = "bos_token" if tokenizer.bos_token is None else "eos_token"
-            raise StrategyRefusedError(f"torchtune does not load this tokenizer: it has no {missing}.")
         self.bos, self.bos_id = tokenizer.bos_token, tokenizer.bos_token_id
+        if self.bos is None or tokenizer.eos_token is None:
+            missing = "bos_token" if self.bos is None else "eos_token"
+            raise StrategyRefusedError(f"torchtune does not load this tokenizer: it has no {missing}.")
         self.backend = tokenizer.backend_tokenizer
         self.adds_bos = self.bos_id in self.backend.encode("").ids
 
@@ -208,6 +208,6 @@ class _Encoder:
         return [self._with_one_bos(text, list(one.ids)) for text, one in zip(texts, encoded, strict=True)]
 
     def _with_one_bos(self, text: str, ids: list[int]) -> list[int]:
-        if self.bos in text:
+        if str(self.bos) in text:
             return ids[1:] if self.adds_bos else ids
-        return ids if self.adds_bos else [self.bos_id, *ids]
+        return ids if self.adds_bos or self.bos_id is None else [self.bos_id, *ids]

@@ -1,6 +1,6 @@
 """Generation tags where a person would put them: in the assistant's branch, around the answer and its stop token.
 
-Turns a source into patched sources in which one output is cut in two before the answer and one behind the stop token.
+Turns a source into patched sources in which one output is cut in two before the answer and one after the stop token.
 That is possible where both stand in the branch itself, not in a branch or loop of their own. As in
 inspector.tagging.rewrites, what comes out is a proposal.
 """
@@ -85,7 +85,7 @@ def _assistant_branches(loop: Loop) -> Iterator[list[Piece]]:
 
 
 def _cuts(source: str, piece: Piece, stops: Sequence[str]) -> Iterator[Cut]:
-    """The places around and in one piece: behind an operand, and in a string behind each of its characters."""
+    """The places around and in one piece: after an operand, and in a string after each of its characters."""
     if not piece.opens:  # text between tags
         text = source[piece.start : piece.end]
         for stop in stops:

@@ -166,7 +166,7 @@ def _tagged(expression: str, *, can_be_empty: bool) -> str:
 def _captured_quotes(quoting: Loop, name: str) -> list[Insert]:
     """Capture what an inner loop writes, and write it again at once."""
     again = f"{{%- endset -%}}{{{{- {name}.text -}}}}"
-    if quoting.foot.closes != "-%}":  # `%}` also takes the line end behind it, `}}` does not
+    if quoting.foot.closes != "-%}":  # `%}` also takes the line end after it, `}}` does not
         again = f"{{%- endset -%}}{{%- if true -%}}{{{{- {name}.text -}}}}{{%- endif {quoting.foot.closes}"
     return [
         Insert(quoting.head.start, f"{quoting.head.opens} set {name}.text -%}}"),

@@ -48,7 +48,7 @@ class Piece(NamedTuple):
 class Loop:
     """A loop over messages: `head` is its `for` tag, `foot` the tag that ends its body (`endfor` or `else`).
 
-    `message`: the expression that is the round's message behind the body. `parents`: the tags around it.
+    `message`: the expression that is the round's message after the body. `parents`: the tags around it.
     `pieces`: the body.
     """
 

@@ -93,7 +93,7 @@ def _renders(model: Model, template: str) -> Iterator[tuple[Example, Example]]:
 
 
 def _overtrained(own: Example, used: Example) -> Iterator[tuple[Reason, str]]:
-    """Texts of tokens that the tags train and traced does not, in the prompt's header or behind a stop token."""
+    """Texts of tokens that the tags train and traced does not, in the prompt's header or after a stop token."""
     truth = label(own, EXACT, {})
     tagged = label(used, "generation_tags", {})
     for index, reason in enumerate(truth.reasons):

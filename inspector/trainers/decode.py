@@ -1,6 +1,6 @@
 """A pasted trainer warning -> the examples in it, what went wrong with them, and what to set instead.
 
-Reads the id lists that home-llm's train.py prints before "example had no assistant response in it!", the text behind
+Reads the id lists that home-llm's train.py prints before "example had no assistant response in it!", the text after
 TRL's "Could not find response key", and knows the warnings that carry no example. Ids are decoded with the model's
 tokenizer and read back into a conversation by the template's own headers; the conversation is inspected, and said to be
 the logged example only when its ids are the logged ids.
@@ -19,6 +19,7 @@ from inspector.findings.codes import Finding
 from inspector.findings.example import find_all
 from inspector.inspection import Inspection, inspect, inspect_rendered
 from inspector.model.model import Model
+from inspector.model.tokenizer import ids_alone, text_of
 from inspector.rendering.origins import OriginKind
 from inspector.samples import sample_conversations
 from inspector.strategies import label
@@ -145,12 +146,12 @@ def _rows(model: Model, log: str) -> Iterator[tuple[int, ...]]:
     for match in _TRL_INSTANCE.finditer(log):
         if match.group(1).strip():
             with named_panics(model.tokenizer):
-                ids = tuple(model.tokenizer(match.group(1), add_special_tokens=False, verbose=False)["input_ids"])
+                ids = tuple(ids_alone(model.tokenizer, match.group(1)))
             yield ids
 
 
 def _example(model: Model, ids: tuple[int, ...]) -> LoggedExample:
-    text = str(model.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+    text = text_of(model.tokenizer, ids)
     best: Inspection | None = None
     for inspection in _readings(model, text):
         best = best or inspection
@@ -160,7 +161,7 @@ def _example(model: Model, ids: tuple[int, ...]) -> LoggedExample:
 
 
 def _readings(model: Model, text: str) -> Iterator[Inspection]:
-    """Inspections of the conversation that the text reads as, as it is and with a generation prompt behind it."""
+    """Inspections of the conversation that the text reads as, as it is and with a generation prompt after it."""
     messages = read_conversation(model, text)
     if not messages:
         return
@@ -185,7 +186,7 @@ def read_conversation(model: Model, text: str) -> list[dict[str, str]]:
         role = headers[match.group()]
         closing = next((c for c in closings if content.endswith(c)), None)
         if closing is None and not content:
-            continue  # a header with nothing behind it: a generation prompt
+            continue  # a header with nothing after it: a generation prompt
         messages.append({"role": role, "content": content.removesuffix(closing or "")})
     return messages
 
@@ -253,9 +254,9 @@ def _logged(pattern: re.Pattern[str], log: str) -> list[int]:
 
 
 def _detected_suffix(inspection: Inspection, prefix: list[int]) -> list[int]:
-    """What home-llm detects: everything behind a lone answer, which is the stop token and any header that follows."""
+    """What home-llm detects: everything after a lone answer, which is the stop token and any header that follows."""
     last = next((t for t in reversed(list(inspection.example.turns.values())) if t.header is not None), None)
     if last is None or last.stop_token is None:
         return []
-    behind = inspection.ids[last.stop_token :]
-    return behind if len(behind) <= len(prefix) + 4 else behind[:1]
+    after = inspection.ids[last.stop_token :]
+    return after if len(after) <= len(prefix) + 4 else after[:1]

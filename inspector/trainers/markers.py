@@ -1,7 +1,7 @@
 """Prefix and suffix ids, and response templates: proposed from rows, and verified over the same rows.
 
 Trainers that search for an answer need ids that occur, in context, before every answer and nowhere else. This file
-reads them off inspected rows: what stands before the first trained token of each turn, and the stop token behind it. A
+reads them off inspected rows: what stands before the first trained token of each turn, and the stop token after it. A
 proposal says how many turns it finds, how often it matches elsewhere, and which token swallowed the boundary where it
 misses. It proposes nothing that it has not counted.
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 from inspector.inspection import Inspection
 from inspector.model.model import Model
+from inspector.model.tokenizer import Tokenizer, ids_alone, text_of
 from inspector.rendering.origins import OriginKind
 from inspector.rendering.render import Rendered
 from inspector.tokens import tokenize
@@ -256,23 +257,23 @@ def _common_suffix(sequences: Sequence[Ids]) -> Ids:
     return shortest[len(shortest) - size :]
 
 
-def _text_of(tokenizer: Any, ids: Ids | None) -> str | None:
+def _text_of(tokenizer: Tokenizer | None, ids: Ids | None) -> str | None:
     """The text of ids, if tokenizing that text alone gives the ids back."""
-    if ids is None:
+    if ids is None or tokenizer is None:
         return None
-    text = str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
-    alone = tuple(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    text = text_of(tokenizer, ids)
+    alone = tuple(ids_alone(tokenizer, text))
     return text if alone == ids else None
 
 
-# --- the first seed's find_split
+# --- home-llm's find_split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
     """What stands around an answer, and its ids as home-llm's `find_split` prints them, tokenized out of context.
 
-    `alone`, `after_space`, `after_newline`: the ids of the text by itself, behind a space, behind a line end.
+    `alone`, `after_space`, `after_newline`: the ids of the text by itself, after a space, after a line end.
     """
 
     text: str
@@ -282,27 +283,27 @@ class Split:
 
 
 def find_split(model: Model) -> tuple[Split, Split]:
-    """The text before and behind a lone answer, each with its three tokenizations. Raises as `inspect`."""
+    """The text before and after a lone answer, each with its three tokenizations. Raises as `inspect`."""
     from inspector.inspection import inspect
 
     sentinel = "HELLOASSISTANT"
     row = inspect(model, [{"role": "assistant", "content": sentinel}])
-    before, _, behind = row.text.partition(sentinel)
+    before, _, after = row.text.partition(sentinel)
     special = [model.special_tokens.get(name) for name in ("bos_token", "eos_token")]
     for token in filter(None, special):
-        before, behind = before.removeprefix(token), behind
-    return _split(model.tokenizer, before), _split(model.tokenizer, behind)
+        before, after = before.removeprefix(token), after
+    return _split(model.tokenizer, before), _split(model.tokenizer, after)
 
 
-def _split(tokenizer: Any, text: str) -> Split:
+def _split(tokenizer: Tokenizer, text: str) -> Split:
     def ids(of: str) -> Ids:
-        return tuple(tokenizer(of, add_special_tokens=False, verbose=False)["input_ids"])
+        return tuple(ids_alone(tokenizer, of))
 
     return Split(text=text, alone=ids(text), after_space=ids(" " + text), after_newline=ids("\n" + text))
 
 
 WORDS = ("Computerwiz", "Computer wiz")
-"""The first seed's demonstration: a space is no token of its own, it makes another token of the word behind it."""
+"""A space is not a token: it makes another token of the word after it."""
 
 
 def pieces(model: Model, text: str) -> list[tuple[int, str]]:

@@ -49,6 +49,9 @@ LONGEST_FIRST = (
     "test_export",
     "test_importers",
     "test_estimate",
+    "test_hub",
+    "test_report_html",
+    "test_api",
 )
 """Modules that take more than ten seconds or so; the others follow by their names. A quick run is the others."""
 

@@ -113,7 +113,9 @@ def test_of_a_killed_process_the_run_says_so(tmp_path: Path) -> None:
     finally:
         runs.kill(run)
     assert status.phase is Phase.FAILED
-    assert str(status.error).startswith("One of the 2 processes ended without a word: it was killed"), status.error
+    assert str(status.error).startswith(
+        "One of the 2 processes exited without an error message: it was probably killed"
+    ), status.error
     assert_nothing_runs(run, known)
 
 
@@ -244,7 +246,9 @@ def test_last_words_are_said_to_their_end(tmp_path: Path, monkeypatch: pytest.Mo
         assert worker.main(run.path) == 1
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert str(run.status().error).startswith("One of the 2 processes ended without a word: it was killed")
+    assert str(run.status().error).startswith(
+        "One of the 2 processes exited without an error message: it was probably killed"
+    )
 
 
 def test_too_few_gpus_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -436,7 +436,7 @@ def test_texts_that_are_no_config_are_refused(tmp_path: Path) -> None:
     assert said == f"config: {tmp_path}/none.yaml cannot be read: No such file or directory."
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     assert problems(lambda: import_config(str(tmp_path / "bytes.yaml"))) == [
-        "config: bytes.yaml is no text in UTF-8. Give a YAML file."
+        "config: bytes.yaml is not text in UTF-8. Give a YAML file."
     ]
 
 

@@ -514,11 +514,11 @@ def test_changed_answers_are_refused() -> None:
     for name in ("input_ids", "rejected_input_ids"):
         changed = copy.deepcopy(features)
         changed[1][name][-1] += 1
-        with pytest.raises(LabelsDifferError, match="is not one that the inspector showed"):
+        with pytest.raises(LabelsDifferError, match="does not match any row shown by the inspector"):
             ProvingCollator(AnswerBatcher(pad=0), shown)(changed)
     changed = copy.deepcopy(features)
     changed[1]["rejected_labels"][-2] = -100
-    with pytest.raises(LabelsDifferError, match="is not one that the inspector showed"):
+    with pytest.raises(LabelsDifferError, match="does not match any row shown by the inspector"):
         ProvingCollator(AnswerBatcher(pad=0), shown)(changed)
 
 

@@ -214,7 +214,7 @@ def test_damaged_adapters_are_not_merged(taught: RunDir, tmp_path: Path) -> None
     run = changed(taught, tmp_path)
     path = run.adapter / "adapter_model.safetensors"
     save_file({name: one * float("nan") for name, one in load_file(path).items()}, path)
-    with pytest.raises(MergeError, match=r"The merged weights of .* are no numbers any more"):
+    with pytest.raises(MergeError, match=r"The merged weights of .* are not numbers any more"):
         merge(run)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(MergeError, match=r"tiny-chat cannot be merged into .*merged: "):
@@ -401,7 +401,7 @@ def test_refusals_of_the_hub_are_explained(
     hub.fail(Fault.DROP, path="/api/whoami-v2", times=1)
     assert f"The hub at {hub.url} cannot be reached or broke off: " in refused(token=writer)
     assert "It is not said where to: name one as user/name" in refused("", writer)
-    assert "'tuned' is no name of a repository" in refused("tuned", writer)
+    assert "'tuned' is not the name of a repository" in refused("tuned", writer)
     nothing = RunDir.create(tmp_path / "other", parse_spec(FAST))
     with pytest.raises(RunStateError, match="has nothing to publish yet: let it train first"):
         publish(nothing, "ann/tuned", token=writer)
@@ -423,7 +423,7 @@ def test_page_publishes(taught: RunDir, ann: HubServer, monkeypatch: pytest.Monk
     assert f"Published: {ann.url}/ann/paged" in last
     assert ann.find("models", "ann/paged").private  # type: ignore[union-attr]
     *_, last = states("paged")
-    assert "'paged' is no name of a repository" in last
+    assert "'paged' is not the name of a repository" in last
     monkeypatch.setenv("MASKSCOPE_PUBLIC", "1")
     *_, last = states("ann/paged")
     assert "Visitors do not publish from here" in last

@@ -167,7 +167,7 @@ def test_ended_run_is_neither_stopped_nor_resumed(tmp_path: Path) -> None:
     with pytest.raises(RunStateError, match=r"has no checkpoint to go on from: start it again"):
         runs.resume(run)
     runs.delete(run)
-    with pytest.raises(RunNotFoundError, match="is no run in "):
+    with pytest.raises(RunNotFoundError, match="is not a run in "):
         runs.find(run.run_id, tmp_path)
 
 
@@ -274,7 +274,7 @@ def test_changed_labels_are_refused() -> None:
     proven = ProvingCollator(collate, [row_hash([5, 6, 7], [-100, 6, 7])])
     proven([])
     assert "2 trained tokens of 3 in 1 different rows" in proven.sentence()
-    with pytest.raises(LabelsDifferError, match="is not one that the inspector showed"):
+    with pytest.raises(LabelsDifferError, match="does not match any row shown by the inspector"):
         ProvingCollator(collate, [row_hash([5, 6, 7], [-100, -100, 7])])([])
 
 
@@ -345,7 +345,7 @@ def test_commands_on_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["list", "--runs", str(tmp_path)]) == 0
     assert "There are no runs." in capsys.readouterr().out
     assert main(["show", "x", "--runs", str(tmp_path)]) == 2
-    assert "'x' is no run in" in capsys.readouterr().err
+    assert "'x' is not a run in" in capsys.readouterr().err
     (tmp_path / "spec.yaml").write_text("model: tiny-chat\n")
     assert main(["run", str(tmp_path / "spec.yaml"), "--runs", str(tmp_path)]) == 2
     assert "error: data: is missing" in capsys.readouterr().err
@@ -356,7 +356,7 @@ def test_commands_on_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "error: data: is missing" in said.err
     assert main(["show", "x", "--runs", str(tmp_path), "--json"]) == 2
     refused = json.loads(capsys.readouterr().out)
-    assert refused["error"].startswith("'x' is no run in")
+    assert refused["error"].startswith("'x' is not a run in")
     assert refused["problems"] == []
     (tmp_path / "spec.yaml").write_text(f"model: tiny-chat\ndata: {DATA}\n")
     assert main(["run", str(tmp_path / "spec.yaml"), "--dry-run", "--json"]) == 0

@@ -68,7 +68,7 @@ def killed(run: RunDir) -> Status:
     status = wait_for(run, ended)
     assert_nothing_runs(run, known)
     assert status.phase is Phase.FAILED
-    assert "ended without a word" in str(status.error)
+    assert "exited without an error message" in str(status.error)
     return status
 
 

@@ -302,7 +302,7 @@ def test_proof_rebuilds_the_rows(tmp_path: Path, layout: dict[str, Any]) -> None
         changed = [{**row, name: list(row[name])} for row in features]
         place = next(i for i, label in enumerate(changed[2]["labels"]) if label != -100)
         changed[2][name][place] += 1
-        with pytest.raises(LabelsDifferError, match="is not one that the inspector showed"):
+        with pytest.raises(LabelsDifferError, match="does not match any row shown by the inspector"):
             proof(changed)
 
 

@@ -399,6 +399,6 @@ def test_an_earlier_report_is_compared(tmp_path: Path) -> None:
     own = audited(example("messages.jsonl"))
     assert "boundary_merge: 6 rows before, 0 now (-6)." in said(on_compare(str(path), own, BOXES), "data_compared")
     path.write_text("{}")
-    assert "no audit report" in said(on_compare(str(path), own, BOXES), "data_compared")
+    assert "not an audit report" in said(on_compare(str(path), own, BOXES), "data_compared")
     assert "Run the audit first" in said(on_compare(str(path), None, BOXES), "data_compared")
     assert on_compare(None, own, BOXES) == {"data_compared": ""}

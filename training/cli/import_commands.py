@@ -15,7 +15,7 @@ _OWN = ("--dry-run", "--print-spec", "--json")
 
 
 def with_head(arguments: Sequence[str]) -> list[str]:
-    """Arguments in which home-llm's options stand behind `train.py`, so that they are not taken for ours."""
+    """Arguments in which home-llm's options stand after `train.py`, so that they are not taken for ours."""
     found = list(arguments)
     if found[:1] != ["home-llm"]:
         return found

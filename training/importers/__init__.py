@@ -48,7 +48,7 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise SpecError([problem("config", f"{path} cannot be read: {error.strerror}.", "")]) from error
     except UnicodeDecodeError as error:
-        raise SpecError([problem("config", f"{path.name} is no text in UTF-8.", "Give a YAML file.")]) from error
+        raise SpecError([problem("config", f"{path.name} is not text in UTF-8.", "Give a YAML file.")]) from error
 
 
 def _parsed(text: str) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ AS_THEY_ARE = (
     "{% if bos_token and not messages[0].content.startswith(bos_token) %}{{ bos_token }}{% endif %}"
     "{% for message in messages %}{{ message.content }}END{% endfor %}"
 )
-"""The template of `chat_template: none`: texts end to end. END: eos behind an answer."""
+"""The template of `chat_template: none`: texts end to end. END: eos after an answer."""
 NAMES = {
     "model": PLACES["model"],
     "data.name": PLACES["data_path"],

@@ -1,4 +1,4 @@
-"""What happens otherwise than in AutoTrain: a sentence for each key, beginning with the key."""
+"""What differs from AutoTrain: a sentence for each key, beginning with the key."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _of_rows(keys: AutoTrainKeys) -> Iterator[str]:
         )
     if keys.trainer in OF_PAIRS and template is not None:
         yield (
-            "chat_template: an answer is judged up to its stop token; AutoTrain also counts the template's text behind "
+            "chat_template: an answer is judged up to its stop token; AutoTrain also counts the template's text after "
             "it, and an eos."
         )
     if keys.trainer in OF_PAIRS and template == "zephyr":

@@ -1,4 +1,4 @@
-"""home-llm's command line -> a spec that trains the same tokens; what is otherwise than in its train.py is said."""
+"""home-llm's command line -> a spec that trains the same tokens; what differs from its train.py is said."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ SWITCHES = frozenset(name for name, field in Flags.model_fields.items() if field
 
 
 def read_command(words: Sequence[str]) -> Command:
-    """The words behind `home-llm`, or all of them in one text. Raises SpecError with every problem."""
+    """The words after `home-llm`, or all of them in one text. Raises SpecError with every problem."""
     own = split_line(words[0]) if len(words) == 1 else list(words)
     begin = next((at for at, word in enumerate(own) if word.startswith("--") or _is_script(word)), len(own))
     script = next((at for at in range(begin, len(own)) if _is_script(own[at])), None)
@@ -128,7 +128,7 @@ def _launch(head: Sequence[str], problems: list[Problem]) -> dict[str, Any]:
         return {}
     if list(head[:2]) != ["accelerate", "launch"]:
         remedy = "It begins with python3 train.py, accelerate launch ... train.py, or an option."
-        problems.append(problem("command", f"{shlex.join(head)} is no start of home-llm's command.", remedy))
+        problems.append(problem("command", f"{shlex.join(head)} is not the start of home-llm's command.", remedy))
         return {}
     found: dict[str, Any] = {}
     for name, value, stray in _pairs(head[2:], frozenset()):

@@ -1,4 +1,4 @@
-"""What happens otherwise than in home-llm's train.py: a sentence for each option, beginning with its name."""
+"""What differs from home-llm's train.py: a sentence for each option, beginning with its name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _of_tokens(flags: Flags) -> Iterator[str]:
             yield "prefix_ids: dpo searches for no ids: it has no effect, as in train.py."
         yield (
             "dpo: each answer trains up to the template's stop token (strategy: traced); train.py puts the tokenizer's "
-            "eos behind it."
+            "eos after it."
         )
     elif flags.prefix_ids:
         yield (

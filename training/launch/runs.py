@@ -78,7 +78,7 @@ def find(run_id: str, root: Path | None = None) -> RunDir:
     found = found or [run for run in known_runs if run.given_name == run_id]
     if len(found) != 1:
         known = ", ".join(run.run_id for run in known_runs[-5:]) or "none"
-        what = "is no run" if not found else "is the name of several runs"
+        what = "is not a run" if not found else "is the name of several runs"
         raise RunNotFoundError(f"{run_id!r} {what} in {folder}; the newest are: {known}.")
     return found[0]
 

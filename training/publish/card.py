@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from inspector.data.formats import TEXT_ROLE
+from inspector.conversation import TEXT_ROLE
 from inspector.model.hub import EMBEDDED
 from training.rows.prepare import found_name
 from training.run.folder import RunDir

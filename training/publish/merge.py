@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from inspector.data.formats import TEXT_ROLE
+from inspector.conversation import TEXT_ROLE
 from inspector.errors import InspectorError
 from inspector.model.model import Model
 from training.errors import MergeError, RunStateError, TrainingError
@@ -123,7 +123,7 @@ class _Merge:
         try:
             whole = tuned.merge_and_unload(safe_merge=True)
         except ValueError as error:
-            raise MergeError(f"The merged weights of {self.run.run_id} are no numbers any more: {error}") from error
+            raise MergeError(f"The merged weights of {self.run.run_id} are not numbers any more: {error}") from error
         _check_space(whole, folder)
         whole.save_pretrained(str(folder))
         self.model.tokenizer.save_pretrained(str(folder))
@@ -250,6 +250,6 @@ def _reward(weights: Any, ids: Sequence[int]) -> float:
 def _falls_behind(weights: Any, tokenizer: Any, prompt: str, answer: Sequence[int]) -> float:
     """How much less probable than the best, in nats, the least probable token of an answer is."""
     before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    behind = score(weights, [*before, *answer])[len(before) :]
-    gaps = [(one.loss or 0.0) + math.log(max(one.probability or 0.0, 1e-30)) for one in behind]
+    after = score(weights, [*before, *answer])[len(before) :]
+    gaps = [(one.loss or 0.0) + math.log(max(one.probability or 0.0, 1e-30)) for one in after]
     return max(gaps, default=0.0)

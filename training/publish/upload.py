@@ -1,6 +1,6 @@
 """A run's adapter or merged model -> a repository on the hub: those files, a card, and nothing of this machine.
 
-Files are compared by their hashes: an upload that broke is gone on with by doing it again. The token is HF_TOKEN's, or
+Files are compared by their hashes: doing it again resumes a broken upload. The token is HF_TOKEN's, or
 the one this machine is logged in with; it is never written down and never printed.
 """
 
@@ -62,7 +62,7 @@ def publish(
     spec = run.spec()
     repo = repo or (spec.publish.repo if spec.publish is not None else "")
     if not _NAME.fullmatch(repo):
-        said = f"{repo!r} is no name of a repository" if repo else "It is not said where to"
+        said = f"{repo!r} is not the name of a repository" if repo else "It is not said where to"
         raise PublishError(
             f"{said}: name one as user/name, with --repo or in the spec as publish: {{repo: user/name}}."
         )

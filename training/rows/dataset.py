@@ -23,7 +23,7 @@ def written_rows(run: RunDir) -> tuple[Any, Any]:
 
 
 def shown(rows: Any, *, cut: bool) -> Shown:
-    """What the inspector showed of these rows; `cut`: they train without what is behind their last trained token."""
+    """What the inspector showed of these rows; `cut`: they train without what is after their last trained token."""
     out: Shown = {}
     if rows is None:
         return out

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import inspector
-from inspector.audit.run import DETECTED_FROM, detect_rows
 from inspector.conversation import Conversation
 from inspector.data.formats import Format, Layout, Sample, read, text_template
-from inspector.data.source import BadRow, DataSource
+from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
 from inspector.errors import InspectorError
 from inspector.inspection import inspect_by
 from inspector.model.model import Model
@@ -49,7 +48,7 @@ class PreparedRow:
 
     @property
     def answers(self) -> tuple[PreparedRow, ...]:
-        """The row, and of a pair the rejected one behind it."""
+        """The row, and of a pair the rejected one after it."""
         return (self,) if self.rejected is None else (self, self.rejected)
 
     @property

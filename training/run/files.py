@@ -47,7 +47,7 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """(the objects in the whole lines from a byte offset on, the offset behind them). Unfinished and damaged lines
+    """(the objects in the whole lines from a byte offset on, the offset after them). Unfinished and damaged lines
     are not given out.
     """
     try:

@@ -155,7 +155,7 @@ class RunDir:
     # --- status
 
     def status(self) -> Status:
-        """What the run is doing. A run whose process is gone without a word has failed, and says so."""
+        """What the run is doing. A run whose process is gone and left no message has failed, and says so."""
         status = self.written_status()
         pid, started = self.process()
         if status.phase in ENDED or pid is None or is_alive(pid, started):
@@ -164,12 +164,12 @@ class RunDir:
         if again.phase in ENDED:
             return again
         last = self.log_tail(3)
-        said = "The worker ended without a word: it was killed, or ran out of memory."
+        said = "The worker exited without an error message; it was probably killed or ran out of memory."
         fault = self.fault()
         return replace(
             again,
             phase=Phase.FAILED,
-            error=fault.get("error") or said + (f" Its last words: {last}" if last else ""),
+            error=fault.get("error") or said + (f" Last output: {last}" if last else ""),
             suggestion=fault.get("suggestion") or _after_kill(self),
             waits_for=None,
         )

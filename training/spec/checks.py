@@ -60,7 +60,7 @@ def _check_values(spec: RunSpec) -> Iterator[Problem]:
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
-            yield problem(field, f"holds what JSON cannot: {error}.", "Write a text, or a number that is one.")
+            yield problem(field, f"holds what JSON cannot: {error}.", "Use a string or a finite number.")
 
 
 def _check_speed(spec: RunSpec) -> Iterator[Problem]:
@@ -70,7 +70,7 @@ def _check_speed(spec: RunSpec) -> Iterator[Problem]:
     if not speed.shared_prefix:
         return
     if spec.packing:
-        yield problem(prefix, "packed rows are not of one beginning.", "Set packing: false, or leave it out.")
+        yield problem(prefix, "packed rows do not share a prefix.", "Set packing: false, or leave it out.")
     if spec.group_by_length:
         yield problem(prefix, "rows are grouped by their beginning or by length, not by both.", "Keep one of them.")
     if spec.micro_batch == 1:

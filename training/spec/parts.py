@@ -90,7 +90,7 @@ class PreferenceSpec(Strict):
 
 
 class BlockSpec(Strict):
-    """For lm: rows end to end in blocks of `size` tokens, by default of max_length. `add_eos`: behind each text."""
+    """For lm: rows end to end in blocks of `size` tokens, by default of max_length. `add_eos`: after each text."""
 
     size: Count | None = None
     add_eos: bool = False
@@ -140,7 +140,7 @@ class SamplingSpec(Strict):
 class SpeedSpec(Strict):
     """Ways to the same loss and the same gradients in less time; where one would change them, it is not taken.
 
-    `cut`: a row ends after its last trained token, which nothing behind it can change. `head`: the LM head is computed
+    `cut`: a row ends after its last trained token, which nothing after it can change. `head`: the LM head is computed
     only where the next token is trained. `padding_free`: the rows of a micro-batch end to end, each seeing itself
     alone; `auto` where that is expected to be faster. `shared_prefix`: what all rows of a micro-batch begin with is
     computed once. Rows with the same beginning then come into the same steps: the order of the rows is another.

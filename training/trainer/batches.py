@@ -1,4 +1,4 @@
-"""The rows of a micro-batch as one batch: padded, end to end, or behind what they all begin with; whichever is cheaper.
+"""The rows of a micro-batch as one batch: padded, end to end, or after what they all begin with; whichever is cheaper.
 
 Each of them gives every trained token the same context. Two rows `a b c D`, `a b e F` whose last token trains:
 
@@ -140,7 +140,7 @@ def shared_mask(position_ids: torch.Tensor) -> torch.Tensor | None:
 
 
 class PrefixSampler(Sampler[int]):
-    """Rows of one beginning in one step: sorted by their ids, the steps in another order each epoch.
+    """Rows with the same beginning in one step: sorted by their ids, the steps in another order each epoch.
 
     `size`: rows of a step, so that smaller micro-batches of the same step hold the same rows.
     """

@@ -36,7 +36,7 @@ _NAMES |= {f"eval_{theirs}": f"eval_{ours}" for theirs, ours in _NAMES.items()}
 
 
 class RunCallback(TrainerCallback):  # type: ignore[misc]
-    """Writes status and metrics; stops when asked to; ends the run when the loss is no number."""
+    """Writes status and metrics; stops when asked to; ends the run when the loss is not a number."""
 
     def __init__(self, run: RunDir, journal: Any, sample: Callable[[int, Any], None], spec: RunSpec) -> None:
         self.run, self.journal, self.sample, self.spec = run, journal, sample, spec

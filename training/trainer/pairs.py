@@ -92,7 +92,7 @@ class SharedPairs:
 
 
 def share_pairs(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SharedPairs:
-    """Both answers of each pair behind what they begin with. `input_ids`, `attention_mask`: [2 * pairs, tokens], padded
+    """Both answers of each pair after what they begin with. `input_ids`, `attention_mask`: [2 * pairs, tokens], padded
     on the right, all chosen rows first."""
     (chosen, rejected), device = input_ids.chunk(2), input_ids.device
     first, second, common = (length[:, None] for length in _lengths(input_ids, attention_mask))

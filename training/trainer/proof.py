@@ -48,8 +48,8 @@ class ProvingCollator:
             key = row_hash(ids, labels)
             if key not in self.shown:
                 raise LabelsDifferError(
-                    f"A row of {len(ids)} tokens that trains {trained} of them is not one that the inspector showed: "
-                    "training stops here. Please report it, with the spec."
+                    f"A row of {len(ids)} tokens that trains {trained} of them does not match any row shown by the inspector. "
+                    "Training stopped. Please report it, with the spec."
                 )
             batch[PROVEN] += trained - (labels[0] != IGNORED)  # nothing predicts a row's first token
             tokens, _ = self.seen.setdefault(key, self.shown[key] or (len(ids), trained))

@@ -179,7 +179,7 @@ def allowed_pair_speed(speed: SpeedSpec, weights: Any, longest: int) -> SpeedSpe
 
 
 def context_beyond_the_row(config: Any, longest: int) -> str | None:
-    """Why the loss of a token depends on tokens behind it or on other rows; None where it does not."""
+    """Why the loss of a token depends on tokens after it or on other rows; None where it does not."""
     if not getattr(config, "is_causal", True) or getattr(config, "is_encoder_decoder", False):
         return "the model is not causal"
     if hasattr(config, "output_router_logits") and getattr(config, "router_aux_loss_coef", None):

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inspector.conversation import Conversation, Message
-from inspector.data.formats import TEXT_ROLE
+from inspector.conversation import TEXT_ROLE, Conversation, Message
 from inspector.errors import InspectorError
 from inspector.model.model import Model
 from inspector.rendering import sandbox

@@ -24,7 +24,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 def smaller(spec: RunSpec) -> RunSpec | None:
     """The same batch in micro-batches of at most half the size; None when it is as small as it can be."""
     batch = spec.micro_batch * spec.accumulation
-    least = 2 if spec.losses == ["kto"] else 1  # its KL is an estimate over the rows of a micro-batch
+    least = 2 if spec.estimates_kl else 1  # its KL is an estimate over the rows of a micro-batch
     half = next((n for n in range(spec.micro_batch // 2, least - 1, -1) if batch % n == 0), None)
     return None if half is None else spec.model_copy(update={"micro_batch": half, "accumulation": batch // half})
 

@@ -76,7 +76,7 @@ def scored_rows(weights: Any, tokenizer: Any, rows: Sequence[PreparedRow]) -> li
 
 
 def _answers(rows: Sequence[PreparedRow]) -> Iterator[tuple[int, str, PreparedRow]]:
-    """(number, which answer it is, the answer); "" where the row is no pair."""
+    """(number, which answer it is, the answer); "" where the row is not a pair."""
     for row in rows:
         names = ("",) if row.rejected is None else ("chosen", "rejected")
         yield from ((row.number, name, one) for name, one in zip(names, row.answers, strict=True))

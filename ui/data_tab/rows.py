@@ -7,9 +7,8 @@ from contextlib import closing
 from itertools import islice
 from typing import Any
 
-from inspector.audit.run import DETECTED_FROM, detect_rows
 from inspector.data.formats import Format, Layout, read, text_template
-from inspector.data.source import BadRow, DataSource, Row
+from inspector.data.source import DETECTED_FROM, BadRow, DataSource, Row, detect_rows
 from ui.visitors.access import hub_token
 from ui.wiring.models import LoadedSetup
 

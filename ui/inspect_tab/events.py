@@ -158,7 +158,7 @@ def on_gallery(name: str | None, boxes: Boxes) -> Changes:
 
 
 def on_tour(boxes: Boxes) -> Changes:
-    """The failures that everybody meets, one behind the other, each with what to look at."""
+    """Common failures, one after the other, each with what to look at."""
     entries = [find_entry(name) for name in TOUR]
     titles = [f"{entry.title}. {entry.about}" for entry in entries]
     tokens = [_first_token(entry.setup) for entry in entries]

@@ -45,7 +45,7 @@ def build() -> dict[str, Any]:
 def _build_spec() -> dict[str, Any]:
     with gr.Row():
         example = gr.Dropdown(
-            view.spec_examples(), value=None, label="Examples", info="The notebook's five words, and others",
+            view.spec_examples(), value=None, label="Examples", info="A run that is ready to start",
             elem_id="train-example", min_width=160,
         )  # fmt: skip
         tabs = gr.Button("From the Inspect and Data tabs", size="sm", min_width=160, elem_id="train-from-tabs")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from inspector.errors import ModelNameError
-from inspector.model.hub import EMBEDDED, Token
+from inspector.model.hub import EMBEDDED
+from inspector.model.model import Token
 from inspector.paths import EXAMPLES
 from training.errors import Problem, SpecError
 from training.spec import RunSpec

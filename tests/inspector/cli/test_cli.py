@@ -281,3 +281,24 @@ def test_modifiers_and_special_tokens_reach_the_inspection(called: Called, chat:
     assert (refused.returncode, "keep is 'some'" in refused.stderr) == (2, True)
     refused = called("inspect", str(model_folder), chat, "--special-tokens", "[1]")
     assert (refused.returncode, "'[1]' is not a JSON object" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("inspector", "gallery"),
+        ("inspector", "inspect", "tiny-chat", "examples/01-two-turns.json", "--json"),
+        ("training", "rows", "examples/runs/question-answer.yaml"),
+    ],
+    ids=" ".join,
+)
+def test_a_reader_that_leaves_is_no_error(words: tuple[str, ...]) -> None:
+    """`| head -1`: whatever is left is not written, and nothing is said."""
+    command = subprocess.Popen(
+        [sys.executable, "-m", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parents[3]
+    )
+    assert command.stdout is not None
+    assert command.stderr is not None
+    command.stdout.close()
+    assert b"BrokenPipeError" not in command.stderr.read()
+    assert command.wait() == 0

@@ -190,7 +190,7 @@ def test_enormous_line_is_refused_without_being_read(write: Write, monkeypatch: 
         ("none.jsonl.gz", JSONL, "is not a whole gzip file"),
         ("bad.parquet", "PAR1", "bad.parquet cannot be read: "),
         ("bad.arrow", "xxxxxxxx", "bad.arrow cannot be read: "),
-        ("notes.txt", "x", "is no data file: its name must end in .jsonl, "),
+        ("notes.txt", "x", "is not a data file: its name must end in .jsonl, "),
     ],
 )
 def test_file_that_cannot_be_read(write: Write, name: str, data: bytes | str, message: str) -> None:

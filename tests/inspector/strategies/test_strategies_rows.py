@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from inspector.errors import StrategyRefusedError
+from inspector.errors import StrategyRefusedError, TemplateFailedError, TemplateRefusedError
 from inspector.inspection import Inspection
-from tests.inspector.strategies.test_strategies import look
+from tests.inspector.strategies.test_strategies import CHAT, look
 from tests.support import models
 
 MESSAGE = (
@@ -71,3 +71,18 @@ def test_a_template_may_refuse_what_a_trainer_makes() -> None:
     needs = "{% for message in messages %}{{ message.content + message.get('name') }}{% endfor %}"
     with pytest.raises(StrategyRefusedError, match="axolotl changes this row before it renders it, and the template"):
         axolotl([{"role": "assistant", "content": "Ho", "name": "n"}], needs)
+
+
+def test_a_row_that_renders_only_once_it_is_changed_is_shown_changed() -> None:
+    """A template for texts refuses list content; axolotl joins it first. Other strategies are refused."""
+    texts = "{% for message in messages %}{{ message.role + '|' + message.content + '|' }}{% endfor %}"
+    chat = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, {"role": "assistant", "content": "Ho"}]
+    found = axolotl(chat, texts)
+    assert (shown(found), models.trained_text(found)) == ("user|Hi|assistant|Ho|", "Ho")
+    assert found.labelled.warnings[0].startswith(
+        "The template refuses this row as it is given; what is shown is the row that axolotl makes of it. The chat"
+    )
+    with pytest.raises(TemplateFailedError):
+        look(chat, "full", texts)
+    with pytest.raises(TemplateRefusedError):
+        axolotl(CHAT, "{{ raise_exception('Never.') }}" + texts)

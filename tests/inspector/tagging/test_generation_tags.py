@@ -226,7 +226,7 @@ def test_wrong_tags_are_named_and_written_anew() -> None:
     assert wrong != WITH_TAGS
     found = write_training_template(made(wrong))
     assert found.proven
-    assert "is marked; traced: not trained: stands behind the stop token. Written anew: Over" in found.reason
+    assert "is marked; traced: not trained: stands after the stop token. Written anew: Over" in found.reason
     assert "{% if true %}" in str(found.template)
 
 

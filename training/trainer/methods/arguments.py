@@ -44,7 +44,7 @@ def common_arguments(spec: RunSpec, folder: Path, *, evaluates: bool) -> dict[st
         "save_total_limit": spec.keep_checkpoints,
         "logging_steps": spec.log_every,
         "logging_first_step": True,
-        "logging_nan_inf_filter": False,  # a loss that is no number would be logged as 0
+        "logging_nan_inf_filter": False,  # a loss that is not a number would be logged as 0
         "report_to": spec.report or "none",
         "project": "maskscope",
         "run_name": folder.parent.name,
