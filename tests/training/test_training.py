@@ -356,7 +356,7 @@ def test_commands_on_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "error: data: is missing" in said.err
     assert main(["show", "x", "--runs", str(tmp_path), "--json"]) == 2
     refused = json.loads(capsys.readouterr().out)
-    assert refused["error"].startswith("'x' is no run in")
+    assert refused["error"].startswith("'x' is not a run in")
     assert refused["problems"] == []
     (tmp_path / "spec.yaml").write_text(f"model: tiny-chat\ndata: {DATA}\n")
     assert main(["run", str(tmp_path / "spec.yaml"), "--dry-run", "--json"]) == 0

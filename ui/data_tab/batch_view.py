@@ -11,8 +11,8 @@ from inspector.batch import Batch, BatchRow
 from inspector.inspection import Inspection
 from inspector.strategies import Reason
 from inspector.strategies.modifiers import IGNORED, kept_range
-from ui.parts.scripts import script
 from ui.parts.token_view import as_json
+from ui.parts.tokens import tokens_script
 
 MAX_TOKENS = 600
 """Tokens shown of each row of the batch."""
@@ -25,7 +25,7 @@ def build_batch_view(elem_id: str) -> gr.HTML:
     return gr.HTML(
         value="",
         html_template='<div class="batch-view"></div>',
-        js_on_load=script("parts/tokens.js", "data_tab/batch_view.js"),
+        js_on_load=tokens_script("data_tab/batch_view.js"),
         apply_default_css=False,
         elem_id=elem_id,
     )

@@ -20,6 +20,7 @@ from ui.parts.report import build_note, build_report
 from ui.parts.rows_view import build_rows_view
 from ui.parts.scripts import script
 from ui.parts.text_box import build_text_box
+from ui.parts.tokens import tokens_script
 from ui.visitors.access import is_public
 from ui.wiring.boxes import Boxes
 from ui.wiring.wires import Wires
@@ -133,7 +134,7 @@ def _build_report() -> dict[str, Any]:
                     )
         widgets["data_findings"] = gr.HTML(
             value="", html_template='<div class="findings-view"></div>',
-            js_on_load=script("parts/tokens.js", "data_tab/findings_view.js"), apply_default_css=False,
+            js_on_load=tokens_script("data_tab/findings_view.js"), apply_default_css=False,
             elem_id="data-findings",
         )  # fmt: skip
         widgets |= _build_files()

@@ -11,10 +11,10 @@ from typing import Any
 
 import gradio as gr
 
-from ui.parts.scripts import script
 from ui.parts.token_view import as_json
+from ui.parts.tokens import tokens_script
 
-_SCRIPT = script("parts/tokens.js", "parts/report.js")
+_SCRIPT = tokens_script("parts/report.js")
 Block = dict[str, Any]
 
 

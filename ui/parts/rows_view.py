@@ -8,8 +8,8 @@ import gradio as gr
 
 from inspector.inspection import Inspection
 from training.rows.prepare import IGNORED, PreparedRow
-from ui.parts.scripts import script
-from ui.parts.token_view import TRAINED, as_json, classes_of, turns_of
+from ui.parts.token_view import as_json, classes_of, turns_of
+from ui.parts.tokens import Bit, tokens_script
 
 MAX_TOKENS = 400
 """Tokens shown of each row."""
@@ -21,7 +21,7 @@ def build_rows_view(elem_id: str) -> gr.HTML:
     return gr.HTML(
         value="",
         html_template='<div class="rows-view"></div>',
-        js_on_load=script("parts/tokens.js", "parts/rows_view.js"),
+        js_on_load=tokens_script("parts/rows_view.js"),
         apply_default_css=False,
         elem_id=elem_id,
         elem_classes=["rows-view-box"],
@@ -65,7 +65,7 @@ def trained_rows(row: PreparedRow) -> list[Shown]:
             "total": len(one.input_ids),
             "trained": sum(label != IGNORED for label in one.labels),
             "texts": one.texts[:MAX_TOKENS],
-            "classes": [TRAINED * (label != IGNORED) for label in one.labels[:MAX_TOKENS]],
+            "classes": [Bit.TRAINED * (label != IGNORED) for label in one.labels[:MAX_TOKENS]],
             "turns": one.turns[:MAX_TOKENS],
             "roles": [message["role"] for message in one.conversation.messages],
             "canOpen": False,

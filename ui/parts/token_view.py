@@ -22,17 +22,17 @@ from inspector.remedies import Remedy
 from inspector.rendering.origins import Origin, OriginKind
 from inspector.strategies import REASON_TEXTS, Reason
 from inspector.trainers.compare import Comparison
-from ui.parts.scripts import script
+from ui.parts.tokens import Bit, tokens_script
 
-_SCRIPTS = ("parts/tokens.js", "parts/token_view_compare.js", "parts/token_view_findings.js", "parts/token_view.js")
+_SCRIPTS = ("parts/token_view_compare.js", "parts/token_view_findings.js", "parts/token_view.js")
 _SHELL = '<div class="token-view" data-rev="0"></div>'
-TRAINED, SPECIAL, STRADDLER, PART, CUT = 1, 2, 4, 8, 16
-"""Bits of a token's class; tokens.js has the same."""
 
 
 def build_token_view(**options: Any) -> gr.HTML:
     """The component; its value is what `pack` or `pack_failure` returns, or an empty string."""
-    return gr.HTML(value="", html_template=_SHELL, js_on_load=script(*_SCRIPTS), apply_default_css=False, **options)
+    return gr.HTML(
+        value="", html_template=_SHELL, js_on_load=tokens_script(*_SCRIPTS), apply_default_css=False, **options
+    )
 
 
 def pack(
@@ -69,7 +69,7 @@ def pack(
             "ids": list(tokens.ids),
             "starts": [start for start, _ in tokens.char_spans],
             "ends": [end for _, end in tokens.char_spans],
-            "classes": "".join(f"{bits & ~CUT:x}" for bits in classes_of(inspection)),
+            "classes": "".join(f"{bits & ~Bit.CUT:x}" for bits in classes_of(inspection)),
             "turns": turns_of(inspection),
             "reasons": [reasons.index(reason) for reason in labelled.reasons],
             "reasonTexts": [REASON_TEXTS[reason] for reason in reasons],
@@ -166,11 +166,11 @@ def classes_of(inspection: Inspection) -> list[int]:
     """The bits of each token's class."""
     tokens, labelled, straddlers = inspection.example.tokens, inspection.labelled, set(inspection.straddlers)
     return [
-        TRAINED * labelled.trained[i]
-        | SPECIAL * tokens.special[i]
-        | STRADDLER * (i in straddlers)
-        | PART * tokens.is_part(i)
-        | CUT * (labelled.reasons[i] is Reason.CUT)
+        Bit.TRAINED * labelled.trained[i]
+        | Bit.SPECIAL * tokens.special[i]
+        | Bit.STRADDLER * (i in straddlers)
+        | Bit.PART * tokens.is_part(i)
+        | Bit.CUT * (labelled.reasons[i] is Reason.CUT)
         for i in range(len(tokens))
     ]
 

@@ -1,5 +1,5 @@
-// What every view of tokens is drawn with. Only textContent and createElement: no user text is ever parsed as HTML.
-const TRAINED = 1, SPECIAL = 2, STRADDLER = 4, PART = 8, CUT = 16;
+// What every view of tokens is drawn with; the bits of a class stand before it (tokens.py). Only textContent and
+// createElement: no user text is ever parsed as HTML.
 const ROLES = ["system", "developer", "user", "assistant", "tool", "template"]; // each has a colour of its own
 
 const make = (tag, className, text) => {

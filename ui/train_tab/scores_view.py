@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from ui.parts.scripts import script
 from ui.parts.token_view import as_json
+from ui.parts.tokens import tokens_script
 
 MAX_TOKENS = 600
 """Tokens shown of each row."""
@@ -20,7 +20,7 @@ def build_scores_view(elem_id: str) -> gr.HTML:
     return gr.HTML(
         value="",
         html_template='<div class="scores-view"></div>',
-        js_on_load=script("parts/tokens.js", "train_tab/scores_view.js"),
+        js_on_load=tokens_script("train_tab/scores_view.js"),
         apply_default_css=False,
         elem_id=elem_id,
     )
