@@ -37,11 +37,6 @@ class Job:
         ran = info.durations.running_secs if info.durations else None
         return cls(id=info.id, url=info.url, stage=stage, message=info.status.message or "", ran_s=int(ran or 0))
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing more comes of it."""
-        return self.stage in ("COMPLETED", "CANCELED", "ERROR", "DELETED")
-
 
 class Jobs:
     """The jobs of whoever has the token. Every method raises JobError."""

@@ -14,6 +14,7 @@ from inspector.conversation import TEXT_ROLE
 from inspector.model.hub import EMBEDDED
 from training.rows.prepare import found_name
 from training.run.folder import RunDir
+from training.run.manifest import Manifest
 from training.spec import RunSpec
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -29,21 +30,21 @@ def card(run: RunDir, precision: str, *, is_whole: bool = False, place: str = ".
     `precision`: as `precision_of` names it. `is_whole`: for the merged model, not the adapter. `place`: what its code
     loads, the folder of the card or a name on the hub.
     """
-    spec, manifest = run.spec(), run.manifest()
+    spec, facts = run.spec(), run.facts()
     is_whole = is_whole or spec.lora is None
     title = run.name or f"{_shown(spec.model)}, fine-tuned"
     where = "In the folder of this file:\n\n" if place == "." else ""
-    code = _code(run, spec, precision, manifest.get("revision"), is_whole=is_whole, place=place)
+    code = _code(run, spec, precision, facts.revision, is_whole=is_whole, place=place)
     parts = [
         f"---\n{yaml.safe_dump(_front_matter(spec, is_whole), sort_keys=False, allow_unicode=True)}---\n\n# {title}",
-        _what(spec, manifest, is_whole),
-        *manifest.get("notes", []),
+        _what(spec, facts, is_whole),
+        *facts.notes,
         f"## Load it\n\n{where}```python\n{code}```",
         "## Answers before and after\n\n" + _answers(run),
         "## Training\n\nWhat differs from the defaults:\n\n```yaml\n" + portable(spec).to_yaml() + "```",
         _results(run),
         *_curve(run),
-        "Made with " + ", ".join(f"{name} {own}" for name, own in manifest.get("libraries", {}).items()) + ".",
+        "Made with " + ", ".join(f"{name} {own}" for name, own in facts.libraries.items()) + ".",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -82,18 +83,18 @@ def portable(spec: RunSpec) -> RunSpec:
     return spec.model_copy(update=changes)
 
 
-def _what(spec: RunSpec, manifest: dict[str, Any], is_whole: bool) -> str:
+def _what(spec: RunSpec, facts: Manifest, is_whole: bool) -> str:
     kind = "All weights of" if spec.lora is None else "A LoRA adapter for"
     if is_whole and spec.lora is not None:
         kind = "A LoRA adapter merged into"
     data = spec.data.name if _is_on_hub(spec) else Path(spec.data.name).name
     said = [
-        f"{kind} {_shown(spec.model)}, trained on {manifest.get('rows', 0):,} rows of {data} "
-        f"(sha256 of the rows as trained {manifest.get('data_sha256', 'unknown')[:16]}), method {spec.method}, "
+        f"{kind} {_shown(spec.model)}, trained on {facts.rows or 0:,} rows of {data} "
+        f"(sha256 of the rows as trained {facts.data_sha256[:16]}), method {spec.method}, "
         f"strategy `{spec.trained_by}`."
     ]
-    if proof := manifest.get("proof"):
-        said.append(proof["sentence"])
+    if facts.proof is not None:
+        said.append(facts.proof.sentence)
     return "\n\n".join(said)
 
 
@@ -124,7 +125,7 @@ def _asking(run: RunDir, spec: RunSpec, is_whole: bool) -> list[str]:
     prompt = "tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)"
     if asked[0]["role"] == TEXT_ROLE:
         prompt = 'messages[0]["content"]'
-    texts = run.manifest().get("stop_strings")  # what ends an answer where no special token does
+    texts = run.facts().stop_strings  # what ends an answer where no special token does
     stops = f", stop_strings={texts!r}, tokenizer=tokenizer" if texts else ""
     ends = [
         f"written = model.generate(**ids, do_sample=False, max_new_tokens={spec.sampling.max_new_tokens},",

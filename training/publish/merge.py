@@ -110,7 +110,7 @@ class _Merge:
     def of(cls, run: RunDir, spec: RunSpec, dtype: str) -> _Merge:
         """With the type that the run was trained in, where none is named."""
         model = load_model(spec)
-        dtype = dtype or run.manifest().get("precision") or (spec.precision if spec.precision != "auto" else "")
+        dtype = dtype or run.facts().precision or (spec.precision if spec.precision != "auto" else "")
         device = "auto" if spec.device == "cuda" else spec.device  # a machine without one can merge, too
         spec = spec.model_copy(update={"quantization": "none", "device": device, "precision": "auto"})
         dtype = dtype or precision_of(spec, device_of(spec))

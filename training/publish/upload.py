@@ -21,7 +21,6 @@ from typing import Any
 from training.errors import PublishError, RunStateError, TrainingError
 from training.publish.card import card, portable
 from training.publish.merge import merge
-from training.run.files import write_json
 from training.run.folder import RunDir
 from training.run.journal import Journal
 
@@ -76,7 +75,7 @@ def publish(
         found = user.send(folder, repo, is_private=is_private)
         files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     done = Published(**found, is_merged=is_merged, files=files)
-    write_json(run.manifest_file, run.manifest() | {"published": done.to_dict()})
+    run.record(published=done.to_dict())
     return done
 
 
@@ -161,7 +160,7 @@ def _precision(run: RunDir, merged: Path | None) -> str:
         with contextlib.suppress(OSError, ValueError):
             dtype = json.loads((merged / "config.json").read_text(encoding="utf-8")).get("dtype")
             return {"bfloat16": "bf16", "float16": "fp16"}.get(dtype, "fp32")
-    return str(run.manifest().get("precision", "fp32"))
+    return run.facts().precision or "fp32"
 
 
 # --- the hub

@@ -26,6 +26,7 @@ from typing import Any
 
 from training.errors import RunFolderError, RunNotFoundError
 from training.run.files import append_line, read_lines, write_json, write_text
+from training.run.manifest import Manifest, change_manifest, read_manifest
 from training.run.processes import is_alive
 from training.spec import RunSpec, read_spec
 
@@ -225,8 +226,16 @@ class RunDir:
     # --- what can be read
 
     def manifest(self) -> dict[str, Any]:
-        """What the rows are; empty before they are made."""
-        return _object(self.manifest_file)
+        """The manifest's JSON form; empty before the rows are made. Raises RunFolderError."""
+        return self.facts().to_dict()
+
+    def facts(self) -> Manifest:
+        """The manifest. Raises RunFolderError."""
+        return read_manifest(self.manifest_file)
+
+    def record(self, **facts: Any) -> Manifest:
+        """Write facts into the manifest; the others stay. Raises RunFolderError."""
+        return change_manifest(self.manifest_file, **facts)
 
     def metrics(self) -> list[dict[str, Any]]:
         """What was logged, in the order of steps: of those that were made again, the newest."""

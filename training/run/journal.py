@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from training.run.files import append_line, write_json
+from training.run.files import append_line
 from training.run.folder import RunDir, Status
 
 
@@ -26,7 +26,7 @@ class Journal:
         """Say what is done otherwise than asked: in the log, the status and the manifest."""
         print(text)
         self.say(notes=(*self.status.notes, text))
-        write_json(self.run.manifest_file, self.run.manifest() | {"notes": list(self.status.notes), **facts})
+        self.run.record(notes=list(self.status.notes), **facts)
 
     def measure(self, values: dict[str, Any]) -> None:
         """A line of metrics."""

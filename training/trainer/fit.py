@@ -16,7 +16,7 @@ from training.publish.card import card
 from training.publish.upload import conclude
 from training.rows.prepare import SHOWN, load_model, prepare
 from training.rows.written import describe, write_rows
-from training.run.files import write_json, write_text
+from training.run.files import write_text
 from training.run.folder import Phase, RunDir, step_of
 from training.run.journal import Journal
 from training.spec import EndpointSpec, RunSpec
@@ -42,7 +42,7 @@ def fit(run: RunDir, spec: RunSpec, journal: Journal) -> None:
     asked = questions(spec.sampling, rows, model)
     if spec.sampling.endpoint is not None and not any(sample["when"] == "endpoint" for sample in run.samples()):
         _ask_endpoint(spec, spec.sampling.endpoint, asked, journal)
-    used = memory.reduced(spec, run.manifest())
+    used = memory.reduced(spec, run.facts().reduced)
     while (lack := _attempt(run, used, model, rows, asked, journal)) is not None:
         if ranks.world() > 1:
             raise OutOfMemoryError(
@@ -120,7 +120,7 @@ def _attempt(
     sample("after", trainer.state.global_step, trainer.model)
     score("after", trainer.state.global_step, trainer.model)
     precision = precision_of(spec, device_of(spec))
-    write_json(run.manifest_file, run.manifest() | {"precision": precision})
+    run.record(precision=precision)
     write_text(run.adapter / "README.md", card(run, precision))
     step, phase = trainer.state.global_step, Phase.STOPPED if callback.was_stopped else Phase.SUCCEEDED
     if phase is Phase.SUCCEEDED:
@@ -149,7 +149,8 @@ def _prepare(run: RunDir, spec: RunSpec, journal: Journal) -> tuple[Any, list[An
     if not ranks.is_first():
         return model, []
     unused: list[BadRow] = []
-    if run.manifest():
+    facts = run.facts()
+    if facts.is_prepared:
         first = list(islice(prepare(spec, spec.data, model, unused), SHOWN))
     else:
         rows = prepare(spec, spec.data, model, unused)
@@ -158,12 +159,11 @@ def _prepare(run: RunDir, spec: RunSpec, journal: Journal) -> tuple[Any, list[An
         elif spec.evaluation.share:
             rows = _held_out(run, spec, rows)
         first = write_rows(run.data, rows)
-        write_json(run.manifest_file, describe(run.data, model, spec, unused))
-    manifest = run.manifest()
-    journal.say(trained_tokens=manifest["trained_tokens"], total_tokens=manifest["total_tokens"])
-    print(f"{manifest['rows']:,} rows train {manifest['trained_tokens']:,} of {manifest['total_tokens']:,} tokens.")
-    if manifest["cut_rows"]:
-        print(f"{manifest['cut_rows']:,} of them are cut to {spec.max_length:,} tokens.")
+        facts = run.record(**describe(run.data, model, spec, unused))
+    journal.say(trained_tokens=facts.trained_tokens, total_tokens=facts.total_tokens)
+    print(f"{facts.rows:,} rows train {facts.trained_tokens:,} of {facts.total_tokens:,} tokens.")
+    if facts.cut_rows:
+        print(f"{facts.cut_rows:,} of them are cut to {spec.max_length:,} tokens.")
     return model, first
 
 
@@ -191,13 +191,14 @@ def _keep_proof(run: RunDir, collator: Any) -> None:
     if ranks.world() > 1:
         sentence = f"{sentence[:-1]}; each of {ranks.world()} processes proved its own rows."
     print(f"Proven: {sentence}")
-    proof = {
-        "sentence": sentence,
-        "rows": len(collator.seen),
-        "trained_tokens": collator.trained,
-        "total_tokens": collator.tokens,
-    }
-    write_json(run.manifest_file, run.manifest() | {"proof": proof})
+    run.record(
+        proof={
+            "sentence": sentence,
+            "rows": len(collator.seen),
+            "trained_tokens": collator.trained,
+            "total_tokens": collator.tokens,
+        }
+    )
 
 
 def _save(run: RunDir, trainer: Any, model: Any, spec: RunSpec) -> None:

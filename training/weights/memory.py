@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from typing import Any
 
 from training.spec import RunSpec
 
@@ -29,9 +28,9 @@ def smaller(spec: RunSpec) -> RunSpec | None:
     return None if half is None else spec.model_copy(update={"micro_batch": half, "accumulation": batch // half})
 
 
-def reduced(spec: RunSpec, manifest: dict[str, Any]) -> RunSpec:
+def reduced(spec: RunSpec, parts: dict[str, int]) -> RunSpec:
     """The spec with the micro-batch that an earlier attempt came down to."""
-    return spec.model_copy(update=manifest.get("reduced", {}))
+    return spec.model_copy(update=parts)
 
 
 def release() -> None:
