@@ -327,7 +327,7 @@ def test_smaller_parts_make_the_same_batch() -> None:
         assert part is not None
         assert (part.micro_batch, part.accumulation) == expected
         assert smaller(parse_spec({**FAST, "micro_batch": 1})) is None
-        assert reduced(spec, {"reduced": {"micro_batch": 1, "accumulation": 9}}).accumulation == 9
+        assert reduced(spec, {"micro_batch": 1, "accumulation": 9}).accumulation == 9
         assert reduced(spec, {}) == spec
     cause = RuntimeError("x")
     cause.__cause__ = MemoryError()
