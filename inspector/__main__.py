@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
     from inspector.cli import audit_commands, commands
+    from inspector.cli.pipe import until_reader_leaves
     from inspector.errors import InspectorError
 
     run = {
@@ -36,9 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "gallery": commands.run_gallery,
     }[options.command]
     try:
-        status = run(options)
-        sys.stdout.flush()
-        return status
+        return until_reader_leaves(lambda: run(options))
     except InspectorError as error:
         print(f"error: {error}", file=sys.stderr)
         for note in getattr(error, "__notes__", ()):
@@ -47,9 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return audit_commands.INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _parser() -> argparse.ArgumentParser:

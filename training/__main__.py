@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from inspector.cli.pipe import until_reader_leaves
 from training.cli import hub_commands, import_commands
 from training.cli.terminal import describe, full, metrics_line, row_values, rows_lines, shown_lines
 from training.errors import SpecError, TrainingError
@@ -34,14 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = import_commands.with_head(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(words)
     try:
-        status = int(options.run(options))
-        sys.stdout.flush()
-        return status
+        return until_reader_leaves(lambda: int(options.run(options)))
     except TrainingError as error:
         return _refused(options, error)
-    except BrokenPipeError:  # the reader of a pipe has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def run_start(options: argparse.Namespace) -> int:
