@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import groupby
 from typing import Any
 
 from inspector.data.source import BadRow
@@ -23,6 +22,7 @@ from inspector.errors import ReportError
 from inspector.findings.codes import Code, Finding, KindBy, Severity
 from inspector.inspection import Inspection
 from inspector.rendering.origins import OriginKind
+from inspector.strategies.base import ranges_of
 
 VERSION = 1
 KEPT_EXAMPLES = 5
@@ -81,21 +81,12 @@ def count(inspection: Inspection) -> RowCounts:
             (conversation.role(index), len(turn.tokens), sum(trained[i] for i in turn.tokens))
             for index, turn in inspection.example.turns.items()
         ),
-        spans=tuple(trained_spans(sorted((*own, *inspection.labelled.cut)))),
+        spans=tuple(ranges_of(sorted((*own, *inspection.labelled.cut)))),
         answer=answer_hash("".join(piece for piece, bit in zip(tokens.pieces(), trained, strict=True) if bit)),
         found=tuple(
             Occurrence(code=f.code, severity=f.severity, cluster=cluster_of(inspection, f)) for f in inspection.findings
         ),
     )
-
-
-def trained_spans(indices: Iterable[int]) -> list[tuple[int, int]]:
-    """Half-open ranges of consecutive indices."""
-    out = []
-    for _, group in groupby(enumerate(indices), key=lambda pair: pair[1] - pair[0]):
-        own = [index for _, index in group]
-        out.append((own[0], own[-1] + 1))
-    return out
 
 
 def answer_hash(text: str) -> int:

@@ -10,7 +10,6 @@ import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import groupby
 from typing import Any
 
 from inspector.conversation import Conversation
@@ -19,6 +18,7 @@ from inspector.exports.shown import trainers_example
 from inspector.inspection import Inspection
 from inspector.model.model import Model
 from inspector.strategies import Example, Labelled, label
+from inspector.strategies.base import ranges_of
 from inspector.strategies.modifiers import kept_range, truncated
 from inspector.trainers.stops import text_stops
 
@@ -197,11 +197,8 @@ def _places(inspection: Inspection, bits: Sequence[bool]) -> str:
     """The tokens that are set, as quoted text with their indices."""
     spans = inspection.example.tokens.char_spans
     places = []
-    for is_set, group in groupby(range(len(bits)), key=bits.__getitem__):
-        if not is_set:
-            continue
-        indices = list(group)
-        first, last = indices[0], indices[-1]
+    for first, end in ranges_of(index for index, bit in enumerate(bits) if bit):
+        last = end - 1
         text = inspection.text[spans[first][0] : spans[last][1]]
         if len(text) > _QUOTED:
             text = f"{text[: _QUOTED // 2]}…{text[-_QUOTED // 2 :]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self, TypeVar
@@ -266,6 +266,17 @@ def overlapping(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, i
             ends.append(end)
     places = ((bisect_right(ends, start), end) for start, end in offsets)
     return [place < len(ends) and starts[place] < end for place, end in places]
+
+
+def ranges_of(indices: Iterable[int]) -> list[tuple[int, int]]:
+    """Half-open ranges of consecutive indices, which come in order."""
+    out: list[tuple[int, int]] = []
+    for index in indices:
+        if out and out[-1][1] == index:
+            out[-1] = (out[-1][0], index + 1)
+        else:
+            out.append((index, index + 1))
+    return out
 
 
 def is_trained(example: Example, labelled: Labelled, message_index: int) -> bool:

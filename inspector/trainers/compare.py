@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any
 
 from inspector.conversation import Conversation
@@ -16,6 +15,7 @@ from inspector.errors import InspectorError
 from inspector.inspection import Inspection, inspect
 from inspector.model.model import Model
 from inspector.strategies import FACTS, STRATEGIES, Labelled, label, needs_of
+from inspector.strategies.base import ranges_of
 from inspector.trainers.markers import Markers, propose_markers
 
 Choice = tuple[str, Mapping[str, Any]]
@@ -124,14 +124,15 @@ def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entr
             agreement=None,
             disagreements=None,
         )
-    differs = [a != b for a, b in zip(labelled.trained, truth.labelled.trained, strict=True)]
+    pairs = enumerate(zip(labelled.trained, truth.labelled.trained, strict=True))
+    differing = [index for index, (one, other) in pairs if one != other]
     return Entry(
         strategy=strategy,
         options=options,
         labelled=labelled,
         error=None,
-        agreement=1 - sum(differs) / len(differs) if differs else 1.0,
-        disagreements=tuple(_spans(differs)),
+        agreement=1 - len(differing) / len(truth.ids) if truth.ids else 1.0,
+        disagreements=tuple(ranges_of(differing)),
     )
 
 
@@ -156,13 +157,3 @@ def _cut_to(truth: Inspection, labelled: Labelled) -> Labelled:
         warnings=(*labelled.warnings, warning),
         example=None,
     )
-
-
-def _spans(bits: Sequence[bool]) -> list[tuple[int, int]]:
-    """Half-open ranges where the bits are set."""
-    out = []
-    for is_set, group in groupby(range(len(bits)), key=bits.__getitem__):
-        indices = list(group)
-        if is_set:
-            out.append((indices[0], indices[-1] + 1))
-    return out
