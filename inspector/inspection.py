@@ -172,7 +172,7 @@ def _given_or_changed(
     facts = FACTS.get(rule.strategy)
     try:
         return make_example(model, conversation, source), ()
-    except RenderError as error:
+    except (TemplateRefusedError, TemplateFailedError) as error:
         if facts is None or facts.changes is None or (changed := facts.changes(conversation, source)) == conversation:
             raise
         warning = (

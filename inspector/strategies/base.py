@@ -170,19 +170,34 @@ class Example:
                 f"{trainer} changes this row before it renders it, and the template refuses what it makes: {error}"
             ) from error
 
-    def texts(self, conversations: Sequence[Conversation]) -> list[str]:
-        """Render other conversations. Raises StrategyRefusedError when the template refuses one: so do the trainers."""
+    def texts(
+        self,
+        conversations: Sequence[Conversation],
+        *,
+        plain_jinja: bool = False,
+        about: Callable[[Conversation], str] | None = None,
+    ) -> list[str]:
+        """Render other conversations, with `plain_jinja` as inspector.rendering.plain_jinja does.
+
+        Raises StrategyRefusedError when the template refuses one: so do the trainers. `about`: what the error says of
+        that conversation, up to `and that fails`.
+        """
         texts = []
-        for conversation, text in zip(conversations, self.render_texts(conversations), strict=True):
+        rendered = self.render_texts(conversations, plain_jinja=plain_jinja)
+        for conversation, text in zip(conversations, rendered, strict=True):
             if isinstance(text, RenderError):
-                what = f"the first {len(conversation.messages)} messages" if conversation.messages else "no messages"
-                if len(conversation.messages) == len(self.conversation.messages):
-                    what = "the conversation with a placeholder in it"
-                raise StrategyRefusedError(f"The strategy also renders {what} alone, and that fails: {text}") from text
+                what = (about or self._also_rendered)(conversation)
+                raise StrategyRefusedError(f"{what}, and that fails: {text}") from text
             if isinstance(text, InspectorError):
                 raise text
             texts.append(text)
         return texts
+
+    def _also_rendered(self, conversation: Conversation) -> str:
+        what = f"the first {len(conversation.messages)} messages" if conversation.messages else "no messages"
+        if len(conversation.messages) == len(self.conversation.messages):
+            what = "the conversation with a placeholder in it"
+        return f"The strategy also renders {what} alone"
 
     def ids_of(self, text: str) -> list[int]:
         """Ids of a text alone, without the tokens that the tokenizer adds around it."""

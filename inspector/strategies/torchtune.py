@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inspector.conversation import Conversation, Message
-from inspector.errors import InspectorError, RenderError, StrategyError, StrategyRefusedError
+from inspector.errors import RenderError, StrategyError, StrategyRefusedError
 from inspector.model.tokenizer import Tokenizer
 from inspector.rendering.origins import common_start
 from inspector.rendering.plain_jinja import keeping_whitespace
@@ -165,17 +165,12 @@ def _rendered(example: Example, messages: Sequence[Message], add_eos: bool) -> l
     """The texts of the growing conversation, the last with a generation prompt where eos is added."""
     counts = range(1, len(messages) + 1)
     wanted = [_conversation(messages[:count], add_eos and count == len(messages)) for count in counts]
-    texts = []
-    for count, text in zip(counts, example.render_texts(wanted, plain_jinja=True), strict=True):
-        if isinstance(text, RenderError):
-            raise StrategyRefusedError(
-                f"torchtune renders the first {count} messages with plain Jinja, without tools and template keywords, "
-                f"and that fails: {text}"
-            ) from text
-        if isinstance(text, InspectorError):
-            raise text
-        texts.append(text)
-    return texts
+    return example.texts(wanted, plain_jinja=True, about=_rendered_part)
+
+
+def _rendered_part(conversation: Conversation) -> str:
+    count = len(conversation.messages)
+    return f"torchtune renders the first {count} messages with plain Jinja, without tools and template keywords"
 
 
 def _row_of(example: Example, messages: Sequence[Message], add_eos: bool, text: str) -> Example:
