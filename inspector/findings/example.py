@@ -6,19 +6,20 @@ Each `find_*` takes the example and the strategy's answer and yields findings; `
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 
-from inspector.conversation import TEXT_ROLE, Message, is_flagged, is_media, string_fields
+from inspector.conversation import TEXT_ROLE, is_flagged
 from inspector.findings.codes import Code, Finding, Severity
+from inspector.findings.content import find_lost_content
 from inspector.findings.loss import LOSS_FINDERS
+from inspector.findings.places import describe, message_of, short, span_of
 from inspector.findings.template import TEMPLATE_FINDERS
 from inspector.findings.tokenizer import TOKENIZER_FINDERS
 from inspector.model.tokenizer import ids_alone
 from inspector.rendering.origins import Origin, OriginKind
-from inspector.strategies import Example, Labelled, Reason, is_trained
+from inspector.strategies import Example, Labelled, Reason
 from inspector.tokens import owner
 
 
@@ -27,17 +28,6 @@ def find_all(example: Example, labelled: Labelled) -> list[Finding]:
     found = [finding for find in _FINDERS for finding in find(example, labelled)]
     order = list(Severity)
     return sorted(found, key=lambda f: (order.index(f.severity), (f.token_span or (0, 0))[0]))
-
-
-def describe(origin: Origin) -> str:
-    """An origin in words: `message 3 · content`, `template line 12`, `tools[0].function.name`."""
-    if origin.kind is OriginKind.MESSAGE:
-        where = "" if origin.message_index is None else f"message {origin.message_index} · "
-        return f"{where}{origin.field}"
-    if origin.kind is OriginKind.TEMPLATE:
-        line = "the template" if origin.line is None else f"template line {origin.line}"
-        return line if origin.field is None else f"{line}, from the clock"
-    return "unknown origin" if origin.line is None else f"unknown origin, written at template line {origin.line}"
 
 
 # --- one function per code
@@ -79,7 +69,7 @@ def _boundary_merge(example: Example, labelled: Labelled, index: int, severity: 
     return Finding(
         code=Code.BOUNDARY_MERGE,
         severity=severity,
-        message_index=_message_of(example, index),
+        message_index=message_of(example, index),
         token_span=(index, index + 1),
         detail=f"Token {index} {tokens.texts[index]!r} (id {tokens.ids[index]}) merges {named}; alone they are "
         f"{alone}. {effect}",
@@ -179,7 +169,7 @@ def find_foreign_text(example: Example, labelled: Labelled) -> Iterator[Finding]
             severity=Severity.ERROR,
             message_index=index,
             token_span=span,
-            detail=f"{len(indices)} trained tokens hold text of {who}: {_short(text)!r}.",
+            detail=f"{len(indices)} trained tokens hold text of {who}: {short(text)!r}.",
             remedy="Choose a strategy that trains assistant turns only; where one merged token is to blame, "
             "straddlers=False leaves it out.",
         )
@@ -197,117 +187,6 @@ def _foreign(example: Example, index: int) -> Origin | None:
         if message["role"] not in ("assistant", TEXT_ROLE) and not is_flagged(message):
             return Origin(OriginKind.MESSAGE, origin.message_index)
     return None
-
-
-def find_lost_content(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Text of the messages that is not in the render, and text of the render that is in no token."""
-    shown = _shown_positions(example)
-    last_trained = next((i for i in sorted(example.turns, reverse=True) if is_trained(example, labelled, i)), -1)
-    for index, message in enumerate(example.conversation.messages):
-        for path, text in string_fields(message):
-            lost = _lost_offsets(example, index, text, shown.get((index, path), {}))
-            if lost and not _is_structure(path) and not _is_media_path(message, path):
-                yield _lost_field(example, labelled, index, path, text, lost, last_trained)
-    for start, end in example.tokens.uncovered:
-        yield Finding(
-            code=Code.CONTENT_LOST,
-            severity=Severity.NOTE,
-            message_index=None,
-            token_span=None,
-            detail=f"The tokenizer drops {_short(example.rendered.text[start:end])!r} at character {start}: no token "
-            "covers it.",
-            remedy="Nothing to do if it is whitespace; otherwise use a tokenizer that keeps the text.",
-        )
-
-
-def _lost_offsets(example: Example, index: int, text: str, shown: Mapping[int, int]) -> list[int]:
-    """The characters of a field that the render does not have; `shown` maps those that it has to their positions.
-
-    Qwen3 cuts `<think>` and `</think>` off an answer and writes its own in their place: that is not lost.
-    """
-    lost: list[int] = []
-    turn = example.turns.get(index)
-    for is_shown, group in groupby(range(len(text)), key=shown.__contains__):
-        piece = list(group)
-        start, end = piece[0], piece[-1] + 1
-        if is_shown:
-            continue
-        if turn is not None and (start - 1 in shown or end in shown):
-            low = shown[start - 1] + 1 if start - 1 in shown else turn.start
-            high = shown.get(end, turn.end)
-            core = text[start:end].strip()
-            if core and core in example.rendered.text[low:high]:
-                continue
-        lost += piece
-    return lost
-
-
-def _lost_field(
-    example: Example, labelled: Labelled, index: int, path: str, text: str, lost: list[int], last_trained: int
-) -> Finding:
-    role = example.conversation.role(index)
-    dropped = "".join(text[i] for i in lost)
-    span = _span_of(example, index)
-    if role in ("system", "developer") and len(lost) == len(text):
-        return Finding(
-            code=Code.SYSTEM_UNSUPPORTED,
-            severity=Severity.ERROR,
-            message_index=index,
-            token_span=span,
-            detail=f"The template drops the {role} message: none of its {len(text)} characters is in the render.",
-            remedy="Put the text at the start of the first user message, or use a template that renders it.",
-        )
-    if not dropped.strip():
-        what, severity = f"{len(lost)} whitespace characters", Severity.NOTE
-    elif len(lost) == len(text):
-        what, severity = f"all {len(text)} characters", Severity.WARNING
-    else:
-        what, severity = f"{len(lost)} of {len(text)} characters", Severity.WARNING
-    if role == "assistant" and path.startswith("content") and len(lost) == len(text) and dropped.strip():
-        severity = Severity.ERROR
-    is_history = role == "assistant" and index < last_trained and not is_trained(example, labelled, index)
-    if _IDENTIFIER.fullmatch(path) or is_history:  # an earlier answer as the model is given it
-        severity = Severity.NOTE
-    return Finding(
-        code=Code.CONTENT_LOST,
-        severity=severity,
-        message_index=index,
-        token_span=span,
-        detail=f"Message {index} ({role}) · {path}: {what} are not in the render: {_short(dropped)!r}.",
-        remedy="If that is not meant, change the message or use a template that keeps it; where only the history is "
-        "rewritten, make one example per turn.",
-    )
-
-
-_IDENTIFIER = re.compile(r"(name|tool_call_id|tool_calls\[\d+\]\.id)")
-"""Fields that name a message or a call: templates often leave them out."""
-
-
-def _is_media_path(message: Message, path: str) -> bool:
-    """Whether a field names an image, a sound or a video: the template writes a placeholder, not its address."""
-    place = _PART.match(path)
-    content = message.get("content")
-    return place is not None and isinstance(content, list | tuple) and is_media(content[int(place[1])])
-
-
-_PART = re.compile(r"content\[(\d+)\]")
-
-
-def _is_structure(path: str) -> bool:
-    """Whether a field steers the template instead of being text."""
-    return path == "role" or path.rsplit(".", 1)[-1] == "type"
-
-
-def _shown_positions(example: Example) -> dict[tuple[int, str], dict[int, int]]:
-    """(message, field) -> which of its characters the render shows, and where first."""
-    shown: dict[tuple[int, str], dict[int, int]] = {}
-    for start, _, run in example.rendered.spans():
-        origin = run.origin
-        if origin.kind is OriginKind.MESSAGE and origin.message_index is not None and run.offset is not None:
-            positions = shown.setdefault((origin.message_index, origin.field or ""), {})
-            for step in range(run.length):
-                positions.setdefault(run.offset + step, start + step)
-    return shown
 
 
 def find_trailing_prompt(example: Example, labelled: Labelled) -> Iterator[Finding]:
@@ -343,7 +222,7 @@ def find_unreachable_answers(example: Example, labelled: Labelled) -> Iterator[F
             code=Code.UNREACHABLE_FIRST_TOKEN,
             severity=Severity.WARNING,
             message_index=header.message_index,
-            token_span=_span_of(example, header.message_index),
+            token_span=span_of(example, header.message_index),
             detail=f"At inference this answer is asked for with {header.prompt!r}; the example has {actual!r} "
             f"there. Only the first {same} characters agree, so the model is trained on a start that it is "
             "never given.",
@@ -356,7 +235,7 @@ def find_unreachable_answers(example: Example, labelled: Labelled) -> Iterator[F
             code=Code.HEADER_ASSUMED,
             severity=Severity.NOTE,
             message_index=assumed[0],
-            token_span=_span_of(example, assumed[0]),
+            token_span=span_of(example, assumed[0]),
             detail=f"From message {assumed[0]} on ({len(assumed)} turns) the generation prompt was not rendered anew "
             "for each turn but taken over from the turn before: the conversation is very long.",
             remedy="Split the conversation to have every header measured.",
@@ -391,20 +270,3 @@ _FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
     *TEMPLATE_FINDERS,
     *TOKENIZER_FINDERS,
 )
-
-
-# --- places
-
-
-def _span_of(example: Example, message_index: int) -> tuple[int, int] | None:
-    turn = example.turns.get(message_index)
-    return None if turn is None else turn.token_span
-
-
-def _message_of(example: Example, index: int) -> int | None:
-    turns = (run.turn for run in example.tokens.runs[index])
-    return next((turn for turn in turns if turn is not None), None)
-
-
-def _short(text: str, limit: int = 60) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

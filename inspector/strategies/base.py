@@ -121,7 +121,7 @@ REASON_TEXTS: Mapping[Reason, str] = {
 """One short sentence a reason, for people."""
 
 
-def _no_renderer(*_: Any) -> Any:
+def _no_renderer(*_: Any, **__: Any) -> Any:
     raise StrategyError("This example was made without its model, so the strategy cannot render a changed one.")
 
 

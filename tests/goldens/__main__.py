@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import inspector
-from inspector.findings.example import describe
+from inspector.findings.places import describe
 from inspector.inspection import Inspection
 from inspector.model.model import Model
 from inspector.rendering.origins import Origin, Run

@@ -14,8 +14,8 @@ from typing import Any
 import gradio as gr
 
 from inspector.findings.codes import Code, Finding
-from inspector.findings.example import describe
 from inspector.findings.explanations import explanation
+from inspector.findings.places import describe
 from inspector.inspection import Inspection
 from inspector.model.model import short_hash
 from inspector.remedies import Remedy
