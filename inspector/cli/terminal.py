@@ -23,13 +23,14 @@ _ROLE_WIDTH = 14
 
 
 def format_inspection(inspection: Inspection, *, colour: bool) -> str:
-    """The whole report: a heading, the text turn by turn, the findings."""
+    """The whole report: a heading, what the strategy says, the text turn by turn, the findings."""
     count, total = sum(inspection.trained), len(inspection.trained)
     share = f" ({count / total:.1%})" if total else ""
     lines = [
         f"{inspection.model.name} · {inspection.model.revision or inspection.model.source} · "
         f"template {inspection.model.template_name} · strategy {inspection.strategy}",
         f"{count} of {total} tokens train{share}" + ("" if colour else "; «trained», {merged across a boundary}"),
+        *(f"{inspection.strategy} says: {warning}" for warning in inspection.labelled.warnings),
         "",
         *_turns(inspection, colour),
         "",

@@ -23,7 +23,7 @@ from training.launch import runs
 from training.rows.prepare import load_model, prepare
 from training.rows.written import row_hash, write_rows
 from training.run.folder import Phase, RunDir, append_line, read_lines
-from training.spec import RunSpec, parse_spec
+from training.spec import RunSpec, parse_spec, parse_text
 from training.trainer.proof import ProvingCollator
 
 # --- one run, looked at from all sides
@@ -320,6 +320,8 @@ def test_every_problem_is_told_at_once() -> None:
     assert [problem.field for problem in refused.value.problems] == ["strategy", "scheduler"]
     with pytest.raises(SpecError, match="must be fields with values"):
         parse_spec([1])
+    with pytest.raises(SpecError, match="spec: is empty, and must be fields with values"):
+        parse_text("")
 
 
 def test_spec_survives_yaml(tmp_path: Path) -> None:

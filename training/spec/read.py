@@ -60,5 +60,6 @@ def spec_fields(text: str, name: str = "") -> Mapping[str, Any]:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise SpecError([problem("spec", f"is {type(value).__name__}, and must be fields with values.", "")])
+        what = "empty" if value is None else type(value).__name__
+        raise SpecError([problem("spec", f"is {what}, and must be fields with values.", "")])
     return value

@@ -283,6 +283,20 @@ def test_modifiers_and_special_tokens_reach_the_inspection(called: Called, chat:
     assert (refused.returncode, "'[1]' is not a JSON object" in refused.stderr) == (2, True)
 
 
+def test_what_a_strategy_says_stands_above_the_tokens(tmp_path: Path) -> None:
+    """A row that its trainer changes first is not shown as if it were the one given."""
+    parts = [{"type": "text", "text": "Hi"}]
+    (tmp_path / "chat.json").write_text(
+        json.dumps([{"role": "user", "content": parts}, {"role": "assistant", "content": "Ho"}]), encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "inspector", "inspect", "tiny-chat", str(tmp_path / "chat.json")]
+    options = ["--template", "chatml", "--strategy", "content_diff"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, cwd=oracle.ROOT, check=True)
+    assert done.stdout.splitlines()[2].startswith(
+        "content_diff says: The template refuses this row as it is given; what is shown is the row that"
+    )
+
+
 @pytest.mark.parametrize(
     "words",
     [
