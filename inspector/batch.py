@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from inspector.errors import BatchError
 from inspector.inspection import Inspection
-from inspector.strategies.modifiers import IGNORED, kept_range
+from inspector.strategies.base import IGNORED
+from inspector.strategies.modifiers import kept_range
 
 SIDES = ("right", "left")
 
@@ -168,7 +169,7 @@ def best_fit(sizes: Sequence[int], capacity: int) -> list[list[int]]:
     bins: list[list[int]] = []
     by_space: dict[int, deque[int]] = defaultdict(deque)
     for index in sorted((i for i, size in enumerate(sizes) if size), key=lambda i: -sizes[i]):
-        space = min((s for s, own in by_space.items() if s >= sizes[index] and own), default=None)
+        space = min((s for s, rows_there in by_space.items() if s >= sizes[index] and rows_there), default=None)
         if space is None:
             bins.append([])
             target, space = len(bins) - 1, capacity

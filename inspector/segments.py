@@ -238,8 +238,8 @@ def _byte_lengths(tokenizer: Tokenizer, described: dict[str, Any]) -> NDArray[np
     """Id -> bytes of the text that it stands for; None where ids do not say that, or the class has its own way."""
     from transformers import PreTrainedTokenizerFast
 
-    own = getattr(type(tokenizer), "_encode_plus", None)
-    is_plain = own is PreTrainedTokenizerFast._encode_plus
+    encode_plus = getattr(type(tokenizer), "_encode_plus", None)
+    is_plain = encode_plus is PreTrainedTokenizerFast._encode_plus
     if not is_plain or not _is_byte_level(described) or getattr(tokenizer, "split_special_tokens", False):
         return None
     vocabulary = tokenizer.get_vocab()

@@ -55,11 +55,11 @@ class Setup:
         for name in ("model", "conversation"):
             if name not in value:
                 raise SetupError(f"The setup has no {name!r}.")
-        for name, own in value.items():
+        for name, item in value.items():
             if name not in known:
                 raise SetupError(f"A setup has no field {name!r}; it has: {', '.join(known)}.")
-            if not isinstance(own, _KINDS.get(name, str)):
-                raise SetupError(f"The setup's {name!r} is a {type(own).__name__}.")
+            if not isinstance(item, _KINDS.get(name, str)):
+                raise SetupError(f"The setup's {name!r} is a {type(item).__name__}.")
         return cls(**value)
 
     def to_dict(self) -> dict[str, Any]:

@@ -71,30 +71,30 @@ def find_turns(conversation: Conversation, rendered: Rendered, tokens: TokenTabl
         if run.turn is None:
             continue
         turn_runs.setdefault(run.turn, []).append((start, end, run))
-        own = spans.setdefault(run.turn, [])
-        if own and own[-1][1] == start:
-            own[-1] = (own[-1][0], end)
+        turn_spans = spans.setdefault(run.turn, [])
+        if turn_spans and turn_spans[-1][1] == start:
+            turn_spans[-1] = (turn_spans[-1][0], end)
         else:
-            own.append((start, end))
+            turn_spans.append((start, end))
         if run.origin.kind is OriginKind.MESSAGE and run.origin.message_index == run.turn:
             content_end[run.turn] = end
     headers = {header.message_index: header for header in rendered.headers}
     markers = _text_markers(rendered, spans)
     first_tokens, turn_tokens = _tokens_by_start(tokens), _tokens_by_turn(tokens)
     turns = {}
-    for index, own in sorted(spans.items()):
+    for index, turn_spans in sorted(spans.items()):
         header = _whole_tokens(headers.get(index), tokens)
-        after = max(content_end.get(index, 0), header.end if header else own[0][0])
-        stop = _stop_token(rendered, tokens, own, after)
+        after = max(content_end.get(index, 0), header.end if header else turn_spans[0][0])
+        stop = _stop_token(rendered, tokens, turn_spans, after)
         ended = tokens.char_spans[stop] if stop is not None else markers.get(index)
-        closing = None if ended else _closing_token(tokens, first_tokens.get(own[-1][1]))
+        closing = None if ended else _closing_token(tokens, first_tokens.get(turn_spans[-1][1]))
         turns[index] = Turn(
             message_index=index,
-            char_spans=tuple(own),
+            char_spans=tuple(turn_spans),
             runs=tuple(turn_runs[index]),
             tokens=tuple(turn_tokens.get(index, ())),
             header=header,
-            content_end=content_end.get(index, own[0][0]),
+            content_end=content_end.get(index, turn_spans[0][0]),
             stop_token=stop,
             closing_token=closing,
             stop_span=ended,

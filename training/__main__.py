@@ -218,10 +218,10 @@ def follow(run: RunDir, options: argparse.Namespace, *, is_owner: bool = True) -
             status = run.status()
             lines, offset = read_lines(run.metrics_file, offset)
             if not options.json:
-                said = str(status.phase) + (f", behind {status.waits_for}" if status.waits_for else "")
-                if said != shown and status.phase not in ENDED:
-                    print(f"{said} ...", flush=True)
-                    shown = said
+                state = str(status.phase) + (f", behind {status.waits_for}" if status.waits_for else "")
+                if state != shown and status.phase not in ENDED:
+                    print(f"{state} ...", flush=True)
+                    shown = state
                 for line in lines:
                     print(metrics_line(line, status.max_steps), flush=True)
             if status.phase in ENDED:

@@ -41,8 +41,8 @@ def main(folder: Path) -> int:
         follower.leave()
     except Exception as error:  # the run's files have to say why
         traceback.print_exc()
-        said = str(error) if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
-        journal.say(phase=Phase.FAILED, error=said[:2000], suggestion=follower.what_goes_on())
+        message = str(error) if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
+        journal.say(phase=Phase.FAILED, error=message[:2000], suggestion=follower.what_goes_on())
         return 1
     return 0
 
@@ -104,15 +104,15 @@ class Follower:
                 self._keep()
         self._keep()
 
-    def _take(self, said: Any, *, is_new: bool) -> None:
+    def _take(self, event: Any, *, is_new: bool) -> None:
         """Write down what a line says."""
-        if isinstance(said, str):
+        if isinstance(event, str):
             if is_new:
-                print(said)
+                print(event)
             return
-        if said is None:
+        if event is None:
             return
-        kind, value = said
+        kind, value = event
         files = {"metric": self.run.metrics_file, "sample": self.run.samples_file, "score": self.run.scores_file}
         if kind in files:
             append_line(files[kind], value)
@@ -147,8 +147,8 @@ class Follower:
             return f"The job was ended after its timeout of {timeout}. {job.message}".rstrip(), remedy
         if self.last_phase is Phase.FAILED and self.journal.status.error:
             return self.journal.status.error, self.journal.status.suggestion
-        said = f": {job.message}" if job.message else ""
-        return f"The job ended with {job.stage}{said}. Last output: {self.run.log_tail(3)}", f"See {job.url}"
+        reason = f": {job.message}" if job.message else ""
+        return f"The job ended with {job.stage}{reason}. Last output: {self.run.log_tail(3)}", f"See {job.url}"
 
     def _watch_requests(self, jobs: Jobs) -> None:
         """Cancel the job when somebody asks to stop: its log ends then, and with it the following."""
@@ -165,8 +165,8 @@ class Follower:
     def leave(self) -> None:
         """This process is told to end: with its job where that was asked for, else without."""
         if not (self.run.is_asked("end") or self.run.is_asked("stop")):
-            said = "The process that follows the job was told to end."
-            self.journal.say(phase=Phase.FAILED, error=said, suggestion=self.what_goes_on())
+            message = "The process that follows the job was told to end."
+            self.journal.say(phase=Phase.FAILED, error=message, suggestion=self.what_goes_on())
             return
         if self.jobs is not None:
             try:
@@ -175,8 +175,8 @@ class Follower:
                     self.jobs.cancel(job_id)
                 self._keep(id=job_id, stage="CANCELED")
             except JobError as error:
-                said = f"The job was not cancelled: {error}"
-                self.journal.say(phase=Phase.FAILED, error=said, suggestion=self.what_goes_on())
+                message = f"The job was not cancelled: {error}"
+                self.journal.say(phase=Phase.FAILED, error=message, suggestion=self.what_goes_on())
                 return
         self.journal.say(phase=Phase.STOPPED, error=None, suggestion=None)
 

@@ -54,14 +54,14 @@ def main(folder: Path) -> int:
         return 0
     except Exception as error:  # the run ends here, and its files have to say why
         traceback.print_exc()
-        said, what_to_do = explained(error, run)
+        message, what_to_do = explained(error, run)
         run.free_reserve()
         with contextlib.suppress(TrainingError):  # a full disk may not take the message; the log has it
             if ranks.is_first():
-                journal.say(phase=Phase.FAILED, error=said[:2000], suggestion=what_to_do, waits_for=None)
+                journal.say(phase=Phase.FAILED, error=message[:2000], suggestion=what_to_do, waits_for=None)
             else:
                 write_json(
-                    run.fault_file, {"error": f"Process {ranks.rank()}: {said[:2000]}", "suggestion": what_to_do}
+                    run.fault_file, {"error": f"Process {ranks.rank()}: {message[:2000]}", "suggestion": what_to_do}
                 )
         return 1
     return 0
@@ -152,23 +152,23 @@ def _terminated(*_: Any) -> None:
 
 def explained(error: BaseException, run: RunDir) -> tuple[str, str | None]:
     """(what happened, what to do about it where that is known)."""
-    said = str(error) if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
-    low = said.lower()
+    message = str(error) if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
+    low = message.lower()
     is_alone = ranks.world() == 1 or isinstance(error, TrainingError)
     if not is_alone and any(mark in low for mark in _LOST):  # the others are gone: what they said is the cause
         fault = run.fault()
-        said = (
+        message = (
             fault.get("error")
-            or f"One of the {ranks.world()} processes exited without an error message: {_KILLED} ({said})"
+            or f"One of the {ranks.world()} processes exited without an error message: {_KILLED} ({message})"
         )
-        return said, fault.get("suggestion")
+        return message, fault.get("suggestion")
     if _is_full(error, run):
-        return f"The disk of {run.path} is full: {said}", "Free disk space, then resume the run, or start it again."
+        return f"The disk of {run.path} is full: {message}", "Free disk space, then resume the run, or start it again."
     if is_out_of_memory(error):
-        return said, "Set activation_checkpointing: true, a shorter max_length, or take a smaller model."
+        return message, "Set activation_checkpointing: true, a shorter max_length, or take a smaller model."
     if isinstance(error, ArithmeticError) or "nan" in low.split() or "inf" in low.split():
-        return said, "Lower learning_rate, or use precision: fp32."
-    return said, None
+        return message, "Lower learning_rate, or use precision: fp32."
+    return message, None
 
 
 _LOST = ("connection closed by peer", "connection reset by peer", "gloo", "nccl")
@@ -177,10 +177,12 @@ _LOST = ("connection closed by peer", "connection reset by peer", "gloo", "nccl"
 
 def _is_full(error: BaseException, run: RunDir) -> bool:
     """Whether an error comes from a full disk: torch's says no more than where in its file it was."""
-    said = str(error).lower()
-    if "no space left" in said or getattr(error, "errno", None) == errno.ENOSPC:
+    message = str(error).lower()
+    if "no space left" in message or getattr(error, "errno", None) == errno.ENOSPC:
         return True
-    return ("write" in said or "inline_container" in said) and shutil.disk_usage(run.path).free < NEARLY_FULL_BYTES
+    return ("write" in message or "inline_container" in message) and shutil.disk_usage(
+        run.path
+    ).free < NEARLY_FULL_BYTES
 
 
 NEARLY_FULL_BYTES = 4_000_000

@@ -121,11 +121,11 @@ class ShortWay:
         """The plain renders with their places; those that there are."""
         model = self._model
         for has_tools in (True, False):  # a model may have another template for tools
-            own = [i for i, c in enumerate(conversations) if (c.tools is not None) is has_tools]
-            if not own:
+            places_with = [i for i, c in enumerate(conversations) if (c.tools is not None) is has_tools]
+            if not places_with:
                 continue
             _, source = model.template_for(has_tools)
-            places, chosen = iter(own), [conversations[i] for i in own]
+            places, chosen = iter(places_with), [conversations[i] for i in places_with]
             with suppress(InspectorError):  # the whole inspection says why
                 for group in sandbox.text_groups(source, chosen, model.special_tokens, together=TOGETHER):
                     some = zip(islice(places, len(group)), group, strict=True)

@@ -131,8 +131,8 @@ def _finding(one: Shown, report: AuditReport) -> dict[str, Any]:
 
 def _remedies(one: Shown) -> list[str]:
     """What to do, once: remedies of other examples that differ in their numbers alone are the same."""
-    said = [one.remedy, *(str(example.get("remedy", "")) for example in one.examples)]
-    return list({re.sub(r"\d+", "N", remedy): remedy for remedy in reversed(said) if remedy}.values())[::-1]
+    remedies = [one.remedy, *(str(example.get("remedy", "")) for example in one.examples)]
+    return list({re.sub(r"\d+", "N", remedy): remedy for remedy in reversed(remedies) if remedy}.values())[::-1]
 
 
 def _limit(limit: int, numbers: Sequence[int], report: AuditReport) -> dict[str, Any]:
@@ -148,15 +148,15 @@ def _limit(limit: int, numbers: Sequence[int], report: AuditReport) -> dict[str,
 
 def _packing(report: AuditReport, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """How full batches are: at the audit's own max_length or the longest row, and at powers of two around the rows."""
-    own = summary["packing"]
-    if own is None:
+    used = summary["packing"]
+    if used is None:
         return []
     longest, median = summary["lengths"]["max"], summary["lengths"]["p50"]
     powers = [limit for limit in report.limits if limit >= median]
     if longest > 1:
         powers.append(1 << (longest - 1).bit_length())
-    rows = [{"max_length": limit, **packing(report.lengths, limit)} for limit in powers if limit != own["max_length"]]
-    return sorted([*rows, own], key=lambda row: row["max_length"])
+    rows = [{"max_length": limit, **packing(report.lengths, limit)} for limit in powers if limit != used["max_length"]]
+    return sorted([*rows, used], key=lambda row: row["max_length"])
 
 
 # --- the histogram of lengths

@@ -70,18 +70,20 @@ class RowCounts:
 def count(inspection: Inspection) -> RowCounts:
     """What an inspected row adds to a report."""
     tokens, trained = inspection.example.tokens, inspection.labelled.trained
-    own = [i for i, bit in enumerate(trained) if bit]
+    trained_tokens = [i for i, bit in enumerate(trained) if bit]
     conversation = inspection.example.conversation
     return RowCounts(
         tokens=len(tokens),
-        trained=len(own),
-        boilerplate=sum(all(run.origin.kind is not OriginKind.MESSAGE for run in tokens.runs[i]) for i in own),
+        trained=len(trained_tokens),
+        boilerplate=sum(
+            all(run.origin.kind is not OriginKind.MESSAGE for run in tokens.runs[i]) for i in trained_tokens
+        ),
         cut=len(inspection.labelled.cut),
         turns=tuple(
             (conversation.role(index), len(turn.tokens), sum(trained[i] for i in turn.tokens))
             for index, turn in inspection.example.turns.items()
         ),
-        spans=tuple(ranges_of(sorted((*own, *inspection.labelled.cut)))),
+        spans=tuple(ranges_of(sorted((*trained_tokens, *inspection.labelled.cut)))),
         answer=answer_hash("".join(piece for piece, bit in zip(tokens.pieces(), trained, strict=True) if bit)),
         found=tuple(
             Occurrence(code=f.code, severity=f.severity, cluster=cluster_of(inspection, f)) for f in inspection.findings

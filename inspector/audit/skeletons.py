@@ -86,7 +86,7 @@ class Skeleton:
             trained=trained,
             boilerplate=boilerplate,
             cut=0,
-            turns=tuple((self.roles[index], size, own) for index, (size, own) in turns.items()),
+            turns=tuple((self.roles[index], size, stops) for index, (size, stops) in turns.items()),
             spans=tuple((run[0][2], run[-1][3]) for run in runs),
             answer=answer_hash("".join(text for run in runs for _, text, _, _ in run)),
             found=self.found,

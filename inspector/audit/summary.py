@@ -46,8 +46,8 @@ def summarize(report: AuditReport, max_length: int | None = None) -> dict[str, A
     `max_length`: for the packing figures; by default the audit's own, else the longest row. `dropped`: rows that a
     trainer would leave out or fail at. Shares are fractions of 1; lengths are tokens.
     """
-    own = report.about.get("modifiers", {}).get("max_length")
-    limit = max_length or own or max(report.lengths, default=0)
+    length = report.about.get("modifiers", {}).get("max_length")
+    limit = max_length or length or max(report.lengths, default=0)
     return {
         "rows": report.rows,
         "trained_share": _share(report.trained, report.tokens),
@@ -167,7 +167,7 @@ def _best_fit(sizes: Mapping[int, int], capacity: int) -> int:
 
 def compare_reports(before: AuditReport, after: AuditReport) -> list[str]:
     """What changed between two audits, as sentences; the template, the data, or both may be others."""
-    said = [
+    changes = [
         f"The {name.replace('_', ' ')} is another: {before.about.get(name)} before, {after.about.get(name)} now."
         for name in ("model", "template_hash", "strategy", "options", "modifiers")
         if before.about.get(name) != after.about.get(name)
@@ -175,12 +175,12 @@ def compare_reports(before: AuditReport, after: AuditReport) -> list[str]:
     for name in ("inspected", "bad", "refused", "tokens", "trained"):
         old, new = getattr(before, name), getattr(after, name)
         if old != new:
-            said.append(f"{_NAMES[name]}: {old:,} before, {new:,} now ({new - old:+,}).")
+            changes.append(f"{_NAMES[name]}: {old:,} before, {new:,} now ({new - old:+,}).")
     for code in Code:
         old, new = (rows_with(report, code) for report in (before, after))
         if old != new:
-            said.append(f"{code.value}: {old:,} rows before, {new:,} now ({new - old:+,}).")
-    return said or ["Nothing changed."]
+            changes.append(f"{code.value}: {old:,} rows before, {new:,} now ({new - old:+,}).")
+    return changes or ["Nothing changed."]
 
 
 _NAMES = {
@@ -219,8 +219,8 @@ def failures(report: AuditReport, levels: Sequence[str], baseline: AuditReport |
 
 
 def _severities(report: AuditReport, code: Code) -> set[str]:
-    own = set(report.findings[code.value].severities) if code.value in report.findings else set()
-    return own | {finding.severity.value for finding in data_findings(report) if finding.code is code}
+    severities = set(report.findings[code.value].severities) if code.value in report.findings else set()
+    return severities | {finding.severity.value for finding in data_findings(report) if finding.code is code}
 
 
 def _share(part: int, whole: int) -> float:

@@ -45,12 +45,12 @@ def ranked_findings(report: AuditReport) -> list[Shown]:
     order = list(Severity)
     shown = []
     for code, found in report.findings.items():
-        own = [severity for severity in order if found.severities.get(severity.value)]
-        if own:
+        severities = [severity for severity in order if found.severities.get(severity.value)]
+        if severities:
             clusters = sorted(found.clusters.items(), key=lambda item: (-item[1], item[0]))
             shown.append(
                 Shown(
-                    severity=own[0], code=code, count=found.count, rows=found.rows, severities=found.severities,
+                    severity=severities[0], code=code, count=found.count, rows=found.rows, severities=found.severities,
                     clusters=clusters, examples=found.examples,
                 )
             )  # fmt: skip

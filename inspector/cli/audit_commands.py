@@ -80,8 +80,8 @@ def run_merge(options: argparse.Namespace) -> int:
     merged, sources, complete = AuditReport(), [], True
     for name in options.reports:
         report = read_report(name)
-        own = report.about.get("data", [])
-        if twice := next((entry for entry in own if entry in sources), None):
+        report_sources = report.about.get("data", [])
+        if twice := next((entry for entry in report_sources if entry in sources), None):
             raise ReportError(
                 f"{name}: the rows of {twice['name']!r}, shard {twice['shard']} of {twice['shards']}, are in another "
                 "of the reports, too, and would count twice."
@@ -90,7 +90,7 @@ def run_merge(options: argparse.Namespace) -> int:
             merged.merge(report)
         except ReportError as error:
             raise ReportError(f"{name}: {error}") from error
-        sources += own
+        sources += report_sources
         complete = complete and bool(report.about.get("complete", True))
     joined, missing = _joined(sources)
     merged.about = {**merged.about, "data": joined, "complete": complete}

@@ -166,7 +166,7 @@ def _show_exports(options: argparse.Namespace, inspection: inspector.Inspection)
     if options.out is not None:
         folders = [Path(options.out, "" if options.to else one.target) for one in exports]
         files = zip(folders, (one.all_files for one in exports), strict=True)
-        texts = {folder / name: text for folder, own in files for name, text in own.items()}
+        texts = {folder / name: text for folder, texts_of_folder in files for name, text in texts_of_folder.items()}
         write_new_texts(texts)
     if options.json:
         _print_json([one.to_dict() for one in exports])

@@ -15,7 +15,7 @@ from inspector.inspection import Inspection
 from inspector.model.model import Model
 from inspector.trainers.compare import Comparison, Entry
 from inspector.trainers.decode import Decoded
-from inspector.trainers.markers import Markers, Split
+from inspector.trainers.markers import Markers, Split, shown_ids
 
 _TRAINED, _STRADDLER, _DIM, _RESET = "\x1b[4;32m", "\x1b[7m", "\x1b[2m", "\x1b[0m"
 _SEVERITY_COLOURS = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b[1;33m", Severity.NOTE: "\x1b[1;36m"}
@@ -128,7 +128,7 @@ def format_decoded(decoded: Decoded, *, colour: bool) -> str:
         read = "" if example.inspection is None else f", read as {_roles(example.inspection)}: {exact}"
         lines += ["", f"example {number}: {len(example.ids)} ids{read}", _visible(example.text[-400:])]
     lines += ["", *(line for finding in decoded.findings for line in _finding(finding, colour))]
-    prefix, suffix = _ids(decoded.markers.prefix_ids), _ids(decoded.markers.suffix_ids)
+    prefix, suffix = map(shown_ids, (decoded.markers.prefix_ids, decoded.markers.suffix_ids))
     lines += ["", f"use  --prefix_ids {prefix} --suffix_ids {suffix}"]
     lines.append(
         f"     found {decoded.markers.found} of {decoded.markers.turns}, {decoded.markers.false_hits} false hits"
@@ -148,32 +148,26 @@ def format_markers(
         f"{model.name} · template {model.template_name} · {markers.turns} answers in {rows} conversations"
         + (f" ({refused} refused by the template)" if refused else ""),
         "",
-        f"prefix ids            {_ids(markers.prefix_ids)}",
-        f"suffix ids            {_ids(markers.suffix_ids)}",
-        f"response template     {_or_none(markers.response_template)}",
-        f"instruction template  {_or_none(markers.instruction_template)}",
-        f"found                 {markers.found} of {markers.turns}, {markers.false_hits} false hits",
+        *(f"{name:<22}{value}" for name, value in markers.lines()),
         "",
         markers.advice,
     ]
     for miss in markers.misses:
         lines.append(
-            f"  missed {miss.count}: the boundary is inside {miss.token!r}, ids {_ids(miss.ids)} "
+            f"  missed {miss.count}: the boundary is inside {miss.token!r}, ids {shown_ids(miss.ids)} "
             f"(conversation {miss.row}, message {miss.message_index})"
         )
-    for name, split in zip(("before", "behind"), splits or (), strict=False):
+    for name, split in zip(("before", "after"), splits or (), strict=False):
         lines += [
             "",
             f"find_split: the text {name} a lone answer, {split.text!r}",
-            f"  alone               {_ids(split.alone)}",
-            f"  behind a space      {_ids(split.after_space)}",
-            f"  behind a line end   {_ids(split.after_newline)}",
+            *(f"  {how:<20}{shown_ids(ids)}" for how, ids in split.tokenizations()),
         ]
     return "\n".join(lines)
 
 
 def format_pieces(words: Sequence[tuple[str, Sequence[tuple[int, str]]]]) -> str:
-    """Texts with the tokens of each: a space belongs to the token behind it."""
+    """Texts with the tokens of each: a space belongs to the token after it."""
     lines = ["", "whitespace is part of the token beside it"]
     for word, tokens in words:
         lines.append(f"  {word!r:<20}" + "  ".join(f"{id} {piece!r}" for id, piece in tokens))
@@ -186,14 +180,6 @@ def format_exports(exports: Sequence[Export]) -> str:
     if len(texts) == 1:
         return texts[0][1].rstrip("\n")
     return "\n".join(f"──── {title}\n{text}" for title, text in texts).rstrip("\n")
-
-
-def _ids(ids: tuple[int, ...] | None) -> str:
-    return "none: no constant sequence" if ids is None else ",".join(map(str, ids))
-
-
-def _or_none(text: str | None) -> str:
-    return "none: pass ids" if text is None else repr(text)
 
 
 def _paint(text: str, style: str, colour: bool) -> str:

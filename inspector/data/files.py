@@ -46,8 +46,8 @@ def path_of(name: str) -> Path:
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         pass
     except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{name[:120]!a} is not the name of a data set: {said}.") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{name[:120]!a} is not the name of a data set: {reason}.") from error
     return path
 
 
@@ -272,8 +272,8 @@ def _columnar(reader: Callable[..., Any], path: Path) -> Iterator[tuple[str, Any
                 yield f"{path.name}, row {number}", row
                 number += 1
     except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
-        said = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{path} cannot be read: {said}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{path} cannot be read: {reason}") from error
 
 
 def _parquet(path: Path) -> Iterator[Any]:

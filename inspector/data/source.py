@@ -169,9 +169,9 @@ def _hub(source: DataSource, token: Token) -> Iterator[tuple[str, Any]]:
         for number, row in enumerate(rows.decode(False)):  # decoding opens paths and addresses that a row names
             yield f"{source.name}, {split} row {number}", row
     except Exception as error:  # the libraries below raise nothing more precise
-        said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         raise DataError(
-            f"The data set {source.name!r} ({split}) cannot be read from the hub: {said}. Check its name, config and "
+            f"The data set {source.name!r} ({split}) cannot be read from the hub: {reason}. Check its name, config and "
             "split, and that it may be read."
         ) from error
 

@@ -116,5 +116,5 @@ def _tokenized_again(inspection: Inspection, outcome: Outcome) -> Outcome:
     again = inspection.model.tokenizer(inspection.text, verbose=False)["input_ids"]
     if list(again) == inspection.ids:
         return outcome
-    said = f"It tokenizes the rendered text with special tokens: {len(again)} tokens, not {len(inspection.ids)}."
-    return Outcome(verdict=f"{outcome.verdict} {said}", same=False)
+    reason = f"It tokenizes the rendered text with special tokens: {len(again)} tokens, not {len(inspection.ids)}."
+    return Outcome(verdict=f"{outcome.verdict} {reason}", same=False)

@@ -26,6 +26,7 @@ from inspector.exports.shown import (
 )
 from inspector.exports.verdict import Export, Outcome, Target, judge, sentence
 from inspector.inspection import Inspection
+from inspector.strategies.base import IGNORED
 from inspector.tagging.write import TrainingTemplate, write_training_template
 
 ROWS = "rows.parquet"
@@ -56,7 +57,7 @@ TRL_COLLATOR = Target(
 
 def trl_labels(inspection: Inspection, data: str) -> Export:
     """A script that trains rows with labels: no template and no rule is involved any more."""
-    bits = tuple(label != -100 for label in inspection.labels)
+    bits = tuple(label != IGNORED for label in inspection.labels)
     verdict = sentence(inspection, bits)
     if not any(bits):
         verdict += " The script leaves such rows out."
@@ -91,9 +92,9 @@ def rows_command(inspection: Inspection, data: str) -> str:
 def trl_assistant_only(inspection: Inspection, data: str) -> Export:
     """A script for messages and generation tags: the template's own, or those of a proven training template."""
     cut: dict[str, Any] = {"length": max_length(inspection), "truncation": inspection.modifiers.truncation}
-    own = outcome = judge(inspection, "trl_assistant_only", {}, **cut)
+    unchanged = outcome = judge(inspection, "trl_assistant_only", {}, **cut)
     files, notes = chosen_template(inspection), []
-    if not own.same:
+    if not unchanged.same:
         written = _training_template(inspection)
         if written.template is None:
             notes = [f"Better tags cannot be written: {written.reason}"]
@@ -101,7 +102,7 @@ def trl_assistant_only(inspection: Inspection, data: str) -> Export:
             outcome = judge(inspection, "trl_assistant_only", {}, template=written.template, **cut)
             files = {TRAINING_TEMPLATE_FILE: written.template}
             notes = [
-                f"With the template as it is: {own.verdict}",
+                f"With the template as it is: {unchanged.verdict}",
                 f"{TRAINING_TEMPLATE_FILE} is the template with generation tags. {written.reason}",
             ]
     if outcome.refused:

@@ -86,8 +86,8 @@ class Target:
         files: Mapping[str, str] | None = None,
     ) -> Export:
         """The settings in `body` under a comment: the title, what they train, and `notes` on what to do."""
-        said = (outcome.verdict, *_changed_tokens(inspection.model), *_stop_strings(inspection), *notes)
-        text = f"{comment(self._heading(inspection), *said)}\n{body}"
+        sentences = (outcome.verdict, *_changed_tokens(inspection.model), *_stop_strings(inspection), *notes)
+        text = f"{comment(self._heading(inspection), *sentences)}\n{body}"
         return self._made(text, outcome, files or {})
 
     def refuse(self, inspection: Inspection, why: str) -> Export:
@@ -152,10 +152,10 @@ def judge(
         return Outcome(verdict=f"Refused: {error}", same=False, refused=True)
     tokens = (labelled.example or example).tokens
     if tokens.ids != inspection.example.tokens.ids:
-        said = f"Renders {len(tokens)} other tokens than the {len(inspection.ids)} that are shown."
-        return Outcome(verdict=_joined(said, passes, *_warnings(labelled)), same=False)
-    said = sentence(inspection, bits)
-    return Outcome(verdict=_joined(said, *_warnings(labelled)), same=bits == inspection.labelled.trained)
+        difference = f"Renders {len(tokens)} other tokens than the {len(inspection.ids)} that are shown."
+        return Outcome(verdict=_joined(difference, passes, *_warnings(labelled)), same=False)
+    difference = sentence(inspection, bits)
+    return Outcome(verdict=_joined(difference, *_warnings(labelled)), same=bits == inspection.labelled.trained)
 
 
 def sentence(inspection: Inspection, bits: Sequence[bool]) -> str:

@@ -142,17 +142,17 @@ def find_prompt_text(example: Example, labelled: Labelled) -> Iterator[Finding]:
         header = turn.header
         if header is None:
             continue
-        own = [
+        supplied = [
             i for i in turn.tokens if labelled.trained[i] and header.start <= spans[i][0] < spans[i][1] <= header.end
         ]
-        if own:
-            text = "".join(example.tokens.texts[i] for i in own)
+        if supplied:
+            text = "".join(example.tokens.texts[i] for i in supplied)
             yield Finding(
                 code=Code.PROMPT_TEXT_IN_LOSS,
                 severity=Severity.WARNING,
                 message_index=index,
-                token_span=(own[0], own[-1] + 1),
-                detail=f"{len(own)} trained tokens of message {index} are supplied by the generation prompt at "
+                token_span=(supplied[0], supplied[-1] + 1),
+                detail=f"{len(supplied)} trained tokens of message {index} are supplied by the generation prompt at "
                 f"inference: {text!r}. The model spends loss on what it never has to write.",
                 remedy="Begin training after the header, as the traced strategy does.",
             )
@@ -176,15 +176,17 @@ def find_empty_answers(example: Example, labelled: Labelled) -> Iterator[Finding
 def find_boilerplate(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Examples in which most of the trained tokens are the template's own text."""
     trained = [i for i, bit in enumerate(labelled.trained) if bit]
-    own = [i for i in trained if all(run.origin.kind is not OriginKind.MESSAGE for run in example.tokens.runs[i])]
-    if len(trained) < FEW_TOKENS or len(own) <= BOILERPLATE_SHARE * len(trained):
+    boilerplate = [
+        i for i in trained if all(run.origin.kind is not OriginKind.MESSAGE for run in example.tokens.runs[i])
+    ]
+    if len(trained) < FEW_TOKENS or len(boilerplate) <= BOILERPLATE_SHARE * len(trained):
         return
     yield Finding(
         code=Code.BOILERPLATE_LOSS_SHARE,
         severity=Severity.NOTE,
         message_index=None,
-        token_span=(own[0], own[0] + 1),
-        detail=f"{len(own)} of {len(trained)} trained tokens are the template's text, not the answers'.",
+        token_span=(boilerplate[0], boilerplate[0] + 1),
+        detail=f"{len(boilerplate)} of {len(trained)} trained tokens are the template's text, not the answers'.",
         remedy="Leave parts out by policy (stop='last', reasoning=False), or use longer answers.",
     )
 

@@ -19,8 +19,12 @@ def find_misplaced_tags(example: Example, labelled: Labelled) -> Iterator[Findin
     spans = example.rendered.generation_spans
     for index, turn in example.answers():
         near = [span for span in spans if span[0] < turn.end and span[1] > turn.start]
-        own = [(start, end) for start, end, run in turn.runs if _is_answer(run, index) and start >= turn.answer_start]
-        outside = [own_span for own_span in own if not any(a <= own_span[0] and own_span[1] <= b for a, b in near)]
+        spans_of_answer = [
+            (start, end) for start, end, run in turn.runs if _is_answer(run, index) and start >= turn.answer_start
+        ]
+        outside = [
+            own_span for own_span in spans_of_answer if not any(a <= own_span[0] and own_span[1] <= b for a, b in near)
+        ]
         if near and outside:
             (start, end), (lost, _) = near[0], outside[0]
             yield Finding(
@@ -107,8 +111,8 @@ def _state_of_thinking(example: Example, labelled: Labelled, turn: Turn) -> str:
     if turn.header is not None and position < turn.header.end:
         return "supplied by the prompt"
     spans = example.tokens.char_spans
-    own = [i for i in turn.tokens if spans[i][0] < position + len(_THINK) and spans[i][1] > position]
-    return "trained" if any(labelled.trained[i] for i in own) else "in the answer, but not trained"
+    marker_tokens = [i for i in turn.tokens if spans[i][0] < position + len(_THINK) and spans[i][1] > position]
+    return "trained" if any(labelled.trained[i] for i in marker_tokens) else "in the answer, but not trained"
 
 
 def _is_answer(run: Run, message_index: int) -> bool:

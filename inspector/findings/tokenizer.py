@@ -84,19 +84,19 @@ def find_pad_is_stop(example: Example, labelled: Labelled) -> Iterator[Finding]:
 
     Where the tokenizer has no padding token trainers take eos, some of them with such a collator.
     """
-    own = example.tokenizer.pad_token_id
-    pad = example.tokenizer.eos_token_id if own is None else own
+    pad_id = example.tokenizer.pad_token_id
+    pad = example.tokenizer.eos_token_id if pad_id is None else pad_id
     stops = {example.tokens.ids[turn.stop_token] for turn in example.turns.values() if turn.stop_token is not None}
     if pad is None or pad not in stops | {example.tokenizer.eos_token_id}:
         return
     what = f"The padding token {example.tokenizer.pad_token!r} (id {pad}) is also eos or the stop token."
-    if own is None:
+    if pad_id is None:
         what = f"The tokenizer has no padding token, and trainers take eos, {example.tokenizer.eos_token!r} (id {pad})."
     trained = sum(labelled.trained)
     erased = sum(bit and id == pad for bit, id in zip(labelled.trained, example.tokens.ids, strict=True))
     yield Finding(
         code=Code.PAD_IS_EOS,
-        severity=Severity.WARNING if erased and own is not None else Severity.NOTE,
+        severity=Severity.WARNING if erased and pad_id is not None else Severity.NOTE,
         message_index=None,
         token_span=None,
         detail=f"{what} A collator that masks padding by its id leaves {trained - erased} of {trained} trained tokens: "

@@ -166,8 +166,8 @@ def choose_template(model: str, templates: Mapping[str, str], wanted: str | None
         return wanted, _built_in(wanted)
     if "{%" in wanted or "{{" in wanted:
         return "custom", wanted
-    own = f"its own: {', '.join(templates)}" if templates else "it has none of its own"
+    named = f"its own: {', '.join(templates)}" if templates else "it has none of its own"
     raise NoTemplateError(
-        f"{model!r} has no chat template {wanted[:80]!r} ({own}; built in: {names}), "
+        f"{model!r} has no chat template {wanted[:80]!r} ({named}; built in: {names}), "
         "and it is not Jinja source, which has {% or {{ in it."
     )

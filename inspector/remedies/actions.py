@@ -98,10 +98,14 @@ def add_stop_tokens(case: Case) -> list[Setup]:
     if not marks:
         raise RemedyError("A special token ends this template's answers already.")
     beside = [text for text in dict.fromkeys(_CONTROL.findall(case.model.template)) if text not in marks]
-    own = case.setup.special_tokens
-    further = [*own.get(ADDITIONAL, ()), *marks[1:], *(text for text in beside if not _is_one_token(case.model, text))]
+    special_tokens = case.setup.special_tokens
+    further = [
+        *special_tokens.get(ADDITIONAL, ()),
+        *marks[1:],
+        *(text for text in beside if not _is_one_token(case.model, text)),
+    ]
     added = {"eos_token": marks[0]} | ({ADDITIONAL: list(dict.fromkeys(further))} if further else {})
-    return [replace(case.setup, special_tokens={**own, **added})]
+    return [replace(case.setup, special_tokens={**special_tokens, **added})]
 
 
 _CONTROL = re.compile(r"<[|\uff5c][^<>|\uff5c\s'\"{}]{1,40}[|\uff5c]>")
@@ -119,8 +123,8 @@ def free_pad_token(model: Model) -> str:
     """
     tokenizer = model.tokenizer
     vocabulary = tokenizer.get_vocab()
-    own = model.special_tokens.items()
-    taken = {text for name, text in own if name not in ("pad_token", "unk_token") and isinstance(text, str)}
+    special_tokens = model.special_tokens.items()
+    taken = {text for name, text in special_tokens if name not in ("pad_token", "unk_token") and isinstance(text, str)}
     known = [text for text in _PAD_TOKENS if text in vocabulary]
     reserved = sorted(text for text in vocabulary if "reserved_special_token" in text or text.startswith("<unused"))
     usable = (text for text in (*known, *reserved, *_idle_unknown(tokenizer)) if text not in taken)

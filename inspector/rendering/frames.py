@@ -224,9 +224,9 @@ class _Resolver:
         held: dict[int, list[int]] = defaultdict(list)  # frame -> the frames inside it that are messages' own
         for frame in self.live[1:]:
             subjects = self._subjects(frame)
-            own = [index for index in subjects if frame in self.homes.get(index, ())]
-            if own or frame in self.silent_homes:
-                owners[frame] = own or self.silent_homes[frame]
+            authors = [index for index in subjects if frame in self.homes.get(index, ())]
+            if authors or frame in self.silent_homes:
+                owners[frame] = authors or self.silent_homes[frame]
             elif subjects and not self._is_nested(frame):
                 owners[frame] = []  # written anew: a quote in nobody's turn
             around = frame
@@ -328,15 +328,17 @@ class _Resolver:
 
     def _contested(self, runs: Sequence[Run]) -> set[int]:
         """Messages that are quoted as fully as they are written, in one frame."""
-        own: dict[int, set[tuple[str | None, int]]] = defaultdict(set)  # each character once: a turn may quote itself
+        written_by: dict[int, set[tuple[str | None, int]]] = defaultdict(
+            set
+        )  # each character once: a turn may quote itself
         quotes: dict[int, Counter[int]] = defaultdict(Counter)
         for run, written in zip(runs, self.runs, strict=True):
             index = says(run)
             if index is not None and run.turn == index:
-                own[index] |= _characters_of(run)
+                written_by[index] |= _characters_of(run)
             elif index is not None:
                 quotes[index][self.region[written.turn or ROOT]] += run.length
-        return {index for index, found in quotes.items() if max(found.values()) >= len(own[index])}
+        return {index for index, found in quotes.items() if max(found.values()) >= len(written_by[index])}
 
     def _late(self) -> set[int]:
         """Messages that a round over another message writes."""

@@ -124,10 +124,10 @@ def _reported(error: BaseException) -> dict[str, Any]:
 
     line = _template_line(error)
     at = f" at line {line}" if line is not None else ""
-    said = str(error)[:2000]
+    reason = str(error)[:2000]
     report: dict[str, Any] = {"line": line}
     if isinstance(error, InspectorError):
-        return report | {"error": type(error).__name__, "message": said}
+        return report | {"error": type(error).__name__, "message": reason}
     if isinstance(error, MemoryError):
         message = f"The chat template used more than {MEMORY_BYTES >> 30} GiB of memory{at} and was stopped."
         return report | {"error": "TemplateMemoryError", "message": message}
@@ -138,15 +138,15 @@ def _reported(error: BaseException) -> dict[str, Any]:
         )
         return report | {"error": "TemplateFailedError", "message": message}
     if isinstance(error, exceptions.SecurityError):
-        message = f"The chat template reached for something the sandbox withholds{at}: {said}"
+        message = f"The chat template reached for something the sandbox withholds{at}: {reason}"
         return report | {"error": "TemplateForbiddenError", "message": message}
     if isinstance(error, exceptions.TemplateSyntaxError | exceptions.TemplateAssertionError):
-        message = f"The chat template does not compile, line {error.lineno}: {said}"
+        message = f"The chat template does not compile, line {error.lineno}: {reason}"
         return report | {"error": "TemplateSyntaxError", "message": message, "line": error.lineno}
     if type(error) is exceptions.TemplateError:
-        message = f"The chat template refuses this conversation{at}: {said}"
-        return report | {"error": "TemplateRefusedError", "message": message, "template_message": said}
-    message = f"The chat template failed{at}: {type(error).__name__}: {said}"
+        message = f"The chat template refuses this conversation{at}: {reason}"
+        return report | {"error": "TemplateRefusedError", "message": message, "template_message": reason}
+    message = f"The chat template failed{at}: {type(error).__name__}: {reason}"
     return report | {"error": "TemplateFailedError", "message": message}
 
 

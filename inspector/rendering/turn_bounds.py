@@ -103,16 +103,16 @@ def _bare(text: str, runs: Sequence[Run]) -> set[int]:
 
 def _writes_end(text: str, shown: tuple[str, Resolved] | None, index: int) -> bool:
     """Whether what the template writes after an answer that is the last message stands there in the whole text, too."""
-    own = None if shown is None else _own_span(shown[1].runs, index)
-    return shown is not None and own is not None and bool(shown[0][own[1] :].strip()) and text.startswith(shown[0])
+    span = None if shown is None else _own_span(shown[1].runs, index)
+    return shown is not None and span is not None and bool(shown[0][span[1] :].strip()) and text.startswith(shown[0])
 
 
 def _opens_unasked(shown: tuple[str, Resolved], index: int) -> bool:
     """Whether the template writes the next answer's header although nobody asks for it: what stands before this one."""
-    text, own = shown[0], _own_span(shown[1].runs, index)
-    if own is None:
+    text, span = shown[0], _own_span(shown[1].runs, index)
+    if span is None:
         return False
-    tail, before = text[own[1] :], text[: own[0]]
+    tail, before = text[span[1] :], text[: span[0]]
     same = common_start(tail[::-1], before[::-1])
     return bool(tail[len(tail) - same :].strip())
 
@@ -143,11 +143,11 @@ def _found_again(
     if start < 0:
         return None
     block = shown[0][start:]
-    own = _own_places(shown[1].runs, index, start, len(shown[0]))
+    places = _own_places(shown[1].runs, index, start, len(shown[0]))
     found = [
         at
         for at in _occurrences(text, block)
-        if own and _own_places(runs, index, at, at + len(block)) == own
+        if places and _own_places(runs, index, at, at + len(block)) == places
     ]  # fmt: skip
     return (found[0], found[0] + len(block)) if len(found) == 1 else None
 
@@ -188,10 +188,10 @@ def _shared(
 ) -> tuple[Run, ...]:
     """The block `[start, end)` is the turn; of a block that other answers are merged into, what follows these."""
     for other in conversation.assistant_indices():
-        own = None if other == index else _own_span(runs, other)
-        if own is not None and start <= own[0] and own[1] <= end:
-            runs = _given(runs, other, start, own[1])
-            start = own[1]
+        span = None if other == index else _own_span(runs, other)
+        if span is not None and start <= span[0] and span[1] <= end:
+            runs = _given(runs, other, start, span[1])
+            start = span[1]
     return _moved(text, runs, index, start, end)
 
 
@@ -227,7 +227,9 @@ def _out_of_order(text: str, runs: Sequence[Run]) -> set[int]:
         start, _, after = pieces[last + 1] if last + 1 < len(pieces) else (len(text), len(text), None)
         is_followed = after is None or (after.turn is not None and after.turn > index)
         is_ended = after is not None and after.turn is None and says(pieces[last][2]) != index
-        is_prompt = after is not None and any(text[:own].endswith(text[start:]) for own in answered.values())
+        is_prompt = after is not None and any(
+            text[:answered_text].endswith(text[start:]) for answered_text in answered.values()
+        )
         inside = pieces[first : last + 1] if count != last - first + 1 else []
         is_invaded = any(run.turn is None or run.turn < index for _, _, run in inside)
         if is_invaded or not is_led or not (is_followed or is_ended or is_prompt):
@@ -237,8 +239,8 @@ def _out_of_order(text: str, runs: Sequence[Run]) -> set[int]:
 
 def _own_span(runs: Sequence[Run], index: int) -> tuple[int, int] | None:
     """From the first to the last of a message's own characters in its turn."""
-    own = [(start, end) for start, end, run in placed(runs) if run.turn == index and says(run) == index]
-    return (own[0][0], own[-1][1]) if own else None
+    spans = [(start, end) for start, end, run in placed(runs) if run.turn == index and says(run) == index]
+    return (spans[0][0], spans[-1][1]) if spans else None
 
 
 def _end(text: str, runs: Sequence[Run], index: int, shown: tuple[str, Resolved]) -> int | None:
@@ -247,10 +249,10 @@ def _end(text: str, runs: Sequence[Run], index: int, shown: tuple[str, Resolved]
     -1 where that says nothing: the template writes no text of the answer, or goes on in another way at once. None where
     the two part later, within what may be the end of this turn or the start of the next.
     """
-    own, own_then = _own_span(runs, index), _own_span(shown[1].runs, index)
-    if own is None or own_then is None:
+    span, span_then = _own_span(runs, index), _own_span(shown[1].runs, index)
+    if span is None or span_then is None:
         return -1
-    own_end, tail = own[1], shown[0][own_then[1] :]
+    own_end, tail = span[1], shown[0][span_then[1] :]
     foreign = (start for start, _, run in placed(runs) if start >= own_end and says(run) not in (None, index))
     beside = text[own_end : next(foreign, len(text))]
     agreed = common_start(tail, beside)
@@ -262,8 +264,8 @@ def _end(text: str, runs: Sequence[Run], index: int, shown: tuple[str, Resolved]
 
 def _start(text: str, runs: Sequence[Run], index: int, before: str | None, prompt: str) -> int:
     """Where a turn begins. `before`: what the template writes of the messages before it; `prompt`: what opens turns."""
-    own = _own_span(runs, index)
-    own_start = own[0] if own else len(text)
+    span = _own_span(runs, index)
+    own_start = span[0] if span else len(text)
     if before is not None and len(before) <= own_start and text.startswith(before):
         return len(before)
     others = [high for _, high, run in placed(runs) if high <= own_start and says(run) is not None]

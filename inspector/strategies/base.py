@@ -15,6 +15,9 @@ from inspector.rendering.render import Rendered
 from inspector.tokens import TokenTable
 from inspector.turns import Turn
 
+IGNORED = -100
+"""The label of a token that does not train."""
+
 
 class Reason(StrEnum):
     """Why a token is trained, or why it is not."""
@@ -264,7 +267,7 @@ class Labelled:
         """The facts of its strategy; of labels that no strategy made, nothing is known."""
         return FACTS.get(self.strategy, Facts(trainer=""))
 
-    def labels(self, ids: Sequence[int], ignored: int = -100) -> list[int]:
+    def labels(self, ids: Sequence[int], ignored: int = IGNORED) -> list[int]:
         """The labels a trainer takes: the id where trained, else `ignored`."""
         return [id if trained else ignored for id, trained in zip(ids, self.trained, strict=True)]
 

@@ -48,7 +48,7 @@ def content_diff(
     Source: docs/strategies.md D8.
     """
     given = example
-    example, said = axolotl_row(given)
+    example, notes = axolotl_row(given)
     pairs = zip(given.conversation.messages, example.conversation.messages, strict=True)
     trained = [_is_trained(message, str(row["role"]), roles) for message, row in pairs]
     ends = _ends(example, train_on_eos, train_on_eot or train_on_eos, eot_tokens)
@@ -66,7 +66,7 @@ def content_diff(
         for i in needed
         if trained[i] and spans[i] == (-1, -1)
     ]
-    return Labelled.by_rule(bits, lost=lost, warnings=said + warnings, example=_shown(given, example))
+    return Labelled.by_rule(bits, lost=lost, warnings=notes + warnings, example=_shown(given, example))
 
 
 def _shown(given: Example, row: Example) -> Example | None:
@@ -107,14 +107,14 @@ def content_diff_legacy(example: Example) -> Labelled:
     one message, or the template refuses the prompt. Source: docs/strategies.md D9.
     """
     given = example
-    example, said = axolotl_row(given, with_tools=False)
+    example, notes = axolotl_row(given, with_tools=False)
     messages = example.conversation.messages
     if len(messages) < 2:
         raise StrategyRefusedError("There is only one message: the prompt would have none, and does not render.")
     (text,) = example.texts([example.with_messages(messages[:-1], add_generation_prompt=True)])
     prompt = example.ids_of(text)
     same = shared_length(prompt, example.tokens.ids)
-    warnings = list(said)
+    warnings = list(notes)
     if given.conversation.tools:
         warnings.append("axolotl renders without the tools here.")
     if same < len(prompt):

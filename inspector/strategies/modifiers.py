@@ -13,9 +13,7 @@ from typing import Any
 
 from inspector.conversation import is_flagged
 from inspector.errors import StrategyError
-from inspector.strategies.base import Example, Labelled, Reason
-
-IGNORED = -100
+from inspector.strategies.base import IGNORED, Example, Labelled, Reason
 
 
 class Keep(StrEnum):

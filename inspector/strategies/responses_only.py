@@ -154,8 +154,8 @@ def _user_header(example: Example) -> str:
         if example.conversation.role(index) != "user" or index not in example.turns:
             continue
         turn = example.turns[index]
-        own = [start for start, _, run in turn.runs if _is_own_text(run.origin)]
-        header = example.rendered.text[turn.start : own[0]] if own else ""
+        starts = [start for start, _, run in turn.runs if _is_own_text(run.origin)]
+        header = example.rendered.text[turn.start : starts[0]] if starts else ""
         header = header.removeprefix(example.tokenizer.bos_token or "")
         if header.strip():
             return header

@@ -38,8 +38,8 @@ def generation_tags(example: Example, *, exact: bool = False, max_length: int | 
     if exact:
         bits = overlap_bits(encoding["offset_mapping"], spans)
     else:
-        bits, said = tag_bits(encoding, spans)
-        warnings += said
+        bits, notes = tag_bits(encoding, spans)
+        warnings += notes
     whole = [False] * len(example)
     whole[kept.start : kept.stop] = bits
     cut = set(range(len(example))) - set(kept)
@@ -124,7 +124,7 @@ def trl_assistant_only(example: Example, *, max_length: int | None = None) -> La
         warnings.append("The template has no {% generation %} tags: TRL renders with its own patched twin of it.")
         if trained.rendered.text != example.rendered.text:
             warnings.append("TRL's twin writes another text than the model's template: this is the text it trains on.")
-    bits, said = tag_bits(_encoding(trained, None), trained.rendered.generation_spans)
+    bits, notes = tag_bits(_encoding(trained, None), trained.rendered.generation_spans)
     if not any(bits):
         raise StrategyRefusedError(
             "TRL refuses this row: at least one example has no assistant tokens. The template's tags mark nothing in "
@@ -135,7 +135,7 @@ def trl_assistant_only(example: Example, *, max_length: int | None = None) -> La
         warnings.append(f"TRL drops this row: nothing trained is left in its first {max_length} tokens.")
     changed = None if trained.rendered.text == example.rendered.text else trained
     cut = range(kept.stop, len(bits))
-    return Labelled.by_rule(bits, cut=cut, warnings=warnings + said, example=changed)
+    return Labelled.by_rule(bits, cut=cut, warnings=warnings + notes, example=changed)
 
 
 def training_twin(template: str) -> str:

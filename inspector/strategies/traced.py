@@ -84,12 +84,12 @@ def _choice(kind: type[_Choice], option: str, value: str) -> _Choice:
 
 def _chosen_turns(example: Example, policy: TurnPolicy) -> list[Turn]:
     conversation = example.conversation
-    own = [turn for index, turn in example.turns.items() if conversation.role(index) == "assistant"]
+    answers = [turn for index, turn in example.turns.items() if conversation.role(index) == "assistant"]
     if policy is TurnPolicy.LAST:
-        return own[-1:]
+        return answers[-1:]
     if policy is TurnPolicy.FLAGGED:
         return [turn for index, turn in example.turns.items() if is_flagged(conversation.messages[index])]
-    return own
+    return answers
 
 
 def _marks(example: Example, policy: TurnPolicy, *, reasoning: bool, tool_calls: bool) -> bytearray:
@@ -180,13 +180,13 @@ def _to_tokens(example: Example, marks: bytearray, *, straddlers: bool) -> Label
     reasons: list[Reason] = []
     mixed: list[int] = []
     for index, (start, end) in enumerate(example.tokens.char_spans):
-        own = [_REASONS[code] for code in dict.fromkeys(marks[start:end])] or [Reason.CONTEXT]
-        trained = [reason for reason in own if reason.is_trained]
-        if trained and len(trained) < len(own):
+        token_reasons = [_REASONS[code] for code in dict.fromkeys(marks[start:end])] or [Reason.CONTEXT]
+        trained = [reason for reason in token_reasons if reason.is_trained]
+        if trained and len(trained) < len(token_reasons):
             mixed.append(index)
             reasons.append(trained[0] if straddlers else Reason.STRADDLER)
         else:
-            reasons.append((trained or own)[0])
+            reasons.append((trained or token_reasons)[0])
     if reasons:
         reasons[0] = Reason.FIRST_TOKEN
     return Labelled(

@@ -51,30 +51,30 @@ def trl_status(model: Model) -> TrlStatus:
     """Say what trl would do with the model's template. Raises a RenderError where it cannot be rendered at all."""
     source = model.template
     if has_tags(source):
-        use, template, said = TrlUse.AS_IT_IS, source, "TRL uses the template as it is: it has generation tags."
+        use, template, why = TrlUse.AS_IT_IS, source, "TRL uses the template as it is: it has generation tags."
     else:
         try:
             template = training_twin(source)
         except StrategyRefusedError as error:
             return TrlStatus(use=TrlUse.REFUSED, reason=str(error))
-        use, said = TrlUse.TWIN, "TRL swaps the template for the patched twin that it stores."
+        use, why = TrlUse.TWIN, "TRL swaps the template for the patched twin that it stores."
     texts = {Reason.HEADER: "", Reason.AFTER_STOP: ""}
     changes_text = False
-    for own, used in _renders(model, template):
-        if own.rendered.text != used.rendered.text:
+    for original, used in _renders(model, template):
+        if original.rendered.text != used.rendered.text:
             changes_text = True
             continue
-        for reason, text in _overtrained(own, used):
+        for reason, text in _overtrained(original, used):
             texts[reason] = texts[reason] or text
     if texts[Reason.HEADER]:
-        said += f" It trains text that the generation prompt supplies: {texts[Reason.HEADER]!a}."
+        why += f" It trains text that the generation prompt supplies: {texts[Reason.HEADER]!a}."
     if texts[Reason.AFTER_STOP]:
-        said += f" It trains what follows the stop token: {texts[Reason.AFTER_STOP]!a}."
+        why += f" It trains what follows the stop token: {texts[Reason.AFTER_STOP]!a}."
     if changes_text:
-        said += " It writes some conversations differently."
+        why += " It writes some conversations differently."
     return TrlStatus(
         use=use,
-        reason=said,
+        reason=why,
         template=template,
         prompt_text=texts[Reason.HEADER],
         after_stop=texts[Reason.AFTER_STOP],
@@ -86,16 +86,16 @@ def _renders(model: Model, template: str) -> Iterator[tuple[Example, Example]]:
     """Sample conversations through the model's own template and through the one trl uses."""
     for conversation in sample_conversations():
         try:
-            own = make_example(model, conversation, model.template)
-            yield own, own if template == model.template else make_example(model, conversation, template)
+            original = make_example(model, conversation, model.template)
+            yield original, original if template == model.template else make_example(model, conversation, template)
         except InspectorError:
             continue
 
 
-def _overtrained(own: Example, used: Example) -> Iterator[tuple[Reason, str]]:
+def _overtrained(original: Example, used: Example) -> Iterator[tuple[Reason, str]]:
     """Texts of tokens that the tags train and traced does not, in the prompt's header or after a stop token."""
-    truth = label(own, EXACT, {})
+    truth = label(original, EXACT, {})
     tagged = label(used, "generation_tags", {})
     for index, reason in enumerate(truth.reasons):
         if tagged.trained[index] and reason in (Reason.HEADER, Reason.AFTER_STOP):
-            yield reason, own.tokens.texts[index]
+            yield reason, original.tokens.texts[index]

@@ -103,21 +103,23 @@ def write_training_template(model: Model) -> TrainingTemplate:
         return _refused("The template renders no assistant turn in any of the conversations that were tried.")
     reference.add(imitating_conversations(_imitated(found)))
     found = reference.seams()
-    said = ""
+    preface = ""
     if has_tags(source):
         proof = reference.compare(source)
-        said = "The template has generation tags already. "
+        preface = "The template has generation tags already. "
         if proof.proven:
-            own = TrainingTemplate(proven=True, template=source, reason=said + proof.reason, rewrite=ALREADY_TAGGED)
-            return replace(own, conversations=proof.conversations)
-        said += f"They do not mark what traced trains: {proof.reason} "
+            tagged = TrainingTemplate(
+                proven=True, template=source, reason=preface + proof.reason, rewrite=ALREADY_TAGGED
+            )
+            return replace(tagged, conversations=proof.conversations)
+        preface += f"They do not mark what traced trains: {proof.reason} "
     try:
-        return _written(reference, rewrites(without_tags(source), found), said)
+        return _written(reference, rewrites(without_tags(source), found), preface)
     except TemplateSourceError as error:
-        return _refused(said + str(error))
+        return _refused(preface + str(error))
 
 
-def _written(reference: _Reference, tries: Iterable[Rewrite], said: str) -> TrainingTemplate:
+def _written(reference: _Reference, tries: Iterable[Rewrite], preface: str) -> TrainingTemplate:
     """The first rewrite that is proven, or the reason of the one that went furthest."""
     furthest: tuple[Rewrite, Proof] | None = None
     for rewrite in tries:
@@ -126,7 +128,7 @@ def _written(reference: _Reference, tries: Iterable[Rewrite], said: str) -> Trai
             return TrainingTemplate(
                 proven=True,
                 template=rewrite.source,
-                reason=f"{said}Written anew: {proof.reason}" if said else proof.reason,
+                reason=f"{preface}Written anew: {proof.reason}" if preface else proof.reason,
                 rewrite=rewrite.name,
                 conversations=proof.conversations,
                 diff=_diff(reference.source, rewrite.source),
@@ -135,7 +137,7 @@ def _written(reference: _Reference, tries: Iterable[Rewrite], said: str) -> Trai
             furthest = rewrite, proof
     assert furthest is not None, "there is always one rewrite to try"
     name, proof = furthest[0].name, furthest[1]
-    return replace(_refused(said + proof.reason), rewrite=name, conversations=proof.conversations)
+    return replace(_refused(preface + proof.reason), rewrite=name, conversations=proof.conversations)
 
 
 def prove(original: str, patched: str, model: Model, conversations: Mapping[str, Conversation]) -> Proof:
@@ -203,19 +205,19 @@ class _Reference:
         for name, opened in self._opened(shown, patched).items():
             problem = _text_difference(self.opened[name], opened)
             if problem:
-                said = f"Conversation {name!r} with a generation prompt: {problem}"
-                return Proof(proven=False, reason=said, conversations=len(self.rows))
+                reason = f"Conversation {name!r} with a generation prompt: {problem}"
+                return Proof(proven=False, reason=reason, conversations=len(self.rows))
         refused = sum(isinstance(example, RenderError) for _, example, _ in self.rows.values())
-        said = (
+        reason = (
             f"Over {len(self.rows)} conversations ({refused} refused by both) text and ids are the same, with and "
             "without a generation prompt, and the tags mark exactly what traced trains."
         )
         if inexact:
-            said += (
+            reason += (
                 f" In {len(inexact)} of them ({inexact[0]!r}) transformers' own lookup takes other tokens for the same "
                 "characters."
             )
-        return Proof(proven=True, reason=said, conversations=len(self.rows))
+        return Proof(proven=True, reason=reason, conversations=len(self.rows))
 
     def _example(self, conversation: Conversation, source: str) -> Example | RenderError:
         before = sandbox.spent_s()

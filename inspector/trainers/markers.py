@@ -78,6 +78,16 @@ class Markers:
             "the rows named under misses, or use exact labels."
         )
 
+    def lines(self) -> list[tuple[str, str]]:
+        """What is proposed and what it finds, as (name, value)."""
+        return [
+            ("prefix ids", shown_ids(self.prefix_ids)),
+            ("suffix ids", shown_ids(self.suffix_ids)),
+            ("response template", _shown_text(self.response_template)),
+            ("instruction template", _shown_text(self.instruction_template)),
+            ("found", f"{self.found} of {self.turns} answers, {self.false_hits} false hits"),
+        ]
+
     def options(self) -> dict[str, Any]:
         """The options of strategies that search, with what is proposed for each; None where nothing is."""
         prefix, suffix = (None if ids is None else list(ids) for ids in (self.prefix_ids, self.suffix_ids))
@@ -127,7 +137,9 @@ def propose_markers(inspections: Iterable[Inspection]) -> Markers:
     prefix = _constant_before(rows, ids, answers)
     suffix = _constant_from_stop(ids, answers)
     starts = {(answer.row, answer.start) for answer in answers if answer.is_clean}
-    hits = set() if prefix is None else {(row, end) for row, own in enumerate(ids) for end in _ends(own, prefix)}
+    hits = (
+        set() if prefix is None else {(row, end) for row, row_ids in enumerate(ids) for end in _ends(row_ids, prefix)}
+    )
     opened = {(row, end) for row, end in hits if end == len(ids[row])} - starts
     found = [a for a in answers if (a.row, a.start) in hits and a.is_clean and _stops_right(ids[a.row], a, suffix)]
     inside = sum(_stops_inside(ids[a.row], a, suffix) for a in found)
@@ -169,8 +181,8 @@ def _questions(number: int, row: Inspection) -> Iterable[_Answer]:
     for index, turn in row.example.turns.items():
         if row.example.conversation.role(index) != "user":
             continue
-        own = (s for s, _, run in turn.runs if run.origin.kind is OriginKind.MESSAGE and run.origin.field != "role")
-        text_start = next(own, None)
+        starts = (s for s, _, run in turn.runs if run.origin.kind is OriginKind.MESSAGE and run.origin.field != "role")
+        text_start = next(starts, None)
         if text_start is None:
             continue
         start = next(i for i in turn.tokens if tokens.char_spans[i][1] > text_start)
@@ -189,7 +201,9 @@ def _constant_before(rows: Sequence[Inspection], ids: Sequence[Ids], answers: Se
     starts = {(a.row, a.start) for a in answers if a.is_clean}
 
     def false_hits(candidate: Ids) -> int:
-        ends = ((row, end) for row, own in enumerate(ids) for end in _ends(own, candidate) if end < len(own))
+        ends = (
+            (row, end) for row, row_ids in enumerate(ids) for end in _ends(row_ids, candidate) if end < len(row_ids)
+        )
         return sum(place not in starts for place in ends)
 
     size = min(range(1, len(common) + 1), key=lambda n: (false_hits(common[-n:]), n))
@@ -280,6 +294,19 @@ class Split:
     alone: Ids
     after_space: Ids
     after_newline: Ids
+
+    def tokenizations(self) -> list[tuple[str, Ids]]:
+        """Each way to tokenize the text, with its ids."""
+        return [("alone", self.alone), ("after a space", self.after_space), ("after a line end", self.after_newline)]
+
+
+def shown_ids(ids: Sequence[int] | None) -> str:
+    """Ids as trainers take them on a command line."""
+    return "none: no constant sequence" if ids is None else ",".join(map(str, ids))
+
+
+def _shown_text(text: str | None) -> str:
+    return "none: pass ids" if text is None else repr(text)
 
 
 def find_split(model: Model) -> tuple[Split, Split]:

@@ -8,8 +8,9 @@ from itertools import groupby
 from typing import Any
 
 from inspector.data.source import BadRow
+from inspector.strategies.base import IGNORED
 from training.launch.runs import last_metrics
-from training.rows.prepare import IGNORED, PreparedRow
+from training.rows.prepare import PreparedRow
 from training.run.folder import RunDir
 
 
@@ -84,8 +85,8 @@ def rows_lines(rows: Sequence[PreparedRow], unused: Sequence[BadRow]) -> list[st
             lines.append(f"row {row.number}{name}{good}: {count:,} of {len(one.input_ids):,} tokens train")
             runs = groupby(zip(one.texts, one.labels, strict=True), key=lambda pair: pair[1] != IGNORED)
             parts = [("".join(text for text, _ in run), trains) for trains, run in runs]
-            said = "".join(f"«{text}»" if trains else text for text, trains in parts)
-            lines += [f"    {line}" for line in said.replace("\n", "⏎\n").rstrip("\n").split("\n")]
+            line_text = "".join(f"«{text}»" if trains else text for text, trains in parts)
+            lines += [f"    {line}" for line in line_text.replace("\n", "⏎\n").rstrip("\n").split("\n")]
     return lines
 
 

@@ -60,8 +60,8 @@ def _parsed(text: str) -> Mapping[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"in line {mark.line + 1}, " if mark is not None else ""
-        said = f"is not YAML: {where}{getattr(error, 'problem', None) or 'a character that YAML does not allow'}."
-        raise SpecError([problem("config", said, "")]) from None
+        message = f"is not YAML: {where}{getattr(error, 'problem', None) or 'a character that YAML does not allow'}."
+        raise SpecError([problem("config", message, "")]) from None
     if not isinstance(value, Mapping):
         raise SpecError([problem("config", f"is {type(value).__name__}, and must be keys with values.", "")])
-    return {str(key): own for key, own in value.items()}
+    return {str(key): item for key, item in value.items()}

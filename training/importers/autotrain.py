@@ -118,8 +118,8 @@ def _data(keys: AutoTrainKeys, split: str) -> dict[str, Any]:
         files = [folder / f"{split}.{kind}" for kind in ("csv", "jsonl")]
         found = next((file for file in files if file.is_file()), None)
         if found is None:
-            said = f"{keys.data_path} has neither {files[0].name} nor {files[1].name}."
-            raise SpecError([problem(PLACES["data_path"], said, "The split is the name of the file.")])
+            message = f"{keys.data_path} has neither {files[0].name} nor {files[1].name}."
+            raise SpecError([problem(PLACES["data_path"], message, "The split is the name of the file.")])
         return {"name": str(found), **rows}
     if folder.exists():
         return {"name": keys.data_path, **rows}

@@ -148,9 +148,9 @@ def read_keys(config: Mapping[str, Any]) -> Config:
     places = dict(PLACES)
     tokens = []
     for section, known in _SECTIONS:
-        own = _section(config, section, problems)
-        tokens.append(own.pop("token", None) if section == "hub" else None)
-        for key, value in own.items():
+        section_keys = _section(config, section, problems)
+        tokens.append(section_keys.pop("token", None) if section == "hub" else None)
+        for key, value in section_keys.items():
             place = ".".join(filter(None, (section, key)))
             if key in known:
                 values[known[key]] = value
@@ -183,7 +183,7 @@ def _section(config: Mapping[str, Any], path: str, problems: list[Problem]) -> d
     if not isinstance(value, Mapping):
         problems.append(problem(path, f"is {type(value).__name__}, and must be keys with values.", ""))
         return {}
-    return {str(key): own for key, own in value.items()}
+    return {str(key): item for key, item in value.items()}
 
 
 def _trainer(config: Mapping[str, Any], values: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
@@ -238,8 +238,8 @@ def _rules(keys: AutoTrainKeys, places: Mapping[str, str]) -> Iterator[Problem]:
     for name, length, bounds in lengths:
         for other, bound in bounds:
             if length is not None and length > bound:
-                said = f"{_told(keys, name, length)} is more than {other}, {_told(keys, other, bound)}."
-                yield problem(places[name], said, f"Lower it, or raise {other}.")
+                message = f"{_told(keys, name, length)} is more than {other}, {_told(keys, other, bound)}."
+                yield problem(places[name], message, f"Lower it, or raise {other}.")
                 break
     if keys.trainer in OF_PAIRS and keys.rejected_text_column is None:
         yield problem(places["rejected_text_column"], "is missing.", f"{keys.trainer} compares two answers.")

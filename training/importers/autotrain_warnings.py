@@ -12,8 +12,8 @@ def warnings(found: Config) -> Iterator[str]:
     """Each begins with the place of the key that it is about."""
     for about in (_of_method, _of_rows, _of_steps, _of_weights):
         for line in about(found.keys):
-            key, said = line.split(": ", 1)
-            yield f"{found.places[key]}: {said}"
+            key, text = line.split(": ", 1)
+            yield f"{found.places[key]}: {text}"
     if found.token not in ("", "HF_TOKEN"):
         what = "its value is not kept" if found.token == "literal" else f"{found.token} is not read"
         yield f"hub.token: {what}: set the environment variable HF_TOKEN where the run is published."

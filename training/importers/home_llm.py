@@ -44,8 +44,8 @@ def import_command(words: Sequence[str]) -> Imported:
     template, why = _template(flags)
     values = _values(command, template)
     loads = next((f"--{name}" for name in ("load_in_4bit", "load_in_8bit") if getattr(flags, name)), "quantization")
-    said = (f"--{line}" for line in (*why, *warnings(flags)))
-    return imported(values, {**NAMES, "quantization": loads}, said)
+    notes = (f"--{line}" for line in (*why, *warnings(flags)))
+    return imported(values, {**NAMES, "quantization": loads}, notes)
 
 
 def _values(command: Command, template: str) -> dict[str, Any]:
@@ -114,8 +114,8 @@ def _template(flags: Flags) -> tuple[str, list[str]]:
     except NoTemplateError:
         return "chatml", ["add_chatml_tokens: the model has no chat template: ChatML is taken (template: chatml)."]
     except ModelError as error:
-        said = f"whether the model has a chat template is not known ({_first_sentence(error)}): ChatML is taken."
-        return "chatml", [f"add_chatml_tokens: {said} Without template: chatml its own is."]
+        reason = f"whether the model has a chat template is not known ({_first_sentence(error)}): ChatML is taken."
+        return "chatml", [f"add_chatml_tokens: {reason} Without template: chatml its own is."]
     return "", ["add_chatml_tokens: the model's own chat template stays; --add_chatml_prompt_template takes ChatML."]
 
 

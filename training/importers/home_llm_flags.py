@@ -96,13 +96,15 @@ SWITCHES = frozenset(name for name, field in Flags.model_fields.items() if field
 
 def read_command(words: Sequence[str]) -> Command:
     """The words after `home-llm`, or all of them in one text. Raises SpecError with every problem."""
-    own = split_line(words[0]) if len(words) == 1 else list(words)
-    begin = next((at for at, word in enumerate(own) if word.startswith("--") or _is_script(word)), len(own))
-    script = next((at for at in range(begin, len(own)) if _is_script(own[at])), None)
-    head = own[:begin] if script is None else own[:script]
+    line_words = split_line(words[0]) if len(words) == 1 else list(words)
+    begin = next(
+        (at for at, word in enumerate(line_words) if word.startswith("--") or _is_script(word)), len(line_words)
+    )
+    script = next((at for at in range(begin, len(line_words)) if _is_script(line_words[at])), None)
+    head = line_words[:begin] if script is None else line_words[:script]
     problems: list[Problem] = []
     launch = _launch(head, problems)
-    values = _options(own[len(head) + (script is not None) :], problems)
+    values = _options(line_words[len(head) + (script is not None) :], problems)
     flags, wrong = checked(Flags, values, {name: f"--{name}" for name in Flags.model_fields})
     problems += [*wrong, *([] if flags is None else _rules(flags))]
     if problems or flags is None:
@@ -186,8 +188,8 @@ def _rules(flags: Flags) -> Iterator[Problem]:
     if len(loads) > 1:
         yield problem(f"--{loads[1]}", f"--{loads[0]} is set, too.", "Keep one of them.")
     if flags.batch_size < flags.micro_batch_size:
-        said = f"{flags.batch_size} is less than --micro_batch_size, {flags.micro_batch_size}."
-        yield problem("--batch_size", said, "It is the rows of a step, in micro-batches.")
+        message = f"{flags.batch_size} is less than --micro_batch_size, {flags.micro_batch_size}."
+        yield problem("--batch_size", message, "It is the rows of a step, in micro-batches.")
     if bool(flags.prefix_ids) != bool(flags.suffix_ids):
         missing = "suffix_ids" if flags.prefix_ids else "prefix_ids"
         yield problem(f"--{missing}", "is missing.", "train.py searches for both; python -m inspector markers MODEL")

@@ -44,7 +44,7 @@ def card(run: RunDir, precision: str, *, is_whole: bool = False, place: str = ".
         "## Training\n\nWhat differs from the defaults:\n\n```yaml\n" + portable(spec).to_yaml() + "```",
         _results(run),
         *_curve(run),
-        "Made with " + ", ".join(f"{name} {own}" for name, own in facts.libraries.items()) + ".",
+        "Made with " + ", ".join(f"{name} {version}" for name, version in facts.libraries.items()) + ".",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -88,35 +88,35 @@ def _what(spec: RunSpec, facts: Manifest, is_whole: bool) -> str:
     if is_whole and spec.lora is not None:
         kind = "A LoRA adapter merged into"
     data = spec.data.name if _is_on_hub(spec) else Path(spec.data.name).name
-    said = [
+    sentences = [
         f"{kind} {_shown(spec.model)}, trained on {facts.rows or 0:,} rows of {data} "
         f"(sha256 of the rows as trained {facts.data_sha256[:16]}), method {spec.method}, "
         f"strategy `{spec.trained_by}`."
     ]
     if facts.proof is not None:
-        said.append(facts.proof.sentence)
-    return "\n\n".join(said)
+        sentences.append(facts.proof.sentence)
+    return "\n\n".join(sentences)
 
 
 def _code(run: RunDir, spec: RunSpec, precision: str, revision: str | None, *, is_whole: bool, place: str) -> str:
     """Python that loads what is in the folder and asks the first question again, or judges the first answer."""
     kind = spec.facts.model_class
     dtype = {"bf16": "bfloat16", "fp16": "float16"}.get(precision, "float32")
-    own = json.dumps(place)
-    base = own if is_whole else repr(str(EMBEDDED.get(spec.model, spec.model)))
+    quoted = json.dumps(place)
+    base = quoted if is_whole else repr(str(EMBEDDED.get(spec.model, spec.model)))
     pinned = f", revision={revision!r}" if revision and not is_whole else ""
     head = "".join(f", {name}={value}" for name, value in spec.facts.head.items())
     lines = [
         *([] if is_whole else ["from peft import PeftModel"]),
         f"from transformers import {kind}, AutoTokenizer",
         "",
-        f"tokenizer = AutoTokenizer.from_pretrained({own})",
+        f"tokenizer = AutoTokenizer.from_pretrained({quoted})",
         f"model = {kind}.from_pretrained({base}{pinned}, dtype={dtype!r}{head})",
     ]
     if spec.special_tokens and not is_whole:
         lines.append("model.resize_token_embeddings(len(tokenizer))  # special tokens were added")
     if not is_whole:
-        lines.append(f"model = PeftModel.from_pretrained(model, {own})")
+        lines.append(f"model = PeftModel.from_pretrained(model, {quoted})")
     return "\n".join([*lines, *(_judging(run) if spec.facts.is_reward else _asking(run, spec, is_whole))]) + "\n"
 
 
@@ -171,9 +171,9 @@ def _answers(run: RunDir) -> str:
 
 
 def _cell(text: str) -> str:
-    said = " ".join(text.split())
-    said = said if len(said) <= 300 else said[:299] + "…"
-    return f"`{said}`".replace("|", "\\|") if said and "`" not in said else said.replace("|", "\\|")
+    line = " ".join(text.split())
+    line = line if len(line) <= 300 else line[:299] + "…"
+    return f"`{line}`".replace("|", "\\|") if line and "`" not in line else line.replace("|", "\\|")
 
 
 def _results(run: RunDir) -> str:
@@ -190,12 +190,15 @@ def _curve(run: RunDir) -> list[str]:
     steps: dict[int, dict[str, float]] = {}
     for line in run.metrics():
         steps.setdefault(line["step"], {}).update({name: line[name] for name in names if name in line})
-    rows = [(step, own) for step, own in steps.items() if own]
-    shown = [name for name in names if any(name in own for _, own in rows)]
+    rows = [(step, figures) for step, figures in steps.items() if figures]
+    shown = [name for name in names if any(name in figures for _, figures in rows)]
     if len(rows) > LOSS_ROWS:
         rows = [rows[round(i * (len(rows) - 1) / (LOSS_ROWS - 1))] for i in range(LOSS_ROWS)]
     if not rows:
         return []
     head = f"| step | {' | '.join(name.replace('_', ' ') for name in shown)} |\n|{'---:|' * (1 + len(shown))}\n"
-    cells = ([f"{own[name]:.4g}" if name in own else "" for name in shown] for _, own in rows)
-    return [head + "\n".join(f"| {step:,} | {' | '.join(own)} |" for (step, _), own in zip(rows, cells, strict=True))]
+    cells = ([f"{figures[name]:.4g}" if name in figures else "" for name in shown] for _, figures in rows)
+    return [
+        head
+        + "\n".join(f"| {step:,} | {' | '.join(figures)} |" for (step, _), figures in zip(rows, cells, strict=True))
+    ]

@@ -19,9 +19,10 @@ from typing import Any
 from inspector.conversation import TEXT_ROLE
 from inspector.errors import InspectorError
 from inspector.model.model import Model
+from inspector.strategies.base import IGNORED
 from training.errors import MergeError, RunStateError, TrainingError
 from training.publish.card import card
-from training.rows.prepare import IGNORED, load_model
+from training.rows.prepare import load_model
 from training.run.folder import RunDir
 from training.spec import RunSpec, SamplingSpec
 from training.weights import memory
@@ -81,10 +82,10 @@ def _explained(spec: RunSpec, target: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         if isinstance(error, TrainingError):
             raise
-        said = " ".join(str(error).split())[:300]
-        if "no space left" in said.lower():
+        reason = " ".join(str(error).split())[:300]
+        if "no space left" in reason.lower():
             raise MergeError(f"The disk of {target.parent} is full: free disk space, then merge again.") from error
-        raise MergeError(f"{spec.model} cannot be merged into {target}: {said}") from error
+        raise MergeError(f"{spec.model} cannot be merged into {target}: {reason}") from error
 
 
 def _replace(target: Path, made: Path) -> None:
@@ -167,7 +168,9 @@ class _Merge:
         """The questions that the run has asked, rendered again; of a text its beginning."""
         asked = list({line["question"]: line["messages"] for line in self.run.samples()}.values())
         if asked and asked[0][0]["role"] == TEXT_ROLE:
-            return [Question(messages=tuple(own), prompt=own[0]["content"], reference=None) for own in asked]
+            return [
+                Question(messages=tuple(messages), prompt=messages[0]["content"], reference=None) for messages in asked
+            ]
         return questions(SamplingSpec(prompts=asked), [], self.model)
 
     def _judged(self) -> list[list[int]]:
@@ -187,8 +190,8 @@ class _Merge:
         for n in differing:
             asked = self._asked()[n]
             if _falls_behind(tuned, self.model.tokenizer, asked.prompt, found[n]) > TIE_NATS[self.dtype]:
-                said = [repr(self.model.tokenizer.decode(ids)) for ids in (expected[n], found[n])]
-                self._refuse(repr(asked.text), *said)
+                texts = [repr(self.model.tokenizer.decode(ids)) for ids in (expected[n], found[n])]
+                self._refuse(repr(asked.text), *texts)
 
     def _refuse(self, what: str, expected: str, found: str) -> None:
         remedy = "Try fp32." if self.dtype != "fp32" else "Please report it, with the spec."

@@ -61,9 +61,9 @@ def publish(
     spec = run.spec()
     repo = repo or (spec.publish.repo if spec.publish is not None else "")
     if not _NAME.fullmatch(repo):
-        said = f"{repo!r} is not the name of a repository" if repo else "It is not said where to"
+        reason = f"{repo!r} is not the name of a repository" if repo else "It is not said where to"
         raise PublishError(
-            f"{said}: name one as user/name, with --repo or in the spec as publish: {{repo: user/name}}."
+            f"{reason}: name one as user/name, with --repo or in the spec as publish: {{repo: user/name}}."
         )
     if not any(run.adapter.glob("*.safetensors")):
         raise RunStateError(f"The run {run.run_id} has nothing to publish yet: let it train first.")
@@ -96,8 +96,8 @@ def _noted(journal: Journal, what: str, command: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the adapter is there, whatever happens now
-        said = error if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
-        note = f"{what}: {said} Do it again with: {command}"
+        reason = error if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
+        note = f"{what}: {reason} Do it again with: {command}"
         print(note)
         journal.say(notes=(*journal.status.notes, note))
 
@@ -148,7 +148,7 @@ def _without_paths(run: RunDir, text: str) -> str:
     known |= {str(path): run.run_id for path in (run.path.absolute(), run.path.resolve())}
     for name in (spec.model, spec.data.name, found_name(spec.data.name)):
         if Path(name).exists():
-            known |= {str(own): Path(name).name for own in (Path(name), Path(name).absolute(), Path(name).resolve())}
+            known |= {str(form): Path(name).name for form in (Path(name), Path(name).absolute(), Path(name).resolve())}
     for path in sorted((path for path in known if os.sep in path), key=len, reverse=True):
         text = text.replace(path, known[path])
     return text
@@ -240,7 +240,7 @@ def _said(error: BaseException, api: Any, repo: str, user: str) -> str:
             f"{user or 'This token'} may not write to {repo} ({status}): the token needs write access, and what stands "
             "before the slash has to be your name or that of an organisation you are in."
         )
-    said = " ".join(str(error).split())[:200].replace(str(api.token), "<token>")
+    reason = " ".join(str(error).split())[:200].replace(str(api.token), "<token>")
     if status is not None:
-        return f"The hub answered {status} to {repo}: {said} {again}"
-    return f"The hub at {api.endpoint} cannot be reached or broke off: {type(error).__name__}: {said} {again}"
+        return f"The hub answered {status} to {repo}: {reason} {again}"
+    return f"The hub at {api.endpoint} cannot be reached or broke off: {type(error).__name__}: {reason} {again}"

@@ -17,12 +17,11 @@ from inspector.errors import InspectorError
 from inspector.inspection import inspect_by
 from inspector.model.model import Model
 from inspector.paths import ROOT
+from inspector.strategies.base import IGNORED
 from training.errors import Problem, SpecError
 from training.spec import DataSpec, RunSpec
 from training.spec.methods import Answers
 
-IGNORED = -100
-"""The label of a token that does not train."""
 SHOWN = 12
 """Rows that are kept for what is shown of them before and after."""
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from inspector.data.source import BadRow
 from inspector.model.model import Model
+from inspector.strategies.base import IGNORED
 from inspector.trainers.stops import stop_strings
 from training.errors import Problem, SpecError
-from training.rows.prepare import IGNORED, SHOWN, PreparedRow
+from training.rows.prepare import SHOWN, PreparedRow
 from training.spec import RunSpec
 
 
@@ -74,8 +75,8 @@ def _written(row: PreparedRow) -> dict[str, Any]:
         ids, labels = one.input_ids, one.labels
         counts = {"tokens": len(ids), "trained": sum(label != IGNORED for label in labels)}
         hashes = {"hash": row_hash(ids, labels), "cut_hash": row_hash(*cut_row(ids, labels))}
-        own = {"input_ids": ids, "labels": labels, **counts, **hashes}
-        out |= {prefix + name: value for name, value in own.items()}
+        columns = {"input_ids": ids, "labels": labels, **counts, **hashes}
+        out |= {prefix + name: value for name, value in columns.items()}
     return out
 
 

@@ -24,6 +24,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from training.errors import RunFolderError, RunNotFoundError
 from training.run.files import append_line, read_lines, write_json, write_text
 from training.run.manifest import Manifest, change_manifest, read_manifest
@@ -79,6 +81,9 @@ class Status:
     waits_for: str | None = None
     updated: float = 0.0
     created: float = 0.0
+
+
+_STATUS = TypeAdapter(Status)
 
 
 class RunDir:
@@ -165,12 +170,12 @@ class RunDir:
         if again.phase in ENDED:
             return again
         last = self.log_tail(3)
-        said = "The worker exited without an error message; it was probably killed or ran out of memory."
+        message = "The worker exited without an error message; it was probably killed or ran out of memory."
         fault = self.fault()
         return replace(
             again,
             phase=Phase.FAILED,
-            error=fault.get("error") or said + (f" Last output: {last}" if last else ""),
+            error=fault.get("error") or message + (f" Last output: {last}" if last else ""),
             suggestion=fault.get("suggestion") or _after_kill(self),
             waits_for=None,
         )
@@ -194,12 +199,17 @@ class RunDir:
     def written_status(self) -> Status:
         """The status file alone. Raises RunNotFoundError, RunFolderError."""
         try:
-            value = json.loads(self.status_file.read_text(encoding="utf-8"))
-            return Status(**{**value, "phase": Phase(value["phase"]), "notes": tuple(value.get("notes", ()))})
+            return _STATUS.validate_json(self.status_file.read_bytes())
         except FileNotFoundError as error:
             raise RunNotFoundError(f"There is no run {self.run_id!r} in {self.path.parent}.") from error
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise RunFolderError(f"{self.status_file} cannot be read: {error}.") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise RunFolderError(
+                f"{self.status_file} cannot be read: {where and where + ': '}{first['msg']}."
+            ) from error
+        except OSError as error:
+            raise RunFolderError(f"{self.status_file} cannot be read: {error.strerror}.") from error
 
     def write_status(self, status: Status) -> None:
         """Replace the status, whole. Raises RunFolderError."""

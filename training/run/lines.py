@@ -100,8 +100,8 @@ class Listener:
             self._parts = [*(self._parts if number > 1 else []), text]
             if number < of or len(self._parts) != of:
                 return None
-            said = json.loads("".join(self._parts))
-            kind, count, value = str(said["kind"]), int(said["n"]), dict(said["value"])
+            message = json.loads("".join(self._parts))
+            kind, count, value = str(message["kind"]), int(message["n"]), dict(message["value"])
         except (ValueError, KeyError, TypeError):  # a log may lose lines
             return None
         if count <= self.heard:

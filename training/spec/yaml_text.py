@@ -44,12 +44,12 @@ def _size(node: Any, known: dict[int, int], inside: frozenset[int]) -> int:
     if id(node) not in known:
         inside |= {id(node)}
         parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
-        own = parts if isinstance(node, yaml.CollectionNode) else ()
-        known[id(node)] = 1 + sum(_size(part, known, inside) for part in own)
+        children = parts if isinstance(node, yaml.CollectionNode) else ()
+        known[id(node)] = 1 + sum(_size(part, known, inside) for part in children)
         if known[id(node)] > MAX_VALUES:
             raise _error(f"its references stand for more than {MAX_VALUES:,} values", node)
     return known[id(node)]
 
 
-def _error(said: str, node: Any = None) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=said, problem_mark=None if node is None else node.start_mark)
+def _error(problem: str, node: Any = None) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=None if node is None else node.start_mark)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch.utils.data import Sampler
 
+from inspector.strategies.base import IGNORED
 from training.rows.written import cut_row
 
 PAIR_COST = 2.5
@@ -103,7 +104,7 @@ def shared_length(rows: Sequence[dict[str, Any]]) -> int:
         if len(set(column)) > 1:
             break
         common += 1
-    untrained = min(next((i for i, x in enumerate(row["labels"]) if x != -100), common) for row in rows)
+    untrained = min(next((i for i, x in enumerate(row["labels"]) if x != IGNORED), common) for row in rows)
     return max(0, min(common, untrained) - 1)
 
 
@@ -114,7 +115,7 @@ def share(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     last token predicts anything of the next.
     """
     prefix = shared_length(rows)
-    ids, labels, positions = rows[0]["input_ids"][:prefix], [-100] * prefix, list(range(prefix))
+    ids, labels, positions = rows[0]["input_ids"][:prefix], [IGNORED] * prefix, list(range(prefix))
     for row in rows:
         ids = ids + row["input_ids"][prefix:]
         labels = labels + row["labels"][prefix:]

@@ -87,7 +87,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
                 "epoch": round(float(state.epoch or 0.0), 4),
                 "time": time.time(),
                 "steps_per_second": round(steps / seconds, 4) if seconds and steps else None,
-                **{name: round(sum(own[name] for own in rates), 1) for name in rates[0]},
+                **{name: round(sum(rank_rates[name] for rank_rates in rates), 1) for name in rates[0]},
                 **usage(args.device.type),
                 **{name: float(value) for name, value in values.items()},
             }

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from training.rows.prepare import IGNORED
+from inspector.strategies.base import IGNORED
 from training.rows.written import cut_row
 from training.trainer.batches import Cost, Layout
 
@@ -59,10 +59,10 @@ class AnswerBatcher:
         longest = max(len(ids) for ids, _ in rows)
         ids = torch.full((len(rows), longest), self.pad)
         seen, trained = torch.zeros_like(ids), torch.zeros_like(ids)
-        for i, (own, labels) in enumerate(rows):
-            ids[i, : len(own)] = torch.tensor(own)
-            seen[i, : len(own)] = 1
-            trained[i, : len(own)] = torch.tensor([int(label != IGNORED) for label in labels])
+        for i, (row_ids, labels) in enumerate(rows):
+            ids[i, : len(row_ids)] = torch.tensor(row_ids)
+            seen[i, : len(row_ids)] = 1
+            trained[i, : len(row_ids)] = torch.tensor([int(label != IGNORED) for label in labels])
         return {"input_ids": ids, "attention_mask": seen, "completion_mask": trained}
 
 
@@ -99,8 +99,8 @@ def share_pairs(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Shared
     total = first + second - common
     place = torch.arange(int(total.max()), device=device)[None]
     is_second = place >= first
-    own = torch.where(is_second, place - first + common, place).clamp(max=chosen.shape[1] - 1)
-    ids = torch.where(is_second, rejected.gather(1, own), chosen.gather(1, own))
+    positions = torch.where(is_second, place - first + common, place).clamp(max=chosen.shape[1] - 1)
+    ids = torch.where(is_second, rejected.gather(1, positions), chosen.gather(1, positions))
     is_real = place < total
     same_answer = is_second[:, :, None] == is_second[:, None, :]
     sees = (place[:, :, None] >= place[:, None, :]) & (same_answer | (place < common)[:, None, :]) & is_real[:, None, :]
@@ -109,7 +109,7 @@ def share_pairs(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Shared
     row = torch.arange(len(chosen), device=device)[:, None] * place.shape[1]
     source = torch.cat([row + index, row + torch.where(index < common, index, index - common + first)])
     source = torch.where(attention_mask.bool(), source, 0)
-    return SharedPairs(input_ids=ids, position_ids=own, mask=sees[:, None], source=source)
+    return SharedPairs(input_ids=ids, position_ids=positions, mask=sees[:, None], source=source)
 
 
 def _lengths(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

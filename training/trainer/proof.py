@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from inspector.strategies.base import IGNORED
 from training.errors import LabelsDifferError
-from training.rows.prepare import IGNORED
 from training.rows.written import row_hash
 from training.weights import ranks
 
@@ -126,13 +126,13 @@ def rows_of(batch: Any) -> list[tuple[list[int], list[int]]]:
         labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, IGNORED).tolist()
     if "attention_mask" in batch:
         masks = batch["attention_mask"].tolist()
-        return [_real(own, own_labels, mask) for own, own_labels, mask in zip(ids, labels, masks, strict=True)]
+        return [_real(row_ids, own_labels, mask) for row_ids, own_labels, mask in zip(ids, labels, masks, strict=True)]
     out = []
-    for own, own_labels, positions in zip(ids, labels, batch["position_ids"].tolist(), strict=True):
-        starts = [i for i in range(1, len(own)) if positions[i] != positions[i - 1] + 1]
+    for row_ids, own_labels, positions in zip(ids, labels, batch["position_ids"].tolist(), strict=True):
+        starts = [i for i in range(1, len(row_ids)) if positions[i] != positions[i - 1] + 1]
         prefix = positions[starts[0]] if starts else 0
-        for start, end in zip([prefix, *starts], [*starts, len(own)], strict=True):
-            out.append((own[:prefix] + own[start:end], own_labels[:prefix] + own_labels[start:end]))
+        for start, end in zip([prefix, *starts], [*starts, len(row_ids)], strict=True):
+            out.append((row_ids[:prefix] + row_ids[start:end], own_labels[:prefix] + own_labels[start:end]))
     return out
 
 

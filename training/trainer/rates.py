@@ -8,6 +8,8 @@ from typing import Any
 import psutil
 import torch
 
+from inspector.strategies.base import IGNORED
+
 
 class TokenCount:
     """Counts the tokens that enter a model while it trains: all of them, and those whose label trains.
@@ -42,15 +44,19 @@ class TokenCount:
         elif isinstance(ids, torch.Tensor):
             self._tokens.append(torch.tensor(ids.numel()))
         if isinstance(labels, torch.Tensor):
-            self._trained.append(labels[:, 1:].ne(-100).sum())  # nothing predicts the first
+            self._trained.append(labels[:, 1:].ne(IGNORED).sum())  # nothing predicts the first
         elif isinstance(targets, torch.Tensor):
-            self._trained.append(targets.ne(-100).sum())
+            self._trained.append(targets.ne(IGNORED).sum())
 
     def rates(self) -> dict[str, float]:
         """Tokens per second since the last call; forgets what it has counted."""
         seconds = time.monotonic() - self._since
         counts = {"tokens_per_second": self._tokens, "trained_tokens_per_second": self._trained}
-        found = {name: round(sum(int(c) for c in own) / seconds, 1) for name, own in counts.items() if own and seconds}
+        found = {
+            name: round(sum(int(c) for c in recent) / seconds, 1)
+            for name, recent in counts.items()
+            if recent and seconds
+        }
         self._tokens, self._trained, self._since = [], [], time.monotonic()
         return found
 

@@ -14,6 +14,7 @@ import torch
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
+from inspector.strategies.base import IGNORED
 from training.errors import Problem, SpecError
 from training.spec import SpeedSpec
 from training.trainer.batches import Batcher, Cost, PrefixSampler, shared_mask
@@ -43,7 +44,7 @@ class ProvenTrainer(Proven, SFTTrainer):  # type: ignore[misc]
         if self.speed.shared_prefix and "attention_mask" not in inputs:
             hooks.append(see_prefix(backbone, inputs["position_ids"]))
         if self.speed.head and not return_outputs and backbone is not None:
-            targets = torch.nn.functional.pad(inputs.pop("labels")[:, 1:], (0, 1), value=-100)
+            targets = torch.nn.functional.pad(inputs.pop("labels")[:, 1:], (0, 1), value=IGNORED)
             kept = _kept(targets)
             inputs["shift_labels"] = targets[kept][None]
             hooks.append(backbone.register_forward_hook(lambda _, __, output: _keep(output, kept)))
@@ -95,7 +96,7 @@ def _before_head(pending: list[tuple[torch.Tensor, Any]], backbone: Any) -> Any:
         if not kwargs.get("fused_lm_head") or kwargs.get("labels") is None or backbone is None:
             return None
         kwargs = dict(kwargs)
-        targets = torch.nn.functional.pad(kwargs.pop("labels")[:, 1:], (0, 1), value=-100)
+        targets = torch.nn.functional.pad(kwargs.pop("labels")[:, 1:], (0, 1), value=IGNORED)
         kept = _kept(targets)
         kwargs["shift_labels"] = targets[kept][None]
         pending.append((kept, backbone.register_forward_hook(lambda _, __, output: _keep(output, kept))))
@@ -122,7 +123,7 @@ def _behind_head(pending: list[tuple[torch.Tensor, Any]]) -> Any:
 
 def _kept(targets: torch.Tensor) -> torch.Tensor:
     """The positions whose next token trains; one at least, or the loss hangs on nothing."""
-    kept = targets != -100
+    kept = targets != IGNORED
     kept[0, 0] |= ~kept.any()
     return kept
 
@@ -206,7 +207,7 @@ def _why_not_shared(weights: Any, longest: int) -> str | None:
 def _agrees(weights: Any, **layout: Any) -> bool:
     """Whether two short rows in another layout get the hidden states that they get padded."""
     rows = [list(range(1, 10)), [*range(1, 6), 8]]
-    features = [{"input_ids": ids, "labels": [-100] * 5 + ids[5:]} for ids in rows]
+    features = [{"input_ids": ids, "labels": [IGNORED] * 5 + ids[5:]} for ids in rows]
     padded, fewest = DataCollatorForLanguageModeling(pad_token_id=0), Cost(token=1.0, pair=0.0)
     was_training = weights.training
     weights.eval()
@@ -230,4 +231,4 @@ def _trained_states(weights: Any, batch: dict[str, Any]) -> torch.Tensor:
     finally:
         if hook is not None:
             hook.remove()
-    return states[labels.to(states.device) != -100].float()
+    return states[labels.to(states.device) != IGNORED].float()

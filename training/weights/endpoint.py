@@ -34,8 +34,8 @@ def ask(endpoint: EndpointSpec, messages: tuple[Message, ...], max_new_tokens: i
         answer.raise_for_status()
         return _text(answer.json())
     except httpx.HTTPStatusError as error:
-        said = " ".join(error.response.text.split())[:300]
-        raise EndpointError(f"{address} answered with status {error.response.status_code}: {said}") from error
+        reason = " ".join(error.response.text.split())[:300]
+        raise EndpointError(f"{address} answered with status {error.response.status_code}: {reason}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise EndpointError(f"{address} cannot be reached: {error}.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -148,10 +148,10 @@ def target_modules(modules: str | list[str], weights: Any) -> str | list[str]:
     for name in [modules] if isinstance(modules, str) else modules:
         if name in groups:
             chosen += groups[name]
-        elif any(name in own for own in groups.values()):
+        elif any(name in names for names in groups.values()):
             chosen.append(name)
         else:
-            known = "; ".join(f"{group}: {', '.join(own)}" for group, own in groups.items() if own)
+            known = "; ".join(f"{group}: {', '.join(names)}" for group, names in groups.items() if names)
             raise ValueError(f"lora.modules: the model has no layers {name!r}. It has {known}.")
     return sorted(set(chosen))
 

@@ -13,8 +13,10 @@ _SAID = ("out of memory", "can't allocate memory", "not enough memory", "bad_all
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or one that it was raised from, says that memory ran out."""
     while error is not None:
-        said = str(error).lower()
-        if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(mark in said for mark in _SAID)):
+        message = str(error).lower()
+        if isinstance(error, MemoryError) or (
+            isinstance(error, RuntimeError) and any(mark in message for mark in _SAID)
+        ):
             return True
         error = error.__cause__
     return False

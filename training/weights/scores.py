@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inspector.strategies.base import IGNORED
 from training.rows.prepare import PreparedRow
 
 CHUNK = 256
@@ -65,7 +66,7 @@ def scored_rows(weights: Any, tokenizer: Any, rows: Sequence[PreparedRow]) -> li
                 "answer": name,
                 "tokens": len(row.input_ids),
                 "texts": row.texts[:MAX_TOKENS],
-                "trained": [int(label != -100) for label in row.labels[:MAX_TOKENS]],
+                "trained": [int(label != IGNORED) for label in row.labels[:MAX_TOKENS]],
                 "losses": [None if one.loss is None else round(one.loss, 4) for one in scores],
                 "guesses": [None if one.guess is None else shown[one.guess] for one in scores],
                 "right": [int(one.guess == id) for one, id in zip(scores, ids, strict=True)],

@@ -10,7 +10,8 @@ import gradio as gr
 from inspector.batch import Batch, BatchRow
 from inspector.inspection import Inspection
 from inspector.strategies import Reason
-from inspector.strategies.modifiers import IGNORED, kept_range
+from inspector.strategies.base import IGNORED
+from inspector.strategies.modifiers import kept_range
 from ui.parts.token_view import as_json
 from ui.parts.tokens import tokens_script
 
@@ -52,8 +53,8 @@ def pack_no_batch(why: str) -> str:
 
 
 def _row(row: BatchRow, cut: Sequence[tuple[list[str], list[str]]]) -> dict[str, Any]:
-    own = [source for source in dict.fromkeys(row.sources) if source is not None]
-    alone = cut[own[0]] if len(own) == 1 else ([], [])  # between joined rows there is no room for what was cut
+    sources = [source for source in dict.fromkeys(row.sources) if source is not None]
+    alone = cut[sources[0]] if len(sources) == 1 else ([], [])  # between joined rows there is no room for what was cut
     return {
         "total": len(row.ids),
         "padding": row.attention.count(0),
@@ -73,9 +74,9 @@ def _row(row: BatchRow, cut: Sequence[tuple[list[str], list[str]]]) -> dict[str,
 def _cut(inspection: Inspection, max_length: int | None, truncation: str) -> tuple[list[str], list[str]]:
     """The tokens that truncation took before and behind what is left; the inspection's own truncation comes first."""
     pieces = inspection.example.tokens.pieces()
-    own = [i for i, reason in enumerate(inspection.labelled.reasons) if reason is not Reason.CUT]
-    kept = kept_range(len(own), max_length, truncation)
-    left = own[kept.start : kept.stop]
+    uncut = [i for i, reason in enumerate(inspection.labelled.reasons) if reason is not Reason.CUT]
+    kept = kept_range(len(uncut), max_length, truncation)
+    left = uncut[kept.start : kept.stop]
     return (pieces[: left[0]], pieces[left[-1] + 1 :]) if left else ([], pieces)
 
 

@@ -77,7 +77,7 @@ def _named(data: DataBoxes) -> DataSource:
         raise NoSourceError("Type the id of a hub data set" + ("." if is_public() else ", or a path."))
     if is_public() and (not _HUB_ID.fullmatch(name) or ".." in name or _is_local(name)):
         raise DataError("Here only data sets of the hub can be named, such as owner/name. Upload a file instead.")
-    split, config, revision = ((own or "").strip() for own in (data.data_split, data.data_config, data.data_revision))
+    split, config, revision = ((box or "").strip() for box in (data.data_split, data.data_config, data.data_revision))
     return DataSource(name=name, split=split, config=config, revision=revision)
 
 

@@ -73,18 +73,18 @@ def on_preview(before: str | None, data: DataBoxes, boxes: Boxes) -> Changes:
         shared = shared_setup(boxes)
     except Errors as error:
         return {"data_setup": report(text(str(error), "✗")), **_no_rows("The Inspect tab's setup cannot be used.")}
-    said = {"data_setup": report(text(" · ".join(f"{name} {value}" for name, value in about_setup(shared.setup))))}
+    answer = {"data_setup": report(text(" · ".join(f"{name} {value}" for name, value in about_setup(shared.setup))))}
     seen = json.dumps([asdict(data), shared.setup.to_dict()], default=str)
     if before == seen:
         return {}
     try:
-        return {**said, **_preview(data, shared), "data_seen": seen}
+        return {**answer, **_preview(data, shared), "data_seen": seen}
     except NoSourceError as error:
-        return {**said, "data_layout": "", "data_preview": pack_no_rows(str(error), is_hint=True), "data_seen": None}
+        return {**answer, "data_layout": "", "data_preview": pack_no_rows(str(error), is_hint=True), "data_seen": None}
     except Errors as error:
-        return {**said, **_no_rows(str(error))}
+        return {**answer, **_no_rows(str(error))}
     except Exception as error:  # whatever it is, the page has to say so and stay alive
-        return {**said, **_no_rows(_unforeseen(error))}
+        return {**answer, **_no_rows(_unforeseen(error))}
 
 
 def _no_rows(why: str) -> Changes:
@@ -94,7 +94,7 @@ def _no_rows(why: str) -> Changes:
 def _preview(data: DataBoxes, shared: LoadedSetup) -> Changes:
     source = source_of(data)
     layout, head = first_rows(source, mapping_of(data))
-    used = ", ".join(name if name == own else f"{name}={own}" for name, own in layout.columns.items())
+    used = ", ".join(name if name == column else f"{name}={column}" for name, column in layout.columns.items())
     facts = [["format", layout.format.value], ["read from", used], ["columns", ", ".join(columns_of(head))]]
     if layout.format is Format.PREFERENCE:
         facts.append(["audited", "the chosen answer; map chosen=rejected, rejected=chosen to see the other"])
@@ -103,12 +103,12 @@ def _preview(data: DataBoxes, shared: LoadedSetup) -> Changes:
         if isinstance(row, BadRow):
             rows.append(unusable(row.number, row.place, row.why, can_open=False))
             continue
-        own = None
+        setup = None
         try:
-            own = row_setup(shared, row, layout)
-            rows.append(shown(row.number, row.place, own.inspect()))
+            setup = row_setup(shared, row, layout)
+            rows.append(shown(row.number, row.place, setup.inspect()))
         except InspectorError as error:
-            rows.append(unusable(row.number, row.place, str(error), can_open=own is not None))
+            rows.append(unusable(row.number, row.place, str(error), can_open=setup is not None))
     title = "The first row" if len(rows) == 1 else f"The first {len(rows)} rows"
     return {"data_layout": report(table(["", ""], facts)), "data_preview": pack_rows(rows, f"{title}, as trained")}
 
@@ -132,13 +132,13 @@ def on_run(before: Job[Any] | None, data: DataBoxes, boxes: Boxes) -> Iterator[C
     if is_public():
         at_the_end(audited.folder.cleanup)
     rest = "" if audited.report.about["complete"] else " Stopped: what was seen until then is shown."
-    said = text(f"{audited.report.rows:,} rows audited.{rest}", "◼" if rest else "✓")
+    notice = text(f"{audited.report.rows:,} rows audited.{rest}", "◼" if rest else "✓")
     try:
         changes = _report_values(audited)
     except Exception as error:  # the buttons have to come back
         changes = {}
-        said = text(_unforeseen(error), "✗")
-    yield {**idle(), **changes, "data_status": report(said)}
+        notice = text(_unforeseen(error), "✗")
+    yield {**idle(), **changes, "data_status": report(notice)}
 
 
 def watch(job: Job[Any], **first: Any) -> Iterator[Changes]:
@@ -173,14 +173,14 @@ def _progress(job: Job[Any]) -> Any:
         return progress("Waiting for another run to end …", None)
     if not isinstance(step, Step):
         return progress("Starting …", None)
-    said = [f"{step.rows:,} rows", f"{step.rows_per_second:,.0f} a second"]
+    parts = [f"{step.rows:,} rows", f"{step.rows_per_second:,.0f} a second"]
     if step.seconds_left is not None:
         left = round(step.seconds_left)
-        said.append(f"{left // 60}:{left % 60:02} left")
+        parts.append(f"{left // 60}:{left % 60:02} left")
     if step.kinds:
-        said.append("1 kind of finding" if step.kinds == 1 else f"{step.kinds} kinds of findings")
+        parts.append("1 kind of finding" if step.kinds == 1 else f"{step.kinds} kinds of findings")
     done = None if step.rows_left is None else step.rows / max(1, step.rows + step.rows_left)
-    return progress(" · ".join(said), done)
+    return progress(" · ".join(parts), done)
 
 
 def ending(job: Job[Any]) -> Any:
@@ -199,22 +199,22 @@ def on_cancel(job: Job[Any] | None, _: Boxes) -> Changes:
 
 
 def _report_values(audited: Audited) -> dict[str, Any]:
-    own = audited.report
+    audited_report = audited.report
     values: dict[str, Any] = {
         "data_audited": audited,
         "data_none": gr.update(visible=False),
         "data_result": gr.update(visible=True),
-        "data_summary": report(*summary_blocks(own, audited.name)),
-        "data_findings": pack_findings(own),
+        "data_summary": report(*summary_blocks(audited_report, audited.name)),
+        "data_findings": pack_findings(audited_report),
         "data_files": "",
         **_row_buttons(audited),
         "data_earlier": None,
         "data_compared": "",
     }
     for name, (title, draw, say) in FIGURES.items():
-        figure = draw(own)
+        figure = draw(audited_report)
         values[f"data_{name}"] = gr.update(value=figure, visible=figure is not None)
-        values[f"data_{name}_text"] = report(heading(title), text(say(own)))
+        values[f"data_{name}_text"] = report(heading(title), text(say(audited_report)))
     return values
 
 

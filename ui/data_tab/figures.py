@@ -74,15 +74,15 @@ def length_text(report: AuditReport) -> str:
     if not lengths:
         return "No row was inspected."
     half, most, nearly = (quantile(lengths, share) for share in (0.5, 0.9, 0.99))
-    said = (
+    summary = (
         f"Half of the rows have up to {half:,} tokens, 90% up to {most:,}, 99% up to {nearly:,}; the longest has "
         f"{max(lengths):,}."
     )
     limit = _max_length(report)
     if limit is None:
-        return said
+        return summary
     over = sum(rows for length, rows in lengths.items() if length > limit)
-    return f"{said} max_length {limit:,} cuts {_of(over, report.inspected)} and takes {report.cut:,} trained tokens."
+    return f"{summary} max_length {limit:,} cuts {_of(over, report.inspected)} and takes {report.cut:,} trained tokens."
 
 
 def _max_length(report: AuditReport) -> int | None:
@@ -132,15 +132,15 @@ def _shares(entries: Sequence[tuple[str, Sequence[int]]]) -> Any:
     names = [name for name, _ in entries]
     figure = _figure(_EDGES_PX + _BAR_PX * len(entries), x_title="tokens", y_title="")
     sure = {"orientation": "h", "y": names}
-    trained = [own for _, (_, _, own) in entries]
+    trained = [count for _, (_, _, count) in entries]
     figure.add_bar(
         **sure, x=trained, name="trained", marker={"color": TRAINED}, cliponaxis=False,
         hovertemplate="%{y}: %{x:,} tokens train<extra></extra>",
     )  # fmt: skip
     figure.add_bar(
-        **sure, x=[tokens - own for _, (_, tokens, own) in entries], name="not trained",
+        **sure, x=[tokens - count for _, (_, tokens, count) in entries], name="not trained",
         marker={"color": "rgba(0,0,0,0)", "line": {"color": PLAIN, "width": 1.5}},
-        text=[_percent(own, tokens) for _, (_, tokens, own) in entries], textposition="outside", cliponaxis=False,
+        text=[_percent(count, tokens) for _, (_, tokens, count) in entries], textposition="outside", cliponaxis=False,
         hovertemplate="%{y}: %{x:,} tokens do not train<extra></extra>",
     )  # fmt: skip
     longest = max(tokens for _, (_, tokens, _) in entries)
@@ -166,12 +166,12 @@ def finding_figure(report: AuditReport) -> Any:
         return None
     figure = _figure(_EDGES_PX + _BAR_PX * len(found), x_title="rows", y_title="")
     figure.add_bar(
-        orientation="h", y=[f"{own.code} · {own.severity.value}" for own in found],
-        x=[own.rows for own in found], marker={"color": [SEVERITIES[own.severity] for own in found]},
-        text=[f"{own.rows:,}" for own in found], textposition="outside", cliponaxis=False,
+        orientation="h", y=[f"{finding.code} · {finding.severity.value}" for finding in found],
+        x=[finding.rows for finding in found], marker={"color": [SEVERITIES[finding.severity] for finding in found]},
+        text=[f"{finding.rows:,}" for finding in found], textposition="outside", cliponaxis=False,
         hovertemplate="%{y}: %{x:,} rows<extra></extra>",
     )  # fmt: skip
-    most = max(own.rows for own in found)
+    most = max(finding.rows for finding in found)
     figure.update_xaxes(range=[0, 1.25 * most], dtick=_whole(most))
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return figure

@@ -77,5 +77,5 @@ def on_compare(file: str | None, audited: Audited | None, _: Boxes) -> Changes:
         before = read_report(file)
     except InspectorError as error:
         return {"data_compared": report(text(str(error), "✗"))}
-    said = compare_reports(before, audited.report)
-    return {"data_compared": report(heading("Since the earlier report"), *(text(line) for line in said))}
+    changes = compare_reports(before, audited.report)
+    return {"data_compared": report(heading("Since the earlier report"), *(text(line) for line in changes))}

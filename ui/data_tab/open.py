@@ -65,12 +65,12 @@ def _opened(
                   if row.number in found]  # fmt: skip
     except (InspectorError, ConversationJsonError) as error:
         return _refused(str(error))
-    usable = [(row, place, own) for row, place, own in opened if own is not None]
+    usable = [(row, place, setup) for row, place, setup in opened if setup is not None]
     at = next((i for i, (row, _, _) in enumerate(usable) if row.number == wanted), None)
     if at is None:
         return _refused(f"row {wanted} is no conversation, or is not there any more.")
     changes = open_rows(
-        [own for _, _, own in usable], at, compare=boxes.compare, titles=[place + suffix for _, place, _ in usable],
+        [setup for _, _, setup in usable], at, compare=boxes.compare, titles=[place + suffix for _, place, _ in usable],
         tokens=[row.token for row, _, _ in usable],
     )  # fmt: skip
     return {**changes, "tabs": gr.update(selected=INSPECT)}

@@ -38,7 +38,7 @@ def example_rows(report: AuditReport, code: str) -> list[ExampleRow]:
             ExampleRow(number=row["row"], place=row["place"], detail=row["why"], can_open=not row["raw"])
             for row in report.bad_rows
         ]
-    found = next((own for own in ranked_findings(report) if own.code == code), None)
+    found = next((finding for finding in ranked_findings(report) if finding.code == code), None)
     return [] if found is None else [_example(row) for row in found.examples]
 
 
@@ -55,7 +55,7 @@ def _example(row: Mapping[str, Any]) -> ExampleRow:
 
 def pack_findings(report: AuditReport) -> str:
     """The value of the findings' list."""
-    entries = [_entry(report, own) for own in ranked_findings(report)]
+    entries = [_entry(report, finding) for finding in ranked_findings(report)]
     if report.bad + report.refused:
         entries.insert(0, _unused(report))
     return as_json({"rows": report.rows, "findings": entries})
@@ -112,8 +112,8 @@ def summary_blocks(report: AuditReport, name: str) -> Iterator[Block]:
     dropped, packing = summary["dropped"], summary["packing"]
     if not about.get("complete", True):
         yield text("Stopped before the end: this is about the rows seen until then.", "◼")
-    said = [f"{what} {value}" for what, value in about_lines(report) if what in ("model", "template", "strategy")]
-    yield text(" · ".join([name, *said]))
+    parts = [f"{what} {value}" for what, value in about_lines(report) if what in ("model", "template", "strategy")]
+    yield text(" · ".join([name, *parts]))
     rows = [
         ["rows", f"{report.rows:,} read, {report.inspected:,} inspected"],
         ["tokens", f"{report.tokens:,}, of which {report.trained:,} train ({summary['trained_share']:.1%})"],

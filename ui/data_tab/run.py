@@ -153,8 +153,10 @@ class Sorter:
     def _rejected(self, row: Row) -> BadRow:
         """A row with errors, which are its reasons."""
         report, _ = Auditor(self._task, self._layout).audit([row])  # a new one has an example of every finding
-        errors = {code: own for code, own in report.findings.items() if own.severities[Severity.ERROR.value]}
-        why = " ".join(f"{code}: {own.examples[0]['detail']}" for code, own in errors.items())
+        errors = {
+            code: finding for code, finding in report.findings.items() if finding.severities[Severity.ERROR.value]
+        }
+        why = " ".join(f"{code}: {finding.examples[0]['detail']}" for code, finding in errors.items())
         return BadRow(number=row.number, place=row.place, why=why, raw=raw_of(row.value))
 
 

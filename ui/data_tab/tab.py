@@ -150,7 +150,7 @@ def _build_files() -> dict[str, Any]:
                 ("rejected", "Rejected rows, with reasons"),
             )
         }  # fmt: skip
-    said = build_report("data-files")
+    pane = build_report("data-files")
     download = gr.DownloadButton(visible="hidden", elem_id="data-download")
     saver = gr.HTML("", html_template="<div></div>", js_on_load=script("parts/saver.js"), apply_default_css=False,
                     elem_id="data-saver")  # fmt: skip
@@ -158,7 +158,7 @@ def _build_files() -> dict[str, Any]:
         earlier = gr.File(label="Report as JSON", file_types=[".json"], height=110, elem_id="data-earlier")
         compared = build_report("data-compared")
     return {
-        **buttons, "data_files": said, "data_download": download, "data_saver": saver, "data_earlier": earlier,
+        **buttons, "data_files": pane, "data_download": download, "data_saver": saver, "data_earlier": earlier,
         "data_compared": compared,
     }  # fmt: skip
 

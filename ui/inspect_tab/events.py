@@ -175,11 +175,11 @@ def _first_token(setup: Setup) -> int | None:
 def on_decode(log: str, boxes: Boxes) -> Changes:
     """A pasted log: its first example becomes the conversation, and the view says what went wrong."""
     try:
-        text, said = decoded_conversation(log or "", setup_of(boxes))
+        text, blocks = decoded_conversation(log or "", setup_of(boxes))
     except (InspectorError, ConversationJsonError) as error:
         return {"view": failure_view(error, rows=boxes.rows)}
     values = {} if text is None else {**conversation_values(text), "rows": None}
-    return _shown(boxes, values, notices=said)
+    return _shown(boxes, values, notices=blocks)
 
 
 def on_row(event: Mapping[str, Any], boxes: Boxes) -> Changes:
@@ -201,9 +201,9 @@ def on_remedy(event: Mapping[str, Any], boxes: Boxes) -> Changes:
         before = setup_of(boxes)
         changed = apply_remedy(name, before, hub_token())
         rows = (boxes.rows.edited(before) if boxes.rows else Rows(setups=(before,))).replaced(changed)
-        said = f"Applied: {REMEDIES[name].what} {_effect(code, changed)}"
+        message = f"Applied: {REMEDIES[name].what} {_effect(code, changed)}"
         return open_rows(
-            rows.setups, rows.at, compare=boxes.compare, notices=[said], undo=rows.undo, titles=rows.titles
+            rows.setups, rows.at, compare=boxes.compare, notices=[message], undo=rows.undo, titles=rows.titles
         )
     except (InspectorError, ConversationJsonError) as error:
         return _shown(boxes, {}, notices=[f"Not applied: {error}"])
@@ -248,11 +248,11 @@ def _markers(boxes: Boxes) -> tuple[Markers | None, Model | None]:
         return None, None
 
 
-def _shown(boxes: Boxes, changes: Mapping[str, Any], model: Model | None = None, **said: Any) -> Changes:
+def _shown(boxes: Boxes, changes: Mapping[str, Any], model: Model | None = None, **extra: Any) -> Changes:
     """The changes, and the view of the boxes once they have been made; none while a model loads. `model`: that of the
     boxes, where it has been loaded already."""
     after = boxes.with_changes(changes)
-    return {**changes, "view": boxes_view(after, model, **said)} if after.is_settled else changes
+    return {**changes, "view": boxes_view(after, model, **extra)} if after.is_settled else changes
 
 
 TOUR = ("boundary_merge", "2-bos-and-eos-in-the-collator", "1-the-response-template-merges")

@@ -59,21 +59,21 @@ def build_export_pane() -> dict[str, Any]:
         with gr.Row():
             jsonl = gr.Button("Rows as JSONL", size="sm", min_width=120, elem_id="rows-jsonl")
             parquet = gr.Button("Rows as Parquet", size="sm", min_width=120, elem_id="rows-parquet")
-        said = build_report("rows-report", follows_view=True)
+        answer = build_report("rows-report", follows_view=True)
         script = (Path(__file__).parents[1] / "parts" / "saver.js").read_text(encoding="utf-8")
         saved = gr.HTML("", html_template="<div></div>", js_on_load=script, apply_default_css=False, elem_id="saver")
     return {
         "export_pane": pane, "target": target, "write": write, "export_report": found, "rows_jsonl": jsonl,
-        "rows_parquet": parquet, "rows_report": said, "saver": saved,
+        "rows_parquet": parquet, "rows_report": answer, "saver": saved,
     }  # fmt: skip
 
 
 def connect_export_pane(wires: Wires) -> None:
     """Settings when the pane opens, on a click, and for another trainer; rows on a click."""
     target = wires["target"]
-    said: dict[str, Any] = {"says": "export_report"}
-    wires.on(target.input, on_export, ["export_report"], also=[target], dropdown="target", **said)
-    wires.on([wires["export_pane"].expand, wires["write"].click], on_export, ["export_report"], also=[target], **said)
+    answer: dict[str, Any] = {"says": "export_report"}
+    wires.on(target.input, on_export, ["export_report"], also=[target], dropdown="target", **answer)
+    wires.on([wires["export_pane"].expand, wires["write"].click], on_export, ["export_report"], also=[target], **answer)
     for name in ("jsonl", "parquet"):
         click = wires[f"rows_{name}"].click
         wires.on(click, partial(on_rows, name), ["saver", "rows_report"], says="rows_report")

@@ -12,7 +12,7 @@ from inspector.errors import InspectorError, RenderError
 from inspector.inspection import Inspection, inspect_rendered
 from inspector.model.model import Model
 from inspector.samples import sample_conversations
-from inspector.trainers.markers import WORDS, Markers, Split, find_split, pieces, propose_markers
+from inspector.trainers.markers import WORDS, Markers, Split, find_split, pieces, propose_markers, shown_ids
 from ui.parts.report import Block, build_note, build_report, heading, report, table, text
 from ui.parts.report import pieces as pieces_block
 from ui.parts.text_box import build_text_box
@@ -103,11 +103,7 @@ def _found(model: Model, markers: Markers, rows: int, refused: int) -> Iterator[
     yield table(
         ["marker", f"{model.name} · template {model.template_name}"],
         [
-            ["prefix ids", _ids(markers.prefix_ids)],
-            ["suffix ids", _ids(markers.suffix_ids)],
-            ["response template", _or_none(markers.response_template)],
-            ["instruction template", _or_none(markers.instruction_template)],
-            ["found", f"{markers.found} of {markers.turns} turns, {markers.false_hits} false hits"],
+            *map(list, markers.lines()),
             ["looked at", f"{rows} conversations" + (f", {refused} more were refused by the template" * bool(refused))],
         ],
     )
@@ -115,7 +111,7 @@ def _found(model: Model, markers: Markers, rows: int, refused: int) -> Iterator[
         yield heading("Missed: the boundary is inside a merged token")
         yield table(
             ["turns", "token", "ids before the answer"],
-            [[str(miss.count), repr(miss.token), _ids(miss.ids)] for miss in markers.misses],
+            [[str(miss.count), repr(miss.token), shown_ids(miss.ids)] for miss in markers.misses],
         )
 
 
@@ -127,16 +123,14 @@ def _split_blocks(
         yield text("find_split has nothing to split: the template refuses a lone answer.")
         return
     rows = [tuple(inspection.ids) for inspection in inspections]
-    before, behind = splits
-    for split, name, ids in ((before, "before", markers.prefix_ids), (behind, "behind", markers.suffix_ids)):
+    ids_in_context = (markers.prefix_ids, markers.suffix_ids)
+    for split, name, ids in zip(splits, ("before", "after"), ids_in_context, strict=True):
         yield heading(f"find_split: {split.text!r}, the text {name} an answer")
-        found = [
-            ("in context", ids),
-            ("alone", split.alone),
-            ("behind a space", split.after_space),
-            ("behind a line end", split.after_newline),
-        ]
-        yield table(["tokenized", "ids", "occur in"], [[how, _ids(own), _occurring(own, rows)] for how, own in found])
+        found = [("in context", ids), *split.tokenizations()]
+        yield table(
+            ["tokenized", "ids", "occur in"],
+            [[how, shown_ids(token_ids), _occurring(token_ids, rows)] for how, token_ids in found],
+        )
 
 
 def _occurring(ids: Sequence[int] | None, rows: Sequence[Sequence[int]]) -> str:
@@ -146,11 +140,3 @@ def _occurring(ids: Sequence[int] | None, rows: Sequence[Sequence[int]]) -> str:
     size, wanted = len(ids), tuple(ids)
     count = sum(any(row[i : i + size] == wanted for i in range(len(row) - size + 1)) for row in rows)
     return f"{'✓' if count == len(rows) else '✗'} {count} of {len(rows)}"
-
-
-def _ids(ids: Sequence[int] | None) -> str:
-    return "none: no constant sequence" if ids is None else ", ".join(map(str, ids))
-
-
-def _or_none(content: str | None) -> str:
-    return "none: pass ids" if content is None else repr(content)

@@ -52,13 +52,13 @@ def open_rows(
     boxes = Boxes().with_changes(changes)
     rows = Rows(setups=tuple(setups), at=at, titles=tuple(titles), tokens=tuple(tokens), undo=undo)
     token = rows.token if token is None else token
-    said: dict[str, Any] = {"notices": notices, "can_undo": undo is not None}
+    answer: dict[str, Any] = {"notices": notices, "can_undo": undo is not None}
     try:
         shown = load_boxes(boxes, model)
     except Exception as error:  # the view has to say so, whatever it is
-        return {**changes, "rows": rows, "view": failure_view(error, LoadedSetup(setup, model), rows=rows, **said)}
+        return {**changes, "rows": rows, "view": failure_view(error, LoadedSetup(setup, model), rows=rows, **answer)}
     rows = replace(rows, setups=(*setups[:at], shown.setup, *setups[at + 1 :]), opened=shown.setup)
-    view = inspect_view(shown, compare=compare, rows=rows, token=token, expected_hash=expected_hash, **said)
+    view = inspect_view(shown, compare=compare, rows=rows, token=token, expected_hash=expected_hash, **answer)
     return {**changes, "rows": rows, "view": view}
 
 

@@ -175,28 +175,28 @@ def _connect_boxes(wires: Wires) -> None:
         choice.input, events.on_template_choice, template, also=[choice], dropdown="template-choice", about=About.MODEL
     )
     wires.on(wires["reset"].click, events.on_reset, template, also=[choice], about=About.MODEL)
-    own = {"about": About.NOTHING, "is_latest": True}
-    wires.on(wires["template"].input, events.on_template, ["template_report", "view"], **own)
+    options = {"about": About.NOTHING, "is_latest": True}
+    wires.on(wires["template"].input, events.on_template, ["template_report", "view"], **options)
     strategy = ["strategy_about", "policy_box", "options_box", "strategy_options", "view"]
     chosen = wires["strategy"]
-    wires.on(chosen.input, events.on_strategy_choice, strategy, also=[chosen], dropdown="strategy", **own)
-    wires.on([wires[name].input for name in _TRAINING], events.on_inspect, ["view"], **own)
+    wires.on(chosen.input, events.on_strategy_choice, strategy, also=[chosen], dropdown="strategy", **options)
+    wires.on([wires[name].input for name in _TRAINING], events.on_inspect, ["view"], **options)
 
 
 def _connect_conversation(wires: Wires) -> None:
     """The conversation in its three forms, and what replaces it."""
     forms = ["conversation", "editor", *_OPTIONS]
-    own: dict[str, Any] = {"about": About.NOTHING, "is_latest": True}
-    wires.on(wires["conversation"].input, events.on_json, [*forms[1:], "view"], **own)
+    defaults: dict[str, Any] = {"about": About.NOTHING, "is_latest": True}
+    wires.on(wires["conversation"].input, events.on_json, [*forms[1:], "view"], **defaults)
     editor, options = wires["editor"], [wires[name] for name in _OPTIONS]
-    wires.on(editor.input, events.on_editor, ["conversation", *_OPTIONS, "view"], also=[editor], **own)
+    wires.on(editor.input, events.on_editor, ["conversation", *_OPTIONS, "view"], also=[editor], **defaults)
     changed = [widget.input for widget in options]
-    wires.on(changed, events.on_options, ["conversation", "editor", "view"], also=options, **own)
+    wires.on(changed, events.on_options, ["conversation", "editor", "view"], also=options, **defaults)
     for name, handler, changes in (
         ("example", events.on_example, [*forms, "rows", "gallery", "view"]),
         ("gallery", events.on_gallery, [*OPENED, "example"]),
     ):
-        wires.on(wires[name].input, handler, changes, also=[wires[name]], dropdown=name, **own)
+        wires.on(wires[name].input, handler, changes, also=[wires[name]], dropdown=name, **defaults)
     wires.on(wires["tour"].click, events.on_tour, [*OPENED, "example", "gallery"], about=About.NOTHING)
     wires.on(wires["explain"].click, events.on_decode, [*forms, "rows", "view"], also=[wires["log"]])
 

@@ -96,10 +96,10 @@ def strategy_about(strategy: str) -> str:
     """What a strategy trains, in a line, and the options it takes."""
     if strategy not in STRATEGIES:
         return ""
-    said = (inspect.getdoc(STRATEGIES[strategy]) or "").split("\n", 1)[0]
+    summary = (inspect.getdoc(STRATEGIES[strategy]) or "").split("\n", 1)[0]
     taken = "" if strategy == EXACT else ", ".join(options_of(strategy))
     options = f" Options: <code>{html.escape(taken)}</code>." if taken else ""
-    return f"<p class='strategy-about'>{html.escape(said)}{options}</p>"
+    return f"<p class='strategy-about'>{html.escape(summary)}{options}</p>"
 
 
 def prefilled(strategy: str, markers: Markers | None) -> str:

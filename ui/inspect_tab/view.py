@@ -31,14 +31,14 @@ from ui.wiring.open_setups import Rows
 _LOG = logging.getLogger(__name__)
 
 
-def boxes_view(boxes: Boxes, loaded: Model | None = None, **said: Any) -> str:
+def boxes_view(boxes: Boxes, loaded: Model | None = None, **extra: Any) -> str:
     """The token view's value for what the boxes hold. `loaded`: as in LoadedSetup; `said`: as `inspect_view`."""
     try:
-        own = load_boxes(boxes, loaded)
+        loaded_setup = load_boxes(boxes, loaded)
     except Exception as error:  # whatever it is, the page has to say so and stay alive
-        return failure_view(error, rows=boxes.rows, **said)
-    rows = boxes.rows.edited(own.setup) if boxes.rows else None
-    return inspect_view(own, compare=boxes.compare, rows=rows, **said)
+        return failure_view(error, rows=boxes.rows, **extra)
+    rows = boxes.rows.edited(loaded_setup.setup) if boxes.rows else None
+    return inspect_view(loaded_setup, compare=boxes.compare, rows=rows, **extra)
 
 
 def inspect_view(
@@ -60,12 +60,12 @@ def inspect_view(
     try:
         inspection = loaded.inspect()
         link = _link(loaded.setup, inspection, compare, rows, token)
-        said = [*_mismatch(inspection, expected_hash), *notices, *_notices(inspection)]
+        notes = [*_mismatch(inspection, expected_hash), *notices, *_notices(inspection)]
         if not link:
-            said.append("This view is too long for a link: keep the JSON instead.")
+            notes.append("This view is too long for a link: keep the JSON instead.")
         return pack(
             inspection,
-            notices=said,
+            notices=notes,
             link=link,
             comparison=_comparison(inspection) if compare else None,
             remedies=offers(inspection),
@@ -110,11 +110,11 @@ def decoded_conversation(log: str, setup: Setup) -> tuple[str | None, list[str]]
     """
     decoded = decode_log(model_of(setup), log)
     shown = next((example for example in decoded.examples if example.inspection is not None), None)
-    said = list(_said(decoded, shown))
+    blocks = list(_said(decoded, shown))
     if shown is None or shown.inspection is None:
-        return None, said
+        return None, blocks
     value = shown.inspection.example.conversation.to_json()
-    return dump(value if len(value) > 1 else value["messages"]), said
+    return dump(value if len(value) > 1 else value["messages"]), blocks
 
 
 def _said(decoded: Decoded, shown: LoggedExample | None) -> Iterator[str]:
@@ -125,9 +125,9 @@ def _said(decoded: Decoded, shown: LoggedExample | None) -> Iterator[str]:
         yield f"Below is example {number} of {count} in the log. " + (
             "Its ids are exactly the logged ones." if shown.is_exact else "Its ids are not exactly the logged ones."
         )
-    own = {finding.code for finding in shown.inspection.findings} if shown and shown.inspection else set()
+    codes = {finding.code for finding in shown.inspection.findings} if shown and shown.inspection else set()
     for finding in decoded.findings:
-        if finding.code not in own:
+        if finding.code not in codes:
             yield f"{finding.code}: {finding.detail} {finding.remedy}"
     markers = decoded.markers
     if markers.prefix_ids is not None and markers.suffix_ids is not None:
@@ -205,10 +205,10 @@ def _notices(inspection: inspector.Inspection) -> list[str]:
         notices.append("The template does not read tools: they are not shown to the model.")
     if conversation.documents and "documents" not in read:
         notices.append("The template does not read documents: they are not shown to the model.")
-    own = inspection.model.template_for(conversation.tools is not None)[1]
-    if own != inspection.model.template:
+    template = inspection.model.template_for(conversation.tools is not None)[1]
+    if template != inspection.model.template:
         notices.append("The tools select the model's tool_use template, as they would in a trainer.")
-    if inspection.template != own:
+    if inspection.template != template:
         notices.append(f"{inspection.strategy} renders the conversation with a template of its own.")
     return notices
 

@@ -72,4 +72,4 @@ def files(*named: tuple[str, str]) -> Block:
 
 def pieces(label: str, tokens: Iterable[tuple[int, str]]) -> Block:
     """The tokens of a text: (id, the text it stands for)."""
-    return {"kind": "pieces", "label": label, "tokens": [{"id": id, "text": own} for id, own in tokens]}
+    return {"kind": "pieces", "label": label, "tokens": [{"id": id, "text": token_text} for id, token_text in tokens]}

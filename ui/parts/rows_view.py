@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 
 from inspector.inspection import Inspection
-from training.rows.prepare import IGNORED, PreparedRow
+from inspector.strategies.base import IGNORED
+from training.rows.prepare import PreparedRow
 from ui.parts.token_view import as_json, classes_of, turns_of
 from ui.parts.tokens import Bit, tokens_script
 

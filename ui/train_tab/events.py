@@ -93,9 +93,9 @@ def on_spec(spec: str) -> Changes:
         imported = import_config(spec)
     except TrainingError as error:
         return {"train_planned": view.problems_value(error), "train_start": _STARTS}
-    own = imported.spec.to_yaml()
+    spec_text = imported.spec.to_yaml()
     planned = view.plan_value([], [*imported.warnings, *view.warnings_of(imported.spec)])
-    return {"train_spec": own, **_settings(own), "train_planned": planned, "train_start": _STARTS}
+    return {"train_spec": spec_text, **_settings(spec_text), "train_planned": planned, "train_start": _STARTS}
 
 
 def on_setting(name: str, value: Value, spec: str) -> Changes:
@@ -116,8 +116,8 @@ def on_tabs(data: DataBoxes, boxes: Boxes) -> Iterator[Changes]:
         return
     except Exception as error:  # whatever it is, the page has to say so, and must not train something else
         _LOG.error("The other tabs' spec could not be made", exc_info=error)
-        said = f"Something failed that should not have: {type(error).__name__}: {error}. Please report it."
-        yield {"train_planned": report(text(said, "✗"))}
+        message = f"Something failed that should not have: {type(error).__name__}: {error}. Please report it."
+        yield {"train_planned": report(text(message, "✗"))}
         return
     yield {"train_spec": spec, **_settings(spec), "train_planned": "", "train_start": _STARTS}
 

@@ -130,7 +130,7 @@ def with_value(text: str, name: str, value: Value) -> str:
     if setting.kind == "lines":
         before = spec.get(setting.path[0], {}).get(setting.path[1]) or []
         changed = [line.strip() for line in str(value or "").splitlines() if line.strip()]
-        changed += [own for own in before if not isinstance(own, str)]  # conversations have no line
+        changed += [item for item in before if not isinstance(item, str)]  # conversations have no line
     if setting.kind == "number" and isinstance(value, float) and value.is_integer():
         changed = int(value)
     first, *rest = setting.path

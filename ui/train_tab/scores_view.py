@@ -44,12 +44,12 @@ def pack_scores(lines: Sequence[dict[str, Any]]) -> str:
             },
         )
         if line["when"] in _MOMENTS:
-            own = {name: line[name][:MAX_TOKENS] for name in ("losses", "guesses", "probabilities", "right")}
-            row["moments"][line["when"]] = own | {"mean": _mean(line["losses"], line["trained"])}
+            columns = {name: line[name][:MAX_TOKENS] for name in ("losses", "guesses", "probabilities", "right")}
+            row["moments"][line["when"]] = columns | {"mean": _mean(line["losses"], line["trained"])}
     return as_json({"rows": list(rows.values())}) if rows else ""
 
 
 def _mean(losses: Sequence[float | None], trained: Sequence[int]) -> float | None:
     """The loss of a row: the mean over the tokens that train, in nats."""
-    own = [loss for loss, bit in zip(losses, trained, strict=True) if bit and loss is not None]
-    return sum(own) / len(own) if own else None
+    trained_losses = [loss for loss, bit in zip(losses, trained, strict=True) if bit and loss is not None]
+    return sum(trained_losses) / len(trained_losses) if trained_losses else None

@@ -120,7 +120,7 @@ def build_timer() -> dict[str, Any]:
 def connect(wires: Wires, demo: gr.Blocks) -> None:
     """Everything that happens on the tab. Of the page it needs `train_tab`, itself, and `train_timer`."""
     _connect_spec(wires)
-    own: dict[str, Any] = {"reads": [RunBoxes], "queue": "train"}
+    defaults: dict[str, Any] = {"reads": [RunBoxes], "queue": "train"}
     wires.on(demo.load, events.on_open, [*events.SPEC, *events.LISTED], reads=(), queue="train")
     wires.on(wires["train_tab"].select, events.on_look, (), reads=(), queue="train")
     wires.on(
@@ -128,31 +128,33 @@ def connect(wires: Wires, demo: gr.Blocks) -> None:
         events.on_start,
         ["train_planned", *events.LISTED],
         also=[wires["train_spec"]],
-        **own,
+        **defaults,
     )
     chosen = [wires[field.name].input for field in fields(RunBoxes)]
-    wires.on(chosen, events.on_run, events.SHOWN, **own)
+    wires.on(chosen, events.on_run, events.SHOWN, **defaults)
     acts = {"stop": events.on_stop, "resume": events.on_resume, "rerun": events.on_rerun, "delete": events.on_delete}
     for name, handler in acts.items():
-        wires.on(wires[f"train_{name}"].click, handler, events.LISTED, **own)
+        wires.on(wires[f"train_{name}"].click, handler, events.LISTED, **defaults)
     box = wires["train_name"]
     renamed = [wires["train_rename"].click, box.submit]
-    wires.on(renamed, events.on_rename, ["train_name", *events.LISTED], also=[box], **own)
+    wires.on(renamed, events.on_rename, ["train_name", *events.LISTED], also=[box], **defaults)
     publish = wires["train_publish"].click
     wires.on(publish, events.on_publish, events.LISTED, reads=[PublishBoxes, RunBoxes], is_stream=True)
-    wires.on(wires["train_timer"].tick, events.on_tick, events.LISTED, **own)
+    wires.on(wires["train_timer"].tick, events.on_tick, events.LISTED, **defaults)
 
 
 def _connect_spec(wires: Wires) -> None:
     """YAML and settings follow each other; examples, imported configs and the other tabs replace both."""
     spec, example = wires["train_spec"], wires["train_example"]
-    own: dict[str, Any] = {"reads": (), "queue": "train"}
-    wires.on(example.input, events.on_example, events.SPEC, also=[example], dropdown="train-example", **own)
-    wires.on(spec.input, events.on_spec, events.SPEC, also=[spec], is_latest=True, **own)
-    said = ["train_spec", "train_planned", "train_start"]
+    defaults: dict[str, Any] = {"reads": (), "queue": "train"}
+    wires.on(example.input, events.on_example, events.SPEC, also=[example], dropdown="train-example", **defaults)
+    wires.on(spec.input, events.on_spec, events.SPEC, also=[spec], is_latest=True, **defaults)
+    outputs = ["train_spec", "train_planned", "train_start"]
     for name in SETTINGS:
         setting = wires[f"train_set_{name}"]
-        wires.on(setting.input, partial(events.on_setting, name), said, also=[setting, spec], is_latest=True, **own)
+        wires.on(
+            setting.input, partial(events.on_setting, name), outputs, also=[setting, spec], is_latest=True, **defaults
+        )
     wires.on(wires["train_tabs"].click, events.on_tabs, events.SPEC, reads=[DataBoxes, Boxes], is_stream=True)
-    wires.on(wires["train_plan"].click, events.on_plan, ["train_planned"], also=[spec], **own)
-    wires.on(wires["train_rows"].click, events.on_rows, ["train_preview"], also=[spec], **own)
+    wires.on(wires["train_plan"].click, events.on_plan, ["train_planned"], also=[spec], **defaults)
+    wires.on(wires["train_rows"].click, events.on_rows, ["train_preview"], also=[spec], **defaults)

@@ -84,8 +84,8 @@ def state_value(run: RunDir) -> str:
     status, manifest = run.status(), run.manifest()
     steps = status.max_steps
     share = 1.0 if status.phase is Phase.SUCCEEDED else status.step / steps if steps else None
-    said = f"{_SIGNS[status.phase]} {status.phase}: step {status.step} of {steps or '?'}, epoch {status.epoch:.2f}"
-    blocks: list[Block] = [progress(said + _time_left(run, status.step, steps, status.phase), share)]
+    line = f"{_SIGNS[status.phase]} {status.phase}: step {status.step} of {steps or '?'}, epoch {status.epoch:.2f}"
+    blocks: list[Block] = [progress(line + _time_left(run, status.step, steps, status.phase), share)]
     if status.waits_for:
         blocks.append(text(f"It waits for {status.waits_for}, which has the {status.device}.", "…"))
     blocks += [text(note, "!") for note in status.notes]
@@ -140,9 +140,9 @@ def chart_value(chosen: Sequence[RunDir], smoothing: float = 0.0) -> str:
                 if smoothing and name in SMOOTHED:
                     points = smoothed(points, smoothing)
                 points = _thinned(points)
-                said = name.replace("_", " ") if not number else f"{run_name} {name}".replace("_", " ")
+                label = name.replace("_", " ") if not number else f"{run_name} {name}".replace("_", " ")
                 if points:
-                    series.append({"name": said, "x": [x for x, _ in points], "y": [y for _, y in points]})
+                    series.append({"name": label, "x": [x for x, _ in points], "y": [y for _, y in points]})
         charts.append({"title": title, "series": series})
     return as_json({"charts": charts})
 
@@ -193,8 +193,8 @@ def answers_value(chosen: Sequence[RunDir]) -> str:
 
 
 def _short(value: Any) -> str:
-    said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return said if len(said) <= 80 else said[:79] + "…"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:79] + "…"
 
 
 def scores_value(run: RunDir) -> str:
@@ -242,8 +242,8 @@ def _error_of(done: subprocess.CompletedProcess[str]) -> str:
     try:
         return str(json.loads(last)["error"])
     except (ValueError, KeyError, TypeError):
-        said = f"The process that publishes ended with status {done.returncode} and no message."
-        return f"{said} Its last output: {done.stderr.strip()[-300:] or 'none'}"
+        message = f"The process that publishes ended with status {done.returncode} and no message."
+        return f"{message} Its last output: {done.stderr.strip()[-300:] or 'none'}"
 
 
 def plan_value(lines: Sequence[str], warnings: Iterable[str]) -> str:

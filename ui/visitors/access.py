@@ -28,8 +28,8 @@ _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "")
 
 def is_public() -> bool:
     """Whether this page is served to visitors: what is on its machine is not theirs."""
-    said = os.environ.get("MASKSCOPE_PUBLIC", "").strip().lower()
-    return said not in ("0", "false", "no") if said else bool(os.environ.get("SPACE_ID"))
+    setting = os.environ.get("MASKSCOPE_PUBLIC", "").strip().lower()
+    return setting not in ("0", "false", "no") if setting else bool(os.environ.get("SPACE_ID"))
 
 
 def who_trains() -> str:
@@ -60,23 +60,23 @@ def check_model_name(name: str) -> None:
         raise ModelNameError("Folders of this machine are not open to visitors. Type a hub id such as 'owner/name'.")
 
 
-def check_spec(spec: RunSpec, own: Path | None = None) -> None:
+def check_spec(spec: RunSpec, folder: Path | None = None) -> None:
     """Raise SpecError for what visitors may not ask of a run: files of the machine, its tokens, other machines.
 
-    `own`: a folder whose files are the visitor's.
+    `folder`: a folder whose files are the visitor's.
     """
-    if is_public() and (problems := list(_not_for_visitors(spec, own))):
+    if is_public() and (problems := list(_not_for_visitors(spec, folder))):
         raise SpecError(problems)
 
 
-def _not_for_visitors(spec: RunSpec, own: Path | None) -> Iterator[Problem]:
+def _not_for_visitors(spec: RunSpec, folder: Path | None) -> Iterator[Problem]:
     data = [("data", spec.data.name)]
     data += [("evaluation.data", spec.evaluation.data.name)] if spec.evaluation.data is not None else []
     for field, name in data:
         if (
             _is_here(name)
             and not _is_example(name)
-            and not (own and Path(name).resolve().is_relative_to(own.resolve()))
+            and not (folder and Path(name).resolve().is_relative_to(folder.resolve()))
         ):
             yield _closed(field, "names a file of this machine", "Name a data set of the hub, or an example.")
     for field, name in (("model", spec.model), ("preference.reference", spec.preference.reference)):
@@ -97,8 +97,13 @@ def _closed(field: str, what: str, remedy: str) -> Problem:
 
 
 def _is_here(name: str) -> bool:
-    own = name.strip()
-    return own.startswith((".", "/", "~")) or ".." in own or "\\" in own or os.path.exists(os.path.expanduser(own))
+    stripped = name.strip()
+    return (
+        stripped.startswith((".", "/", "~"))
+        or ".." in stripped
+        or "\\" in stripped
+        or os.path.exists(os.path.expanduser(stripped))
+    )
 
 
 def _is_example(name: str) -> bool:

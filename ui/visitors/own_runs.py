@@ -74,7 +74,7 @@ def check(spec: RunSpec) -> None:
     if who != "all":
         message = "is for the owner of this page."
         raise SpecError([Problem(field="training", severity="error", message=message, remedy="Sign in, if you are.")])
-    access.check_spec(spec, own=root())
+    access.check_spec(spec, folder=root())
 
 
 def _is_shared() -> bool:

@@ -60,15 +60,15 @@ class Answers:
         is_missing = False
         while self._waiting:
             answer = self._waiting.popleft()
-            own = dict(answer.changes)
+            updates = dict(answer.changes)
             if why := self._why_stale(answer, now, about):
-                is_missing |= "view" in own
-                own = {says: report(text(why, "◼"))} if says else {}
-            then = now.with_changes(own)
-            if "view" in own and (then != answer.asked.with_changes(own) or not then.is_settled):
-                del own["view"]
+                is_missing |= "view" in updates
+                updates = {says: report(text(why, "◼"))} if says else {}
+            then = now.with_changes(updates)
+            if "view" in updates and (then != answer.asked.with_changes(updates) or not then.is_settled):
+                del updates["view"]
                 is_missing = True
-            changes |= own
+            changes |= updates
             now = then
         return changes, is_missing and now.is_settled
 

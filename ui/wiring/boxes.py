@@ -75,8 +75,8 @@ def setup_of(boxes: Boxes) -> Setup:
 def load_boxes(boxes: Boxes, loaded: Model | None = None) -> LoadedSetup:
     """The setup that the boxes hold, with its model. `loaded`: as in LoadedSetup. Raises as `setup_of`."""
     if boxes.strategy == EXACT:
-        own = {name: getattr(boxes, name) for name in POLICY_DEFAULTS}
-        options = {name: value for name, value in own.items() if value != POLICY_DEFAULTS[name]}
+        policy = {name: getattr(boxes, name) for name in POLICY_DEFAULTS}
+        options = {name: value for name, value in policy.items() if value != POLICY_DEFAULTS[name]}
     else:
         options = parse_object(boxes.strategy_options, "Options", '{"last_only": true}')
     modifiers = Modifiers(keep=boxes.keep, max_length=boxes.max_length, truncation=boxes.truncation)

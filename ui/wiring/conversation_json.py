@@ -96,7 +96,7 @@ def dump(value: Any) -> str:
 
 def dump_flat(value: Mapping[str, Any]) -> str:
     """An object with one line a key, so that a list of ids stays on one line; "" for an empty one."""
-    lines = [f"  {json.dumps(name)}: {json.dumps(own, ensure_ascii=False)}" for name, own in value.items()]
+    lines = [f"  {json.dumps(name)}: {json.dumps(item, ensure_ascii=False)}" for name, item in value.items()]
     return "{\n" + ",\n".join(lines) + "\n}" if lines else ""
 
 

@@ -121,9 +121,9 @@ _EXTENDED: OrderedDict[tuple[Any, str], Any] = OrderedDict()
 
 def template_choices(model: Model) -> list[tuple[str, str]]:
     """(label, name) of every template that can be chosen for a model: its own first, then the built-in ones."""
-    own = [(f"{name} (the model's own)", name) for name in model.templates]
+    choices = [(f"{name} (the model's own)", name) for name in model.templates]
     built_in = [(f"{name} (built in)", name) for name in inspector.BUILT_IN_TEMPLATES if name not in model.templates]
-    return own + built_in
+    return choices + built_in
 
 
 def describe_model(model: Model) -> str:

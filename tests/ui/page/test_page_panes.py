@@ -161,9 +161,9 @@ def test_markers_are_found_and_words_taken_apart(page: Page) -> None:
     page.tab.click("#find-markers")
     page.tab.wait_for_selector("#markers-report .rp-table")
     found = page.tab.inner_text("#markers-report")
-    assert "2, 1558, 203" in found
-    assert "28 of 32 turns, 0 false hits" in found
-    assert "behind a line end" in found
+    assert "2,1558,203" in found
+    assert "28 of 32 answers, 0 false hits" in found
+    assert "after a line end" in found
     page.tab.fill("#word-one textarea", "Monday <b>")
     page.tab.wait_for_function("document.querySelector('#pieces').textContent.includes('<b>')")
     with page.redrawn():

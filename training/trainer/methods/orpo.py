@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-from training.rows.prepare import IGNORED
+from inspector.strategies.base import IGNORED
 from training.run.folder import RunDir
 from training.spec import RunSpec
 from training.trainer.methods.preferences import AnswerTrainer, build_answer_trainer

@@ -34,9 +34,9 @@ def build_trainer(
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     ends = {ids[-1] for name in ("input_ids", "rejected_input_ids") for ids in rows[name]}
     if pad in ends:
-        said = (
+        message = (
             f"rows end in {tokenizer.decode([pad])!r}, which is the pad token: their rewards would be read before it."
         )
         remedy = "Set special_tokens: {pad_token: '[PAD]'}, or the name of a token that no row has."
-        raise SpecError([Problem(field="special_tokens.pad_token", severity="error", message=said, remedy=remedy)])
+        raise SpecError([Problem(field="special_tokens.pad_token", severity="error", message=message, remedy=remedy)])
     return build_answer_trainer(ProvenReward, RewardConfig, spec, run, weights, tokenizer, callbacks, arguments={})
