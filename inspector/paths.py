@@ -8,3 +8,9 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 MODELS = ROOT / "models"
 DOCS = ROOT / "docs"
+
+
+def found_name(name: str) -> str:
+    """A data set's name; the examples are found from any working folder."""
+    shipped = ROOT / name
+    return str(shipped) if name.startswith("examples/") and not Path(name).exists() and shipped.exists() else name

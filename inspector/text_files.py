@@ -30,7 +30,7 @@ def read_text(name: str, most: int = MAX_FILE_BYTES) -> str:
     except OSError as error:
         raise InputFileError(f"{name} cannot be read: {error.strerror}.") from error
     except ValueError as error:  # a character that no file name can have
-        raise InputFileError(f"{name!a} cannot be read: it is no file name ({error}).") from error
+        raise InputFileError(f"{name!a} cannot be read: that is not a file name ({error}).") from error
 
 
 def write_text(name: str, text: str) -> None:

@@ -407,7 +407,7 @@ SAID: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "file name": (
         lambda: _text_file("x\0.json"),
-        "'x\\x00.json' cannot be read: it is no file name (embedded null byte).",
+        "'x\\x00.json' cannot be read: that is not a file name (embedded null byte).",
     ),
     "model": (
         lambda: _setup(model="~a\0b", conversation=[]).load(),

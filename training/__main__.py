@@ -218,7 +218,7 @@ def follow(run: RunDir, options: argparse.Namespace, *, is_owner: bool = True) -
             status = run.status()
             lines, offset = read_lines(run.metrics_file, offset)
             if not options.json:
-                state = str(status.phase) + (f", behind {status.waits_for}" if status.waits_for else "")
+                state = str(status.phase) + (f", after {status.waits_for}" if status.waits_for else "")
                 if state != shown and status.phase not in ENDED:
                     print(f"{state} ...", flush=True)
                     shown = state

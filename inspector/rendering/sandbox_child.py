@@ -5,7 +5,6 @@ An answer is a rendered conversation or an error, as data: origins in a table, r
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -62,8 +61,6 @@ def _cpu_limit(seconds: float) -> Iterator[None]:
 
 
 def _limit() -> None:
-    if importlib.util.find_spec("resource") is None:  # Windows: only the deadline holds
-        return
     import resource
 
     signal.signal(signal.SIGPROF, signal.SIG_DFL)

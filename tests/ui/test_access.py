@@ -194,7 +194,7 @@ def test_other_machines_are_let_in_with_a_warning(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("SPACE_ID", raising=False)
     monkeypatch.delenv("MASKSCOPE_PUBLIC", raising=False)
     said = access.warning_for("0.0.0.0", "")
-    assert said.startswith("warning: everybody who reaches 0.0.0.0 can use this page, name files of this machine, and")
+    assert said.startswith("warning: anyone who can reach 0.0.0.0 can use this page, name files of this machine, and")
     assert "--password" in said
     assert access.warning_for("0.0.0.0", "secret") == access.warning_for("127.0.0.1", "") == ""
     assert launch_options("secret")["auth"] == ("maskscope", "secret")

@@ -134,7 +134,7 @@ def test_a_mapping_is_written_name_by_name() -> None:
     assert mapping_of(data) == {"format": "prompt_completion", "prompt": "my question", "completion": "answer"}
     assert mapping_of(DataBoxes()) == {}
     for bad in ("prompt", "=x", "prompt="):
-        with pytest.raises(DataError, match="is no mapping"):
+        with pytest.raises(DataError, match="is not a mapping"):
             mapping_of(DataBoxes(data_mapping=bad))
 
 
@@ -301,7 +301,7 @@ def test_a_row_opens_among_the_other_examples() -> None:
     assert changes["rows"].moved(1).token == changes["rows"].tokens[2] == 15
     assert changes["rows"].title == "merged-boundaries.jsonl, line 4 · boundary_merge"
     unusable = audited(example("unknown-role.jsonl"))
-    assert "is no conversation" in said(on_open({"code": UNUSED, "at": 0}, unusable, BOXES), "data_status")
+    assert "is not a conversation" in said(on_open({"code": UNUSED, "at": 0}, unusable, BOXES), "data_status")
     for event in ({}, {"code": "boundary_merge", "at": 99}, {"code": "boundary_merge", "at": "0"}):
         assert on_open(event, own, BOXES) == {}
     assert on_open({"code": "boundary_merge", "at": 0}, None, BOXES) == {}

@@ -118,7 +118,7 @@ def test_padding_is_the_token_that_was_asked_for() -> None:
     ids = {name: batch(pad=name)["rows"][3]["ids"][-1] for name in ("", "<|im_end|>", "1096")}
     assert ids == {"": 1, "<|im_end|>": 3, "1096": 1096}
     changes = on_batch(BatchBoxes(batch_pad="<nope>"), example("messages.jsonl"), BOXES)
-    assert "'<nope>' is no token" in json.loads(changes["batch"])["failure"]
+    assert "'<nope>' is not a token" in json.loads(changes["batch"])["failure"]
 
 
 def test_rows_that_make_no_batch_say_why() -> None:

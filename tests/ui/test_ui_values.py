@@ -104,7 +104,7 @@ def test_foreign_fragments_are_refused(bad: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        ({"conversation": "["}, "is no setup"),
+        ({"conversation": "["}, "does not hold a setup"),
         ({"conversation": "[]", "rows": [{"model": "m"}]}, "has no 'conversation'"),
         ({"conversation": "[]", "rows": [{"model": "m", "conversation": []}], "row": 4}, "row 5 of 1"),
     ],

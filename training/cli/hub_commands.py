@@ -21,7 +21,7 @@ def add_arguments(merge: argparse.ArgumentParser, publish: argparse.ArgumentPars
         "--merged", action=argparse.BooleanOptionalAction, help="the whole model instead of the adapter"
     )
     who = publish.add_mutually_exclusive_group()
-    who.add_argument("--public", dest="private", action="store_false", default=None, help="everybody can read it")
+    who.add_argument("--public", dest="private", action="store_false", default=None, help="anyone can read it")
     who.add_argument("--private", dest="private", action="store_true", default=None, help="the default")
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from inspector.paths import found_name
 from training.errors import SpecError
 from training.importers.autotrain_keys import OF_PAIRS, PLACES, REPORTS, TOKENS, AutoTrainKeys, Config, read_keys
 from training.importers.autotrain_warnings import warnings
 from training.importers.reading import Imported, imported
-from training.rows.prepare import found_name
 from training.spec.checks import problem
 
 METHODS = {"default": "lm", "sft": "sft", "dpo": "dpo", "orpo": "orpo", "reward": "reward"}

@@ -79,7 +79,7 @@ def first_columns(name: str) -> list[str] | None:
     """The columns of a file's first row; None for what is not on this machine or cannot be read."""
     from inspector.data.source import DataSource, Row
     from inspector.errors import InspectorError
-    from training.rows.prepare import found_name
+    from inspector.paths import found_name
 
     path = Path(found_name(name)).expanduser()
     if not path.exists():

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from inspector.paths import ROOT
+from inspector.paths import ROOT, found_name
 from training.errors import SpecError
-from training.rows.prepare import found_name
 from training.spec import DataSpec, EngineSpec, RunSpec
 from training.spec.checks import problem
 

@@ -12,7 +12,7 @@ import yaml
 
 from inspector.conversation import TEXT_ROLE
 from inspector.model.hub import EMBEDDED
-from training.rows.prepare import found_name
+from inspector.paths import found_name
 from training.run.folder import RunDir
 from training.run.manifest import Manifest
 from training.spec import RunSpec

@@ -141,7 +141,7 @@ def _put(run: RunDir, path: Path, target: Path) -> None:
 def _without_paths(run: RunDir, text: str) -> str:
     """A text in which the model and the data are called as others know them."""
     from inspector.model.hub import EMBEDDED
-    from training.rows.prepare import found_name
+    from inspector.paths import found_name
 
     spec = run.spec()
     known = {str(path): name for name, path in EMBEDDED.items()}

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
 import inspector
@@ -16,7 +15,7 @@ from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
 from inspector.errors import InspectorError
 from inspector.inspection import inspect_by
 from inspector.model.model import Model
-from inspector.paths import ROOT
+from inspector.paths import found_name
 from inspector.strategies.base import IGNORED
 from training.errors import Problem, SpecError
 from training.spec import DataSpec, RunSpec
@@ -198,9 +197,3 @@ def first_rows(spec: RunSpec, count: int) -> tuple[list[PreparedRow], list[BadRo
     unused: list[BadRow] = []
     with closing(prepare(spec, spec.data, load_model(spec), unused)) as rows:  # type: ignore[type-var]
         return list(islice(rows, count)), unused
-
-
-def found_name(name: str) -> str:
-    """A data set's name; the examples are found from any working folder."""
-    shipped = ROOT / name
-    return str(shipped) if name.startswith("examples/") and not Path(name).exists() and shipped.exists() else name

@@ -32,7 +32,7 @@ def load_yaml(text: str) -> Any:
     except RecursionError:
         raise _error("it is nested too deeply") from None
     except Exception as error:  # dates, numbers and tags that are none
-        raise _error(f"a value is none of its kind ({type(error).__name__}: {str(error)[:200]})") from error
+        raise _error(f"a value does not fit its type ({type(error).__name__}: {str(error)[:200]})") from error
     finally:
         loader.dispose()
 

@@ -122,7 +122,7 @@ def row_numbers(written: str) -> list[int]:
     for part in filter(None, re.split(r"[,\s]+", re.sub(r"\s*[-–]\s*", "-", written or ""))):
         match = re.fullmatch(r"(\d{1,12})(?:-(\d{1,12}))?", part)
         if match is None:
-            raise BatchError(f"{part!r} is no row: write numbers from 0, such as 0-3, 7.")
+            raise BatchError(f"{part!r} is not a row number: use numbers and ranges such as 0-3, 7, counting from 0.")
         first, last = int(match[1]), int(match[2] or match[1])
         if last - first >= MAX_ROWS:
             raise BatchError(f"{part} are more than the {MAX_ROWS} rows that are shown of a batch.")
@@ -134,7 +134,7 @@ def row_numbers(written: str) -> list[int]:
 
 
 def _inspected(numbers: list[int], data: DataBoxes, shared: LoadedSetup) -> tuple[list[Inspection], list[str]]:
-    """The rows in the order asked for, and where each is from. Those behind the end of a data set are left out."""
+    """The rows in the order asked for, and where each is from. Those after the end of a data set are left out."""
     source = source_of(data)
     layout, _ = first_rows(source, mapping_of(data))
     found = {row.number: row for row in rows_at(source, numbers)}
@@ -163,4 +163,4 @@ def _pad_id(token: str, shared: LoadedSetup) -> int | None:
         return int(vocabulary[written])
     if written.isdecimal() and int(written) < len(tokenizer):
         return int(written)
-    raise BatchError(f"{written!r} is no token of this tokenizer: write a token such as <pad>, or an id.")
+    raise BatchError(f"{written!r} is not a token of this tokenizer: write a token such as <pad>, or an id.")

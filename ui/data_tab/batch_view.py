@@ -72,7 +72,7 @@ def _row(row: BatchRow, cut: Sequence[tuple[list[str], list[str]]]) -> dict[str,
 
 
 def _cut(inspection: Inspection, max_length: int | None, truncation: str) -> tuple[list[str], list[str]]:
-    """The tokens that truncation took before and behind what is left; the inspection's own truncation comes first."""
+    """The tokens that truncation took before and after what is left; the inspection's own truncation comes first."""
     pieces = inspection.example.tokens.pieces()
     uncut = [i for i, reason in enumerate(inspection.labelled.reasons) if reason is not Reason.CUT]
     kept = kept_range(len(uncut), max_length, truncation)

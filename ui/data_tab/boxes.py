@@ -99,7 +99,7 @@ def mapping_of(data: DataBoxes) -> dict[str, str]:
     for part in filter(None, (part.strip() for part in re.split(r"[,\n]", data.data_mapping or ""))):
         name, sign, column = (text.strip() for text in part.partition("="))
         if not (name and sign and column):
-            raise DataError(f"{part!r} is no mapping: write what the column is to be and its name, as prompt=question.")
+            raise DataError(f"{part!r} is not a mapping: write NAME=COLUMN, for example prompt=question.")
         mapping[name] = column
     return mapping
 

@@ -27,7 +27,7 @@ INSPECT = "inspect"
 
 
 def on_open(event: Mapping[str, Any], audited: Audited | None, boxes: Boxes) -> Changes:
-    """An example row of a finding, at the token to blame; the other examples are the rows before and behind it."""
+    """An example row of a finding, at the token to blame; the other examples are the rows before and after it."""
     code, at = str(event.get("code")), event.get("at")
     listed = [] if audited is None else example_rows(audited.report, code)
     if audited is None or not isinstance(at, int) or not 0 <= at < len(listed):
@@ -39,7 +39,7 @@ def on_open(event: Mapping[str, Any], audited: Audited | None, boxes: Boxes) -> 
 
 
 def on_open_first(event: Mapping[str, Any], data: DataBoxes, boxes: Boxes) -> Changes:
-    """One of the first rows; the others are the rows before and behind it."""
+    """One of the first rows; the others are the rows before and after it."""
     try:
         source, shared = source_of(data), shared_setup(boxes)
         layout, head = first_rows(source, mapping_of(data))
@@ -68,7 +68,7 @@ def _opened(
     usable = [(row, place, setup) for row, place, setup in opened if setup is not None]
     at = next((i for i, (row, _, _) in enumerate(usable) if row.number == wanted), None)
     if at is None:
-        return _refused(f"row {wanted} is no conversation, or is not there any more.")
+        return _refused(f"row {wanted} is not a conversation, or is no longer there.")
     changes = open_rows(
         [setup for _, _, setup in usable], at, compare=boxes.compare, titles=[place + suffix for _, place, _ in usable],
         tokens=[row.token for row, _, _ in usable],
@@ -77,7 +77,7 @@ def _opened(
 
 
 def _setup(shared: LoadedSetup, row: Row | BadRow, layout: Layout) -> Setup | None:
-    """None for a row that is no conversation."""
+    """None for a row that is not a conversation."""
     if isinstance(row, BadRow):
         return None
     try:

@@ -65,7 +65,7 @@ class ViewState:
                 modifiers=self.modifiers,
             )
         except (InspectorError, ValueError, RecursionError) as error:
-            raise LinkError(f"The link holds something that is no setup: {error}") from error
+            raise LinkError(f"The link does not hold a setup: {error}") from error
         if not rows:
             return [shown]
         if not 0 <= self.row < len(rows):

@@ -297,7 +297,7 @@ function onKey(event) {
 const placeOf = event => event.screenX + " " + event.screenY;
 document.addEventListener("mousemove", event => { pointer = placeOf(event); });
 
-// Drawn behind another tab nothing has a place: once it can be seen, go to the token that it opens at.
+// Drawn under another tab nothing has a place: once it can be seen, go to the token that it opens at.
 new ResizeObserver(() => {
   if (!isHidden || !root.offsetParent) return;
   isHidden = false;

@@ -159,7 +159,7 @@ def _preview(spec: str) -> str:
 
 
 def _settings(spec: str) -> Changes:
-    """What the settings show for a spec; nothing while it is no spec's YAML."""
+    """What the settings show for a spec; nothing while it is not a spec."""
     return {f"train_set_{name}": value for name, value in (read_values(spec) or {}).items()}
 
 

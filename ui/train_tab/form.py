@@ -86,7 +86,7 @@ def _widget(name: str, setting: Setting) -> Any:
 
 
 def read_values(text: str) -> dict[str, Value] | None:
-    """What each widget shows for a spec; None while the text is no spec's YAML."""
+    """What each widget shows for a spec; None while the text is not a spec."""
     try:
         spec = spec_fields(text or "{}")
     except SpecError:

@@ -117,6 +117,6 @@ def warning_for(host: str, password: str) -> str:
     if host in _LOCAL_HOSTS or password or is_public():
         return ""
     return (
-        f"warning: everybody who reaches {host} can use this page, name files of this machine, and train on it. "
+        f"warning: anyone who can reach {host} can use this page, name files of this machine, and train on it. "
         "Set --password, or MASKSCOPE_PUBLIC=1 for a page with less."
     )

@@ -22,7 +22,7 @@ from training.spec import RunSpec
 SECONDS = int(os.environ.get("MASKSCOPE_GPU_SECONDS", "120"))
 """For how long the GPU is asked for."""
 SAVES_S = 20
-"""Of these, what saving and the answers behind it may take."""
+"""Of these, what saving and the answers after it may take."""
 
 
 def start(spec: RunSpec, root: Path) -> RunDir:

@@ -63,7 +63,7 @@ class Boxes:
         return self.loaded is None or tuple(self.loaded) == self.loading
 
     def with_changes(self, changes: Mapping[str, Any]) -> Boxes:
-        """The boxes once `changes` has been shown; what is no box of an inspection is passed over."""
+        """The boxes once `changes` has been shown; names that are not boxes of an inspection are skipped."""
         return replace(self, **{name: value for name, value in changes.items() if name in self.__dataclass_fields__})
 
 

@@ -14,7 +14,7 @@ _NAMED = ("messages", "tools", "documents", "add_generation_prompt", "enable_thi
 
 
 class ConversationJsonError(ValueError):
-    """The text is no JSON a conversation could be in."""
+    """The text is not JSON that could hold a conversation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

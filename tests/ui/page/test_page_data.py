@@ -89,7 +89,7 @@ def test_columns_are_mapped_with_a_preview(data_page: DataPage) -> None:
     assert "needs the column 'instruction'" in failure.inner_text()
     with data_page.drawn("#data-preview .rows-view"):
         data_page.tab.fill("#data-mapping textarea", "ask")
-    assert "'ask' is no mapping" in failure.inner_text()
+    assert "'ask' is not a mapping" in failure.inner_text()
 
 
 def test_an_uploaded_file_is_audited_and_its_rows_open_at_their_tokens(data_page: DataPage) -> None:
@@ -287,7 +287,7 @@ def test_the_batch_is_what_the_collator_makes(data_page: DataPage) -> None:
     with data_page.drawn("#batch .batch-view"):
         tab.fill("#batch-rows input, #batch-rows textarea", "1, x")
         tab.keyboard.press("Enter")
-    assert "'x' is no row" in tab.inner_text("#batch .rv-failure")
+    assert "'x' is not a row number" in tab.inner_text("#batch .rv-failure")
     with data_page.drawn("#batch .batch-view"):
         tab.fill("#batch-rows input, #batch-rows textarea", "5")
         tab.keyboard.press("Enter")
