@@ -143,9 +143,17 @@ def _add_strategy(command: argparse.ArgumentParser) -> None:
 
 
 def _add_modifiers(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--keep", default="all", metavar="WHAT", help="all, last_response, last_turn, or flagged")
+    command.add_argument(
+        "--keep", default="all", metavar="WHAT", help="all, last_response, last_turn, flagged, prompt_too"
+    )
     command.add_argument("--max-length", type=int, metavar="N", help="truncate to so many tokens")
     command.add_argument("--truncation", default="keep_start", metavar="SIDE", help="keep_start (default) or keep_end")
+    from inspector.conversation import Step
+
+    command.add_argument(
+        "--as-given", type=_names, default=(), metavar="STEP,...",
+        help=f"changes that rows do not get before they are rendered: all, {', '.join(Step)}",
+    )  # fmt: skip
     command.add_argument(
         "--special-tokens", type=_object, default={}, metavar="JSON", help='such as {"pad_token": "[PAD]"}'
     )
@@ -155,6 +163,10 @@ def _add_conversation(
     command: argparse.ArgumentParser, what: str = "a list of messages, or an object with messages and template keywords"
 ) -> None:
     command.add_argument("conversation", metavar="CONVERSATION.json", help=f"{what}; - reads standard input")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from inspector.errors import ConversationError
 
@@ -56,25 +57,67 @@ REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
 """Names a message's reasoning goes by; transformers 5.23 shows templates the first that is set under each of them."""
 
 
+class Step(StrEnum):
+    """A change that a row gets before the template sees it. Each can be left out, by its name."""
+
+    text: str
+
+    def __new__(cls, name: str, text: str) -> Self:
+        """A step by its public name. `text`: what it does, as a sentence without its end."""
+        step = str.__new__(cls, name)
+        step._value_, step.text = name, text
+        return step
+
+    DATES = "dates", "Dates and other values that JSON does not know are written as text"
+    LITERALS = "literals", "Text in Python's syntax is read as the value that it writes"
+    DIALOGUES = "dialogues", "A text that names its speakers is split into messages"
+    TURNS = "turns", "The texts of prompt and completion are put into turns of the chat template"
+    PAIRS = "pairs", "The prompt is put before the answer that lacks it"
+    NULLS = "nulls", "Null fields are dropped, as Arrow fills them in"
+    ROLES = "roles", "Names of speakers become the roles that templates know"
+    CALLS = "calls", "Calls of tools in other forms become tool_calls"
+    ARGUMENTS = "arguments", "Arguments of calls are read from JSON text, or written as it, as the template takes them"
+    TOOLS = "tools", "Tools are brought into the form of a list of functions"
+    CONTENT = "content", "Content that the template does not take as it is becomes text"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that a row got. `where`: the field, such as `message 1 · content`; then its values before and after."""
+
+    step: Step
+    where: str
+    before: JsonValue = None
+    after: JsonValue = None
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """The JSON form."""
+        return {"step": self.step.value, "where": self.where, "before": self.before, "after": self.after}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
     """Messages and what `apply_chat_template` is given beside them.
 
     `messages`: at least one, each a dict with a `role`. `tools`: JSON schemas, or None. `documents`: dicts, or None.
     `keywords`: everything else the template reads by name (`add_generation_prompt`, `enable_thinking`, ...).
+    `prompt_messages`: how many of the messages are the prompt of the others, so that none of them trains; 0 where the
+    row does not say. `changes`: what was changed while the row was read; not a part of what makes conversations equal.
     """
 
     messages: tuple[Message, ...]
     tools: tuple[dict[str, JsonValue], ...] | None = None
     documents: tuple[dict[str, JsonValue], ...] | None = None
     keywords: Mapping[str, JsonValue] = field(default_factory=dict)
+    prompt_messages: int = 0
+    changes: tuple[Change, ...] = field(default=(), compare=False)
 
     @classmethod
     def parse(cls, source: Conversation | list[Any] | tuple[Any, ...] | Mapping[str, Any]) -> Conversation:
         """Build a conversation from a list of messages or a dict with `messages`.
 
-        A dict may also have `tools`, `documents`, `chat_template_kwargs` (as TRL's data sets do), and template
-        keywords by name. Raises ConversationError, which names the message and the field.
+        A dict may also have `tools`, `documents`, `prompt_messages`, `chat_template_kwargs` (as TRL's data sets do),
+        and template keywords by name. Raises ConversationError, which names the message and the field.
         """
         if isinstance(source, Conversation):
             return source
@@ -87,8 +130,10 @@ class Conversation:
         if "messages" not in source:
             raise ConversationError(f"The conversation has no `messages`; its keys are {listed(source) or 'none'}.")
         rest = {key: value for key, value in source.items() if key != "messages"}
+        messages = _checked_messages(source["messages"])
         return cls(
-            messages=_checked_messages(source["messages"]),
+            messages=messages,
+            prompt_messages=_checked_count(rest.pop("prompt_messages", 0), len(messages)),
             tools=_checked_objects(rest.pop("tools", None), "tools"),
             documents=_checked_objects(rest.pop("documents", None), "documents"),
             keywords=_checked_keywords(rest),
@@ -118,6 +163,8 @@ class Conversation:
             out["tools"] = list(self.tools)
         if self.documents is not None:
             out["documents"] = list(self.documents)
+        if self.prompt_messages:
+            out["prompt_messages"] = self.prompt_messages
         return out | dict(self.keywords)
 
 
@@ -181,6 +228,12 @@ def _checked_message(index: int, message: Any) -> Message:
     if not isinstance(checked["role"], str):
         raise ConversationError(f"{where}: `role` must be text, not {_kind(checked['role'])}.")
     return checked
+
+
+def _checked_count(value: Any, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise ConversationError(f"`prompt_messages` is {value!r:.60}, and must be a number from 0 to {most}.")
+    return value
 
 
 def _checked_objects(value: Any, name: str) -> tuple[dict[str, JsonValue], ...] | None:

@@ -12,6 +12,8 @@ from functools import cached_property, partial
 from typing import Any
 
 from inspector.conversation import Conversation
+from inspector.data.formats import conversation_of
+from inspector.data.normal import Source, normalized
 from inspector.errors import InspectorError, RenderError, TemplateFailedError, TemplateRefusedError, TokenizationError
 from inspector.findings.codes import Finding
 from inspector.findings.example import find_all
@@ -19,6 +21,7 @@ from inspector.findings.refusals import explain_refusal
 from inspector.model.hub import Model
 from inspector.model.tokenizer import Tokenizer
 from inspector.rendering import sandbox
+from inspector.rendering.takes import TemplateTakes
 from inspector.strategies import EXACT, FACTS, Example, Labelled, Modifiers, Reason, Rule, behind_prompt
 from inspector.tokens import named_panics, tokenize
 from inspector.turns import find_turns
@@ -127,29 +130,37 @@ class Inspection:
             "origins": [[origin.to_dict() for origin in tokens.origins(i)] for i in range(len(tokens))],
             "straddlers": list(self.straddlers),
             "findings": [finding.to_dict() for finding in self.findings],
+            "changes": [change.to_dict() for change in self.example.conversation.changes],
         }
 
 
 def inspect(
     model: Model,
-    conversation: Conversation | list[Any] | Mapping[str, Any],
+    conversation: Source,
     strategy: str = EXACT,
     modifiers: Modifiers | Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Inspection:
     """Render, tokenize and label one conversation.
 
-    `conversation`: a Conversation, a list of messages, or a dict with `messages` and optionally `tools`, `documents`
-    and template keywords. `modifiers`: what is done to the strategy's answer (see Modifiers), such as
-    `{"max_length": 512}`. `options`: those of the strategy. Raises ConversationError, StrategyError, a RenderError,
-    TraceError, or TokenizationError.
+    `conversation`: a Conversation, a list of messages, a dict with `messages` and optionally `tools`, `documents` and
+    template keywords, or a row of a data set. `modifiers`: what is done to the row and to the strategy's answer (see
+    Modifiers), such as `{"max_length": 512}`. `options`: those of the strategy. Raises ConversationError,
+    FormatError, StrategyError, a RenderError, TraceError, or TokenizationError.
     """
     rule = Rule(strategy=strategy, options=options, modifiers=Modifiers.parse(modifiers))
-    return inspect_by(rule, model, Conversation.parse(conversation))
+    return inspect_by(rule, model, conversation)
 
 
-def inspect_by(rule: Rule, model: Model, conversation: Conversation) -> Inspection:
-    """Render, tokenize and label one conversation by a rule. Raises as `inspect`, but for the conversation's form."""
+def inspect_by(
+    rule: Rule, model: Model, conversation: Conversation | list[Any] | tuple[Any, ...] | Mapping[str, Any]
+) -> Inspection:
+    """Render, tokenize and label one conversation by a rule. Raises as `inspect`."""
+    return inspect_as_rendered(rule, model, as_rendered(rule, model, conversation))
+
+
+def inspect_as_rendered(rule: Rule, model: Model, conversation: Conversation) -> Inspection:
+    """The same for a conversation that `as_rendered` gave."""
     with named_panics(model.tokenizer):
         _, source = model.template_for(conversation.tools is not None)
         given, warnings = _given_or_changed(rule, model, conversation, source)
@@ -163,6 +174,18 @@ def inspect_by(rule: Rule, model: Model, conversation: Conversation) -> Inspecti
             labelled=labelled,
             findings=tuple(find_all(example, labelled)),
         )
+
+
+def as_rendered(rule: Rule, model: Model, conversation: Source) -> Conversation:
+    """The conversation in the form that the model's template takes; `changes` says what was changed for it.
+
+    Raises ConversationError, FormatError.
+    """
+    facts = FACTS.get(rule.strategy)
+    as_given = ("all",) if facts is not None and facts.reads_rows else rule.modifiers.as_given
+    plain = conversation_of(conversation, as_given)
+    _, source = model.template_for(plain.tools is not None)
+    return normalized(plain, TemplateTakes.of(source, model.special_tokens), as_given)
 
 
 def _given_or_changed(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from inspector.conversation import Conversation
 from inspector.errors import SetupError
 from inspector.inspection import Inspection, inspect_by
 from inspector.model.hub import load
@@ -79,4 +78,4 @@ class Setup:
     def inspect(self, load: Callable[[Setup], Model] | None = None) -> Inspection:
         """The inspection, with the model that `load` keeps or loads. Raises ModelError, and as `inspector.inspect`."""
         model = self.load() if load is None else load(self)
-        return inspect_by(self.rule, model, Conversation.parse(self.conversation))
+        return inspect_by(self.rule, model, self.conversation)

@@ -232,9 +232,10 @@ def _duration(seconds: float) -> str:
 def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
     """The estimate of a spec over its rows, which are prepared for it. Raises TrainingError."""
     unused: list[BadRow] = []
+    notes: list[str] = []
     rows = tokens = trained = cut = 0
     try:
-        for row in prepare(spec, spec.data, load_model(spec), unused):
+        for row in prepare(spec, spec.data, load_model(spec), unused, notes):
             rows, tokens, trained = rows + 1, tokens + row.tokens, trained + row.trained
             cut += any(one.cut for one in row.answers)
         if not rows:
@@ -247,7 +248,7 @@ def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
             raise
         raise SpecError([Problem(field="model or data", severity="error", message=str(error), remedy="")]) from error
     counts = {"rows": rows, "unused": len(unused), "cut_rows": cut, "total_tokens": tokens, "trained_tokens": trained}
-    plan = found.to_dict() | counts
+    plan = found.to_dict() | counts | {"notes": notes}
     head = f"{rows:,} rows train {trained:,} of {tokens:,} tokens; {len(unused):,} rows are not used"
     head += f"; {cut:,} are cut to {spec.max_length:,} tokens" if cut else ""
-    return plan, [head, *found.lines()]
+    return plan, [head, *notes, *found.lines()]

@@ -65,11 +65,10 @@ def compare_trainers(
     Returns:
         strategies, each with trained, count, agreement with the truth, disagreements, warnings and error.
     """
-    from inspector.conversation import Conversation
     from inspector.trainers.compare import compare
 
     loaded = load_model(model, revision, template or None)
-    return compare(loaded, Conversation.parse(conversation)).to_dict()
+    return compare(loaded, conversation).to_dict()
 
 
 def propose_markers(model: str = "tiny-chat", template: str = "", revision: str = "") -> dict[str, Any]:

@@ -154,7 +154,8 @@ class AuditReport:
     `about`: model, template, strategy, data: what all rows have in common. `roles`: role -> (turns, tokens, trained).
     `turns`: the same for the first, second, ... assistant turn. `lengths`: tokens -> rows. `limits`: max_length ->
     (rows over it, trained tokens lost and rows left with none when the start is kept, the same when the end is).
-    `erroneous`: inspected rows with a finding that is an error.
+    `erroneous`: inspected rows with a finding that is an error. `unread`: column that is not read -> rows that hold
+    something in it. `labels`: `good` and `bad` -> rows that are judged so.
     """
 
     about: dict[str, Any] = field(default_factory=dict)
@@ -176,6 +177,8 @@ class AuditReport:
     reasons: Counter[str] = field(default_factory=Counter)
     bad_rows: list[dict[str, Any]] = field(default_factory=list)
     near_empty_rows: list[int] = field(default_factory=list)
+    unread: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
     answers: array[int] = field(default_factory=lambda: array("Q"))
 
     @property
@@ -268,6 +271,8 @@ class AuditReport:
             _add_cluster(self.reasons, reason, number)
         self.bad_rows = _first(self.bad_rows + other.bad_rows, 20)
         self.near_empty_rows = sorted(self.near_empty_rows + other.near_empty_rows)[:KEPT_EXAMPLES]
+        self.unread.update(other.unread)
+        self.labels.update(other.labels)
         self.answers.extend(other.answers)
 
     def to_dict(self) -> dict[str, Any]:
@@ -288,6 +293,8 @@ class AuditReport:
             "reasons": dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))),
             "bad_rows": self.bad_rows,
             "near_empty_rows": self.near_empty_rows,
+            "unread": dict(sorted(self.unread.items())),
+            "labels": dict(sorted(self.labels.items())),
             "answers": base64.b64encode(zlib.compress(packed)).decode(),
         }
 
@@ -311,6 +318,8 @@ class AuditReport:
                 reasons=Counter(value["reasons"]),
                 bad_rows=list(value["bad_rows"]),
                 near_empty_rows=list(value["near_empty_rows"]),
+                unread=Counter(value.get("unread", {})),  # reports of before did not count these
+                labels=Counter(value.get("labels", {})),
                 answers=answers,
             )
         except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:

@@ -28,6 +28,7 @@ from inspector.audit.skeletons import Skeleton
 from inspector.conversation import Conversation
 from inspector.data.formats import Format, Layout, read, text_template
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, Row, detect_rows, raw_of
+from inspector.data.tally import Tally
 from inspector.errors import (
     ConversationError,
     DataError,
@@ -38,7 +39,7 @@ from inspector.errors import (
     TokenizationError,
     TraceError,
 )
-from inspector.inspection import diagnose, inspect_by
+from inspector.inspection import as_rendered, diagnose, inspect_as_rendered, inspect_by
 from inspector.model.model import Model, Token
 from inspector.strategies import Rule
 
@@ -295,6 +296,7 @@ class Auditor:
         self._layout = layout
         self._short = ShortWay(task)
         self._shown: Counter[str] = Counter()
+        self._is_counted: dict[str, bool] = {}
 
     def audit(self, chunk: Chunk) -> Part:
         """The report about these rows, and those that cannot be used."""
@@ -303,10 +305,11 @@ class Auditor:
     def begin(self, chunk: Chunk) -> Callable[[], Part]:
         """Begin with these rows; what is returned ends it. Their texts are tokenized while the next chunk begins."""
         report, bad = AuditReport(about=self._task.about()), []
+        tally = Tally(self._layout, report.unread, report.labels, self._is_counted)
         waiting: list[tuple[Row, Conversation, Skeleton]] = []
         for row in chunk:
             try:
-                conversation = self._read(row)
+                conversation = self._read(row, tally)
             except _UnusableError as error:
                 bad.append(error.row)
                 report.add_bad(error.row)
@@ -329,12 +332,15 @@ class Auditor:
 
         return end
 
-    def _read(self, row: Row | BadRow) -> Conversation:
+    def _read(self, row: Row | BadRow, tally: Tally) -> Conversation:
         """The conversation in a row. Raises _UnusableError."""
         if isinstance(row, BadRow):
             raise _UnusableError(row)
         try:
-            return read(row.value, self._layout).conversation
+            task = self._task
+            sample = read(row.value, self._layout, task.rule.modifiers.as_given)
+            tally.add(row.value, sample)
+            return as_rendered(task.rule, task.model, sample.conversation)
         except (FormatError, ConversationError) as error:
             why = BadRow(number=row.number, place=row.place, why=str(error), raw=raw_of(row.value))
             raise _UnusableError(why) from error
@@ -346,7 +352,7 @@ class Auditor:
     def _inspect(self, report: AuditReport, row: Row, conversation: Conversation) -> BadRow | None:
         task = self._task
         try:
-            inspection = inspect_by(task.rule, task.model, conversation)
+            inspection = inspect_as_rendered(task.rule, task.model, conversation)
         except InspectorError as error:
             finding = diagnose(task.model, conversation, error)
             report.add_refused(row.number, row.place, str(error), finding)

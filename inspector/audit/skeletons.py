@@ -114,7 +114,8 @@ def shape_of(conversation: Conversation) -> Shape | None:
                 return None
         messages.append(tuple(fields))
     beside = [conversation.tools, conversation.documents, dict(conversation.keywords)]
-    return (*messages, json.dumps(beside) if any(beside) or conversation.tools is not None else "")
+    read = (conversation.prompt_messages, *(change.step for change in conversation.changes))
+    return (*messages, read, json.dumps(beside) if any(beside) or conversation.tools is not None else "")
 
 
 def skeleton_of(inspection: Inspection) -> Skeleton | None:

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from inspector.audit.report import NEAR_EMPTY_SHARE, NEAR_EMPTY_TOKENS, AuditReport
+from inspector.data.tally import labels_text, unread_text
 from inspector.findings.codes import Code, Severity
 
 REPEATED_SHARE = 0.1
@@ -66,7 +67,8 @@ def summarize(report: AuditReport, max_length: int | None = None) -> dict[str, A
 
 def data_findings(report: AuditReport) -> list[DataFinding]:
     """Findings about the data set as a whole."""
-    return [finding for finding in (_repeated(report), _near_empty(report)) if finding is not None]
+    found = (_repeated(report), _near_empty(report), _unread(report), _one_label(report))
+    return [finding for finding in found if finding is not None]
 
 
 def _repeated(report: AuditReport) -> DataFinding | None:
@@ -99,6 +101,33 @@ def _near_empty(report: AuditReport) -> DataFinding | None:
         f"tokens, or less than {NEAR_EMPTY_SHARE:.0%} of the row.",
         remedy="Look at these rows: the compute is spent on text that does not train.",
         examples=tuple(report.near_empty_rows),
+    )
+
+
+def _unread(report: AuditReport) -> DataFinding | None:
+    if not report.unread:
+        return None
+    return DataFinding(
+        code=Code.COLUMN_NOT_READ,
+        severity=Severity.WARNING,
+        rows=max(report.unread.values()),
+        detail=unread_text(report.unread),
+        remedy="Map the columns that are meant, with --map NAME=COLUMN or --map format=FORMAT; drop the others.",
+        examples=(),
+    )
+
+
+def _one_label(report: AuditReport) -> DataFinding | None:
+    detail = labels_text(report.labels)
+    if not detail:
+        return None
+    return DataFinding(
+        code=Code.ONE_LABEL,
+        severity=Severity.WARNING,
+        rows=report.labels.total(),
+        detail=detail,
+        remedy="Add rows with the other label, or train with sft.",
+        examples=(),
     )
 
 

@@ -31,7 +31,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     """Print one conversation's tokens. Raises InspectorError; a refusal carries its finding as a note."""
     from inspector.cli.terminal import format_inspection
 
-    conversation = read_conversation(options.conversation)
+    conversation = read_conversation(options.conversation, options.as_given)
     inspection = _inspected(options, _load(options).with_special_tokens(options.special_tokens), conversation)
     if options.json:
         _print_json(inspection.to_dict())

@@ -5,19 +5,26 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from inspector.conversation import Conversation
+from inspector.data.formats import conversation_of
 from inspector.errors import ConversationError, InputFileError
 from inspector.strategies import Modifiers, Rule
 from inspector.text_files import read_text, write_text
 
 
-def read_conversation(name: str) -> Conversation:
-    """The conversation in a JSON file; `-` is standard input. Raises InputFileError, ConversationError."""
-    return Conversation.parse(_parsed(name, read_text(name)))
+def read_conversation(name: str, as_given: Collection[str] = ()) -> Conversation:
+    """The conversation in a JSON file, or in the first row of one of JSON lines; `-` is standard input.
+
+    Raises InputFileError, ConversationError, FormatError.
+    """
+    text = read_text(name)
+    if name.endswith((".jsonl", ".ndjson")):
+        text = next((line for line in text.splitlines() if line.strip()), text)
+    return conversation_of(_parsed(name, text), as_given)
 
 
 def read_conversations(name: str) -> list[Conversation]:
@@ -35,7 +42,7 @@ def read_conversations(name: str) -> list[Conversation]:
     out = []
     for number, row in enumerate(rows):
         try:
-            out.append(Conversation.parse(row))
+            out.append(conversation_of(row))
         except ConversationError as error:
             raise ConversationError(f"{name}, row {number}: {error}") from error
     if not out:
@@ -80,5 +87,7 @@ def refuse_existing(path: Path) -> None:
 
 def rule_of(options: argparse.Namespace) -> Rule:
     """What trains, by the options of a command. Raises StrategyError."""
-    modifiers = Modifiers(keep=options.keep, max_length=options.max_length, truncation=options.truncation)
+    modifiers = Modifiers(
+        keep=options.keep, max_length=options.max_length, truncation=options.truncation, as_given=options.as_given
+    )
     return Rule(strategy=options.strategy, options=dict(options.option), modifiers=modifiers)

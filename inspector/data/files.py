@@ -26,6 +26,8 @@ UNPACKED_BYTES = 64_000_000
 """What every gzip file may unpack to."""
 MAX_BLANK_LINES = 1_000_000
 """Most blank lines between two rows."""
+SPLITS_FILE, STATE_FILE = "dataset_dict.json", "state.json"
+"""What `datasets` writes beside the Arrow files of a saved dictionary of data sets, and of each saved data set."""
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 """Kinds of files; each but the last two may also be gzipped (.gz)."""
 
@@ -52,7 +54,20 @@ def path_of(name: str) -> Path:
 
 
 def files_in(folder: Path, split: str) -> list[Path]:
-    """The data files of a folder whose name begins with `split`, in order of their names. Raises DataError."""
+    """The data files of a folder whose name begins with `split`, in order of their names.
+
+    Of a folder that `save_to_disk` wrote: its Arrow files, and of a dictionary of data sets those of `split`, by
+    default `train` or the only one. Raises DataError.
+    """
+    if (folder / SPLITS_FILE).is_file():
+        names = sorted(path.name for path in folder.iterdir() if (path / STATE_FILE).is_file())
+        chosen = split or ("train" if "train" in names else names[0] if len(names) == 1 else "")
+        if chosen not in names:
+            which = f"has no split {split!r}" if split else "holds several data sets"
+            raise DataError(f"The folder {folder} {which}: choose one of {', '.join(names)} with --split.")
+        return files_in(folder / chosen, "")
+    if (folder / STATE_FILE).is_file():
+        return sorted(folder.glob("*.arrow"))
     files = sorted(path for path in folder.iterdir() if suffix_of(path) in SUFFIXES and path.name.startswith(split))
     if not files:
         which = f" whose name begins with {split!r}" if split else ""
@@ -172,7 +187,8 @@ def _json(stream: IO[bytes], name: str, most: int | None = None) -> Iterator[tup
     try:
         value = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise DataError(f"{name} is not UTF-8 text: byte {error.start} cannot be read.") from error
+        where = f"byte {error.start} cannot be read"
+        raise DataError(f"{name} is not UTF-8 text: {where}. {_way_out(name, data)}") from error
     except RecursionError as error:
         raise DataError(f"{name} is nested too deeply to be a data set.") from error
     except ValueError as error:
@@ -217,11 +233,23 @@ def _rows_of(value: Any, name: str) -> list[Any]:
     return [value]
 
 
+def _way_out(name: str, data: bytes = b"") -> str:
+    """How to write a file anew in UTF-8. UTF-16 is known by its first bytes."""
+    encoding = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "WINDOWS-1252"
+    certain = "It is" if encoding == "UTF-16" else "If it is"
+    return f"{certain} {encoding}: iconv -f {encoding} -t UTF-8 {name} > utf8-{name}"
+
+
 def _is_chat(column: list[Any]) -> bool:
     return bool(column) and all(isinstance(m, dict) and ("role" in m or "from" in m) for m in column)
 
 
-def _csv(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[tuple[str, Any]]:
+def _csv(stream: IO[bytes], name: str, delimiter: str = "") -> Iterator[tuple[str, Any]]:
+    """`delimiter`: by default what the header has most of, a comma, a semicolon, a tab or a bar."""
+    if not delimiter:
+        buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
+        first = buffered.peek(1 << 16).split(b"\n", 1)[0].decode("utf-8", "replace")
+        stream, delimiter = buffered, max(",;\t|", key=first.count)
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
     csv.field_size_limit(MAX_LINE_BYTES)
     reader = csv.reader(text, delimiter=delimiter, strict=True)
@@ -235,9 +263,8 @@ def _csv(stream: IO[bytes], name: str, delimiter: str = ",") -> Iterator[tuple[s
         except StopIteration:
             break
         except UnicodeDecodeError as error:
-            raise DataError(
-                f"{name} is not UTF-8 text: byte {error.start} after line {start} cannot be read."
-            ) from error
+            where = f"byte {error.start} after line {start} cannot be read"
+            raise DataError(f"{name} is not UTF-8 text: {where}. {_way_out(name)}") from error
         except csv.Error as error:
             yield place, Unreadable(f"the line is not CSV: {error}", "")
             continue

@@ -1,19 +1,23 @@
 """A data set's row -> a conversation, or a pair of them: every common layout, detected and overridable.
 
-A row is a dict of columns. `detect` names the layout from the columns and the first rows, `read` turns each row into a
-Sample. Columns with other names are mapped: `{"prompt": "question_text"}` says where the prompt is. AutoTrain's keys
-(`text_column`, `prompt_text_column`, `rejected_text_column`) are understood as there.
+A row is a dict of columns. `detect` names the layout from the columns and the first rows, for what is going to be done
+with them; `read` turns each row into a Sample. Columns with other names are mapped: `{"prompt": "question_text"}` says
+where the prompt is, `{"role.bot": "assistant"}` what a role is. AutoTrain's keys (`text_column`, `prompt_text_column`,
+`rejected_text_column`) are understood as there.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from inspector.conversation import TEXT_ROLE, Conversation, Message, listed
+from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step, listed
+from inspector.data.columns import Columns, exchange, is_chat
+from inspector.data.dialogues import literal
+from inspector.data.normal import Source, normalized
 from inspector.errors import FormatError
 from inspector.model.tokenizer import Tokenizer
 
@@ -47,14 +51,20 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How the rows of a data set are read. `columns`: our name of a column -> the data set's."""
+    """How the rows of a data set are read. `columns`: our name of a column -> the data set's.
+
+    `roles`: the data set's own names of roles -> ours. `unused`: the columns of the first rows that are not read.
+    """
 
     format: Format
     columns: Mapping[str, str]
+    roles: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        return {"format": self.format.value, "columns": dict(self.columns)}
+        """The JSON form: what decides how rows are read."""
+        roles = {"roles": dict(self.roles)} if self.roles else {}
+        return {"format": self.format.value, "columns": dict(self.columns)} | roles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,96 +81,146 @@ class Sample:
     prompt_messages: int = 0
 
 
-def detect(rows: Sequence[Mapping[str, Any]], mapping: Mapping[str, str] | None = None) -> Layout:
+def detect(
+    rows: Sequence[Mapping[str, Any]], mapping: Mapping[str, str] | None = None, wanted: Format | None = None
+) -> Layout:
     """The layout of a data set, from its first rows.
 
-    `mapping`: our name of a column -> the data set's, and `format` -> a Format, where it is to be another than the
-    detected one. Raises FormatError when no layout fits or the mapping names what is not there.
+    `mapping`: our name of a column -> the data set's; `role.NAME` -> a role; and `format` -> a Format, where it is to
+    be another than the detected one. `wanted`: what the rows are for, PREFERENCE or UNPAIRED; it is taken where it
+    fits. Raises FormatError when no layout fits or the mapping names what is not there.
     """
     if not rows:
         raise FormatError("There is no row to see a layout in.")
     present = list(dict.fromkeys(name for row in rows for name in row))
-    wanted = _without_autotrain_keys(dict(mapping or {}), rows)
-    asked = wanted.pop("format", None)
+    given = _without_autotrain_keys(dict(mapping or {}), rows)
+    asked = given.pop("format", None)
     if asked is not None and asked not in list(Format):
         raise FormatError(f"There is no format {asked!r}; there are: {', '.join(Format)}.")
-    for name, column in wanted.items():
+    roles = {name.removeprefix("role."): given.pop(name) for name in list(given) if name.startswith("role.")}
+    for name, column in given.items():
         if name not in _NAMES:
             raise FormatError(f"There is no column {name!r} to map; there are: {', '.join(_NAMES)}.")
         if column not in present:
             raise FormatError(f"The data has no column {column!r}; it has: {listed(present)}.")
-    columns = {name: next((c for c in (name, *others) if c in present), None) for name, others in _NAMES.items()}
-    known = {name: column for name, column in {**columns, **wanted}.items() if column is not None}
-    if asked is not None:
-        return _layout(Format(asked), known, present)
-    for format, needed in _NEEDED.items():
-        if all(name in known for name in needed) and format is not Format.ALPACA_PROMPT:
-            return _layout(format, known, present)
-    raise FormatError(
-        f"No layout fits the columns {listed(present)}. Say which column is which, such as "
-        "prompt=COLUMN and completion=COLUMN, or messages=COLUMN."
-    )
-
-
-def read(row: Mapping[str, Any], layout: Layout) -> Sample:
-    """One row. Raises FormatError or ConversationError, which say what is wrong with it."""
-    sample = _READERS[layout.format](_Columns(row, layout.columns))
-    if not sample.conversation.messages:
-        raise FormatError("The row has no messages.")
-    return sample
-
-
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    "messages": ("conversations", "conversation", "dialogue"),
-    "tools": ("functions",),
-    "system": ("system_prompt",),
-    "prompt": (),
-    "completion": (),
-    "chosen": (),
-    "rejected": (),
-    "label": (),
-    "instruction": (),
-    "input": (),
-    "output": ("response",),
-    "question": ("query",),
-    "answer": (),
-    "text": (),
-}
-"""Our name of a column, and other names that it goes by."""
-
-_NEEDED: Mapping[Format, tuple[str, ...]] = {
-    Format.MESSAGES: ("messages",),
-    Format.PREFERENCE: ("chosen", "rejected"),
-    Format.UNPAIRED: ("prompt", "completion", "label"),
-    Format.PROMPT_COMPLETION: ("prompt", "completion"),
-    Format.ALPACA: ("instruction", "output"),
-    Format.ALPACA_PROMPT: ("instruction", "output"),
-    Format.QUESTION_ANSWER: ("question", "answer"),
-    Format.TEXT: ("text",),
-}
-"""The columns that a layout cannot do without, in the order in which layouts are tried."""
-
-_OPTIONAL: Mapping[Format, tuple[str, ...]] = {
-    Format.MESSAGES: ("tools", "system"),
-    Format.PREFERENCE: ("prompt", "tools", "system"),
-    Format.UNPAIRED: ("tools", "system"),
-    Format.PROMPT_COMPLETION: ("tools", "system"),
-    Format.ALPACA: ("input", "system"),
-    Format.ALPACA_PROMPT: ("input",),
-    Format.QUESTION_ANSWER: ("system",),
-    Format.TEXT: (),
-}
-
-
-def _layout(format: Format, known: Mapping[str, str], present: Sequence[str]) -> Layout:
-    missing = [name for name in _NEEDED[format] if name not in known]
-    if missing:
+    known = {**_named(present, set(given.values())), **given}
+    if asked is None:
+        known = _with_chats(known, given, rows)
+        formats = [format for format in _order(known, rows, wanted) if _variant(format, known, rows) is not None]
+        if not formats:
+            raise FormatError(
+                f"No layout fits the columns {listed(present)}. Say which column is which, such as "
+                "prompt=COLUMN and completion=COLUMN, or messages=COLUMN."
+            )
+        asked = formats[0]
+    format = Format(asked)
+    variant = _variant(format, known, rows)
+    if variant is None:
+        missing = next((name for name in _SHAPES[format].needed[-1] if name not in known), "messages")
         raise FormatError(
-            f"The format {format.value} needs the column {missing[0]!r}; the data has: "
-            f"{listed(present)}. Map it: {missing[0]}=COLUMN."
+            f"The format {format.value} needs the column {missing!r}; the data has: "
+            f"{listed(present)}. Map it: {missing}=COLUMN."
         )
-    used = (*_NEEDED[format], *_OPTIONAL[format])
-    return Layout(format=format, columns={name: known[name] for name in used if name in known})
+    used = [*variant, *_SHAPES[format].beside, *(("input",) if "instruction" in variant else ())]
+    columns = {name: known[name] for name in used if name in known}
+    unused = tuple(name for name in present if name not in columns.values())
+    return Layout(format=format, columns=columns, roles=roles, unused=unused)
+
+
+def read(row: Mapping[str, Any], layout: Layout, as_given: Collection[str] = ()) -> Sample:
+    """One row. `as_given`: the steps that are left out (see `conversation.Step`).
+
+    Raises FormatError or ConversationError, which say what is wrong with it.
+    """
+    return _SHAPES[layout.format].read(Columns(row, layout.columns, layout.roles, as_given))
+
+
+def conversation_of(source: Source, as_given: Collection[str] = ()) -> Conversation:
+    """A conversation from a list of messages, an object with `messages`, or a row of any layout that is detected.
+
+    Of a pair the chosen answer. Raises ConversationError, and FormatError for a row that does not keep to its layout.
+    """
+    if isinstance(source, list) and source and all(isinstance(one, Mapping) and "from" in one for one in source):
+        source = {"messages": source}
+    is_row = isinstance(source, Mapping) and (
+        "messages" not in source or any("from" in one for one in _objects(source["messages"]))
+    )
+    if is_row and source and "all" not in as_given:
+        try:
+            layout = detect([source])  # type: ignore[list-item]
+        except FormatError:
+            return normalized(source, as_given=as_given)
+        return read(source, layout, as_given).conversation  # type: ignore[arg-type]
+    return normalized(source, as_given=as_given)
+
+
+def _objects(values: Any) -> list[Mapping[str, Any]]:
+    return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list | tuple) else []
+
+
+def _named(present: Sequence[str], taken: Collection[str]) -> dict[str, str]:
+    """Our names of the columns that go by one of the names that are known; each column once."""
+    by_name = {column.lower(): column for column in reversed(present) if column not in taken}
+    found = {}
+    for name, others in _NAMES.items():
+        column = next((by_name[other] for other in (name, *others) if other in by_name), None)
+        if column is not None:
+            found[name] = column
+    return found
+
+
+def _with_chats(
+    known: Mapping[str, str], given: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
+    """The columns, with a `text` that holds chats taken for messages."""
+    value = rows[0].get(known["text"]) if "text" in known and not {"messages", "text"} & set(given) else None
+    if "messages" in known or not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return dict(known)
+    try:
+        read = json.loads(value)
+    except (ValueError, RecursionError):
+        read = literal(value)
+    return {**known, "messages": known["text"]} if is_chat(read) else dict(known)
+
+
+def _order(known: Mapping[str, str], rows: Sequence[Mapping[str, Any]], wanted: Format | None) -> list[Format]:
+    """The formats that are detected, in the order in which they are tried."""
+    order: list[Format] = [format for format in _SHAPES if format is not Format.ALPACA_PROMPT]
+    if wanted is None and "messages" in known:
+        if "rejected" in known and ("chosen" not in known or not _ends_in_answer(rows[0].get(known["messages"]))):
+            wanted = Format.PREFERENCE
+        elif known.get("label") == "kto_tag":
+            wanted = Format.UNPAIRED
+    return order if wanted is None else [wanted, *order]
+
+
+def _ends_in_answer(messages: Any) -> bool:
+    """Whether the last message is an answer; a column that is not a list of messages is not looked into."""
+    last = messages[-1] if isinstance(messages, list | tuple) and messages else {}
+    speaker = last.get("role") or last.get("from") if isinstance(last, Mapping) else None
+    return str(speaker).lower() not in ("user", "human", "system", "tool", "observation")
+
+
+def _variant(format: Format, known: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...] | None:
+    """The columns that a format reads of those that are known; None where it lacks some."""
+    for needed in _SHAPES[format].needed:
+        if all(name in known for name in needed):
+            if format is Format.UNPAIRED and needed != ("prompt", "completion", "label"):
+                labels = (row.get(known["label"]) for row in rows)
+                if any(label is not None and _judgement(label) is None for label in labels):
+                    continue
+            if needed[:1] == ("messages",) and "chosen" in needed and _has_prompt(rows[0].get(known["chosen"])):
+                continue  # the answers hold the prompt themselves
+            return needed
+    return None
+
+
+def _has_prompt(value: Any) -> bool:
+    return isinstance(value, list | tuple) and is_chat(value) and any(not _is_answer(message) for message in value)
+
+
+def _is_answer(message: Mapping[str, Any]) -> bool:
+    return str(message.get("role") or message.get("from")).lower() in ("assistant", "gpt", "model", "bot")
 
 
 def _without_autotrain_keys(mapping: dict[str, str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -172,107 +232,118 @@ def _without_autotrain_keys(mapping: dict[str, str], rows: Sequence[Mapping[str,
         mapping["rejected"] = rejected
     if text is not None:
         value = rows[0].get(text)
-        is_chat = not isinstance(value, str) or value.lstrip().startswith(("[{", "{"))
-        mapping["chosen" if rejected is not None else "messages" if is_chat else "text"] = text
+        is_list = not isinstance(value, str) or value.lstrip().startswith(("[{", "{"))
+        mapping["chosen" if rejected is not None else "messages" if is_list else "text"] = text
     return mapping
 
 
 # --- one reader a format
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """A row by our names."""
-
-    row: Mapping[str, Any]
-    names: Mapping[str, str]
-
-    def __getitem__(self, name: str) -> Any:
-        """The value of a column; None where the layout or the row has none."""
-        return self.row.get(self.names[name]) if name in self.names else None
-
-    def text(self, name: str) -> str:
-        """A column that must be a text."""
-        value = self[name]
-        if not isinstance(value, str):
-            raise FormatError(f"The column {self.names.get(name, name)!r} is {_kind(value)}, and must be a text.")
-        return value
-
-    def messages(self, name: str, role: str) -> list[Message]:
-        """A column that is a list of messages, or a text: one message of that role."""
-        value = self[name]
-        if isinstance(value, str) and not value.lstrip().startswith("[{"):
-            return [{"role": role, "content": value}]
-        return _messages(value, self.names.get(name, name))
-
-    def conversation(self, messages: Sequence[Message]) -> Conversation:
-        """The messages with the row's system text in front and its tools beside them."""
-        system = self["system"]
-        has_own = bool(messages) and messages[0].get("role") == "system"
-        first = [{"role": "system", "content": system}] if isinstance(system, str) and system and not has_own else []
-        source: dict[str, Any] = {"messages": [*first, *messages]}
-        tools = _parsed(self["tools"], self.names.get("tools", "tools"))
-        if tools:
-            source["tools"] = tools
-        keywords = self.row.get("chat_template_kwargs")
-        return Conversation.parse(source | ({"chat_template_kwargs": keywords} if keywords else {}))
-
-
-def _read_messages(columns: _Columns) -> Sample:
-    return Sample(conversation=columns.conversation(_messages(columns["messages"], columns.names["messages"])))
-
-
-def _read_completion(columns: _Columns) -> Sample:
-    messages = [*columns.messages("prompt", "user"), *columns.messages("completion", "assistant")]
+def _read_messages(columns: Columns) -> Sample:
+    messages = [*columns.history(), *columns.chat("messages")]
     return Sample(conversation=columns.conversation(messages))
 
 
-def _read_unpaired(columns: _Columns) -> Sample:
-    label = columns["label"]
-    if label in ("true", "True", "1", 1):
-        is_good = True
-    elif label in ("false", "False", "0", 0):
-        is_good = False
+def _prompt(columns: Columns) -> list[Message]:
+    """The messages before the answer, however the row has them."""
+    names = columns.names
+    if "messages" in names:
+        messages = columns.chat("messages")
+    elif "instruction" in names:
+        extra = columns["input"]
+        question = columns.text("instruction")
+        messages = [
+            {"role": "user", "content": f"{question}\n\n{extra}" if isinstance(extra, str) and extra else question}
+        ]
     else:
-        raise FormatError(f"The column {columns.names['label']!r} is {label!r:.60}, and must be true or false.")
-    conversation = _read_completion(columns).conversation
-    answers = len(columns.messages("completion", "assistant"))
-    return Sample(conversation=conversation, is_good=is_good, prompt_messages=len(conversation.messages) - answers)
+        name = next((name for name in ("prompt", "question", "input") if name in columns), "")
+        messages = columns.messages(name, "user") if name else []
+    return [*columns.history(), *messages]
 
 
-def _read_preference(columns: _Columns) -> Sample:
+def _answer_name(columns: Columns) -> str:
+    return next(name for name in _ANSWERS if name in columns.names)
+
+
+def _read_exchange(columns: Columns) -> Sample:
+    """A prompt and what answers it."""
+    name = _answer_name(columns)
+    for text in ("prompt", "question", name):
+        if text in columns.names and columns[text] is None:
+            columns.text(text)  # which says that it is missing
+    prompt = _prompt(columns)
+    if "prompt" in columns.names and isinstance(columns["prompt"], str) and isinstance(columns[name], str):
+        columns.changes.append(Change(Step.TURNS, f"{columns.names['prompt']} and {columns.names[name]}"))
+    messages = [*prompt, *columns.messages(name, "assistant")]
+    conversation = columns.conversation(messages, len(prompt))
+    return Sample(conversation=conversation, prompt_messages=len(conversation.messages) - len(messages) + len(prompt))
+
+
+def _read_unpaired(columns: Columns) -> Sample:
+    is_good = _judgement(columns["label"])
+    if is_good is None:
+        raise FormatError(
+            f"The column {columns.names['label']!r} is {columns['label']!r:.60}, and must be true or false."
+        )
+    if "messages" not in columns.names:
+        return replace(_read_exchange(columns), is_good=is_good)
+    conversation = columns.conversation([*columns.history(), *columns.chat("messages")])
+    return Sample(conversation=conversation, is_good=is_good, prompt_messages=_answered(conversation.messages))
+
+
+def _judgement(label: Any) -> bool | None:
+    """Whether a label says good or bad; None for another value."""
+    value = label.lower() if isinstance(label, str) else label
+    return True if value in ("true", "1", 1) else False if value in ("false", "0", 0) else None
+
+
+def _read_preference(columns: Columns) -> Sample:
     """Chosen and rejected, with the prompt in front where they do not hold it themselves."""
-    prompt = [] if columns["prompt"] is None else columns.messages("prompt", "user")
-    both = []
-    for name in ("chosen", "rejected"):
-        answer = columns.messages(name, "assistant")
-        has_prompt = any(message.get("role") != "assistant" for message in answer)
-        both.append(columns.conversation(answer if has_prompt else [*prompt, *answer]))
-    messages = [conversation.messages for conversation in both]
-    common = next((i for i, (a, b) in enumerate(zip(*messages, strict=False)) if a != b), min(map(len, messages)))
+    if "chosen" not in columns.names:  # the answer in the messages is the chosen one
+        messages = columns.chat("messages")
+        at = _answered(messages)
+        prompt, sides = [*columns.history(), *messages[:at]], [messages[at:]]
+    else:
+        prompt, sides = _prompt(columns), [columns.messages("chosen", "assistant")]
+    sides.append(columns.messages("rejected", "assistant"))
+    held = [side[: _answered(side)] for side in sides]
+    if any(held) and not all(held) and not prompt:
+        prompt = next(filter(None, held))
+        columns.changes.append(Change(Step.PAIRS, columns.names["rejected" if held[0] else "chosen"]))
+    if all(held) and held[0] != held[1]:
+        columns.changes.append(Change(Step.PAIRS, "chosen and rejected", _last_text(held[0]), _last_text(held[1])))
+    lengths = [0 if own else len(prompt) for own in held]
+    whole = [side if own else [*prompt, *side] for own, side in zip(held, sides, strict=True)]
+    both = [columns.conversation(messages, count) for messages, count in zip(whole, lengths, strict=True)]
+    answers = [conversation.messages for conversation in both]
+    common = next((i for i, (a, b) in enumerate(zip(*answers, strict=False)) if a != b), min(map(len, answers)))
     return Sample(conversation=both[0], rejected=both[1], prompt_messages=common)
 
 
-def _read_alpaca(columns: _Columns) -> Sample:
-    instruction, extra = columns.text("instruction"), columns["input"]
-    question = f"{instruction}\n\n{extra}" if isinstance(extra, str) and extra else instruction
-    return Sample(conversation=columns.conversation(_exchange(question, columns.text("output"))))
+def _answered(messages: Sequence[Message]) -> int:
+    """How many messages come before the answer: up to the last one that is not an answer."""
+    return max((i + 1 for i, message in enumerate(messages) if not _is_answer(message)), default=0)
 
 
-def _read_alpaca_prompt(columns: _Columns) -> Sample:
+def _last_text(messages: Sequence[Message]) -> Any:
+    return messages[-1].get("content")
+
+
+def _read_alpaca_prompt(columns: Columns) -> Sample:
     instruction, extra = columns.text("instruction"), columns["input"]
     if not isinstance(extra, str) or not extra:
-        return Sample(conversation=Conversation.parse(_exchange(instruction, columns.text("output"))))
-    exchange = _exchange(f"{instruction}\n\n### Input:\n{extra}", columns.text("output"))
-    return Sample(conversation=Conversation.parse([{"role": "system", "content": ALPACA_PREAMBLE}, *exchange]))
+        return Sample(conversation=columns.conversation(exchange(instruction, columns.text("output"))))
+    messages = exchange(f"{instruction}\n\n### Input:\n{extra}", columns.text("output"))
+    return Sample(conversation=columns.conversation([{"role": "system", "content": ALPACA_PREAMBLE}, *messages]))
 
 
-def _read_question(columns: _Columns) -> Sample:
-    return Sample(conversation=columns.conversation(_exchange(columns.text("question"), columns.text("answer"))))
-
-
-def _read_text(columns: _Columns) -> Sample:
-    return Sample(conversation=Conversation.parse([{"role": TEXT_ROLE, "content": columns.text("text")}]))
+def _read_text(columns: Columns) -> Sample:
+    if "text" in columns.names:
+        return Sample(conversation=Conversation.parse([{"role": TEXT_ROLE, "content": columns.text("text")}]))
+    texts = [("user", columns.text("prompt")), ("assistant", columns.text("completion"))]
+    messages = [{"role": role, "content": text} for role, text in texts]
+    return Sample(conversation=Conversation.parse({"messages": messages, "prompt_messages": 1}), prompt_messages=1)
 
 
 def text_template(tokenizer: Tokenizer, *, add_eos: bool = True) -> str:
@@ -284,86 +355,72 @@ def text_template(tokenizer: Tokenizer, *, add_eos: bool = True) -> str:
     at = next((i for i in range(len(whole)) if whole[i : i + len(alone)] == alone), 0)
     before = "".join(tokenizer.convert_ids_to_tokens(whole[:at]))
     after = "".join(tokenizer.convert_ids_to_tokens(whole[at + len(alone) :]))
-    end = "{{ eos_token if eos_token and not messages[0].content.endswith(eos_token) }}"
-    end = end if add_eos and not after else ""
-    return f"{{{{ {json.dumps(before)} }}}}{{{{ messages[0].content }}}}{end}{{{{ {json.dumps(after)} }}}}"
+    end = "{{ eos_token if eos_token and not message.content.endswith(eos_token) }}"
+    end = f"{{% if loop.last %}}{end if add_eos and not after else ''}{{{{ {json.dumps(after)} }}}}{{% endif %}}"
+    loop = f"{{% for message in messages %}}{{{{ message.content }}}}{end}{{% endfor %}}"
+    return f"{{{{ {json.dumps(before)} }}}}{loop}"
 
 
-_READERS: Mapping[Format, Callable[[_Columns], Sample]] = {
-    Format.MESSAGES: _read_messages,
-    Format.PROMPT_COMPLETION: _read_completion,
-    Format.ALPACA: _read_alpaca,
-    Format.ALPACA_PROMPT: _read_alpaca_prompt,
-    Format.QUESTION_ANSWER: _read_question,
-    Format.PREFERENCE: _read_preference,
-    Format.UNPAIRED: _read_unpaired,
-    Format.TEXT: _read_text,
+# --- the layouts
+
+
+_ANSWERS = ("completion", "output", "answer")
+"""Columns that hold an answer."""
+_PROMPTS = ("messages", "prompt", "instruction", "question", "input")
+"""Columns that hold what is answered, the first of them first."""
+_BESIDE = ("history", "system", "tools", "enable_thinking", "documents", "chat_template_kwargs")
+"""Columns that stand beside a chat of any layout."""
+
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "messages": ("conversations", "conversation", "dialogue", "dialog", "chat"),
+    "tools": ("functions",),
+    "system": ("system_prompt", "system_message"),
+    "prompt": (),
+    "completion": (),
+    "chosen": ("chosen_response", "preferred_output", "preferred_response"),
+    "rejected": ("rejected_response", "rejected_messages", "non_preferred_output", "non_preferred_response"),
+    "label": ("kto_tag",),
+    "instruction": (),
+    "input": (),
+    "output": ("response",),
+    "question": ("query",),
+    "answer": ("answers",),
+    "text": (),
+    "history": (),
+    "enable_thinking": (),
+    "documents": (),
+    "chat_template_kwargs": (),
 }
+"""Our name of a column, and other names that it goes by, in lower case."""
 
 
-def _exchange(question: str, answer: str) -> list[Message]:
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    """A layout. `needed`: the columns that it cannot do without, in every combination that it reads, the first that
+    fits first; `beside`: those that it reads where they are."""
+
+    needed: Sequence[tuple[str, ...]]
+    read: Callable[[Columns], Sample]
+    beside: tuple[str, ...] = _BESIDE
 
 
-# --- messages
-
-
-_SHAREGPT_ROLES = {
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bard": "assistant",
-    "bing": "assistant",
-    "assistant": "assistant",
-    "system": "system",
-    "tool": "tool",
-    "observation": "tool",
-    "function_call": "assistant",
-    "function": "tool",
-}
-"""ShareGPT's names of speakers, and what templates call them."""
-_KNOWN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function", "ipython", "documents"})
-
-
-def _messages(value: Any, column: str) -> list[Message]:
-    """Messages with role and content; ShareGPT's are renamed, tool calls written as JSON are read."""
-    value = _parsed(value, column)
-    if isinstance(value, dict) and "messages" in value:
-        value = value["messages"]
-    if not isinstance(value, list):
-        raise FormatError(f"The column {column!r} is {_kind(value)}, and must be a list of messages.")
-    return [_message(message, f"{column}[{index}]") for index, message in enumerate(value)]
-
-
-def _message(message: Any, where: str) -> Message:
-    if not isinstance(message, Mapping):
-        raise FormatError(f"{where} is {_kind(message)}, and must be a message with role and content.")
-    own = dict(message)
-    if "from" in own and "role" not in own:
-        speaker = own.pop("from")
-        if not isinstance(speaker, str) or speaker not in _SHAREGPT_ROLES:
-            raise FormatError(f"{where} is from {speaker!r:.60}, which is none of: {', '.join(_SHAREGPT_ROLES)}.")
-        own = {"role": _SHAREGPT_ROLES[speaker], "content": own.pop("value", None), **own}
-    elif not isinstance(own.get("role"), str) or own["role"] not in _KNOWN_ROLES:
-        raise FormatError(
-            f"{where} has the role {own.get('role')!r:.60}, which is none of: {', '.join(sorted(_KNOWN_ROLES))}."
-        )
-    if isinstance(own.get("tool_calls"), str):
-        own["tool_calls"] = _parsed(own["tool_calls"], f"{where}.tool_calls")
-    return {name: item for name, item in own.items() if item is not None}
-
-
-def _parsed(value: Any, where: str) -> Any:
-    """A value; a text that is JSON of a list or object is read."""
-    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{where} is a text that begins like JSON and is none: {error}.") from error
-
-
-def _kind(value: object) -> str:
-    names = {type(None): "missing", str: "a text", bool: "true or false", int: "a number", float: "a number"}
-    return names.get(type(value), f"a {type(value).__name__}")
+_SHAPES: Mapping[Format, _Shape] = {
+    Format.MESSAGES: _Shape(needed=[("messages",)], read=_read_messages),
+    Format.PREFERENCE: _Shape(
+        needed=[*((name, "chosen", "rejected") for name in _PROMPTS), ("messages", "rejected"), ("chosen", "rejected")],
+        read=_read_preference,
+    ),
+    Format.UNPAIRED: _Shape(
+        needed=[
+            *((name, answer, "label") for name in _PROMPTS[3:0:-1] for answer in _ANSWERS),
+            ("messages", "label"), ("prompt", "completion", "label"),
+        ],
+        read=_read_unpaired,
+    ),
+    Format.PROMPT_COMPLETION: _Shape(needed=[("prompt", name) for name in _ANSWERS], read=_read_exchange),
+    Format.ALPACA: _Shape(needed=[("instruction", name) for name in _ANSWERS[1::-1]], read=_read_exchange),
+    Format.ALPACA_PROMPT: _Shape(needed=[("instruction", "output")], read=_read_alpaca_prompt, beside=()),
+    Format.QUESTION_ANSWER: _Shape(needed=[("question", name) for name in _ANSWERS[::-1]], read=_read_exchange),
+    Format.TEXT: _Shape(needed=[("text",), ("prompt", "completion"), ("text",)], read=_read_text, beside=()),
+}  # fmt: skip
+"""Every layout, in the order in which they are tried. The last combination is the one that an error names."""

@@ -24,7 +24,7 @@ from inspector.data.files import (
     rows_of_text,
     suffix_of,
 )
-from inspector.data.formats import Layout, detect
+from inspector.data.formats import Format, Layout, detect
 from inspector.errors import DataError
 from inspector.model.model import Token
 
@@ -176,12 +176,17 @@ def _hub(source: DataSource, token: Token) -> Iterator[tuple[str, Any]]:
         ) from error
 
 
-def detect_rows(head: Sequence[Row | BadRow], mapping: Mapping[str, str] | None) -> Layout:
-    """The layout of a data set from its first rows. Raises DataError when none of them can be read, and FormatError."""
+def detect_rows(
+    head: Sequence[Row | BadRow], mapping: Mapping[str, str] | None, wanted: Format | None = None
+) -> Layout:
+    """The layout of a data set from its first rows, for what is `wanted` (see `formats.detect`).
+
+    Raises DataError when none of them can be read, and FormatError.
+    """
     if not head:
         raise DataError("The data set has no rows.")
     readable = [row.value for row in head if isinstance(row, Row)]
     if not readable:
         first = next(row for row in head if isinstance(row, BadRow))
         raise DataError(f"None of the first {len(head)} rows can be read; {first.place}: {first.why}.")
-    return detect(readable, mapping)
+    return detect(readable, mapping, wanted)

@@ -103,10 +103,28 @@ class Code(StrEnum):
     """Truncation leaves nothing that trains."""
     THINKING_DEFAULT = "thinking_default", Reads.SHAPE
     """The prompt depends on enable_thinking, which is not set."""
+    ROW_CHANGED = "row_changed", Reads.SHAPE, KindBy.WORDS
+    """The row was changed before the template saw it."""
+    PAIR_PROMPTS_DIFFER = "pair_prompts_differ", Reads.SHAPE, KindBy.WORDS
+    """The two answers of a pair answer different prompts."""
+    NO_CONTENT = "no_content", Reads.SHAPE, KindBy.WORDS
+    """A message has no content."""
+    NULL_IN_LOSS = "null_in_loss", Reads.SHAPE, KindBy.WORDS
+    """The model learns to write null where the row has a null field."""
+    PYTHON_IN_TEXT = "python_in_text", Reads.SHAPE, KindBy.WORDS
+    """The template writes a value in Python's syntax."""
+    ENCODED_TWICE = "encoded_twice", Reads.SHAPE, KindBy.WORDS
+    """Arguments that are JSON text are written as a JSON string."""
+    FLAGS_NOT_OBEYED = "flags_not_obeyed", Reads.SHAPE, KindBy.WORDS
+    """Messages have train flags, and the rule does not go by them."""
     NONDETERMINISTIC_RENDER = "nondeterministic_render", Reads.SHAPE
     """The render holds today's date or time."""
     DUPLICATE_ANSWER = "duplicate_answer", Reads.COUNTS
     """Several rows of a data set train the same text."""
+    COLUMN_NOT_READ = "column_not_read", Reads.COUNTS
+    """A column that carries meaning for training is not read."""
+    ONE_LABEL = "one_label", Reads.COUNTS
+    """All judged rows have the same label."""
     NEAR_EMPTY_LOSS = "near_empty_loss", Reads.COUNTS
     """Rows of a data set train next to nothing."""
 

@@ -15,6 +15,7 @@ from inspector.findings.codes import Code, Finding, Severity
 from inspector.findings.content import find_lost_content
 from inspector.findings.loss import LOSS_FINDERS
 from inspector.findings.places import describe, message_of, short, span_of
+from inspector.findings.rows import ROW_FINDERS
 from inspector.findings.template import TEMPLATE_FINDERS
 from inspector.findings.tokenizer import TOKENIZER_FINDERS
 from inspector.model.tokenizer import ids_alone
@@ -269,4 +270,5 @@ _FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
     *LOSS_FINDERS,
     *TEMPLATE_FINDERS,
     *TOKENIZER_FINDERS,
+    *ROW_FINDERS,
 )

@@ -24,16 +24,17 @@ def explain_refusal(
     if not isinstance(error, TemplateRefusedError | TemplateFailedError):
         return None
     if (odd := _odd_content(conversation, renders)) is not None:
-        what = "null" if conversation.messages[odd].get("content") is None else "a list of parts"
+        is_null = conversation.messages[odd].get("content") is None
+        what = "has no content" if is_null else "has content that is a list of parts"
         return Finding(
             code=Code.CONTENT_UNSUPPORTED,
             severity=Severity.ERROR,
             message_index=odd,
             token_span=None,
-            detail=f"{_sentence(error)} The content of message {odd} ({conversation.role(odd)}) is {what}; with plain "
-            "text there it renders.",
+            detail=f"{_sentence(error)} The cause: message {odd} ({conversation.role(odd)}) {what}; with plain text "
+            "there it renders.",
             remedy="Write the content as one text, an empty one where there is none, or use a template that takes "
-            f"{what}.",
+            f"{'null' if is_null else 'a list of parts'}.",
         )
     others = tuple(m for m in conversation.messages if m["role"] not in ("system", "developer"))
     if others and len(others) < len(conversation.messages) and renders(replace(conversation, messages=others)):

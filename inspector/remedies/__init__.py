@@ -6,10 +6,9 @@ and see. May import: `tagging`, `trainers` and below.
 
 from __future__ import annotations
 
-from inspector.conversation import Conversation
 from inspector.errors import RemedyError
 from inspector.findings.codes import Code, Finding
-from inspector.inspection import Inspection
+from inspector.inspection import Inspection, as_rendered
 from inspector.model.model import Token
 from inspector.remedies.actions import free_pad_token
 from inspector.remedies.remedy import Case, Remedy
@@ -46,8 +45,9 @@ def apply_remedy(name: str, setup: Setup, token: Token = None) -> list[Setup]:
     """
     if name not in REMEDIES:
         raise RemedyError(f"There is no remedy {name!r}; there are: {', '.join(REMEDIES)}.")
-    conversation = Conversation.parse(setup.conversation)
-    changed = REMEDIES[name].apply(Case(setup=setup, model=setup.load(token), conversation=conversation))
+    model = setup.load(token)
+    conversation = as_rendered(setup.rule, model, setup.conversation)
+    changed = REMEDIES[name].apply(Case(setup=setup, model=model, conversation=conversation))
     if changed == [setup]:
         raise RemedyError(f"{REMEDIES[name].label}: nothing to change here.")
     return changed

@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import nodes
 
-from inspector.conversation import Conversation, Message
+from inspector.conversation import Conversation, Message, Step
 from inspector.errors import StrategyRefusedError
 from inspector.rendering.jinja import tracing_environment
 from inspector.strategies.base import Example
@@ -21,6 +21,8 @@ ROLES = {"human": "user", "gpt": "assistant"}
 """Roles that are renamed."""
 KEPT = ("role", "content", "reasoning_content")
 """Fields of a message that are kept whatever the template reads."""
+MADE = frozenset({Step.NULLS, Step.ARGUMENTS, Step.CONTENT, Step.TOOLS})
+"""Steps of the pass over rows that axolotl has of its own."""
 PART_TEXTS = ("text", "content", "value")
 """Where the text of a part of list content stands; the first that holds something counts."""
 

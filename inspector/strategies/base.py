@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 
-from inspector.conversation import Conversation, Message
+from inspector.conversation import Conversation, Message, Step
 from inspector.errors import InspectorError, RenderError, StrategyError, StrategyRefusedError
 from inspector.model.tokenizer import Tokenizer, ids_alone
 from inspector.rendering.render import Rendered
@@ -75,7 +75,8 @@ class Facts:
     to look for (-1: the last); None where it does not search. `reads_tags`: it goes by `{% generation %}` tags.
     `changes`: what the trainer hands to a template (conversation, template -> conversation), where that may render
     although the row as it is given does not. `takes`: options that proposed markers can fill besides those that it
-    needs. `is_compared`: it stands in a comparison that names no strategies.
+    needs. `makes`: the changes of a row that its trainer makes itself. `reads_rows`: it brings rows into its own form,
+    so that it is given them as they are. `is_compared`: it stands in a comparison that names no strategies.
     """
 
     trainer: str
@@ -85,6 +86,8 @@ class Facts:
     reads_tags: bool = False
     changes: Callable[[Conversation, str], Conversation] | None = None
     takes: tuple[str, ...] = ()
+    makes: frozenset[Step] = frozenset()
+    reads_rows: bool = False
     is_compared: bool = True
 
 

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
-from inspector.conversation import Conversation, Message
+from inspector.conversation import Conversation, Message, Step
 from inspector.errors import StrategyRefusedError
 from inspector.strategies.base import Example, Labelled, facts
 
 
-@facts("TRL", "prompt and completion rows", version="1.16")
+@facts("TRL", "prompt and completion rows", version="1.16", makes=frozenset({Step.TOOLS}))
 def trl_completion_only(example: Example) -> Labelled:
     """Train the tokens from where the row's ids part from those of the prompt and its generation prompt.
 
@@ -28,7 +28,7 @@ def trl_completion_only(example: Example) -> Labelled:
     return _labelled(example, prompt, [example.tokens.ids])
 
 
-@facts("TRL DPO", "chosen and rejected", version="1.16")
+@facts("TRL DPO", "chosen and rejected", version="1.16", makes=frozenset({Step.TOOLS}))
 def dpo_boundary(example: Example, *, rejected: str | Sequence[Message]) -> Labelled:
     """Train the chosen answer as DPO does: the prompt ends where either answer's ids part from it.
 

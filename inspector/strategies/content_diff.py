@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from inspector.conversation import TRAIN_FLAGS, Message
 from inspector.errors import StrategyRefusedError
-from inspector.strategies.axolotl_rows import axolotl_conversation, axolotl_row
+from inspector.strategies.axolotl_rows import MADE, axolotl_conversation, axolotl_row
 from inspector.strategies.base import Example, Labelled, facts
 from inspector.strategies.boundaries import shared_length
 
@@ -29,7 +29,7 @@ End: TypeAlias = tuple[frozenset[int], str]
 _CHOICES = ("turn", "all", "last", "none")
 
 
-@facts("axolotl", "type: chat_template", version="0.19", changes=axolotl_conversation)
+@facts("axolotl", "type: chat_template", version="0.19", changes=axolotl_conversation, reads_rows=True, makes=MADE)
 def content_diff(
     example: Example,
     *,
@@ -98,7 +98,7 @@ def content_diff_bits(
     return bits
 
 
-@facts("axolotl", "type: chat_template without options", version="0.19", is_compared=False)
+@facts("axolotl", "type: chat_template without options", version="0.19", is_compared=False, reads_rows=True, makes=MADE)
 def content_diff_legacy(example: Example) -> Labelled:
     """Train what follows the tokenized prompt of the last message, which is axolotl's way when all options are empty.
 

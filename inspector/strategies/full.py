@@ -6,10 +6,11 @@ from docs/strategies.md, D1.
 
 from __future__ import annotations
 
+from inspector.conversation import Step
 from inspector.strategies.base import Example, Labelled, Reason, facts
 
 
-@facts("TRL", "assistant_only_loss=False", version="1.16")
+@facts("TRL", "assistant_only_loss=False", version="1.16", makes=frozenset({Step.TOOLS}))
 def full(example: Example) -> Labelled:
     """Train every token, whoever wrote it. No options, no errors."""
     return Labelled.by_rule([True] * len(example), why=Reason.EVERY_TOKEN)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from inspector.conversation import is_flagged
+from inspector.conversation import Step, is_flagged
 from inspector.errors import StrategyError
 from inspector.strategies.base import IGNORED, Example, Labelled, Reason
 
@@ -27,6 +27,8 @@ class Keep(StrEnum):
     """What it trains after the last user message."""
     FLAGGED = "flagged"
     """All but the messages whose own flag (`train`, `weight`, ...) says no."""
+    PROMPT_TOO = "prompt_too"
+    """Whatever the strategy trains, in the prompt of a row of prompt and completion, too."""
 
 
 class Truncation(StrEnum):
@@ -40,11 +42,15 @@ class Truncation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modifiers:
-    """What is done to a strategy's answer, in this order: keep, truncate. `max_length` in tokens; None: no limit."""
+    """What is done to a strategy's answer, in this order: keep, truncate. `max_length` in tokens; None: no limit.
+
+    `as_given`: changes that the row does not get before it is rendered (see `conversation.Step`); `all` for none.
+    """
 
     keep: str = Keep.ALL
     max_length: int | None = None
     truncation: str = Truncation.KEEP_START
+    as_given: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Raise StrategyError for a value that is none of those named."""
@@ -54,6 +60,12 @@ class Modifiers:
         length = self.max_length
         if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
             raise StrategyError(f"max_length is {length!r}, and must be a number of tokens from 1 on, or None.")
+        if isinstance(self.as_given, str) or not isinstance(self.as_given, Sequence):
+            raise StrategyError(f"as_given is {self.as_given!r:.60}, and must be a list of names.")
+        object.__setattr__(self, "as_given", tuple(self.as_given))
+        for name in self.as_given:
+            if name not in (*Step, "all"):
+                raise StrategyError(f"as_given names {name!r:.60}, which is none of: all, {', '.join(Step)}.")
 
     @classmethod
     def parse(cls, value: Modifiers | Mapping[str, Any] | None) -> Modifiers:
@@ -68,12 +80,15 @@ class Modifiers:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that are not at their defaults."""
-        return {name: value for name, value in asdict(self).items() if value != getattr(_UNMODIFIED, name)}
+        changed = {name: value for name, value in asdict(self).items() if value != getattr(_UNMODIFIED, name)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
 
     def apply(self, example: Example, labelled: Labelled) -> Labelled:
         """The answer of a strategy over `example`, modified."""
-        keep = _KEEPERS.get(self.keep)
+        keep, prompt = _KEEPERS.get(self.keep), example.conversation.prompt_messages
         kept = labelled if keep is None else keep(example, labelled)
+        if prompt and self.keep != Keep.PROMPT_TOO:
+            kept = behind_prompt(example, kept, prompt)
         return kept if self.max_length is None else truncated(kept, self.max_length, self.truncation)
 
 

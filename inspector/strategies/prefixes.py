@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from inspector.conversation import Step
 from inspector.errors import StrategyRefusedError
 from inspector.model.tokenizer import text_of
 from inspector.strategies.base import Example, Labelled, facts, overlapping
 from inspector.strategies.boundaries import shared_length
 
 
-@facts("open-instruct", version="2026-08")
+@facts("open-instruct", version="2026-08", makes=frozenset({Step.TOOLS}))
 def prefix_render(example: Example, *, last_only: bool = False) -> Labelled:
     """Train what stands between the render up to an answer's generation prompt and the render up to its end.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inspector.conversation import Conversation, Message
+from inspector.conversation import Conversation, Message, Step
 from inspector.errors import RenderError, StrategyError, StrategyRefusedError
 from inspector.model.tokenizer import Tokenizer
 from inspector.rendering.origins import common_start
@@ -20,7 +20,7 @@ MASKINGS = ("train_on_assistant", "train_on_last", "train_on_all")
 """What torchtune's data sets call their masking strategies."""
 
 
-@facts("torchtune", "HuggingFaceModelTokenizer", version="2026-04")
+@facts("torchtune", "HuggingFaceModelTokenizer", version="2026-04", reads_rows=True, makes=frozenset(Step))
 def torchtune(example: Example, *, masking_strategy: str = "train_on_assistant", add_eos: bool = True) -> Labelled:
     """Train the ids that each assistant message adds to the row, header included, and the header after the last one.
 

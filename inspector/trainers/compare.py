@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inspector.conversation import Conversation
+from inspector.conversation import Conversation, Step
 from inspector.errors import InspectorError
 from inspector.inspection import Inspection, inspect
 from inspector.model.model import Model
-from inspector.strategies import FACTS, STRATEGIES, Labelled, label, needs_of
+from inspector.strategies import EXACT, FACTS, STRATEGIES, Labelled, label, needs_of
 from inspector.strategies.base import ranges_of
 from inspector.trainers.markers import Markers, propose_markers
 
@@ -112,6 +112,8 @@ def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entr
         return Entry(
             strategy=strategy, options=options, labelled=None, error=str(error), agreement=None, disagreements=None
         )
+    if reads := _read_as_it_is(truth, strategy):
+        labelled = replace(labelled, warnings=(*labelled.warnings, reads))
     labelled = truth.modifiers.apply(labelled.example or truth.example, labelled)
     labelled = _cut_to(truth, labelled)
     other = labelled.example
@@ -134,6 +136,15 @@ def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entr
         agreement=1 - len(differing) / len(truth.ids) if truth.ids else 1.0,
         disagreements=tuple(ranges_of(differing)),
     )
+
+
+def _read_as_it_is(truth: Inspection, strategy: str) -> str:
+    """What the strategy's trainer does not do to the row by itself; "" for nothing."""
+    facts, changes = FACTS[strategy], truth.example.conversation.changes
+    missing = [step.value for step in Step if step not in facts.makes and any(one.step is step for one in changes)]
+    if not missing or strategy == EXACT:
+        return ""
+    return f"{facts.trainer} reads rows as they are: the changes shown ({', '.join(missing)}) are not its own."
 
 
 def _cut_to(truth: Inspection, labelled: Labelled) -> Labelled:

@@ -16,7 +16,7 @@ from inspector.gallery import Entry, find_entry, gallery
 from inspector.trainers.markers import propose_markers
 
 FINDINGS = [entry for entry in gallery() if entry.section == "findings"]
-DATA_SET = {Code.DUPLICATE_ANSWER, Code.NEAR_EMPTY_LOSS}
+DATA_SET = {Code.DUPLICATE_ANSWER, Code.NEAR_EMPTY_LOSS, Code.COLUMN_NOT_READ, Code.ONE_LABEL}
 """Codes about a data set as a whole; tests/inspector/audit/test_summary.py has their examples."""
 
 

@@ -321,7 +321,7 @@ def test_markers_are_found_and_missed_by_name() -> None:
     """The ids, how many turns they find, the token that swallowed a boundary, and find_split beside them."""
     text = said(on_find(boxes()), "markers_report")
     assert "2,1558,203" in text
-    assert "26 of 31 turns" in text
+    assert "26 of 31 answers" in text
     assert r"'\\n\\n'" in text
     assert "after a line end" in text
     assert "not JSON" in said(on_find(boxes().with_changes({"conversation": "["})), "markers_report")

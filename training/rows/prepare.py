@@ -12,6 +12,7 @@ import inspector
 from inspector.conversation import Conversation
 from inspector.data.formats import Format, Layout, Sample, read, text_template
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
+from inspector.data.tally import Tally
 from inspector.errors import InspectorError
 from inspector.inspection import inspect_by
 from inspector.model.model import Model
@@ -66,52 +67,58 @@ def load_model(spec: RunSpec) -> Model:
     return model.with_special_tokens(spec.special_tokens)
 
 
-def prepare(spec: RunSpec, data: DataSpec, model: Model, unused: list[BadRow]) -> Iterator[PreparedRow]:
+def prepare(
+    spec: RunSpec, data: DataSpec, model: Model, unused: list[BadRow], notes: list[str] | None = None
+) -> Iterator[PreparedRow]:
     """Every row that trains, in order; those that cannot be used or train nothing are added to `unused` with why.
+
+    What is to be said of the rows as a whole is added to `notes` after the last.
 
     Raises DataError, FormatError, and SpecError for rows of another kind than the method takes.
     """
     source = DataSource(name=found_name(data.name), split=data.split, config=data.config, revision=data.revision)
     rows = islice(source.rows(), data.limit)
     head = list(islice(rows, DETECTED_FROM))
-    layout = detect_rows(head, data.map)
+    layout = detect_rows(head, data.map, _WANTED.get(spec.facts.answers))
     _check_layout(spec, layout)
     if layout.format is Format.TEXT:
         adds_eos = not spec.facts.is_in_blocks or spec.blocks.add_eos
         model = model.with_template(text_template(model.tokenizer, add_eos=adds_eos))
-    prepared = _prepared(spec, model, layout, chain(head, rows), unused)
+    prepared = _prepared(spec, model, layout, chain(head, rows), unused, [] if notes is None else notes)
     return blocks(prepared, spec.blocks.size or spec.max_length) if spec.facts.is_in_blocks else prepared
 
 
-_LAYOUTS = {
-    Answers.PAIRS: (Format.PREFERENCE, "chosen and rejected"),
-    Answers.JUDGED: (Format.UNPAIRED, "prompt, completion and label"),
-}
-"""What a method takes that compares answers, and the columns that it needs."""
+_WANTED = {Answers.PAIRS: Format.PREFERENCE, Answers.JUDGED: Format.UNPAIRED}
+"""What a method takes that compares answers."""
+_COLUMNS = {Format.PREFERENCE: "chosen and rejected", Format.UNPAIRED: "prompt, completion and label"}
 
 
 def _check_layout(spec: RunSpec, layout: Layout) -> None:
-    takes, needed = _LAYOUTS.get(spec.facts.answers, (layout.format, ""))
-    if layout.format is not takes:
+    wanted = _WANTED.get(spec.facts.answers, layout.format)
+    if layout.format is not wanted:
         raise SpecError(
             [
                 Problem(
                     field="data", severity="error", message=f"has rows of the kind {layout.format.value}.",
-                    remedy=f"{spec.method} needs the columns {needed}: map them, or take another method.",
+                    remedy=f"{spec.method} needs the columns {_COLUMNS[wanted]}: map them, with format: "
+                    f"{wanted.value} where the rows hold more, or take another method.",
                 )
             ]
         )  # fmt: skip
 
 
 def _prepared(
-    spec: RunSpec, model: Model, layout: Layout, rows: Iterable[Any], unused: list[BadRow]
+    spec: RunSpec, model: Model, layout: Layout, rows: Iterable[Any], unused: list[BadRow], notes: list[str]
 ) -> Iterator[PreparedRow]:
+    tally = Tally(layout)
     for row in rows:
         if isinstance(row, BadRow):
             unused.append(row)
             continue
         try:
-            found = _row(spec, model, read(row.value, layout), row.number)
+            sample = read(row.value, layout, spec.as_given)
+            tally.add(row.value, sample)
+            found = _row(spec, model, sample, row.number)
             why = _why_unused(spec, found)
         except InspectorError as error:
             why = str(error)
@@ -119,6 +126,7 @@ def _prepared(
             unused.append(BadRow(number=row.number, place=row.place, why=why))
         else:
             yield found
+    notes += tally.notes
 
 
 def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRow:

@@ -56,6 +56,7 @@ class RunSpec(Strict):
     keep: str = "all"
     max_length: Count = 1024
     truncation: str = "keep_start"
+    as_given: list[str] = Field(default_factory=list)
     preference: PreferenceSpec = Field(default_factory=PreferenceSpec)
     blocks: BlockSpec = Field(default_factory=BlockSpec)
     packing: bool = False
@@ -116,7 +117,7 @@ class RunSpec(Strict):
     def modifiers(self) -> dict[str, Any]:
         """What the inspector is told beside the strategy."""
         length = None if self.facts.is_in_blocks else self.max_length
-        return {"keep": self.keep, "max_length": length, "truncation": self.truncation}
+        return {"keep": self.keep, "max_length": length, "truncation": self.truncation, "as_given": self.as_given}
 
     @property
     def rule(self) -> Rule:

@@ -153,13 +153,16 @@ def _prepare(run: RunDir, spec: RunSpec, journal: Journal) -> tuple[Any, list[An
     if facts.is_prepared:
         first = list(islice(prepare(spec, spec.data, model, unused), SHOWN))
     else:
-        rows = prepare(spec, spec.data, model, unused)
+        notes: list[str] = []
+        rows = prepare(spec, spec.data, model, unused, notes)
         if spec.evaluation.data is not None:
             write_rows(run.data / "held_out", prepare(spec, spec.evaluation.data, model, unused))
         elif spec.evaluation.share:
             rows = _held_out(run, spec, rows)
         first = write_rows(run.data, rows)
         facts = run.record(**describe(run.data, model, spec, unused))
+        for note in notes:
+            journal.note(note)
     journal.say(trained_tokens=facts.trained_tokens, total_tokens=facts.total_tokens)
     print(f"{facts.rows:,} rows train {facts.trained_tokens:,} of {facts.total_tokens:,} tokens.")
     if facts.cut_rows:

@@ -96,6 +96,8 @@ def _preview(data: DataBoxes, shared: LoadedSetup) -> Changes:
     layout, head = first_rows(source, mapping_of(data))
     used = ", ".join(name if name == column else f"{name}={column}" for name, column in layout.columns.items())
     facts = [["format", layout.format.value], ["read from", used], ["columns", ", ".join(columns_of(head))]]
+    if layout.unused:
+        facts.append(["not read", ", ".join(layout.unused)])
     if layout.format is Format.PREFERENCE:
         facts.append(["audited", "the chosen answer; map chosen=rejected, rejected=chosen to see the other"])
     rows = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
-from typing import Any
 
 from inspector.data.formats import Format, Layout, read, text_template
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, Row, detect_rows
@@ -35,10 +34,9 @@ def row_setup(shared: LoadedSetup, row: Row, layout: Layout) -> LoadedSetup:
 
     A text that is rendered already gets the template that the audit gives it.
     """
-    conversation = read(row.value, layout).conversation.to_json()
-    value: Any = conversation if len(conversation) > 1 else conversation["messages"]
+    conversation = read(row.value, layout, shared.setup.rule.modifiers.as_given).conversation
     template = text_template(shared.model.tokenizer) if layout.format is Format.TEXT else shared.setup.template
-    return shared.changed(conversation=value, template=template)
+    return shared.with_row(conversation, template)
 
 
 def columns_of(head: Sequence[Row | BadRow]) -> list[str]:

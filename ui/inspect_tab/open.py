@@ -23,7 +23,7 @@ OPENED = (
     "model", "revision", "loaded", "model_info", "template_choice", "template", "template_report", "special_tokens",
     "conversation", "editor", "generation_prompt", "thinking", "tools", "documents", "keywords",
     "strategy", "strategy_about", "policy_box", "options_box", "strategy_options", "turns", "stop", "reasoning",
-    "tool_calls", "straddlers", "closing_header", "keep", "max_length", "truncation", "rows", "view",
+    "tool_calls", "straddlers", "closing_header", "keep", "max_length", "truncation", "as_given", "rows", "view",
 )  # fmt: skip
 """The widgets that `open_rows` changes."""
 

@@ -156,7 +156,7 @@ def _build_decode() -> dict[str, Any]:
 _OPTIONS = ("generation_prompt", "thinking", "tools", "documents", "keywords")
 _TRAINING = (
     "strategy_options", "turns", "stop", "reasoning", "tool_calls", "straddlers", "closing_header", "keep",
-    "max_length", "truncation", "special_tokens", "compare",
+    "max_length", "truncation", "as_given", "special_tokens", "compare",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from inspector.conversation import Step
 from inspector.strategies import EXACT, STRATEGIES, Keep, StopPolicy, Truncation, TurnPolicy, options_of
 from inspector.trainers.markers import Markers
 from ui.parts.text_box import build_text_box
@@ -29,6 +30,7 @@ _KEEP_CHOICES = [
     ("last response", Keep.LAST_RESPONSE.value),
     ("last turn", Keep.LAST_TURN.value),
     ("by flags", Keep.FLAGGED.value),
+    ("the prompt, too", Keep.PROMPT_TOO.value),
 ]
 TRUNCATION_CHOICES = [("keep the start", Truncation.KEEP_START.value), ("keep the end", Truncation.KEEP_END.value)]
 
@@ -54,13 +56,17 @@ def build_training_box() -> dict[str, Any]:
                 TRUNCATION_CHOICES, value=Truncation.KEEP_START.value, label="Truncation", min_width=140,
                 elem_id="truncation",
             )  # fmt: skip
+        as_given = gr.Dropdown(
+            [("all", "all"), *((step.value, step.value) for step in Step)], value=[], multiselect=True,
+            label="Changes that rows do not get", elem_id="as-given",
+        )  # fmt: skip
         special_tokens = build_text_box(
             "Special tokens (JSON object)", rows=3, elem_id="special-tokens", placeholder='{"pad_token": "<pad>"}'
         )
     return {
         "strategy": strategy, "strategy_about": about, "policy_box": policy_box, "options_box": options_box,
         "strategy_options": options, **policy, "keep": keep, "max_length": max_length, "truncation": truncation,
-        "special_tokens": special_tokens,
+        "as_given": as_given, "special_tokens": special_tokens,
     }  # fmt: skip
 
 

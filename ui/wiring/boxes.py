@@ -48,6 +48,7 @@ class Boxes:
     keep: str = Keep.ALL.value
     max_length: int | None = None
     truncation: str = Truncation.KEEP_START.value
+    as_given: Sequence[str] = ()
     compare: bool = False
     rows: Rows | None = None
     loaded: Sequence[str] | None = None
@@ -79,7 +80,9 @@ def load_boxes(boxes: Boxes, loaded: Model | None = None) -> LoadedSetup:
         options = {name: value for name, value in policy.items() if value != POLICY_DEFAULTS[name]}
     else:
         options = parse_object(boxes.strategy_options, "Options", '{"last_only": true}')
-    modifiers = Modifiers(keep=boxes.keep, max_length=boxes.max_length, truncation=boxes.truncation)
+    modifiers = Modifiers(
+        keep=boxes.keep, max_length=boxes.max_length, truncation=boxes.truncation, as_given=tuple(boxes.as_given or ())
+    )
     setup = Setup(
         model=boxes.model or "",
         revision=(boxes.revision or "").strip(),
@@ -106,6 +109,7 @@ def values_of(setup: Setup) -> dict[str, Any]:
         "strategy_options": "" if setup.strategy == EXACT else dump_flat(setup.options),
         **{name: policy.get(name, default) for name, default in POLICY_DEFAULTS.items()},
         **asdict(modifiers),
+        "as_given": list(modifiers.as_given),
         **conversation_values(text),
     }
 

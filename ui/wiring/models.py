@@ -14,7 +14,7 @@ import inspector
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError, RenderError
 from inspector.findings.codes import Finding
-from inspector.inspection import Inspection, inspect_by
+from inspector.inspection import Inspection, as_rendered, inspect_as_rendered
 from inspector.model.model import Model
 from inspector.setup import Setup
 from ui.visitors.access import check_model_name, hub_token
@@ -34,12 +34,14 @@ def load_model(name: str, revision: str, template: str | None = None) -> Model:
 class LoadedSetup:
     """A setup, its model loaded and its conversation parsed: each once, when it is first asked for.
 
-    `loaded`: the model, with whichever template, where it has been loaded before.
+    `loaded`: the model, with whichever template, where it has been loaded before. `read`: the conversation as it was
+    read from a row of a data set.
     """
 
-    def __init__(self, setup: Setup, loaded: Model | None = None) -> None:
+    def __init__(self, setup: Setup, loaded: Model | None = None, read: Conversation | None = None) -> None:
         self.setup = setup
         self._loaded = loaded
+        self._read = read
 
     @cached_property
     def plain_model(self) -> Model:
@@ -56,16 +58,25 @@ class LoadedSetup:
 
     @cached_property
     def conversation(self) -> Conversation:
-        """The messages and what the template is told beside them. Raises ConversationError."""
-        return Conversation.parse(self.setup.conversation)
+        """The messages and what the template is told beside them, in the form that it takes.
+
+        Raises ConversationError, FormatError, ModelError.
+        """
+        return as_rendered(self.setup.rule, self.model, self._read or self.setup.conversation)
 
     def changed(self, **fields: Any) -> LoadedSetup:
         """The same with other fields than `model` and `revision`. Raises ModelError."""
         return LoadedSetup(replace(self.setup, **fields), self.plain_model)
 
+    def with_row(self, conversation: Conversation, template: str) -> LoadedSetup:
+        """The same with the conversation of a row, which keeps what was changed while it was read."""
+        value = conversation.to_json()
+        fields = {"conversation": value if len(value) > 1 else value["messages"], "template": template}
+        return LoadedSetup(replace(self.setup, **fields), self.plain_model, conversation)
+
     def inspect(self) -> Inspection:
         """As `Setup.inspect`. Raises InspectorError."""
-        return inspect_by(self.setup.rule, self.model, self.conversation)
+        return inspect_as_rendered(self.setup.rule, self.model, self.conversation)
 
     def diagnose(self, error: Exception) -> Finding | None:
         """Why the template refuses the conversation, if it does and the cause is known."""

@@ -140,13 +140,13 @@ def test_layouts_that_do_not_fit_are_refused(row: dict[str, Any], mapping: dict[
     [
         ({"messages": None}, "The column 'messages' is missing, and must be a list of messages"),
         ({"messages": "Hello"}, "The column 'messages' is a text, and must be a list of messages"),
-        ({"messages": "[{"}, "messages is a text that begins like JSON and is none"),
+        ({"messages": "[{"}, "messages is a text that begins like JSON and is not JSON"),
         ({"messages": ["Hi"]}, "messages[0] is a text, and must be a message with role and content"),
         (
             {"messages": [{"role": "narrator", "content": "x"}]},
             "messages[0] has the role 'narrator', which is none of: ",
         ),
-        ({"messages": [{"from": "robot", "value": "x"}]}, "messages[0] is from 'robot', which is none of: human, "),
+        ({"messages": [{"from": "robot", "value": "x"}]}, "messages[0] has the role 'robot', which is none of: "),
         ({"instruction": 1, "output": "A"}, "The column 'instruction' is a number, and must be a text"),
         (
             {"prompt": "Q", "completion": "A", "label": "good"},

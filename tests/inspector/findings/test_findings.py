@@ -84,6 +84,11 @@ def shown(name: str) -> Inspection:
     return find_entry(name).setup.inspect()
 
 
+def shown_example(name: str) -> Inspection:
+    """What the example of a code shows."""
+    return find_entry(name).setup.inspect()
+
+
 FIRES: dict[Code, tuple[Callable[[], Inspection], Severity, int | None, str]] = {
     Code.BOUNDARY_MERGE: (
         lambda: chatml(CORPUS["answer starts with a line break"]),
@@ -181,6 +186,13 @@ FIRES: dict[Code, tuple[Callable[[], Inspection], Severity, int | None, str]] = 
         lambda: template(TURN + "<|b|>{% endfor %}{{ strftime_now('%Y') }}" + PROMPT, CORPUS["one turn"]),
         Severity.NOTE, None, datetime.now().strftime("%Y"),
     ),
+    Code.ROW_CHANGED: (lambda: shown_example("row_changed"), Severity.NOTE, None, ""),
+    Code.PAIR_PROMPTS_DIFFER: (lambda: shown_example("pair_prompts_differ"), Severity.WARNING, None, ""),
+    Code.NO_CONTENT: (lambda: shown_example("no_content"), Severity.WARNING, 0, "<|im_start|>"),
+    Code.NULL_IN_LOSS: (lambda: shown_example("null_in_loss"), Severity.NOTE, 1, "<|im_start|>"),
+    Code.PYTHON_IN_TEXT: (lambda: shown_example("python_in_text"), Severity.ERROR, 1, "<|im_start|>"),
+    Code.ENCODED_TWICE: (lambda: shown_example("encoded_twice"), Severity.ERROR, 1, "<|im_start|>"),
+    Code.FLAGS_NOT_OBEYED: (lambda: shown_example("flags_not_obeyed"), Severity.WARNING, 1, "<|im_start|>"),
 }  # fmt: skip
 """Code -> (an example that triggers it, severity, message, how the text of its tokens begins; "" for no tokens)."""
 
@@ -217,7 +229,7 @@ def test_finding_fires_and_points_at_its_tokens(code: Code) -> None:
 
 REFUSALS = {Code.ROLES_MUST_ALTERNATE, Code.CONTENT_UNSUPPORTED}
 """Codes that only `diagnose` gives."""
-DATA_SET = {Code.DUPLICATE_ANSWER, Code.NEAR_EMPTY_LOSS}
+DATA_SET = {Code.DUPLICATE_ANSWER, Code.NEAR_EMPTY_LOSS, Code.COLUMN_NOT_READ, Code.ONE_LABEL}
 """Codes about a data set as a whole: tests/inspector/audit/test_summary.py."""
 
 
@@ -438,7 +450,7 @@ def diagnosed(source: str, chat: Any) -> Finding | None:
     """The same of any template."""
     model = models.model_of(oracle.tokenizer_for_source(source), source)
     with pytest.raises(InspectorError) as caught:
-        inspector.inspect(model, chat)
+        inspector.inspect(model, chat, modifiers={"as_given": ["all"]})
     return inspector.diagnose(model, inspector.Conversation.parse(chat), caught.value)
 
 
@@ -469,7 +481,8 @@ JOINED = "{% for m in messages %}{{ '<|a|>' + m.role + ':' + m.content }}{% endf
 
 
 @pytest.mark.parametrize(
-    ("content", "what"), [(None, "null"), ([{"type": "text", "text": "Be brief."}], "a list of parts")]
+    ("content", "what"),
+    [(None, "has no content"), ([{"type": "text", "text": "Be brief."}], "has content that is a list of parts")],
 )
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
 def test_content_that_the_template_cannot_join_is_the_cause(role: str, content: Any, what: str) -> None:
@@ -478,7 +491,7 @@ def test_content_that_the_template_cannot_join_is_the_cause(role: str, content: 
     finding = diagnosed(JOINED, messages)
     assert finding is not None
     assert (finding.code, finding.message_index) == (Code.CONTENT_UNSUPPORTED, 0)
-    assert f"The content of message 0 ({role}) is {what}; with plain text there it renders." in finding.detail
+    assert f"The cause: message 0 ({role}) {what}; with plain text there it renders." in finding.detail
 
 
 def test_content_that_the_template_takes_is_not_blamed() -> None:

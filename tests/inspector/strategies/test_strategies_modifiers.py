@@ -126,6 +126,7 @@ def test_inspect_applies_what_is_named(keep: Keep) -> None:
         Keep.LAST_RESPONSE: last_response_only,
         Keep.LAST_TURN: last_turn_only,
         Keep.FLAGGED: flagged_only,
+        Keep.PROMPT_TOO: lambda example, labelled: labelled,
     }
     for name, strategy in ((name, strategy) for name in ("two turns", "own flags") for strategy in ("traced", "full")):
         if name not in CORPUS:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import inspector
 from inspector.errors import StrategyRefusedError, TemplateFailedError, TemplateRefusedError
 from inspector.inspection import Inspection
 from tests.inspector.strategies.test_strategies import CHAT, look
@@ -51,7 +52,9 @@ def test_axolotl_takes_an_empty_list_of_tools_for_none() -> None:
     chat = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}], "tools": []}
     assert shown(axolotl(chat, template)).startswith("none")
     assert shown(look(chat, "prefix_render", template)).startswith("none")
-    assert shown(look(chat, "full", template)).startswith("some")
+    given = inspector.inspect(models.model("chatml").with_template(template), chat, "full", {"as_given": ["tools"]})
+    assert shown(given).startswith("some")
+    assert shown(look(chat, "full", template)).startswith("none")
 
 
 def test_axolotl_stops_at_arguments_that_are_no_json() -> None:
@@ -83,6 +86,7 @@ def test_a_row_that_renders_only_once_it_is_changed_is_shown_changed() -> None:
         "The template refuses this row as it is given; what is shown is the row that axolotl makes of it. The chat"
     )
     with pytest.raises(TemplateFailedError):
-        look(chat, "full", texts)
+        inspector.inspect(models.model("chatml").with_template(texts), chat, "full", {"as_given": ["content"]})
+    assert shown(look(chat, "full", texts)) == "user|Hi|assistant|Ho|"
     with pytest.raises(TemplateRefusedError):
         axolotl(CHAT, "{{ raise_exception('Never.') }}" + texts)

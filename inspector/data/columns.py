@@ -1,0 +1,231 @@
+"""A row by our names of its columns: texts, messages, calls and what stands beside them, each however it is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, time
+from typing import Any
+
+from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step
+from inspector.data.dialogues import dialogue, literal, tools_in
+from inspector.data.normal import CALL_ROLES, RESULT_ROLES, ROLES, normalized
+from inspector.errors import ConversationError, FormatError
+
+SHAREGPT_ROLES: Mapping[str, str] = {
+    "human": "user",
+    "gpt": "assistant",
+    "user": "user",
+    "assistant": "assistant",
+    "system": "system",
+    "tool": "tool",
+}
+"""ShareGPT's names of speakers, which its layout is defined by, and the roles that they are."""
+_KNOWN_ROLES = frozenset({*ROLES.values(), *CALL_ROLES, *RESULT_ROLES, "developer", "tool", "documents", TEXT_ROLE})
+_KEYWORDS = ("enable_thinking", "documents", "chat_template_kwargs")
+"""Columns that the template is given as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A row by our names. `roles`: the data set's own names of roles; `as_given`: steps that are left out."""
+
+    row: Mapping[str, Any]
+    names: Mapping[str, str]
+    roles: Mapping[str, str]
+    as_given: Collection[str]
+    changes: list[Change] = field(default_factory=list)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the layout has the column, and the row a value in it."""
+        return self[name] is not None
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of a column; None where the layout or the row has none."""
+        return self.row.get(self.names[name]) if name in self.names else None
+
+    def does(self, step: Step) -> bool:
+        """Whether a step is wanted."""
+        return step not in self.as_given and "all" not in self.as_given
+
+    def text(self, name: str) -> str:
+        """A column that must be a text."""
+        value = self[name]
+        if not isinstance(value, str):
+            raise FormatError(f"The column {self.names.get(name, name)!r} is {_kind(value)}, and must be a text.")
+        return value
+
+    def messages(self, name: str, role: str) -> list[Message]:
+        """A column that is a list of messages, one message, calls of tools, or a text: one message of that role."""
+        value, where = self._chat_or_text(self[name], name), self.names.get(name, name)
+        if isinstance(value, str):
+            split = dialogue(value) if self.does(Step.DIALOGUES) else None
+            if split is None:
+                return [{"role": role, "content": value}]
+            self.changes.append(Change(Step.DIALOGUES, where, value, split))
+            return [self._message(message, f"{where}[{i}]") for i, message in enumerate(split)]
+        if role == "assistant" and _are_calls(value):
+            message = {"role": role, "content": "", "tool_calls": value}
+            self.changes.append(Change(Step.CALLS, where, self[name], message))
+            return [message]
+        if isinstance(value, Mapping) and "messages" not in value:
+            value = [value]
+        return self._messages(value, where)
+
+    def chat(self, name: str) -> list[Message]:
+        """A column that must be a list of messages, or a text that is one."""
+        value = self._value(name)
+        if isinstance(value, str) and self.does(Step.DIALOGUES) and dialogue(value) is not None:
+            return self.messages(name, "user")
+        return self._messages(value, self.names.get(name, name))
+
+    def history(self) -> list[Message]:
+        """The turns before the row's own: pairs of question and answer, or messages."""
+        value = self._value("history")
+        out: list[Message] = []
+        for i, turn in enumerate(value or ()):
+            where = f"{self.names['history']}[{i}]"
+            if isinstance(turn, Mapping):
+                out.append(self._message(turn, where))
+            elif isinstance(turn, list | tuple) and len(turn) == 2 and all(isinstance(text, str) for text in turn):
+                out += exchange(*turn)
+            else:
+                raise FormatError(f"{where} is {_kind(turn)}, and must be a question and its answer, or a message.")
+        return out
+
+    def conversation(self, messages: Sequence[Message], prompt_messages: int = 0) -> Conversation:
+        """The messages with the row's system text in front and its tools beside them.
+
+        `prompt_messages`: how many of them are the prompt of the others.
+        """
+        before, system = len(self.changes), self["system"]
+        tools = self._value("tools")
+        tools = tools if len(self.changes) > before else self["tools"]  # JSON text is read later, and said
+        if isinstance(system, str) and tools is None and self.does(Step.DIALOGUES):
+            text, tools = tools_in(system.strip().removeprefix("SYSTEM:").strip())
+            if tools:
+                self.changes.append(Change(Step.DIALOGUES, self.names["system"], system, {"system": text}))
+                system = text
+        has_own = bool(messages) and messages[0].get("role") == "system"
+        first = [{"role": "system", "content": system}] if isinstance(system, str) and system and not has_own else []
+        source: dict[str, Any] = {"messages": [*first, *messages]}
+        if tools not in (None, []):
+            source["tools"] = tools
+        source |= {name: self[name] for name in _KEYWORDS if self[name] not in (None, [], {})}
+        if any(message.get("role") == "assistant" for message in messages[:prompt_messages]):
+            source["prompt_messages"] = prompt_messages + len(first)
+        return self._normalized(source)
+
+    def _normalized(self, source: Mapping[str, Any]) -> Conversation:
+        try:
+            conversation = normalized(source, as_given=self.as_given)
+        except ConversationError:
+            changes: list[Change] = []
+            plain = _as_json(source, "", changes) if self.does(Step.DATES) else source
+            if plain == source:
+                raise
+            self.changes.extend(changes)
+            conversation = normalized(plain, as_given=self.as_given)
+        for index, message in enumerate(conversation.messages):
+            if message["role"] not in _KNOWN_ROLES:
+                raise FormatError(
+                    f"Message {index} has the role {message['role']!r:.60}, which is none of: "
+                    f"{', '.join(sorted(_KNOWN_ROLES - {TEXT_ROLE}))}. Map it: role.{message['role']:.60}=assistant."
+                )
+        return replace(conversation, changes=(*self.changes, *conversation.changes)) if self.changes else conversation
+
+    def _chat_or_text(self, value: Any, name: str) -> Any:
+        """A value; a text that is a chat, or calls of tools that the row has, is read: other JSON is what is said."""
+        if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+            return value
+        before = len(self.changes)
+        try:
+            read = self._value(name)
+        except FormatError:
+            return value
+        if is_chat(read) or (_are_calls(read) and "tools" in self):
+            return read
+        del self.changes[before:]
+        return value
+
+    def _value(self, name: str) -> Any:
+        """A column's value; a text that is JSON or a literal of Python is read."""
+        value, where = self[name], self.names.get(name, name)
+        if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+            return value
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError) as error:
+            if self.does(Step.LITERALS) and (read := literal(value)) is not None:
+                self.changes.append(Change(Step.LITERALS, where, value, read))
+                return read
+            raise FormatError(f"{where} is a text that begins like JSON and is not JSON: {error}.") from error
+
+    def _messages(self, value: Any, column: str) -> list[Message]:
+        """Messages with role and content; ShareGPT's are renamed."""
+        if isinstance(value, Mapping) and "messages" in value:
+            value = value["messages"]
+        if not isinstance(value, list | tuple):
+            raise FormatError(f"The column {column!r} is {_kind(value)}, and must be a list of messages.")
+        return [self._message(message, f"{column}[{index}]") for index, message in enumerate(value)]
+
+    def _message(self, message: Any, where: str) -> Message:
+        if not isinstance(message, Mapping):
+            raise FormatError(f"{where} is {_kind(message)}, and must be a message with role and content.")
+        fields = dict(message)
+        if "from" in fields and fields.get("role") is None:
+            speaker = fields.pop("from")
+            fields.pop("role", None)
+            fields = {"role": SHAREGPT_ROLES.get(str(speaker), speaker), "content": fields.pop("value", None), **fields}
+        role = fields.get("role")
+        if isinstance(role, str) and role in self.roles:
+            fields["role"] = self.roles[role]
+        elif not isinstance(role, str) or (role not in _KNOWN_ROLES and role.lower() not in ROLES):
+            raise FormatError(
+                f"{where} has the role {role!r:.60}, which is none of: {', '.join(sorted(_KNOWN_ROLES))}. Map it: "
+                f"role.{role!s:.60}=assistant."
+            )
+        return fields
+
+
+def exchange(question: str, answer: str) -> list[Message]:
+    """A question and its answer as messages."""
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+def is_chat(value: object) -> bool:
+    """Whether a value is a list of messages, or a message."""
+    if isinstance(value, Mapping):
+        return "messages" in value or _is_message(value)
+    return isinstance(value, list | tuple) and bool(value) and all(map(_is_message, value))
+
+
+def _is_message(value: object) -> bool:
+    return isinstance(value, Mapping) and ("role" in value or {"from", "value"} <= set(value))
+
+
+def _are_calls(value: object) -> bool:
+    """Whether a value is calls of tools, each with a name and arguments."""
+    is_list = isinstance(value, list | tuple) and bool(value)
+    return is_list and all(isinstance(item, Mapping) and {"name", "arguments"} <= set(item) for item in value)  # type: ignore[attr-defined]
+
+
+def _as_json(value: Any, where: str, changes: list[Change]) -> Any:
+    """A value in which what JSON has no form for is a text: a date in ISO's form, and a number as it is written."""
+    if isinstance(value, Mapping):
+        return {str(name): _as_json(item, f"{where}.{name}", changes) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(item, f"{where}[{i}]", changes) for i, item in enumerate(value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, bytes | bytearray):
+        raise ConversationError(f"{where.lstrip('.')} holds bytes, which no chat template can write.")
+    text = value.isoformat() if isinstance(value, date | time) else str(value)
+    changes.append(Change(Step.DATES, where.lstrip("."), text, text))
+    return text
+
+
+def _kind(value: object) -> str:
+    names = {type(None): "missing", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+    return names.get(type(value), f"a {type(value).__name__}")

@@ -1,0 +1,355 @@
+"""One pass that brings a conversation into the form that chat templates take; every change is recorded.
+
+The forms are those that data sets have: Arrow fills nested columns up with nulls, hubs keep JSON in text columns, and
+each trainer has its own names for speakers and calls. What depends on the template (`Takes`) is tried out on it, never
+guessed. Applied twice the pass changes nothing more. A step that is left out (`as_given`) leaves the row as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, Protocol, TypeAlias
+
+from inspector.conversation import Change, Conversation, JsonValue, Message, Step, is_media
+from inspector.errors import ConversationError
+
+ROLES: Mapping[str, str] = {
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bard", "bing", "model", "bot", "ai", "chatbot"), "assistant"),
+    "system": "system",
+}
+"""Names of speakers, in lower case, and the roles that they are."""
+CALL_ROLES = frozenset({"function_call", "tool_call", "tool_calls"})
+"""Roles of messages whose content is a call."""
+RESULT_ROLES = frozenset({"observation", "tool_response", "tool_result", "function_response", "function", "ipython"})
+"""Roles of messages whose content is the result of a call, for templates that do not know them."""
+KEPT_NULLS = frozenset({"default", "enum", "const"})
+"""Fields of a schema in which null is a value."""
+TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
+"""Types of parts that are text; templates know the first."""
+
+
+Source: TypeAlias = Conversation | list[Any] | tuple[Any, ...] | Mapping[str, Any]
+"""What a conversation is read from."""
+
+
+class Takes(Protocol):
+    """What a template takes, tried out on it."""
+
+    def knows_role(self, role: str) -> bool:
+        """Whether its source names the role."""
+
+    def parts(self, role: str) -> bool:
+        """Whether it writes the text of a list of parts."""
+
+    def objects(self, role: str) -> bool:
+        """Whether it writes content that is an object as JSON."""
+
+    def argument_objects(self) -> bool:
+        """Whether it writes arguments that are an object as JSON; if not, it takes them as text."""
+
+
+def normalized(
+    source: Source,
+    takes: Takes | None = None,
+    as_given: Collection[str] = (),
+) -> Conversation:
+    """A conversation in the form that the template takes. `as_given`: the steps that are left out, or `all`.
+
+    Without `takes` only what does not depend on a template is done. Raises ConversationError.
+    """
+    if "all" in as_given:
+        return Conversation.parse(source)
+    if isinstance(source, Conversation):
+        messages: Any = source.messages
+        tools: Any = source.tools
+        if tools is None and all(map(_is_plain, messages)):
+            return source
+    elif isinstance(source, Mapping):
+        messages, tools = source.get("messages"), source.get("tools", source.get("functions"))
+    else:
+        messages, tools = source, None
+    if not isinstance(messages, list | tuple) or not all(isinstance(message, Mapping) for message in messages):
+        return Conversation.parse(source)  # which says what is wrong
+    steps = _Pass(as_given, takes)
+    messages = steps.messages(list(map(dict, messages)))
+    tools = steps.tools(tools)
+    if isinstance(source, Conversation):
+        if not steps.changes:
+            return source
+        checked = Conversation.parse({"messages": messages, **({} if tools is None else {"tools": tools})})
+        changes = (*source.changes, *steps.changes)
+        return replace(source, messages=checked.messages, tools=checked.tools, changes=changes)
+    rest = dict(source) if isinstance(source, Mapping) else {}
+    if "tools" not in rest and Step.TOOLS not in as_given:
+        rest.pop("functions", None)
+    rest |= {"messages": messages, "tools": tools}
+    return replace(Conversation.parse(rest), changes=tuple(steps.changes))
+
+
+def _is_plain(message: Mapping[str, Any]) -> bool:
+    """Whether nothing can be to change in a message: the quick answer for nearly all of them."""
+    return message["role"] in _PLAIN_ROLES and all(type(value) is str for value in message.values())
+
+
+_PLAIN_ROLES = frozenset({"user", "assistant", "system", "tool", "developer", "text"})
+
+
+class _Pass:
+    """The steps over one conversation, and what they changed."""
+
+    def __init__(self, as_given: Collection[str], takes: Takes | None) -> None:
+        self._as_given = as_given
+        self._takes = takes
+        self._calls_at: set[str] = set()
+        self._is_filled = False
+        self.changes: list[Change] = []
+
+    def messages(self, messages: list[Message]) -> list[Message]:
+        """The messages after every step."""
+        self._is_filled = len({frozenset(message) for message in messages}) <= 1
+        for step, change in (
+            (Step.NULLS, self._without_nulls),
+            (Step.ROLES, self._with_known_role),
+            (Step.CALLS, self._with_calls),
+        ):
+            if step not in self._as_given:
+                messages = [change(message, f"message {i}") for i, message in enumerate(messages)]
+        if Step.CALLS not in self._as_given:
+            messages = self._joined_calls(messages)
+        for step, change in ((Step.ARGUMENTS, self._with_arguments), (Step.CONTENT, self._with_content)):
+            if step not in self._as_given:
+                messages = [change(message, f"message {i}") for i, message in enumerate(messages)]
+        return messages
+
+    def tools(self, tools: Any) -> Any:
+        """The tools: a list of functions, or None for none."""
+        if Step.NULLS not in self._as_given and self._is_filled and isinstance(tools, list | tuple):
+            tools = [self._dropped(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
+        if Step.TOOLS in self._as_given or tools is None:
+            return tools
+        read = [_function(tool, f"tools[{i}]") for i, tool in enumerate(_listed(parsed(tools, "tools")))]
+        after = [tool for tool in read if tool is not None] or None
+        if isinstance(tools, list | tuple) and list(tools) == (after or []):
+            return after
+        self._changed(Step.TOOLS, "tools", tools, after)
+        return after
+
+    def _changed(self, step: Step, where: str, before: JsonValue, after: JsonValue) -> None:
+        self.changes.append(Change(step, where, before, after))
+
+    # --- nulls
+
+    def _without_nulls(self, message: Message, where: str) -> Message:
+        """A message without the fields that are null, but for its content.
+
+        Deeper ones are dropped only where all messages have the same fields, as Arrow makes them: in other rows
+        somebody has written them.
+        """
+        kept = {}
+        for name, value in message.items():
+            if value is None and name != "content":
+                self._changed(Step.NULLS, f"{where} · {name}", None, None)
+            elif type(value) is str or value is None or not self._is_filled:
+                kept[name] = value
+            else:
+                kept[name] = self._dropped(value, f"{where} · {name}")
+        return kept
+
+    def _dropped(self, value: Any, where: str) -> Any:
+        """A value without the fields that are null."""
+        if isinstance(value, list | tuple):
+            return [self._dropped(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        if not isinstance(value, Mapping):
+            return value
+        kept = {}
+        for name, item in value.items():
+            if item is None and name not in KEPT_NULLS:
+                self._changed(Step.NULLS, f"{where}.{name}", None, None)
+            else:
+                kept[name] = item if name in KEPT_NULLS else self._dropped(item, f"{where}.{name}")
+        return kept
+
+    # --- roles and calls
+
+    def _with_known_role(self, message: Message, where: str) -> Message:
+        role = message.get("role")
+        if not isinstance(role, str) or role in _PLAIN_ROLES:
+            return message
+        known = ROLES.get(role.lower(), role)
+        if role.lower() in RESULT_ROLES and self._takes is not None and not self._takes.knows_role(role):
+            known = "tool"
+        if known == role:
+            return message
+        self._changed(Step.ROLES, f"{where} · role", role, known)
+        return {**message, "role": known}
+
+    def _with_calls(self, message: Message, where: str) -> Message:
+        """A message whose calls, whatever their form, are a list of functions."""
+        if message.get("role") in CALL_ROLES:
+            calls = _calls(message.get("content"))
+            after = {name: value for name, value in message.items() if name != "content"} | {"role": "assistant"}
+            after |= {"content": message.get("content")} if calls is None else {"content": "", "tool_calls": calls}
+            self._changed(Step.CALLS, where, message, after)
+            self._calls_at.add(where)
+            return after
+        if "tool_calls" in message:
+            before = message["tool_calls"]
+            calls = _calls(before)
+            if calls is None or (calls and calls == before):
+                return message
+            after = {name: value for name, value in message.items() if name != "tool_calls"}
+            self._changed(Step.CALLS, f"{where} · tool_calls", before, calls or None)
+            return {**after, "tool_calls": calls} if calls else after
+        if isinstance(message.get("function_call"), Mapping) and "name" in message["function_call"]:
+            after = {name: value for name, value in message.items() if name != "function_call"}
+            after["tool_calls"] = [_call(message["function_call"])]
+            self._changed(Step.CALLS, f"{where} · function_call", message["function_call"], after["tool_calls"])
+            return after
+        return message
+
+    def _joined_calls(self, messages: list[Message]) -> list[Message]:
+        """Calls that follow each other as messages of their own are one message's: they are made at once."""
+        out: list[Message] = []
+        for index, message in enumerate(messages):
+            are_both = {f"message {index - 1}", f"message {index}"} <= self._calls_at
+            before = out[-1] if are_both else {}
+            if before.get("tool_calls") and {**message, "tool_calls": None} == {**before, "tool_calls": None}:
+                out[-1] = {**before, "tool_calls": [*before["tool_calls"], *message["tool_calls"]]}
+            else:
+                out.append(message)
+        return out
+
+    def _with_arguments(self, message: Message, where: str) -> Message:
+        calls = message.get("tool_calls")
+        if not isinstance(calls, list) or self._takes is None or not calls:
+            return message
+        out = []
+        for index, call in enumerate(calls):
+            function = call.get("function") if isinstance(call, Mapping) else None
+            before = function.get("arguments") if isinstance(function, Mapping) else None
+            after = before
+            if isinstance(before, str) and (read := _json_object(before)) is not None:
+                after = read if self._takes.argument_objects() else before
+            elif isinstance(before, Mapping) and not self._takes.argument_objects():
+                after = _json(before)
+            if after is not before:
+                self._changed(Step.ARGUMENTS, f"{where} · tool_calls[{index}].function.arguments", before, after)
+                call = {**call, "function": {**function, "arguments": after}}  # type: ignore[dict-item]
+            out.append(call)
+        return {**message, "tool_calls": out}
+
+    # --- content
+
+    def _with_content(self, message: Message, where: str) -> Message:
+        content = message.get("content")
+        if type(content) is str or "content" not in message:
+            return message
+        after: Any = content
+        if content is None:
+            after = "" if message.get("tool_calls") else None
+        elif isinstance(content, bool | int | float):
+            after = _json(content)
+        elif self._takes is not None:
+            after = self._text_of(content, str(message.get("role")))
+        if after is content or after == content:
+            return message
+        self._changed(Step.CONTENT, f"{where} · content", content, after)
+        return {**message, "content": after}
+
+    def _text_of(self, content: Any, role: str) -> Any:
+        """Content as the template takes it: parts as they are or joined, an object as it is or as JSON."""
+        assert self._takes is not None
+        if isinstance(content, Mapping):
+            return content if self._takes.objects(role) else _json(content)
+        parts = [_part(part) for part in content]
+        if all(part is None for part in parts):
+            return content if self._takes.objects(role) else _json(content)
+        if self._takes.parts(role):
+            named = [content[i] if part is None else part for i, part in enumerate(parts)]
+            return content if named == list(content) else named
+        texts = [part["text"] for part in parts if part is not None and isinstance(part.get("text"), str)]
+        return "".join(texts)
+
+
+def _part(part: Any) -> dict[str, Any] | None:
+    """A part of a message's content with the name that templates know; None for what is not a part."""
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if not isinstance(part, Mapping):
+        return None
+    if isinstance(part.get("text"), str) and part.get("type", "text") in TEXT_PARTS:
+        return {**part, "type": "text"}
+    return dict(part) if is_media(part) or "type" in part else None
+
+
+# --- calls and tools
+
+
+def _calls(value: Any) -> list[Any] | None:
+    """Calls as a list of functions; an empty list for none, None where it is not calls."""
+    try:
+        value = parsed(value, "a call")
+    except ConversationError:
+        return None
+    if value is None or value == "":
+        return []
+    items = [parsed(item, "a call") for item in _listed(value)]
+    if not all(isinstance(item, Mapping) and ("name" in item or "function" in item) for item in items):
+        return None
+    return [_call(item) for item in items]
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A call with its function in `function`."""
+    if isinstance(call.get("function"), Mapping):
+        return dict(call)
+    function = {name: value for name, value in call.items() if name in ("name", "arguments", "parameters")}
+    if "parameters" in function:
+        function.setdefault("arguments", function.pop("parameters"))
+    rest = {name: value for name, value in call.items() if name not in ("name", "arguments", "parameters", "type")}
+    return {"type": "function", **rest, "function": function}
+
+
+def _function(tool: Any, where: str) -> dict[str, Any] | None:
+    """A tool with its schema in `function`; None for a text that says that there is none."""
+    tool = parsed(tool, where)
+    if tool is None or tool == "":
+        return None
+    if not isinstance(tool, Mapping):
+        raise ConversationError(f"{where} is {tool!r:.60}, and must be a tool: an object with a name and parameters.")
+    is_wrapped = isinstance(tool.get("function"), Mapping) or "name" not in tool
+    return dict(tool) if is_wrapped else {"type": "function", "function": dict(tool)}
+
+
+def _listed(value: Any) -> list[Any]:
+    """A list as it is; a single value as a list of one, and none as an empty one."""
+    return list(value) if isinstance(value, list | tuple) else [] if value in (None, "", {}) else [value]
+
+
+def parsed(value: Any, where: str) -> Any:
+    """A value; a text that begins like JSON is read. Raises ConversationError for one that is not JSON after all."""
+    if not isinstance(value, str) or not (text := value.strip()).startswith(("[", "{", "null")):
+        return value.strip() if isinstance(value, str) else value
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConversationError(f"{where} is a text that begins like JSON and is not JSON: {error}.") from error
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    """The object in a JSON text, perhaps encoded several times, or None; of an empty text the empty one."""
+    value: Any = text or "{}"
+    while isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, dict) else None
+
+
+def _json(value: Any) -> str:
+    """JSON as templates write it."""
+    return json.dumps(value, ensure_ascii=False)

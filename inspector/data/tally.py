@@ -1,0 +1,69 @@
+"""What is counted over the rows of a data set while they are read: columns that nothing reads, and KTO's labels."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from inspector.data.formats import Layout, Sample
+
+_MEANINGFUL = re.compile(
+    r"history|system\w*|tools?|functions|images?|videos?|audios?|objects|label|kto_tag|\w*rejected\w*|\w*chosen\w*|"
+    r"\w*thinking|reasoning\w*|thoughts?|rationale|cot|weights?|loss|train|mask|\w*_mask|labels|input_ids|messages|"
+    r"conversations?|\w*prompt|completion|instruction|input|output|response|question|query|answers?|solution|context|"
+    r"documents|chat_template_kwargs",
+    re.IGNORECASE,
+)
+"""Names of columns that say something about what is trained."""
+MEDIA = re.compile(r"images?|videos?|audios?", re.IGNORECASE)
+GOOD, BAD = "good", "bad"
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts over rows. `unread`: column -> rows that hold something in it; `labels`: `good` and `bad` -> rows."""
+
+    layout: Layout
+    unread: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    _is_counted: dict[str, bool] = field(default_factory=dict)
+
+    def add(self, row: Mapping[str, Any], sample: Sample) -> None:
+        """Count a row and what was read of it."""
+        for name, value in row.items():
+            counted = self._is_counted.get(name)
+            if counted is None:
+                is_read = name in self.layout.columns.values()
+                counted = self._is_counted[name] = not is_read and _MEANINGFUL.fullmatch(str(name)) is not None
+            if counted and value not in (None, "", [], {}):
+                self.unread[str(name)] += 1
+        if sample.is_good is not None:
+            self.labels[GOOD if sample.is_good else BAD] += 1
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of the rows before they train."""
+        return [text for text in (unread_text(self.unread), labels_text(self.labels)) if text]
+
+
+def unread_text(unread: Mapping[str, int]) -> str:
+    """The columns that are not read, with the rows that hold something in them; "" without any."""
+    if not unread:
+        return ""
+    columns = ", ".join(f"{name!r:.60} ({rows:,} row{'' if rows == 1 else 's'})" for name, rows in unread.items())
+    media = " Images, sounds and videos do not train here." if any(map(MEDIA.fullmatch, unread)) else ""
+    return f"Columns that are not read: {columns}.{media}"
+
+
+def labels_text(labels: Mapping[str, int]) -> str:
+    """That all judged rows have one label; "" where both occur, or none."""
+    good, bad = labels.get(GOOD, 0), labels.get(BAD, 0)
+    if bool(good) is bool(bad):
+        return ""
+    return (
+        f"All {good + bad:,} judged rows are {GOOD if good else BAD} ({good:,} to {bad:,}): KTO learns from the "
+        "difference between good and bad answers."
+    )
