@@ -175,7 +175,12 @@ class TemplateRefusedError(RenderError, ValueError):
 
 
 class TemplateFailedError(RenderError, RuntimeError):
-    """The template broke while rendering: an undefined value, a wrong type, endless recursion."""
+    """The template broke while rendering: an undefined value, a wrong type, endless recursion.
+
+    `finding`: why, where that was shown.
+    """
+
+    finding: object = None
 
 
 class TemplateForbiddenError(RenderError, PermissionError):

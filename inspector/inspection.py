@@ -197,11 +197,25 @@ def _given_or_changed(
         return make_example(model, conversation, source), ()
     except (TemplateRefusedError, TemplateFailedError) as error:
         if facts is None or facts.changes is None or (changed := facts.changes(conversation, source)) == conversation:
+            if isinstance(error, TemplateFailedError):
+                raise _with_cause(model, conversation, error) from error
             raise
         warning = (
             f"The template refuses this row as it is given; what is shown is the row that {facts.trainer} makes of it"
         )
         return make_example(model, changed, source), (f"{warning}. {error}",)
+
+
+def _with_cause(model: Model, conversation: Conversation, error: TemplateFailedError) -> TemplateFailedError:
+    """The error with the field that the template fails at in its text, where that can be shown."""
+    finding = diagnose(model, conversation, error)
+    if finding is None:
+        return error
+    if "The cause: " not in finding.detail:
+        return error
+    caused = TemplateFailedError(f"{finding.detail.split('The cause: ')[-1]} {error}")
+    caused.finding = finding
+    return caused
 
 
 def inspect_rendered(model: Model, conversations: Iterable[Conversation]) -> list[Inspection]:
@@ -244,6 +258,8 @@ def diagnose(model: Model, conversation: Conversation, error: InspectorError) ->
     """Why a template refuses a conversation, shown by rendering it without the suspect; None when that is unknown."""
     if not isinstance(error, TemplateRefusedError | TemplateFailedError):
         return None
+    if isinstance(error, TemplateFailedError) and isinstance(error.finding, Finding):
+        return error.finding
     _, source = model.template_for(conversation.tools is not None)
 
     def renders(changed: Conversation) -> bool:

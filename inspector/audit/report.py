@@ -365,7 +365,8 @@ def _add_cluster(clusters: Counter[str], cluster: str, number: int) -> None:
 
 
 def _without_numbers(text: str) -> str:
-    return re.sub(r"\d+", "N", text)[:120]
+    text = re.sub(r"\d+", "N", text)
+    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _first(examples: list[dict[str, Any]], kept: int = KEPT_EXAMPLES) -> list[dict[str, Any]]:

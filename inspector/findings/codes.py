@@ -59,6 +59,8 @@ class Code(StrEnum):
     """The template refuses or drops the system message."""
     CONTENT_UNSUPPORTED = "content_unsupported", Reads.SHAPE
     """The template refuses the form of a message's content: null, or a list of parts."""
+    FIELD_UNSUPPORTED = "field_unsupported", Reads.SHAPE
+    """The template fails at the form of a field: a call's arguments, a missing id, a tool without a schema."""
     ROLES_MUST_ALTERNATE = "roles_must_alternate", Reads.SHAPE
     """The template refuses the order of roles."""
     UNREACHABLE_FIRST_TOKEN = "unreachable_first_token", Reads.SHAPE

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
-from inspector.conversation import Message, is_media, string_fields
+from inspector.conversation import REASONING_FIELDS, Message, is_media, listed, string_fields
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.findings.places import short, span_of
 from inspector.rendering.origins import OriginKind
@@ -14,14 +14,31 @@ from inspector.strategies import Example, Labelled, is_trained
 
 
 def find_lost_content(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Each field of a message that is not shown whole, and each stretch of text that no token covers."""
+    """Each field of a message that is not shown whole, and each stretch of text that no token covers.
+
+    Fields that name messages and calls, or say something about them, are one finding together.
+    """
+    beside: dict[str, None] = {}
     shown = _shown_positions(example)
     last_trained = next((i for i in sorted(example.turns, reverse=True) if is_trained(example, labelled, i)), -1)
     for index, message in enumerate(example.conversation.messages):
         for path, text in string_fields(message):
             lost = _lost_offsets(example, index, text, shown.get((index, path), {}))
-            if lost and not _is_structure(path) and not _is_media_path(message, path):
+            if not lost or _is_structure(path) or _is_media_path(message, path):
+                continue
+            if _IDENTIFIER.fullmatch(path) or path.split(".")[0].split("[")[0] not in _SAID:
+                beside[re.sub(r"\d+", "", path)] = None
+            else:
                 yield _lost_field(example, labelled, index, path, text, lost, last_trained)
+    if beside:
+        yield Finding(
+            code=Code.CONTENT_LOST,
+            severity=Severity.NOTE,
+            message_index=None,
+            token_span=None,
+            detail=f"Fields that the template does not write: {listed(beside)}.",
+            remedy="Nothing to do if they only name or describe messages and calls.",
+        )
     for start, end in example.tokens.uncovered:
         yield Finding(
             code=Code.CONTENT_LOST,
@@ -80,7 +97,7 @@ def _lost_field(
     if role == "assistant" and path.startswith("content") and len(lost) == len(text) and dropped.strip():
         severity = Severity.ERROR
     is_history = role == "assistant" and index < last_trained and not is_trained(example, labelled, index)
-    if _IDENTIFIER.fullmatch(path) or is_history:  # an earlier answer as the model is given it
+    if is_history:  # an earlier answer as the model is given it
         severity = Severity.NOTE
     return Finding(
         code=Code.CONTENT_LOST,
@@ -95,6 +112,8 @@ def _lost_field(
 
 _IDENTIFIER = re.compile(r"(name|tool_call_id|tool_calls\[\d+\]\.id)")
 """Fields that name a message or a call: templates often leave them out."""
+_SAID = frozenset({"content", "tool_calls", "function_call", *REASONING_FIELDS})
+"""Fields that hold what is said; all others are about the message."""
 
 
 def _is_media_path(message: Message, path: str) -> bool:

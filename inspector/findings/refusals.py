@@ -5,13 +5,14 @@ The suspect is taken out and the conversation rendered again; the cause is named
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from inspector.conversation import Conversation
+from inspector.conversation import Conversation, Message
 from inspector.errors import InspectorError, TemplateFailedError, TemplateRefusedError
 from inspector.findings.codes import Code, Finding, Severity
+from inspector.findings.failures import failing_field
 
 
 def explain_refusal(
@@ -36,8 +37,17 @@ def explain_refusal(
             remedy="Write the content as one text, an empty one where there is none, or use a template that takes "
             f"{'null' if is_null else 'a list of parts'}.",
         )
+    if (failure := failing_field(str(error), conversation, renders)) is not None:
+        return Finding(
+            code=Code.FIELD_UNSUPPORTED,
+            severity=Severity.ERROR,
+            message_index=failure.message_index,
+            token_span=None,
+            detail=f"{_sentence(error)} The cause: {failure.text}.",
+            remedy="Give the field the form that the template takes, or use a template that takes this one.",
+        )
     others = tuple(m for m in conversation.messages if m["role"] not in ("system", "developer"))
-    if others and len(others) < len(conversation.messages) and renders(replace(conversation, messages=others)):
+    if others and len(others) < len(conversation.messages) and _refuses_system(conversation, others, renders):
         index = next(i for i, m in enumerate(conversation.messages) if m["role"] in ("system", "developer"))
         return Finding(
             code=Code.SYSTEM_UNSUPPORTED,
@@ -61,6 +71,15 @@ def explain_refusal(
             remedy="Join consecutive messages of one role.",
         )
     return None
+
+
+def _refuses_system(conversation: Conversation, others: Sequence[Message], renders: Callable[..., bool]) -> bool:
+    """Whether the template renders without the system message, and not with a text in it."""
+    told = tuple(m if m in others or m.get("content") else {**m, "content": "Be brief."} for m in conversation.messages)
+    is_empty = told != conversation.messages
+    return renders(replace(conversation, messages=tuple(others))) and not (
+        is_empty and renders(replace(conversation, messages=told))
+    )
 
 
 def _odd_content(conversation: Conversation, renders: Callable[[Conversation], bool]) -> int | None:

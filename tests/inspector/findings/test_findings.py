@@ -227,7 +227,7 @@ def test_finding_fires_and_points_at_its_tokens(code: Code) -> None:
     assert finding.remedy.endswith(".")
 
 
-REFUSALS = {Code.ROLES_MUST_ALTERNATE, Code.CONTENT_UNSUPPORTED}
+REFUSALS = {Code.ROLES_MUST_ALTERNATE, Code.CONTENT_UNSUPPORTED, Code.FIELD_UNSUPPORTED}
 """Codes that only `diagnose` gives."""
 DATA_SET = {Code.DUPLICATE_ANSWER, Code.NEAR_EMPTY_LOSS, Code.COLUMN_NOT_READ, Code.ONE_LABEL}
 """Codes about a data set as a whole: tests/inspector/audit/test_summary.py."""
