@@ -143,7 +143,8 @@ def conversation_of(source: Source, as_given: Collection[str] = ()) -> Conversat
     if isinstance(source, list) and source and all(isinstance(one, Mapping) and "from" in one for one in source):
         source = {"messages": source}
     is_row = isinstance(source, Mapping) and (
-        "messages" not in source or any("from" in one for one in _objects(source["messages"]))
+        not isinstance(source.get("messages"), list | tuple)
+        or any("from" in one for one in _objects(source["messages"]))
     )
     if is_row and source and "all" not in as_given:
         try:
@@ -274,6 +275,8 @@ def _read_exchange(columns: Columns) -> Sample:
             columns.text(text)  # which says that it is missing
     prompt = _prompt(columns)
     if "prompt" in columns.names and isinstance(columns["prompt"], str) and isinstance(columns[name], str):
+        if not columns.does(Step.TURNS):
+            raise FormatError("Prompt and completion are texts without turns: read them with format=text.")
         columns.changes.append(Change(Step.TURNS, f"{columns.names['prompt']} and {columns.names[name]}"))
     messages = [*prompt, *columns.messages(name, "assistant")]
     conversation = columns.conversation(messages, len(prompt))
@@ -308,7 +311,7 @@ def _read_preference(columns: Columns) -> Sample:
         prompt, sides = _prompt(columns), [columns.messages("chosen", "assistant")]
     sides.append(columns.messages("rejected", "assistant"))
     held = [side[: _answered(side)] for side in sides]
-    if any(held) and not all(held) and not prompt:
+    if any(held) and not all(held) and not prompt and columns.does(Step.PAIRS):
         prompt = next(filter(None, held))
         columns.changes.append(Change(Step.PAIRS, columns.names["rejected" if held[0] else "chosen"]))
     if all(held) and held[0] != held[1]:
