@@ -1,309 +1,314 @@
-// Draws the JSON of token_view.py. Only textContent and createElement: no user text is ever parsed as HTML.
-// tokens.js, token_view_compare.js and token_view_findings.js stand before it in the same scope.
-const root = element.querySelector(".token-view");
-const CHUNK = 600; // tokens per block: small enough for content-visibility to skip most of a long text
-const HELP = "Arrow keys move by token and line, n and p jump to the next and previous trained span, s to the next " +
-  "straddler, d to the next difference from another strategy, Home and End to the ends, Enter keeps the token selected.";
-const LEGEND = [["1", "trained"], ["0", "not trained"], ["3", "special"], ["5", "straddler: merged across a boundary"],
-  ["cut", "cut off: the trainer never sees it"]];
-const SAMPLES = {"1": "tv-token trained", "0": "tv-token", "3": "tv-token special", "5": "tv-token straddler", cut: "tv-token cut"};
+/** Draws the JSON of token_view.py: the tokens, and all that stands around them.
+ * @extends {Component<InspectionJson | FailureJson>} */
+class TokenView extends Component {
+  static CHUNK = 600; // tokens per block: small enough for content-visibility to skip most of a long text
+  static HELP = "Arrow keys move by token and line, n and p jump to the next and previous trained span, s to the next " +
+    "straddler, d to the next difference from another strategy, Home and End to the ends, Enter keeps the token selected.";
+  static LEGEND = [["1", "tv-token trained", "trained"], ["0", "tv-token", "not trained"], ["3", "tv-token special", "special"],
+    ["5", "tv-token straddler", "straddler: merged across a boundary"],
+    ["cut", "tv-token cut", "cut off: the trainer never sees it"]];
 
-let data = null, isHidden = false, pointer = "", nodes = [], idNodes = [], current = -1, hovered = -1;
-let body, detail, live, shown = null; // shown: the strategy whose answer colours the tokens, null for the truth
-const settings = {whitespace: false, ids: false, differences: false};
-
-const classOf = i => parseInt(data.classes[i], 16);
-
-function build() {
-  const raw = props.value;
-  nodes = []; idNodes = []; current = -1; hovered = -1;
-  root.replaceChildren();
-  data = raw ? JSON.parse(raw) : null;
-  const before = shown && shown.name + shown.options; // an edit keeps the strategy that was chosen
-  shown = data && data.strategies ? data.strategies.find(s => s.reasons && s.name + s.options === before) || null : null;
-  if (data && data.failure) buildFailure();
-  else if (data) buildTokens();
-  root.dataset.n = nodes.length;
-  root.dataset.state = !data ? "empty" : data.failure ? "failed" : "shown";
-  root.dataset.rev = Number(root.dataset.rev) + 1;
-  root.removeAttribute("aria-busy");
-  for (const node of document.querySelectorAll(".follows-view .report")) node.classList.add("stale");
-  if (data && Number.isInteger(data.selected)) select(data.selected, true);
-  isHidden = !root.offsetParent;
-  moveFocus();
-  if (data && data.link) history.replaceState(null, "", "#" + data.link);
-}
-
-function buildTokens() {
-  if (data.row) root.append(rowBar());
-  root.append(heading(), ...noticeList());
-  body = make("div", "tv-body");
-  body.tabIndex = 0;
-  body.setAttribute("role", "application");
-  body.setAttribute("aria-label", "Tokens. " + HELP);
-  body.append(turnBlocks());
-  detail = make("div", "tv-detail");
-  live = make("div", "tv-live");
-  live.setAttribute("role", "status");
-  live.setAttribute("aria-live", "polite");
-  root.append(body, detail, live);
-  if (data.strategies.length) root.append(comparison());
-  root.append(findingList());
-  body.addEventListener("mouseover", event => { if (placeOf(event) !== pointer) hover(tokenAt(event)); });
-  body.addEventListener("mouseleave", () => hover(-1));
-  body.addEventListener("click", event => { const i = tokenAt(event); if (i >= 0) select(i, false); });
-  body.addEventListener("keydown", onKey);
-  applySettings();
-  recolour();
-  showDetail(-1);
-}
-
-function recolour() { // the tokens, the count and the legend, by the strategy chosen
-  let trained = 0, cut = 0;
-  for (let i = 0; i < nodes.length; i++) {
-    const is = trainsIn(shown, i), isCut = reasonIn(shown, i) === data.cut;
-    trained += is;
-    cut += isCut;
-    for (const node of [nodes[i], idNodes[i]]) {
-      node.classList.toggle("trained", is);
-      node.classList.toggle("cut", isCut);
-    }
-    nodes[i].classList.toggle("differs", differs(i));
-  }
-  const total = nodes.length, count = root.querySelector(".tv-count");
-  count.replaceChildren(make("strong", "", number(trained)), ` of ${number(total)} tokens train`);
-  if (total) count.append(make("span", "tv-share", ` ${(100 * trained / total).toFixed(1)} %`));
-  const name = shown ? shown.name : data.strategy;
-  if (name !== "traced" || shown) count.append(make("span", "tv-share", ` under ${name}`));
-  for (const [key, n] of [["1", trained], ["0", total - trained - cut], ["cut", cut]]) {
-    root.querySelector(`[data-key="${key}"] .tv-number`).textContent = number(n);
-  }
-  root.querySelector('[data-key="cut"]').hidden = !cut;
-  root.dataset.strategy = name;
-}
-
-function heading() {
-  const bar = make("div", "tv-bar");
-  const count = make("div", "tv-count");
-  const tools = make("div", "tv-tools");
-  const whitespace = button("Whitespace", "Show spaces, tabs and line ends", () => toggle("whitespace"));
-  const ids = button("Ids", "Show token ids beside the text", () => toggle("ids"));
-  whitespace.dataset.setting = "whitespace";
-  ids.dataset.setting = "ids";
-  tools.append(
-    button("‹ Trained", "Previous trained span (p)", () => jumpTo(-1, startsSpan)),
-    button("Trained ›", "Next trained span (n)", () => jumpTo(1, startsSpan)),
-    whitespace, ids,
-    copyButton("Copy ids", () => JSON.stringify(data.ids)),
-    copyButton("Copy labels", () => JSON.stringify(data.ids.map((id, i) => trainsIn(shown, i) ? id : -100))),
-    copyButton("Copy as issue report", issueReport),
-    copyButton("Copy link", () => location.href.split("#")[0] + "#" + data.link));
-  bar.append(count, tools);
-  const legend = make("div", "tv-legend");
-  const counts = {"3": countWhere(b => b & SPECIAL), "5": countWhere(b => b & STRADDLER)};
-  for (const [bits, name] of LEGEND) {
-    const item = make("span", "tv-key");
-    const sample = make("i", SAMPLES[bits], "ab");
-    sample.setAttribute("aria-hidden", "true");
-    item.append(sample, ` ${name} `, make("span", "tv-number", bits in counts ? number(counts[bits]) : ""));
-    item.dataset.key = bits;
-    legend.append(item);
-  }
-  const from = make("div", "tv-from", [data.model, data.revision || data.source, "template " + data.template, data.modifiers]
-    .filter(Boolean).join(" · "));
-  const head = make("div", "tv-head");
-  head.append(bar, from, legend);
-  return head;
-}
-
-function countWhere(test) {
-  let n = 0;
-  for (let i = 0; i < data.ids.length; i++) if (test(classOf(i))) n++;
-  return n;
-}
-
-function copyButton(text, value) {
-  const node = button(text, text + " to the clipboard", async () => {
-    try { await navigator.clipboard.writeText(value()); node.textContent = "Copied"; }
-    catch (error) { node.textContent = "Copying was refused"; }
-    setTimeout(() => { node.textContent = text; }, 1500);
-  });
-  return node;
-}
-
-function turnBlocks() {
-  const fragment = document.createDocumentFragment();
-  const columns = Math.max(20, Math.floor((root.clientWidth - 120) / 8)); // only for the scrollbar's size
-  for (let i = 0; i < data.ids.length;) {
-    const turn = data.turns[i];
-    let end = i + 1;
-    while (end < data.ids.length && data.turns[end] === turn) end++;
-    for (let start = i; start < end; start += CHUNK) {
-      fragment.append(turnBlock(turn, start, Math.min(end, start + CHUNK), start === i, columns));
-    }
-    i = end;
-  }
-  return fragment;
-}
-
-function turnBlock(turn, start, end, isFirst, columns) {
-  const role = turn === null ? "template" : data.roles[turn];
-  const block = make("div", "tv-turn");
-  block.dataset.role = ROLES.includes(role) ? role : "other";
-  const label = make("div", "tv-role");
-  if (isFirst) label.append(make("span", "tv-index", turn === null ? "" : turn + " "), visible(role));
-  const text = make("div", "tv-text"), ids = make("div", "tv-ids");
-  let lines = 1, column = 0;
-  for (let i = start; i < end; i++) {
-    const node = make("i", className(classOf(i)));
-    fillToken(node, data.texts[i]);
-    node._index = i;
-    nodes[i] = node;
-    text.append(node);
-    const id = make("i", "tv-id" + (classOf(i) & TRAINED ? " trained" : ""), String(data.ids[i]));
-    id._index = i;
-    idNodes[i] = id;
-    ids.append(id, " ");
-    for (const c of data.texts[i]) if (c === "\n" || ++column > columns) { lines++; column = 0; }
-  }
-  block.style.containIntrinsicSize = "auto " + (lines * 24 + 4) + "px";
-  block.append(label, text, ids);
-  return block;
-}
-
-function toggle(name) { settings[name] = !settings[name]; applySettings(); }
-function applySettings() {
-  for (const name in settings) root.classList.toggle("show-" + name, settings[name]);
-  for (const node of root.querySelectorAll("[data-setting]")) node.setAttribute("aria-pressed", settings[node.dataset.setting]);
-}
-
-const tokenAt = event => { const node = event.target.closest("i"); return node && node._index !== undefined ? node._index : -1; };
-
-function hover(i) {
-  if (hovered >= 0) for (const node of [nodes[hovered], idNodes[hovered]]) node.classList.remove("hover");
-  hovered = i;
-  if (i >= 0) for (const node of [nodes[i], idNodes[i]]) node.classList.add("hover");
-  showDetail(i >= 0 ? i : current);
-}
-
-function select(i, center) {
-  i = Math.max(0, Math.min(nodes.length - 1, i));
-  if (!nodes[i]) return;
-  if (current >= 0) for (const node of [nodes[current], idNodes[current]]) node.classList.remove("current");
-  current = i;
-  for (const node of [nodes[i], idNodes[i]]) node.classList.add("current");
-  scrollTo(nodes[i], center);
-  if (center) root.scrollIntoView({block: "nearest"});
-  showDetail(i);
-  live.textContent = `Token ${i} of ${nodes.length}, id ${data.ids[i]}, ${JSON.stringify(textOf(i))}, characters ` +
-    `${data.starts[i]} to ${data.ends[i]}, ${originsOf(i)}, ${data.reasonTexts[reasonIn(shown, i)]}`;
-}
-
-function scrollTo(node, center) { // within the token box only: the page must not jump
-  const box = body.getBoundingClientRect(), at = node.getBoundingClientRect();
-  if (center) body.scrollTop += at.top - box.top - body.clientHeight / 2;
-  else if (at.top < box.top) body.scrollTop += at.top - box.top - 8;
-  else if (at.bottom > box.bottom) body.scrollTop += at.bottom - box.bottom + 8;
-}
-
-const textOf = i => data.whole[i] !== undefined ? data.whole[i] : data.texts[i];
-const originsOf = i => data.tokenOrigins[i].map(o => data.origins[o].text).join(" + ") || "no text";
-
-function showDetail(i) {
-  detail.replaceChildren();
-  if (i < 0) { detail.append(make("p", "tv-hint", "Point at a token, or tab to the text and use the keys: " + HELP)); highlightLines([]); return; }
-  const bits = classOf(i);
-  const kinds = [bits & SPECIAL && "special", bits & STRADDLER && "straddler", bits & PART && "part of a character"].filter(Boolean);
-  const rows = [
-    ["token", `${i} of ${nodes.length}` + (kinds.length ? " · " + kinds.join(" · ") : "")],
-    ["id", String(data.ids[i])],
-    ["text", visible(JSON.stringify(textOf(i)))],
-    ["characters", `${data.starts[i]}–${data.ends[i]}`],
-    ["origin", originsOf(i)],
-    ["training", data.reasonTexts[reasonIn(shown, i)]],
-  ];
-  if (shown) rows.push([data.strategy, data.reasonTexts[reasonIn(null, i)]]);
-  const list = make("dl");
-  for (const [name, value] of rows) {
-    const row = make("div", "tv-row " + (name === "training" && trainsIn(shown, i) ? "is-trained" : ""));
-    row.append(make("dt", "", name), make("dd", "", value));
-    list.append(row);
-  }
-  detail.append(list);
-  highlightLines(data.tokenOrigins[i].map(o => data.origins[o].line).filter(Boolean));
-}
-
-// The template pane is a textarea that does not wrap: a line is a band of its background, which scrolls with the text.
-function highlightLines(lines) {
-  const area = document.querySelector("#template-source textarea");
-  if (!area) return;
-  if (!lines.length) { area.style.removeProperty("background-image"); area.removeAttribute("data-lines"); return; }
-  const style = getComputedStyle(area), height = parseFloat(style.lineHeight), top = parseFloat(style.paddingTop);
-  const bands = lines.map(line => {
-    const from = top + (line - 1) * height, to = from + height;
-    return `linear-gradient(transparent ${from}px, var(--ms-line) ${from}px ${to}px, transparent ${to}px)`;
-  });
-  area.style.backgroundImage = bands.join(",");
-  area.style.backgroundAttachment = "local";
-  area.dataset.lines = lines.join(",");
-  const from = top + (lines[0] - 1) * height;
-  if (from < area.scrollTop || from + height > area.scrollTop + area.clientHeight) area.scrollTop = from - area.clientHeight / 2;
-}
-
-function nextWhere(from, step, test) {
-  for (let i = from + step; i >= 0 && i < nodes.length; i += step) if (test(i)) return i;
-  return -1;
-}
-const isTrained = i => trainsIn(shown, i);
-const startsSpan = i => isTrained(i) && (i === 0 || !isTrained(i - 1));
-
-function jumpTo(step, test) {
-  const i = nextWhere(step < 0 && current < 0 ? nodes.length : current, step, test);
-  if (i >= 0) select(i, true);
-}
-
-function lineMove(step) { // the nearest token on the next visual line
-  if (current < 0) return 0;
-  const here = nodes[current].getClientRects()[0] || nodes[current].getBoundingClientRect();
-  let best = -1, distance = Infinity, line = null;
-  for (let i = current + step; i >= 0 && i < nodes.length && Math.abs(i - current) < 800; i += step) {
-    const there = nodes[i].getClientRects()[0];
-    if (!there || Math.abs(there.top - here.top) < 4) continue;
-    if (line === null) line = there.top;
-    if (Math.abs(there.top - line) > 4) break;
-    if (Math.abs(there.left - here.left) < distance) { distance = Math.abs(there.left - here.left); best = i; }
-  }
-  return best < 0 ? current + step : best;
-}
-
-function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const to = {
-    ArrowRight: () => current + 1, ArrowLeft: () => current - 1,
-    ArrowDown: () => lineMove(1), ArrowUp: () => lineMove(-1),
-    Home: () => 0, End: () => nodes.length - 1,
-    n: () => nextWhere(current, 1, startsSpan), p: () => nextWhere(Math.max(current, 0), -1, startsSpan),
-    s: () => nextWhere(current, 1, i => classOf(i) & STRADDLER),
-    d: () => nextWhere(current, 1, startsDifference),
-    Enter: () => current,
-  }[event.key];
-  if (!to) return;
-  event.preventDefault();
-  const i = to();
-  if (i >= 0 || event.key.startsWith("Arrow")) select(i, false);
-}
-
-// Text that scrolls under a resting pointer is not pointed at.
-const placeOf = event => event.screenX + " " + event.screenY;
-document.addEventListener("mousemove", event => { pointer = placeOf(event); });
-
-// Drawn behind another tab nothing has a place: once it can be seen, go to the token that it opens at.
-new ResizeObserver(() => {
-  if (!isHidden || !root.offsetParent) return;
+  /** @type {Inspection | null} null when there are no tokens */
+  inspection = null;
+  /** @type {TokenNode[]} */
+  nodes = [];
+  /** @type {TokenNode[]} */
+  idNodes = [];
+  current = -1;
+  hovered = -1;
+  pointer = "";
   isHidden = false;
-  if (!data || !nodes.length || !Number.isInteger(data.selected)) return;
-  select(data.selected, true);
-  body.focus({preventScroll: true});
-}).observe(root);
-build();
-watch("value", build);
+  /** @type {Record<string, boolean>} */
+  settings = {whitespace: false, ids: false, differences: false};
+  /** @type {string[]} where the keyboard goes once the answer to a click is drawn: the first of these that is there */
+  focusThen = [];
+  body = make("div");
+  detail = make("div");
+  live = make("div");
+
+  start() {
+    document.addEventListener("mousemove", event => { this.pointer = TokenView.placeOf(event); });
+    new ResizeObserver(() => this.#onSize()).observe(this.root);
+    super.start();
+  }
+
+  // --- drawing
+
+  draw() {
+    super.draw();
+    for (const node of document.querySelectorAll(".follows-view .report")) node.classList.add("stale");
+    this.#selectFirst();
+    this.isHidden = !this.root.offsetParent;
+    this.#moveFocus();
+    if (this.inspection?.data.link) history.replaceState(null, "", "#" + this.inspection.data.link);
+  }
+
+  /** @param {InspectionJson | FailureJson | null} data */
+  build(data) {
+    const choice = this.inspection && this.inspection.choice;
+    Object.assign(this, {inspection: null, nodes: [], idNodes: [], current: -1, hovered: -1});
+    if (data?.failure) this.#buildFailure(data);
+    else if (data) this.#buildTokens(new Inspection(data, choice), new Notes(this, data));
+    this.root.dataset.n = String(this.nodes.length);
+    this.root.dataset.state = !data ? "empty" : data.failure ? "failed" : "shown";
+  }
+
+  /** @param {FailureJson} data */
+  #buildFailure(data) {
+    const notes = new Notes(this, data);
+    this.root.append(...notes.rowBar(), ...notes.notices(), notes.failure(data.failure));
+    if (data.findings.length) this.root.append(notes.findings());
+    TemplatePane.mark(data.failure.line ? [data.failure.line] : []);
+  }
+
+  /** @param {Inspection} inspection @param {Notes} notes */
+  #buildTokens(inspection, notes) {
+    this.inspection = inspection;
+    this.body = this.#tokens(inspection);
+    this.detail = make("div", "tv-detail");
+    this.live = set(make("div", "tv-live"), {role: "status", "aria-live": "polite"});
+    this.root.append(...notes.rowBar(), this.#head(inspection), ...notes.notices(), this.body, this.detail, this.live);
+    if (inspection.data.strategies.length) this.root.append(new Comparison(this, inspection).section());
+    this.root.append(notes.findings());
+    this.#applySettings();
+    this.#colour();
+    this.#showDetail(-1);
+  }
+
+  /** @param {Inspection} inspection */
+  #head(inspection) {
+    const {data} = inspection, copy = (/** @type {string} */ label, /** @type {() => string} */ text) =>
+      copyButton(label, label + " to the clipboard", text);
+    const tools = make("div", "tv-tools",
+      button("‹ Trained", "Previous trained span (p)", () => this.jump(-1, inspection.startsSpan)),
+      button("Trained ›", "Next trained span (n)", () => this.jump(1, inspection.startsSpan)),
+      this.settingButton("whitespace", "Whitespace", "Show spaces, tabs and line ends"),
+      this.settingButton("ids", "Ids", "Show token ids beside the text"),
+      copy("Copy ids", () => JSON.stringify(data.ids)),
+      copy("Copy labels", () => JSON.stringify(inspection.labels())),
+      copy("Copy as issue report", () => inspection.issueReport(location.href)),
+      copy("Copy link", () => inspection.address(location.href)));
+    return make("div", "tv-head", make("div", "tv-bar", make("div", "tv-count"), tools),
+      make("div", "tv-from", inspection.source), TokenView.#legend(inspection));
+  }
+
+  /** @param {Inspection} inspection */
+  static #legend(inspection) {
+    /** @type {Record<string, number>} */
+    const bits = {"3": SPECIAL, "5": STRADDLER};
+    return make("div", "tv-legend", ...TokenView.LEGEND.map(([key, sample, name]) => {
+      const count = key in bits && number(inspection.count(i => inspection.bits(i) & bits[key]));
+      return set(legendKey(sample, ` ${name} `, make("span", "tv-number", count)), {"data-key": key});
+    }));
+  }
+
+  /** @param {Inspection} inspection */
+  #tokens(inspection) {
+    const columns = Math.max(20, Math.floor((this.root.clientWidth - 120) / 8)); // only for the scrollbar's size
+    const blocks = inspection.blocks(TokenView.CHUNK).map(block => this.#block(inspection, block, columns));
+    const body = set(make("div", "tv-body", ...blocks),
+      {tabindex: 0, role: "application", "aria-label": "Tokens. " + TokenView.HELP});
+    body.addEventListener("mouseover", event => {
+      // text that scrolls under a resting pointer is not pointed at
+      if (TokenView.placeOf(event) !== this.pointer) this.#hover(TokenView.#tokenAt(event));
+    });
+    body.addEventListener("mouseleave", () => this.#hover(-1));
+    body.addEventListener("click", event => {
+      const i = TokenView.#tokenAt(event);
+      if (i >= 0) this.select(i, false);
+    });
+    body.addEventListener("keydown", event => this.#onKey(event));
+    return body;
+  }
+
+  /** @param {Inspection} inspection @param {{start: number, end: number, isFirst: boolean}} block @param {number} columns */
+  #block(inspection, {start, end, isFirst}, columns) {
+    const {data} = inspection, turn = data.turns[start], role = roleOf(data.roles, turn);
+    const text = make("div", "tv-text"), ids = make("div", "tv-ids"), label = make("div", "tv-role");
+    if (isFirst) label.append(make("span", "tv-index", turn !== null && turn + " "), visible(role));
+    for (let i = start; i < end; i++) {
+      const bits = inspection.bits(i);
+      this.nodes[i] = Object.assign(token(className(bits), data.texts[i]), {_index: i});
+      this.idNodes[i] = Object.assign(make("i", "tv-id" + (bits & TRAINED ? " trained" : ""), String(data.ids[i])), {_index: i});
+      text.append(this.nodes[i]);
+      ids.append(this.idNodes[i], " ");
+    }
+    const box = turnBox(role, label, text, ids);
+    box.style.containIntrinsicSize = `auto ${inspection.lines(start, end, columns) * 24 + 4}px`;
+    return box;
+  }
+
+  /** Colour the tokens, and count them, by the strategy chosen. */
+  #colour() {
+    if (!this.inspection) return;
+    const {inspection} = this, {length, isTrained, isCut} = inspection;
+    for (let i = 0; i < length; i++) {
+      this.#mark(i, "trained", isTrained(i));
+      this.#mark(i, "cut", isCut(i));
+      this.nodes[i].classList.toggle("differs", inspection.chosen !== null && inspection.differs(i));
+    }
+    const trained = inspection.count(isTrained), cut = inspection.count(isCut), name = inspection.strategy;
+    find(this.root, ".tv-count").replaceChildren(...TokenView.#count(inspection, trained));
+    for (const [key, n] of Object.entries({"1": trained, "0": length - trained - cut, cut})) {
+      find(this.root, `[data-key="${key}"] .tv-number`).textContent = number(n);
+    }
+    find(this.root, '[data-key="cut"]').hidden = !cut;
+    this.root.dataset.strategy = name;
+  }
+
+  /** @param {Inspection} inspection @param {number} trained */
+  static #count({length, strategy, chosen}, trained) {
+    const share = (/** @type {string} */ text) => make("span", "tv-share", text);
+    return [make("strong", "", number(trained)), ` of ${number(length)} tokens train`,
+      ...(length ? [share(` ${(100 * trained / length).toFixed(1)} %`)] : []),
+      ...(strategy !== "traced" || chosen ? [share(` under ${strategy}`)] : [])];
+  }
+
+  // --- settings
+
+  /** A button that turns a setting on and off. @param {string} name @param {string} text @param {string} title */
+  settingButton(name, text, title) {
+    return set(button(text, title, () => {
+      this.settings[name] = !this.settings[name];
+      this.#applySettings();
+    }), {"data-setting": name});
+  }
+
+  #applySettings() {
+    for (const [name, isOn] of Object.entries(this.settings)) {
+      this.root.classList.toggle("show-" + name, isOn);
+      for (const node of this.root.querySelectorAll(`[data-setting="${name}"]`)) set(node, {"aria-pressed": isOn});
+    }
+  }
+
+  /** Colour the tokens by a strategy's answer; null for the one that is shown anyway. @param {StrategyJson | null} strategy */
+  choose(strategy) {
+    if (this.inspection) this.inspection.chosen = strategy;
+    this.#colour();
+    this.#showDetail(this.current);
+  }
+
+  // --- the token that is current, and the one that is pointed at
+
+  /** @param {number} i @param {string} name @param {boolean} is */
+  #mark(i, name, is) {
+    for (const node of [this.nodes[i], this.idNodes[i]]) node?.classList.toggle(name, is);
+  }
+
+  /** @param {number} i */
+  #hover(i) {
+    this.#mark(this.hovered, "hover", false);
+    this.hovered = i;
+    this.#mark(i, "hover", true);
+    this.#showDetail(i >= 0 ? i : this.current);
+  }
+
+  /** @param {number} wanted @param {boolean} isCentred */
+  select(wanted, isCentred) {
+    const i = Math.max(0, Math.min(this.nodes.length - 1, wanted));
+    if (!this.inspection || !this.nodes[i]) return;
+    this.#mark(this.current, "current", false);
+    this.current = i;
+    this.#mark(i, "current", true);
+    this.#scrollTo(this.nodes[i], isCentred);
+    if (isCentred) this.root.scrollIntoView({block: "nearest"});
+    this.#showDetail(i);
+    this.live.textContent = this.inspection.sentence(i);
+  }
+
+  /** Select a token, and have the keys go on from there. @param {number} i */
+  goTo(i) {
+    this.select(i, true);
+    this.body.focus({preventScroll: true});
+  }
+
+  /** @param {number} step @param {(i: number) => unknown} test */
+  jump(step, test) {
+    const i = this.inspection ? this.inspection.jump(this.current, step, test) : -1;
+    if (i >= 0) this.select(i, true);
+  }
+
+  #selectFirst() {
+    const selected = this.inspection?.data.selected;
+    if (typeof selected === "number") this.select(selected, true);
+  }
+
+  /** Within the token box only: the page must not jump. @param {HTMLElement} node @param {boolean} isCentred */
+  #scrollTo(node, isCentred) {
+    const {body} = this, box = body.getBoundingClientRect(), at = node.getBoundingClientRect();
+    if (isCentred) body.scrollTop += at.top - box.top - body.clientHeight / 2;
+    else if (at.top < box.top) body.scrollTop += at.top - box.top - 8;
+    else if (at.bottom > box.bottom) body.scrollTop += at.bottom - box.bottom + 8;
+  }
+
+  /** @param {number} i */
+  #showDetail(i) {
+    const {inspection, detail} = this;
+    if (!inspection || i < 0) {
+      detail.replaceChildren(make("p", "tv-hint", "Point at a token, or tab to the text and use the keys: " + TokenView.HELP));
+      TemplatePane.mark([]);
+      return;
+    }
+    detail.replaceChildren(make("dl", "", ...inspection.facts(i).map(([name, value]) =>
+      make("div", "tv-row " + (name === "training" && inspection.isTrained(i) ? "is-trained" : ""),
+        make("dt", "", name), make("dd", "", value)))));
+    TemplatePane.mark(inspection.templateLines(i));
+  }
+
+  // --- keys and pointer
+
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
+    if (!this.inspection || event.ctrlKey || event.metaKey || event.altKey) return;
+    const to = this.inspection.move(event.key, this.current, step => this.#lineMove(step));
+    if (to === null) return;
+    event.preventDefault();
+    if (to >= 0) this.select(to, false);
+  }
+
+  /** The nearest token on the next line that is seen. @param {number} step */
+  #lineMove(step) {
+    const {nodes, current} = this;
+    if (current < 0) return 0;
+    const here = nodes[current].getClientRects()[0] || nodes[current].getBoundingClientRect();
+    let best = current + step, distance = Infinity, line = null;
+    for (let i = current + step; i >= 0 && i < nodes.length && Math.abs(i - current) < 800; i += step) {
+      const there = nodes[i].getClientRects()[0];
+      if (!there || Math.abs(there.top - here.top) < 4) continue;
+      if (line === null) line = there.top;
+      if (Math.abs(there.top - line) > 4) break;
+      if (Math.abs(there.left - here.left) < distance) { distance = Math.abs(there.left - here.left); best = i; }
+    }
+    return best;
+  }
+
+  /** @param {MouseEvent} event */
+  static placeOf(event) { return event.screenX + " " + event.screenY; }
+  /** @param {MouseEvent} event */
+  static #tokenAt(event) { return /** @type {TokenNode | null} */ (/** @type {Element} */ (event.target).closest("i"))?._index ?? -1; }
+
+  // --- answers of Python's
+
+  /** An event of Python's; the view is drawn anew with the answer.
+   * @param {string} event @param {object} detail @param {...string} then where the keyboard goes */
+  ask(event, detail, ...then) {
+    this.focusThen = then;
+    set(this.root, {"aria-busy": true});
+    this.page.trigger(event, detail);
+  }
+
+  #moveFocus() {
+    const at = document.activeElement, wanted = this.focusThen.map(selector => find(this.root, selector)).find(Boolean);
+    this.focusThen = [];
+    if (at && at !== document.body && !this.root.contains(at)) return; // the reader has gone on to something else
+    wanted?.focus({preventScroll: true});
+  }
+
+  /** Drawn in a tab that is not seen nothing has a place: once it can be seen, go to the token that it opens at. */
+  #onSize() {
+    if (!this.isHidden || !this.root.offsetParent) return;
+    this.isHidden = false;
+    this.#selectFirst();
+    if (this.current >= 0) this.body.focus({preventScroll: true});
+  }
+}

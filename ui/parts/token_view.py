@@ -24,7 +24,7 @@ from inspector.strategies import REASON_TEXTS, Reason
 from inspector.trainers.compare import Comparison
 from ui.parts.tokens import Bit, tokens_script
 
-_SCRIPTS = ("parts/token_view_compare.js", "parts/token_view_findings.js", "parts/token_view.js")
+_SCRIPTS = tuple(f"parts/{name}.js" for name in ("inspection", "template_pane", "comparison", "notes", "token_view"))
 _SHELL = '<div class="token-view" data-rev="0"></div>'
 
 
