@@ -77,7 +77,9 @@ class FindingsView extends Component {
 
   /** The clusters of a finding, with all that are not named as one. @param {DataFinding} finding */
   static clusters({clusters, otherClusters}) {
-    return clusters.length && otherClusters ? [...clusters, /** @type {[string, number]} */ (["other", otherClusters])] : clusters;
+    /** @type {DataFinding["clusters"]} */
+    const others = clusters.length && otherClusters ? [["other", otherClusters]] : [];
+    return [...clusters, ...others];
   }
 
   /** @param {string} code @param {DataFinding["examples"][0]} row @param {number} at */

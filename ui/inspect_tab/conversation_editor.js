@@ -67,7 +67,8 @@ class ConversationEditor extends Component {
     const others = Object.keys(message).filter(name => name !== "role" && name !== "content");
     const box = make("div", "ce-row");
     box.dataset.role = ConversationEditor.roleOf(message);
-    box.append(make("div", "ce-head", make("span", "ce-index", String(index)), this.#roleSelect(message, index, box), this.#tools(index)),
+    box.append(make("div", "ce-head", make("span", "ce-index", String(index)),
+      this.#roleSelect(message, index, box), this.#tools(index)),
       this.#field(message, "content", `Content of message ${index}`),
       ...others.map(name => this.#field(message, name, `${name} of message ${index}`, name)));
     return box;
@@ -93,7 +94,8 @@ class ConversationEditor extends Component {
 
   /** @param {number} index */
   #tools(index) {
-    const tool = (/** @type {string} */ text, /** @type {string} */ title, /** @type {(messages: Message[]) => void} */ edit) => {
+    /** @param {string} text @param {string} title @param {(messages: Message[]) => void} edit */
+    const tool = (text, title, edit) => {
       const node = set(make("button", "", text), {type: "button", title, "aria-label": `${title}: message ${index}`});
       node.addEventListener("click", () => this.#edit(edit));
       return node;
@@ -104,7 +106,8 @@ class ConversationEditor extends Component {
       tool("✕", "Remove", messages => messages.splice(index, 1)));
   }
 
-  /** Have two messages change places, if both are there. @param {Message[]} messages @param {number} one @param {number} other */
+  /** Have two messages change places, if both are there.
+   * @param {Message[]} messages @param {number} one @param {number} other */
   static swap(messages, one, other) {
     if (other >= 0 && other < messages.length) [messages[one], messages[other]] = [messages[other], messages[one]];
   }
@@ -119,7 +122,8 @@ class ConversationEditor extends Component {
   /** @param {Message} message @param {string} name @param {string} label @param {string} [title] */
   #field(message, name, label, title) {
     const {isText, text} = ConversationEditor.written(message, name);
-    const area = set(make("textarea", isText ? "" : "is-json"), {rows: 1, spellcheck: false, "aria-label": label + (isText ? "" : " (JSON)")});
+    const area = set(make("textarea", isText ? "" : "is-json"),
+      {rows: 1, spellcheck: false, "aria-label": label + (isText ? "" : " (JSON)")});
     area.value = text;
     area.addEventListener("input", () => {
       ConversationEditor.#grow(area);

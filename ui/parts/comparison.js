@@ -20,7 +20,8 @@ class Comparison {
   /** @param {StrategyJson | null} strategy null: the one that is shown anyway */
   #row(strategy) {
     const isRefused = strategy !== null && !strategy.reasons, radio = make("input");
-    Object.assign(radio, {type: "radio", name: "tv-strategy", disabled: isRefused, checked: this.inspection.chosen === strategy});
+    const checked = this.inspection.chosen === strategy;
+    Object.assign(radio, {type: "radio", name: "tv-strategy", disabled: isRefused, checked});
     radio.addEventListener("change", () => this.view.choose(strategy));
     return make("div", "tv-strategy" + (isRefused ? " refused" : ""),
       make("label", "tv-strategy-name", radio, make("span", "", strategy ? strategy.name : this.inspection.baseName),
@@ -51,9 +52,10 @@ class Comparison {
    * @param {HTMLCanvasElement} strip @param {StrategyJson | null} strategy */
   #paint(strip, strategy) {
     const width = strip.width = Math.max(1, strip.clientWidth), height = strip.height = 18;
-    const style = getComputedStyle(this.view.root), {inspection} = this;
-    const band = (/** @type {string} */ colour, /** @type {number} */ top, /** @type {number} */ size, /** @type {(i: number) => boolean} */ test) => {
-      const paint = /** @type {CanvasRenderingContext2D} */ (strip.getContext("2d"));
+    const style = getComputedStyle(this.view.root), paint = strip.getContext("2d"), {inspection} = this;
+    /** @param {string} colour @param {number} top @param {number} size @param {(i: number) => boolean} test */
+    const band = (colour, top, size, test) => {
+      if (!paint) return;
       paint.fillStyle = style.getPropertyValue(colour);
       Comparison.pixels(inspection.length, width, test).forEach((is, x) => is && paint.fillRect(x, top, 1, size));
     };

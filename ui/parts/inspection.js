@@ -98,19 +98,21 @@ class Inspection {
       `${ends[i]}, ${this.originText(i)}, ${reasonTexts[this.reasonIn(this.chosen, i)]}`;
   }
 
-  /** What is known of a token, as names and texts. @param {number} i @returns {[string, string][]} */
+  /** What is known of a token, as names and texts. @param {number} i */
   facts(i) {
     const {ids, starts, ends, reasonTexts, strategy} = this.data, bits = this.bits(i);
     const kinds = [bits & SPECIAL && "special", bits & STRADDLER && "straddler", bits & PART && "part of a character"];
-    return [
+    /** @type {[string, string][]} */
+    const facts = [
       ["token", [`${i} of ${this.length}`, ...kinds.filter(Boolean)].join(" · ")],
       ["id", String(ids[i])],
       ["text", visible(JSON.stringify(this.text(i)))],
       ["characters", `${starts[i]}–${ends[i]}`],
       ["origin", this.originText(i)],
       ["training", reasonTexts[this.reasonIn(this.chosen, i)]],
-      ...(this.chosen ? [/** @type {[string, string]} */ ([strategy, reasonTexts[this.reasonIn(null, i)]])] : []),
     ];
+    if (this.chosen) facts.push([strategy, reasonTexts[this.reasonIn(null, i)]]);
+    return facts;
   }
 
   /** The labels of the strategy chosen. */
@@ -120,13 +122,15 @@ class Inspection {
 
   /** Markdown: what was inspected, every token with what happens to it, and the findings. @param {string} address */
   issueReport(address) {
-    const {model, revision, source, template, modifiers, ids} = this.data, size = Inspection.REPORT_TOKENS;
+    const {model, revision, source, template, modifiers} = this.data, size = Inspection.REPORT_TOKENS;
+    const setup = [`**${model}**`, revision || source, "template " + template, "strategy " + this.strategy, modifiers];
+    const ids = this.data.ids.slice(0, size);
     return [
-      `**${model}** · ${revision || source} · template ${template} · strategy ${this.strategy}` + (modifiers && ` · ${modifiers}`),
-      "", ...this.#findingLines(), "", `<details><summary>${number(this.length)} tokens</summary>`, "",
-      "| # | id | text | | turn |", "|---|---|---|---|---|", ...ids.slice(0, size).map((_, i) => this.#tokenLine(i)),
+      setup.filter(Boolean).join(" · "), "", ...this.#findingLines(), "",
+      `<details><summary>${number(this.length)} tokens</summary>`, "",
+      "| # | id | text | | turn |", "|---|---|---|---|---|", ...ids.map((_, i) => this.#tokenLine(i)),
       ...(this.length > size ? ["", moreTokens(this.length, size)] : []), "", "</details>", "",
-      "`ids`: `" + JSON.stringify(ids.slice(0, size)) + "`", "", this.address(address),
+      "`ids`: `" + JSON.stringify(ids) + "`", "", this.address(address),
     ].join("\n");
   }
 
@@ -140,6 +144,7 @@ class Inspection {
   #tokenLine(i) {
     const {ids, texts, turns, roles} = this.data, turn = turns[i];
     const cell = "`" + JSON.stringify(texts[i]).slice(1, -1).replaceAll("`", "'").replaceAll("|", "\\|") + "`";
-    return `| ${i} | ${ids[i]} | ${cell} | ${this.isTrained(i) ? "trained" : ""} | ${turn === null ? "" : visible(roles[turn])} |`;
+    const role = turn === null ? "" : visible(roles[turn]);
+    return `| ${i} | ${ids[i]} | ${cell} | ${this.isTrained(i) ? "trained" : ""} | ${role} |`;
   }
 }

@@ -59,7 +59,8 @@ class ReportView extends Component {
 
   /** @param {FileJson} file */
   static #fileButton({name, text}) {
-    return button("Download " + name, "Save this file", () => saveFile(name, new Blob([text], {type: "text/plain;charset=utf-8"})));
+    const content = new Blob([text], {type: "text/plain;charset=utf-8"});
+    return button("Download " + name, "Save this file", () => saveFile(name, content));
   }
 
   /** @param {Blocks["pieces"]} block */

@@ -32,7 +32,8 @@ class RowsView extends Component {
   static #tokens({place, texts, classes, turns, roles, total}) {
     const more = moreTokens(total, texts.length);
     return scrollBox("rv-tokens", "Tokens of " + place, ...runsOf(turns).map(([start, end]) => {
-      const role = roleOf(roles, turns[start]), tokens = texts.slice(start, end).map((text, k) => token(className(classes[start + k]), text));
+      const tokens = texts.slice(start, end).map((text, k) => token(className(classes[start + k]), text));
+      const role = roleOf(roles, turns[start]);
       return turnBox(role, make("div", "tv-role", visible(role)), make("div", "tv-text", ...tokens));
     }), more && make("p", "rv-more", more));
   }

@@ -16,6 +16,7 @@ class TemplatePane {
     if (from < area.scrollTop || to > area.scrollTop + area.clientHeight) area.scrollTop = from - area.clientHeight / 2;
   }
 
-  /** From where to where each line, counted from 1, reaches. @param {number[]} lines @param {number} top @param {number} height */
+  /** From where to where each line, counted from 1, reaches.
+   * @param {number[]} lines @param {number} top @param {number} height */
   static bands(lines, top, height) { return lines.map(line => [top + (line - 1) * height, top + line * height]); }
 }

@@ -4,9 +4,6 @@ class TokenView extends Component {
   static CHUNK = 600; // tokens per block: small enough for content-visibility to skip most of a long text
   static HELP = "Arrow keys move by token and line, n and p jump to the next and previous trained span, s to the next " +
     "straddler, d to the next difference from another strategy, Home and End to the ends, Enter keeps the token selected.";
-  static LEGEND = [["1", "tv-token trained", "trained"], ["0", "tv-token", "not trained"], ["3", "tv-token special", "special"],
-    ["5", "tv-token straddler", "straddler: merged across a boundary"],
-    ["cut", "tv-token cut", "cut off: the trainer never sees it"]];
 
   /** @type {Inspection | null} null when there are no tokens */
   inspection = null;
@@ -22,6 +19,8 @@ class TokenView extends Component {
   settings = {whitespace: false, ids: false, differences: false};
   /** @type {string[]} where the keyboard goes once the answer to a click is drawn: the first of these that is there */
   focusThen = [];
+  /** @type {Heading | null} */
+  head = null;
   body = make("div");
   detail = make("div");
   live = make("div");
@@ -64,42 +63,16 @@ class TokenView extends Component {
   /** @param {Inspection} inspection @param {Notes} notes */
   #buildTokens(inspection, notes) {
     this.inspection = inspection;
+    this.head = new Heading(this, inspection);
     this.body = this.#tokens(inspection);
     this.detail = make("div", "tv-detail");
     this.live = set(make("div", "tv-live"), {role: "status", "aria-live": "polite"});
-    this.root.append(...notes.rowBar(), this.#head(inspection), ...notes.notices(), this.body, this.detail, this.live);
+    this.root.append(...notes.rowBar(), this.head.root, ...notes.notices(), this.body, this.detail, this.live);
     if (inspection.data.strategies.length) this.root.append(new Comparison(this, inspection).section());
     this.root.append(notes.findings());
     this.#applySettings();
     this.#colour();
     this.#showDetail(-1);
-  }
-
-  /** @param {Inspection} inspection */
-  #head(inspection) {
-    const {data} = inspection, copy = (/** @type {string} */ label, /** @type {() => string} */ text) =>
-      copyButton(label, label + " to the clipboard", text);
-    const tools = make("div", "tv-tools",
-      button("‹ Trained", "Previous trained span (p)", () => this.jump(-1, inspection.startsSpan)),
-      button("Trained ›", "Next trained span (n)", () => this.jump(1, inspection.startsSpan)),
-      this.settingButton("whitespace", "Whitespace", "Show spaces, tabs and line ends"),
-      this.settingButton("ids", "Ids", "Show token ids beside the text"),
-      copy("Copy ids", () => JSON.stringify(data.ids)),
-      copy("Copy labels", () => JSON.stringify(inspection.labels())),
-      copy("Copy as issue report", () => inspection.issueReport(location.href)),
-      copy("Copy link", () => inspection.address(location.href)));
-    return make("div", "tv-head", make("div", "tv-bar", make("div", "tv-count"), tools),
-      make("div", "tv-from", inspection.source), TokenView.#legend(inspection));
-  }
-
-  /** @param {Inspection} inspection */
-  static #legend(inspection) {
-    /** @type {Record<string, number>} */
-    const bits = {"3": SPECIAL, "5": STRADDLER};
-    return make("div", "tv-legend", ...TokenView.LEGEND.map(([key, sample, name]) => {
-      const count = key in bits && number(inspection.count(i => inspection.bits(i) & bits[key]));
-      return set(legendKey(sample, ` ${name} `, make("span", "tv-number", count)), {"data-key": key});
-    }));
   }
 
   /** @param {Inspection} inspection */
@@ -140,28 +113,15 @@ class TokenView extends Component {
 
   /** Colour the tokens, and count them, by the strategy chosen. */
   #colour() {
-    if (!this.inspection) return;
-    const {inspection} = this, {length, isTrained, isCut} = inspection;
-    for (let i = 0; i < length; i++) {
-      this.#mark(i, "trained", isTrained(i));
-      this.#mark(i, "cut", isCut(i));
-      this.nodes[i].classList.toggle("differs", inspection.chosen !== null && inspection.differs(i));
+    const {inspection} = this;
+    if (!inspection) return;
+    for (let i = 0; i < inspection.length; i++) {
+      this.#mark(i, "trained", inspection.isTrained(i));
+      this.#mark(i, "cut", inspection.isCut(i));
+      this.nodes[i].classList.toggle("differs", inspection.differs(i));
     }
-    const trained = inspection.count(isTrained), cut = inspection.count(isCut), name = inspection.strategy;
-    find(this.root, ".tv-count").replaceChildren(...TokenView.#count(inspection, trained));
-    for (const [key, n] of Object.entries({"1": trained, "0": length - trained - cut, cut})) {
-      find(this.root, `[data-key="${key}"] .tv-number`).textContent = number(n);
-    }
-    find(this.root, '[data-key="cut"]').hidden = !cut;
-    this.root.dataset.strategy = name;
-  }
-
-  /** @param {Inspection} inspection @param {number} trained */
-  static #count({length, strategy, chosen}, trained) {
-    const share = (/** @type {string} */ text) => make("span", "tv-share", text);
-    return [make("strong", "", number(trained)), ` of ${number(length)} tokens train`,
-      ...(length ? [share(` ${(100 * trained / length).toFixed(1)} %`)] : []),
-      ...(strategy !== "traced" || chosen ? [share(` under ${strategy}`)] : [])];
+    this.head?.count();
+    this.root.dataset.strategy = inspection.strategy;
   }
 
   // --- settings
@@ -285,7 +245,10 @@ class TokenView extends Component {
   /** @param {MouseEvent} event */
   static placeOf(event) { return event.screenX + " " + event.screenY; }
   /** @param {MouseEvent} event */
-  static #tokenAt(event) { return /** @type {TokenNode | null} */ (/** @type {Element} */ (event.target).closest("i"))?._index ?? -1; }
+  static #tokenAt(event) {
+    const node = event.target instanceof Element && event.target.closest("i");
+    return node ? /** @type {TokenNode} */ (node)._index ?? -1 : -1;
+  }
 
   // --- answers of Python's
 

@@ -24,7 +24,9 @@ from inspector.strategies import REASON_TEXTS, Reason
 from inspector.trainers.compare import Comparison
 from ui.parts.tokens import Bit, tokens_script
 
-_SCRIPTS = tuple(f"parts/{name}.js" for name in ("inspection", "template_pane", "comparison", "notes", "token_view"))
+_SCRIPTS = tuple(
+    f"parts/{name}.js" for name in ("inspection", "template_pane", "heading", "comparison", "notes", "token_view")
+)
 _SHELL = '<div class="token-view" data-rev="0"></div>'
 
 

@@ -39,7 +39,8 @@ class Chart extends Component {
     const colours = ["--ms-trained-line", "--ms-straddler"].map(name => style.getPropertyValue(name).trim() || "#0f8f7c");
     charts.forEach((chart, i) => {
       set(this.drawn[i], {role: "img", "aria-label": Chart.label(chart)});
-      plotly.react(this.drawn[i], Chart.traces(chart, colours), Chart.layout(chart, style.color), {displayModeBar: false, responsive: true});
+      plotly.react(this.drawn[i], Chart.traces(chart, colours), Chart.layout(chart, style.color),
+        {displayModeBar: false, responsive: true});
     });
   }
 
@@ -55,7 +56,8 @@ class Chart extends Component {
   /** @param {ChartData} chart @param {string[]} colours */
   static traces({series}, colours) {
     return series.map((one, k) => ({
-      x: one.x, y: one.y, name: `${one.name} ${Chart.last(one)}`, type: "scatter", mode: one.x.length > 12 ? "lines" : "lines+markers",
+      x: one.x, y: one.y, name: `${one.name} ${Chart.last(one)}`, type: "scatter",
+      mode: one.x.length > 12 ? "lines" : "lines+markers",
       line: {color: colours[k % colours.length], width: 2, dash: Chart.DASHES[k % Chart.DASHES.length]},
     }));
   }
@@ -64,7 +66,8 @@ class Chart extends Component {
   static layout({title, series}, ink) {
     const isMany = series.length > 1, axis = {gridcolor: "rgba(128,128,128,0.25)", zeroline: false};
     return {
-      title: {text: `${title} ${Chart.last(series[0])}`, font: {size: 13, color: ink}, x: 0.02, xanchor: "left"}, uirevision: title,
+      title: {text: `${title} ${Chart.last(series[0])}`, font: {size: 13, color: ink}, x: 0.02, xanchor: "left"},
+      uirevision: title,
       margin: {l: 48, r: 12, t: 30, b: isMany ? 60 : 30}, height: isMany ? 240 : 200, font: {color: ink, size: 11},
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       showlegend: isMany, legend: {orientation: "h", x: 0, y: -0.2, font: {size: 10}},

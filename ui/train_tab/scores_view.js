@@ -42,7 +42,8 @@ class ScoresView extends Component {
 /** The tokens of a row, through which arrow keys walk, and a sentence about the one chosen. */
 class ScoredTokens {
   current = -1;
-  sentence = set(make("p", "sv-said", "Choose a token: its loss, and what the model would write there."), {role: "status"});
+  sentence = set(make("p", "sv-said", "Choose a token: its loss, and what the model would write there."),
+    {role: "status"});
 
   /** @param {ScoredRow} row @param {Moment} scores @param {string} moment */
   constructor(row, scores, moment) {
@@ -62,8 +63,9 @@ class ScoredTokens {
       event.preventDefault();
       this.#choose(to);
     });
-    return make("section", "sv-row", make("div", "sv-head", make("h3", "", `Row ${row.row}${row.answer && ` · ${row.answer}`}`),
-      make("span", "", `loss ${ScoredTokens.means(row)}`)), tokens, this.sentence);
+    const head = make("div", "sv-head", make("h3", "", `Row ${row.row}${row.answer && ` · ${row.answer}`}`),
+      make("span", "", `loss ${ScoredTokens.means(row)}`));
+    return make("section", "sv-row", head, tokens, this.sentence);
   }
 
   /** The shade of a loss in nats, from 0. @param {number | null} loss */
@@ -86,7 +88,7 @@ class ScoredTokens {
   /** The token that a key goes to, null for other keys. @param {string} key @param {number} current @param {number} count */
   static move(key, current, count) {
     const step = new Map([["ArrowRight", 1], ["ArrowDown", 1], ["ArrowLeft", -1], ["ArrowUp", -1]]).get(key);
-    if (step) return current < 0 ? 0 : Math.max(0, Math.min(count - 1, current + step));
+    if (step) return Math.max(0, Math.min(count - 1, current + step));
     return key === "Home" ? 0 : key === "End" ? count - 1 : null;
   }
 

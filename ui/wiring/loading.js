@@ -27,7 +27,7 @@ class Loading {
 
   draw() {
     const isWaiting = this.wanted !== null;
-    for (const node of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".waits-for-model"))) node.inert = isWaiting;
+    for (const node of document.querySelectorAll(".waits-for-model")) node.toggleAttribute("inert", isWaiting);
     document.querySelector("#model-row")?.setAttribute("aria-busy", String(isWaiting));
   }
 }

@@ -90,7 +90,7 @@ def test_blocks_are_turns_in_pieces() -> None:
 
 def test_lines_are_counted_for_the_scrollbar() -> None:
     """Line ends, and lines that are full."""
-    assert inspection("[it.lines(0, 5, 100), it.lines(3, 5, 100), it.lines(3, 5, 4)]") == [2, 1, 2]
+    assert inspection("[[0, 100], [3, 100], [3, 6], [3, 5]].map(([i, n]) => it.lines(i, 5, n))") == [2, 1, 1, 2]
 
 
 def test_a_token_is_described() -> None:
@@ -148,6 +148,7 @@ def test_a_strip_shows_every_token_that_trains() -> None:
     """More tokens than pixels: one is enough for the pixel. Fewer: a token fills all of its pixels."""
     pixels = "[...Comparison.pixels({}, {}, i => {})]"
     assert evaluated(pixels.format(10, 5, "i === 3"), "parts/comparison.js") == [0, 1, 0, 0, 0]
+    assert evaluated(pixels.format(10, 4, "i === 3"), "parts/comparison.js") == [0, 1, 0, 0]
     assert evaluated(pixels.format(2, 6, "i === 1"), "parts/comparison.js") == [0, 0, 0, 1, 1, 1]
 
 
