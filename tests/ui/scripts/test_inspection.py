@@ -28,7 +28,7 @@ def inspection(expression: str, **changes: Any) -> Any:
     }  # fmt: skip
     choice = json.dumps(changes.pop("choice", None))
     script = f"(it => {expression})(new Inspection({json.dumps(data | changes)}, {choice}))"
-    return evaluated(script, "parts/inspection.js")
+    return evaluated(script, "token_view/inspection.js")
 
 
 def test_the_strategy_chosen_says_what_trains() -> None:
@@ -147,17 +147,17 @@ def test_a_long_issue_report_is_cut() -> None:
 def test_a_strip_shows_every_token_that_trains() -> None:
     """More tokens than pixels: one is enough for the pixel. Fewer: a token fills all of its pixels."""
     pixels = "[...Comparison.pixels({}, {}, i => {})]"
-    assert evaluated(pixels.format(10, 5, "i === 3"), "parts/comparison.js") == [0, 1, 0, 0, 0]
-    assert evaluated(pixels.format(10, 4, "i === 3"), "parts/comparison.js") == [0, 1, 0, 0]
-    assert evaluated(pixels.format(2, 6, "i === 1"), "parts/comparison.js") == [0, 0, 0, 1, 1, 1]
+    assert evaluated(pixels.format(10, 5, "i === 3"), "token_view/comparison.js") == [0, 1, 0, 0, 0]
+    assert evaluated(pixels.format(10, 4, "i === 3"), "token_view/comparison.js") == [0, 1, 0, 0]
+    assert evaluated(pixels.format(2, 6, "i === 1"), "token_view/comparison.js") == [0, 0, 0, 1, 1, 1]
 
 
 def test_lines_of_the_template_are_bands() -> None:
     """Counted from 1, under the padding."""
-    assert evaluated("TemplatePane.bands([1, 3], 8, 20)", "parts/template_pane.js") == [[8, 28], [48, 68]]
+    assert evaluated("TemplatePane.bands([1, 3], 8, 20)", "token_view/template_pane.js") == [[8, 28], [48, 68]]
 
 
 def test_findings_are_counted_in_words() -> None:
     """None, one, many."""
-    titles = evaluated("[0, 1, 2].map(Notes.title)", "parts/notes.js")
+    titles = evaluated("[0, 1, 2].map(Notes.title)", "token_view/notes.js")
     assert titles == ["No findings", "1 finding", "2 findings"]
