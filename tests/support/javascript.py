@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +40,10 @@ def _node(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Check a tsconfig.json, or that of the page."""
+def main() -> int:
+    """Check every script of the page."""
     try:
-        errors = type_errors(Path(*arguments or [UI / "tsconfig.json"]))
+        errors = type_errors(UI / "tsconfig.json")
     except NotFetchedError as error:
         errors = str(error)
     print(errors or "The scripts' types are right.")
@@ -52,4 +51,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

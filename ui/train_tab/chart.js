@@ -12,8 +12,8 @@ class Chart extends Component {
     this.root.dataset.points = String(shown.length ? shown[0].series[0].x.length : 0);
     this.root.dataset.state = shown.length ? "shown" : "empty";
     if (!shown.length) { this.root.replaceChildren(); this.drawn = []; return; }
-    try { this.#drawAll(await this.#plotly(), shown); }
-    catch (error) { this.root.textContent = error instanceof Error ? error.message : String(error); }
+    const plotly = await this.#plotly().catch(error => { this.root.textContent = error.message; });
+    if (plotly) this.#drawAll(plotly, shown);
   }
 
   /** Plotly, loaded once, when the first chart is there. */
