@@ -18,10 +18,12 @@ quick: $(VENV)/.tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --quick
 
 check: $(VENV)/.tests
+	bash tests/install_browser.sh npm
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tests.support.javascript
 
 goldens: $(VENV)/.tests
 	$(BIN)/python -m tests.goldens

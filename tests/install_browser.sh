@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that the tests have a Chromium, and npm for the real tokenizers. Installs them where it may (apt, as root);
-# elsewhere says what to install.
+# Makes sure that the tests have a Chromium, and npm for the real tokenizers and TypeScript; with the argument npm, only
+# that. Installs them where it may (apt, as root); elsewhere says what to install.
 set -euo pipefail
 
 has_browser() {
@@ -8,7 +8,7 @@ has_browser() {
 }
 
 missing=()
-has_browser || missing+=(chromium fonts-dejavu-core)
+[ "${1:-}" = npm ] || has_browser || missing+=(chromium fonts-dejavu-core)
 command -v npm >/dev/null 2>&1 || missing+=(npm)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
@@ -18,5 +18,5 @@ if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
   exit 0
 fi
 echo "The tests need: ${missing[*]}. Install them with your package manager (Debian and Ubuntu: sudo apt-get install" \
-  "${missing[*]}), or set CHROMIUM to the path of a Chromium or Chrome." >&2
+  "${missing[*]})$([ "${1:-}" = npm ] || echo ', or set CHROMIUM to the path of a Chromium or Chrome')." >&2
 exit 1

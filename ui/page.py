@@ -14,13 +14,14 @@ from ui import api
 from ui.data_tab import tab as data_tab
 from ui.data_tab.open import INSPECT
 from ui.inspect_tab import tab as inspect_tab
-from ui.parts.scripts import script
+from ui.parts.scripts import script, start
 from ui.train_tab import tab as train_tab
 from ui.visitors.access import KEPT_S, UPLOAD_BYTES, is_public
 from ui.visitors.sessions import on_leave
 from ui.wiring.wires import Wires
 
 _HERE = Path(__file__).parent
+_SCRIPTS = ("wiring/dropdowns.js", "wiring/loading.js")
 _HEADING = """
 <header class="ms-heading">
   <h1>Maskscope</h1>
@@ -47,7 +48,8 @@ def build_page() -> gr.Blocks:
     """The whole app, not yet served."""
     kept = (KEPT_S, KEPT_S) if is_public() else None
     with gr.Blocks(title="Maskscope", delete_cache=kept) as demo:
-        gr.HTML(_HEADING, apply_default_css=False, js_on_load=script("wiring/dropdowns.js", "wiring/loading.js"))
+        started = "\n".join([script(*_SCRIPTS), *map(start, _SCRIPTS)])
+        gr.HTML(_HEADING, apply_default_css=False, js_on_load=started)
         with gr.Tabs(selected=INSPECT, elem_id="tabs") as tabs:
             with gr.Tab("Inspect", id=INSPECT):
                 widgets = inspect_tab.build()

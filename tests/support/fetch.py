@@ -32,6 +32,8 @@ SHA256 = {
 }
 AXE = "axe-core@4.14.1"
 AXE_SHA256 = "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745"
+TYPESCRIPT = "typescript@5.9.3"
+TYPESCRIPT_SHA256 = "10e108c9cf7d5f2879053dff18515fb405abf2ccef63eaaf017d9c571687a1d3"
 MODEL_FILES = "package/models/"
 NPM_TIMEOUT_S = 300
 
@@ -214,6 +216,18 @@ def axe_script() -> str:
         assert source is not None
         with source:
             return source.read().decode("utf-8")
+
+
+def typescript() -> Path:
+    """Return the folder of the package that checks the page's JavaScript. Raises as `npm_archive`."""
+    archive = npm_archive(TYPESCRIPT, TYPESCRIPT_SHA256)
+    folder = archive.with_suffix("")
+    with _locked(folder.with_suffix(".lock")):
+        if not folder.is_dir():
+            with tempfile.TemporaryDirectory(dir=archive.parent) as scratch, tarfile.open(archive) as tar:
+                tar.extractall(scratch, filter="data")
+                Path(scratch, "package").rename(folder)
+    return folder
 
 
 def _npm_pack(package: str, folder: Path) -> Path:

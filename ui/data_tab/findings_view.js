@@ -1,111 +1,100 @@
-// Draws the JSON of data_report.pack_findings, with what tokens.js has: a table of findings, and the rows of the chosen.
-const root = element.querySelector(".findings-view");
-let data = null, chosen = null; // chosen: the code whose rows are listed, null for all
+/** Draws the JSON of data_tab/report.py's `pack_findings`: a table of findings, and the rows of the chosen.
+ * @extends {Component<FindingsJson>} */
+class FindingsView extends Component {
+  /** @type {DataFinding[]} */
+  findings = [];
+  /** @type {string | null} the code whose rows are listed, null for all */
+  chosen = null;
+  width = 0;
 
-function build() {
-  data = props.value ? JSON.parse(props.value) : null;
-  root.replaceChildren();
-  if (data) {
-    const codes = data.findings.map(finding => finding.code);
-    if (!codes.includes(chosen)) chosen = codes[0] || null;
-    const title = data.findings.length ? "Findings" : "No findings";
-    root.append(make("h2", "fv-title", title));
-    if (data.findings.length) root.append(overview(), make("div", "fv-details"));
-    drawDetails();
+  start() {
+    new ResizeObserver(() => this.#onSize()).observe(this.root);
+    super.start();
   }
-  root.dataset.rev = Number(root.dataset.rev || 0) + 1;
-}
 
-function overview() {
-  const box = make("div", "rp-scroll"), table = make("table", "fv-table"), head = make("tr");
-  for (const name of ["finding", "severity", "rows", "of all", "times"]) {
-    const cell = make("th", "", name);
-    cell.scope = "col";
-    head.append(cell);
+  /** @param {FindingsJson | null} data */
+  build(data) {
+    if (!data) return;
+    this.findings = data.findings;
+    this.chosen = FindingsView.kept(this.findings, this.chosen);
+    this.root.append(make("h2", "fv-title", this.findings.length ? "Findings" : "No findings"));
+    if (this.findings.length) this.root.append(this.#table(data), make("div", "fv-details"));
+    this.#drawDetails();
   }
-  const body = make("tbody"), top = make("thead");
-  top.append(head);
-  body.append(...data.findings.map(line));
-  table.append(top, body);
-  box.append(table);
-  return box;
-}
 
-function line(finding) {
-  const row = make("tr", finding.severity), name = make("th");
-  name.scope = "row";
-  const choose = button(finding.code, "List the rows of this finding only, or of all again", () => {
-    chosen = chosen === finding.code ? null : finding.code;
-    drawDetails();
-  });
-  choose.className = "fv-choose";
-  choose.dataset.code = finding.code;
-  name.append(choose);
-  const share = data.rows ? (100 * finding.rows / data.rows).toFixed(1) + " %" : "";
-  row.append(name, make("td", "fv-severity", finding.severity));
-  const count = finding.count === null ? "" : number(finding.count);
-  for (const text of [number(finding.rows), share, count]) row.append(make("td", "fv-number", text));
-  return row;
-}
-
-function drawDetails() {
-  for (const node of root.querySelectorAll(".fv-choose")) node.setAttribute("aria-pressed", node.dataset.code === chosen);
-  const box = root.querySelector(".fv-details");
-  if (!box) return;
-  box.replaceChildren(...data.findings.filter(f => chosen === null || f.code === chosen).map(details));
-}
-
-function details(finding) {
-  const box = make("section", "fv-finding tv-finding " + finding.severity);
-  const head = make("div", "tv-finding-head");
-  head.append(make("span", "tv-severity", finding.severity), make("code", "", finding.code));
-  box.append(head);
-  if (finding.detail) box.append(make("p", "", visible(finding.detail)));
-  if (finding.remedy) box.append(make("p", "tv-remedy", visible(finding.remedy)));
-  if (finding.clusters.length) box.append(clusters(finding));
-  if (finding.examples.length) box.append(make("h3", "fv-heading", "Rows that show it"), examples(finding));
-  if (finding.about) {
-    const more = make("details", "tv-more");
-    more.append(make("summary", "", "About " + finding.code), make("p", "", finding.about));
-    box.append(more);
+  /** The code to go on with: the one chosen, where it is still there, or the first.
+   * @param {{code: string}[]} findings @param {string | null} chosen */
+  static kept(findings, chosen) {
+    const codes = findings.map(finding => finding.code);
+    return chosen !== null && codes.includes(chosen) ? chosen : codes[0] ?? null;
   }
-  return box;
-}
 
-function clusters(finding) {
-  const list = make("ul", "fv-clusters");
-  const all = finding.otherClusters ? [...finding.clusters, ["other", finding.otherClusters]] : finding.clusters;
-  for (const [text, count] of all) {
-    const item = make("li");
-    item.append(make("span", "fv-number", number(count) + " ×"), " ", make("span", "fv-cluster", visible(text)));
-    list.append(item);
+  /** @param {FindingsJson} data */
+  #table({rows, findings}) {
+    const head = ["finding", "severity", "rows", "of all", "times"].map(name => set(make("th", "", name), {scope: "col"}));
+    return make("div", "rp-scroll", make("table", "fv-table", make("thead", "", make("tr", "", ...head)),
+      make("tbody", "", ...findings.map(finding => make("tr", finding.severity,
+        set(make("th", "", this.#choice(finding.code)), {scope: "row"}), make("td", "fv-severity", finding.severity),
+        ...FindingsView.figures(finding, rows).map(text => make("td", "fv-number", text)))))));
   }
-  return list;
-}
 
-function examples(finding) {
-  const list = make("ul", "fv-examples");
-  finding.examples.forEach((row, at) => {
-    const item = make("li"), words = make("div", "fv-words");
-    words.append(make("span", "fv-place", visible(row.place)));
-    if (row.detail) words.append(make("span", "fv-detail", visible(row.detail)));
-    item.append(words);
-    if (row.canOpen) {
-      const open = button("Open", "Show this row on the Inspect tab, at the token to blame", () => trigger("open", {code: finding.code, at}));
-      open.setAttribute("aria-label", `Open ${row.place} for ${finding.code}`);
-      item.append(open);
+  /** How many rows have a finding, their share, and how often it is found.
+   * @param {DataFinding} finding @param {number} rows of the data set */
+  static figures(finding, rows) {
+    return [number(finding.rows), rows ? (100 * finding.rows / rows).toFixed(1) + " %" : "",
+      finding.count === null ? "" : number(finding.count)];
+  }
+
+  /** @param {string} code */
+  #choice(code) {
+    const choose = button(code, "List the rows of this finding only, or of all again", () => {
+      this.chosen = this.chosen === code ? null : code;
+      this.#drawDetails();
+    });
+    choose.className = "fv-choose";
+    return set(choose, {"data-code": code});
+  }
+
+  #drawDetails() {
+    for (const node of this.root.querySelectorAll(".fv-choose")) {
+      set(node, {"aria-pressed": node.getAttribute("data-code") === this.chosen});
     }
-    list.append(item);
-  });
-  return list;
-}
+    const shown = this.findings.filter(finding => this.chosen === null || finding.code === this.chosen);
+    this.root.querySelector(".fv-details")?.replaceChildren(...shown.map(finding => this.#details(finding)));
+  }
 
-// The charts above were drawn too wide if they could not be seen then: they follow the window's size only.
-let width = 0;
-new ResizeObserver(() => {
-  const now = root.clientWidth;
-  if (now && now !== width) window.dispatchEvent(new Event("resize"));
-  width = now;
-}).observe(root);
-build();
-watch("value", build);
+  /** @param {DataFinding} finding */
+  #details(finding) {
+    const {code, severity, detail, remedy, examples, about} = finding, clusters = FindingsView.clusters(finding);
+    return make("section", "fv-finding tv-finding " + severity, findingHead("div", finding),
+      detail && make("p", "", visible(detail)), remedy && make("p", "tv-remedy", visible(remedy)),
+      clusters.length > 0 && make("ul", "fv-clusters", ...clusters.map(([text, count]) => make("li", "",
+        make("span", "fv-number", number(count) + " ×"), " ", make("span", "fv-cluster", visible(text))))),
+      examples.length > 0 && make("h3", "fv-heading", "Rows that show it"),
+      examples.length > 0 && make("ul", "fv-examples", ...examples.map((row, at) => this.#example(code, row, at))),
+      aboutFinding(code, about));
+  }
+
+  /** The clusters of a finding, with all that are not named as one. @param {DataFinding} finding */
+  static clusters({clusters, otherClusters}) {
+    /** @type {DataFinding["clusters"]} */
+    const others = clusters.length && otherClusters ? [["other", otherClusters]] : [];
+    return [...clusters, ...others];
+  }
+
+  /** @param {string} code @param {DataFinding["examples"][0]} row @param {number} at */
+  #example(code, row, at) {
+    const open = () => this.page.trigger("open", {code, at});
+    return make("li", "", make("div", "fv-words", make("span", "fv-place", visible(row.place)),
+      row.detail && make("span", "fv-detail", visible(row.detail))),
+      row.canOpen && set(button("Open", "Show this row on the Inspect tab, at the token to blame", open),
+        {"aria-label": `Open ${row.place} for ${code}`}));
+  }
+
+  /** The charts above were drawn too wide if they could not be seen then: they follow the window's size only. */
+  #onSize() {
+    const now = this.root.clientWidth;
+    if (now && now !== this.width) window.dispatchEvent(new Event("resize"));
+    this.width = now;
+  }
+}

@@ -18,7 +18,7 @@ from ui.data_tab.run import CLEAN_ROWS, REJECTED_ROWS
 from ui.inspect_tab.open import OPENED
 from ui.parts.report import build_note, build_report
 from ui.parts.rows_view import build_rows_view
-from ui.parts.scripts import script
+from ui.parts.saver import build_saver
 from ui.parts.text_box import build_text_box
 from ui.parts.tokens import tokens_script
 from ui.visitors.access import is_public
@@ -152,8 +152,7 @@ def _build_files() -> dict[str, Any]:
         }  # fmt: skip
     pane = build_report("data-files")
     download = gr.DownloadButton(visible="hidden", elem_id="data-download")
-    saver = gr.HTML("", html_template="<div></div>", js_on_load=script("parts/saver.js"), apply_default_css=False,
-                    elem_id="data-saver")  # fmt: skip
+    saver = build_saver("data-saver")
     with gr.Accordion("Compare with an earlier report", open=False, elem_id="data-compare"):
         earlier = gr.File(label="Report as JSON", file_types=[".json"], height=110, elem_id="data-earlier")
         compared = build_report("data-compared")

@@ -1,121 +1,165 @@
-// The messages as rows of role and text. Its value is the conversation's JSON; what a row cannot show stays untouched.
-const root = element.querySelector(".conversation-editor");
-const ROLES = ["system", "user", "assistant", "tool"];
-let conversation = null, isList = false, timer = null, own = null;
-
-const make = (tag, className, text) => {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
-};
-const messages = () => isList ? conversation : conversation.messages;
-
-function build() {
-  if (props.value === own) return; // our own edit came back: keep the cursor where it is
+/** The messages as rows of role and text. Its value is the conversation's JSON; what a row cannot show stays untouched.
+ * @extends {Component<Conversation>} */
+class ConversationEditor extends Component {
+  static ROLES = ["system", "user", "assistant", "tool"];
+  static TYPING_MS = 350;
+  /** @type {Conversation | null} */
+  conversation = null;
+  /** @type {Message[]} */
+  messages = [];
+  /** @type {string | null} the value that an edit of our own has made */
   own = null;
-  try { conversation = JSON.parse(props.value || "null"); } catch (error) { conversation = null; }
-  isList = Array.isArray(conversation);
-  root.replaceChildren();
-  if (conversation && (isList || Array.isArray(conversation.messages))) drawAll();
-  else root.append(make("p", "ce-hint", "The JSON is not a conversation yet; see the JSON tab."));
-  root.dataset.rev = Number(root.dataset.rev || 0) + 1;
-}
+  /** @type {number | undefined} */
+  timer;
 
-function drawAll() {
-  root.replaceChildren(...messages().map(row));
-  const add = make("button", "ce-add", "+ Add message");
-  add.type = "button";
-  add.addEventListener("click", () => {
-    const last = messages().at(-1);
-    messages().push({role: last && last.role === "user" ? "assistant" : "user", content: ""});
-    drawAll();
-    changed(0);
-    root.querySelector(".ce-row:nth-last-of-type(1) textarea").focus();
-  });
-  root.append(add);
-}
+  get value() { return ConversationEditor.parsed(this.page.props.value); }
 
-function row(message, index) {
-  const box = make("div", "ce-row");
-  if (!message || typeof message !== "object") { box.append(make("p", "ce-hint", `Message ${index} is not an object.`)); return box; }
-  box.dataset.role = ROLES.includes(message.role) ? message.role : "other";
-  const head = make("div", "ce-head");
-  head.append(make("span", "ce-index", String(index)), roleSelect(message, index, box), tools(index));
-  box.append(head, field(message, "content", `Content of message ${index}`));
-  for (const name of Object.keys(message)) {
-    if (name !== "role" && name !== "content") box.append(field(message, name, `${name} of message ${index}`, name));
+  start() {
+    super.start();
+    new ResizeObserver(() => { // hidden tabs have no height
+      for (const area of this.root.querySelectorAll("textarea")) ConversationEditor.#grow(area);
+    }).observe(this.root);
   }
-  return box;
-}
 
-function roleSelect(message, index, box) {
-  const select = make("select");
-  select.setAttribute("aria-label", `Role of message ${index}`);
-  for (const role of ROLES.includes(message.role) ? ROLES : [...ROLES, String(message.role)]) {
-    const option = make("option", "", role);
-    option.value = role;
-    select.append(option);
+  draw() {
+    if (this.page.props.value === this.own) return; // our own edit came back: keep the cursor where it is
+    this.own = null;
+    super.draw();
   }
-  select.value = String(message.role);
-  select.addEventListener("change", () => { message.role = select.value; box.dataset.role = select.value; changed(0); });
-  return select;
-}
 
-function tools(index) {
-  const box = make("span", "ce-tools");
-  const tool = (text, title, action) => {
-    const node = make("button", "", text);
-    node.type = "button";
-    node.title = title;
-    node.setAttribute("aria-label", `${title}: message ${index}`);
-    node.addEventListener("click", () => { action(messages()); drawAll(); changed(0); });
-    box.append(node);
-  };
-  tool("↑", "Move up", list => { if (index) [list[index - 1], list[index]] = [list[index], list[index - 1]]; });
-  tool("↓", "Move down", list => { if (index + 1 < list.length) [list[index + 1], list[index]] = [list[index], list[index + 1]]; });
-  tool("✕", "Remove", list => list.splice(index, 1));
-  return box;
-}
+  /** @param {Conversation | null} conversation */
+  build(conversation) {
+    const messages = ConversationEditor.messagesOf(conversation);
+    Object.assign(this, {conversation, messages: messages ?? []});
+    if (messages) this.#drawRows();
+    else this.root.append(make("p", "ce-hint", "The JSON is not a conversation yet; see the JSON tab."));
+  }
 
-// Text is edited as text, anything else (parts, tool calls, null) as JSON; JSON that does not parse is marked, not sent.
-function field(message, name, label, title) {
-  const box = make("label", "ce-field");
-  if (title) box.append(make("span", "ce-name", title));
-  const isText = typeof message[name] === "string" || (name === "content" && message[name] === undefined);
-  const area = make("textarea", isText ? "" : "is-json");
-  area.value = isText ? message[name] || "" : JSON.stringify(message[name], null, 1);
-  area.rows = 1;
-  area.spellcheck = false;
-  area.setAttribute("aria-label", label + (isText ? "" : " (JSON)"));
-  area.addEventListener("input", () => {
-    grow(area);
-    if (isText) message[name] = area.value;
-    else {
-      try { message[name] = JSON.parse(area.value); area.removeAttribute("aria-invalid"); }
-      catch (error) { area.setAttribute("aria-invalid", "true"); return; }
+  /** The value that a text stands for; null without any. @param {string | null | undefined} text */
+  static parsed(text) {
+    try { return JSON.parse(text || "null"); } catch { return null; }
+  }
+
+  /** The messages of what may be a conversation; null if it is none.
+   * @param {any} value @returns {Message[] | null} */
+  static messagesOf(value) {
+    if (Array.isArray(value)) return value;
+    return Array.isArray(value?.messages) ? value.messages : null;
+  }
+
+  #drawRows() {
+    const add = set(make("button", "ce-add", "+ Add message"), {type: "button"});
+    add.addEventListener("click", () => {
+      this.#edit(messages => messages.push(ConversationEditor.following(messages)));
+      find(this.root, ".ce-row:nth-last-of-type(1) textarea").focus();
+    });
+    this.root.replaceChildren(...this.messages.map((message, i) => this.#row(message, i)), add);
+  }
+
+  /** The message that comes after these. @param {Message[]} messages @returns {Message} */
+  static following(messages) { return {role: messages.at(-1)?.role === "user" ? "assistant" : "user", content: ""}; }
+
+  /** @param {Message} message @param {number} index */
+  #row(message, index) {
+    if (!message || typeof message !== "object") {
+      return make("div", "ce-row", make("p", "ce-hint", `Message ${index} is not an object.`));
     }
-    changed(350);
-  });
-  requestAnimationFrame(() => grow(area));
-  box.append(area);
-  return box;
-}
+    const others = Object.keys(message).filter(name => name !== "role" && name !== "content");
+    const box = make("div", "ce-row");
+    box.dataset.role = ConversationEditor.roleOf(message);
+    box.append(make("div", "ce-head", make("span", "ce-index", String(index)),
+      this.#roleSelect(message, index, box), this.#tools(index)),
+      this.#field(message, "content", `Content of message ${index}`),
+      ...others.map(name => this.#field(message, name, `${name} of message ${index}`, name)));
+    return box;
+  }
 
-function grow(area) {
-  area.style.height = "auto";
-  area.style.height = Math.min(320, area.scrollHeight + 2) + "px";
-}
+  /** The role that colours a message. @param {Message} message */
+  static roleOf({role}) { return ConversationEditor.ROLES.find(known => known === role) ?? "other"; }
 
-function changed(delay) {
-  clearTimeout(timer);
-  timer = setTimeout(() => {
-    own = JSON.stringify(conversation, null, 2);
-    props.value = own;
-    trigger("input");
-  }, delay);
-}
+  /** The roles to choose from; one that is not known stays. @param {Message} message */
+  static rolesFor({role}) { return [...new Set([...ConversationEditor.ROLES, String(role)])]; }
 
-new ResizeObserver(() => root.querySelectorAll("textarea").forEach(grow)).observe(root); // hidden tabs have no height
-build();
-watch("value", build);
+  /** @param {Message} message @param {number} index @param {HTMLElement} box */
+  #roleSelect(message, index, box) {
+    const options = ConversationEditor.rolesFor(message).map(role => Object.assign(make("option", "", role), {value: role}));
+    const select = set(make("select", "", ...options), {"aria-label": `Role of message ${index}`});
+    select.value = String(message.role);
+    select.addEventListener("change", () => {
+      message.role = box.dataset.role = select.value;
+      this.#changed(0);
+    });
+    return select;
+  }
+
+  /** @param {number} index */
+  #tools(index) {
+    /** @param {string} text @param {string} title @param {(messages: Message[]) => void} edit */
+    const tool = (text, title, edit) => {
+      const node = set(make("button", "", text), {type: "button", title, "aria-label": `${title}: message ${index}`});
+      node.addEventListener("click", () => this.#edit(edit));
+      return node;
+    };
+    return make("span", "ce-tools",
+      tool("↑", "Move up", messages => ConversationEditor.swap(messages, index, index - 1)),
+      tool("↓", "Move down", messages => ConversationEditor.swap(messages, index, index + 1)),
+      tool("✕", "Remove", messages => messages.splice(index, 1)));
+  }
+
+  /** Have two messages change places, if both are there.
+   * @param {Message[]} messages @param {number} one @param {number} other */
+  static swap(messages, one, other) {
+    if (other >= 0 && other < messages.length) [messages[one], messages[other]] = [messages[other], messages[one]];
+  }
+
+  /** Change the list of messages. @param {(messages: Message[]) => void} edit */
+  #edit(edit) {
+    edit(this.messages);
+    this.#drawRows();
+    this.#changed(0);
+  }
+
+  /** @param {Message} message @param {string} name @param {string} label @param {string} [title] */
+  #field(message, name, label, title) {
+    const {isText, text} = ConversationEditor.written(message, name);
+    const area = set(make("textarea", isText ? "" : "is-json"),
+      {rows: 1, spellcheck: false, "aria-label": label + (isText ? "" : " (JSON)")});
+    area.value = text;
+    area.addEventListener("input", () => {
+      ConversationEditor.#grow(area);
+      const isRead = ConversationEditor.read(message, name, area.value, isText);
+      if (isRead) area.removeAttribute("aria-invalid");
+      else set(area, {"aria-invalid": true});
+      if (isRead) this.#changed(ConversationEditor.TYPING_MS);
+    });
+    requestAnimationFrame(() => ConversationEditor.#grow(area));
+    return make("label", "ce-field", title && make("span", "ce-name", title), area);
+  }
+
+  /** Text is edited as text, anything else (parts, tool calls, null) as JSON. @param {Message} message @param {string} name */
+  static written(message, name) {
+    const value = message[name], isText = typeof value === "string" || (name === "content" && value === undefined);
+    return {isText, text: isText ? String(value ?? "") : JSON.stringify(value, null, 1)};
+  }
+
+  /** Take what was typed into the message; false where it should be JSON and is not.
+   * @param {Message} message @param {string} name @param {string} text @param {boolean} isText */
+  static read(message, name, text, isText) {
+    try { message[name] = isText ? text : JSON.parse(text); return true; } catch { return false; }
+  }
+
+  /** @param {HTMLTextAreaElement} area */
+  static #grow(area) {
+    area.style.height = "auto";
+    area.style.height = Math.min(320, area.scrollHeight + 2) + "px";
+  }
+
+  /** @param {number} delay in ms */
+  #changed(delay) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.page.props.value = this.own = JSON.stringify(this.conversation, null, 2);
+      this.page.trigger("input");
+    }, delay);
+  }
+}

@@ -22,6 +22,7 @@ from inspector.exports.verdict import Export
 from inspector.inspection import Inspection
 from inspector.setup import Setup
 from ui.parts.report import Block, build_report, code, files, report, text
+from ui.parts.saver import build_saver
 from ui.wiring.boxes import Boxes, load_boxes, setup_of
 from ui.wiring.conversation_json import ConversationJsonError
 from ui.wiring.models import LoadedSetup
@@ -60,8 +61,7 @@ def build_export_pane() -> dict[str, Any]:
             jsonl = gr.Button("Rows as JSONL", size="sm", min_width=120, elem_id="rows-jsonl")
             parquet = gr.Button("Rows as Parquet", size="sm", min_width=120, elem_id="rows-parquet")
         answer = build_report("rows-report", follows_view=True)
-        script = (Path(__file__).parents[1] / "parts" / "saver.js").read_text(encoding="utf-8")
-        saved = gr.HTML("", html_template="<div></div>", js_on_load=script, apply_default_css=False, elem_id="saver")
+        saved = build_saver("saver")
     return {
         "export_pane": pane, "target": target, "write": write, "export_report": found, "rows_jsonl": jsonl,
         "rows_parquet": parquet, "rows_report": answer, "saver": saved,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -14,13 +13,13 @@ from ui.inspect_tab.markers_pane import build_markers_pane, connect_markers_pane
 from ui.inspect_tab.open import OPENED
 from ui.inspect_tab.template_pane import build_template_pane, connect_template_pane
 from ui.inspect_tab.training_box import build_training_box
+from ui.parts.scripts import component
 from ui.parts.text_box import build_text_box
 from ui.parts.token_view import build_token_view
 from ui.wiring.answers import About
 from ui.wiring.conversation_json import THINKING
 from ui.wiring.wires import Wires
 
-_HERE = Path(__file__).parent
 MODELS = [
     DEFAULT_MODEL,
     "Qwen/Qwen3-0.6B",
@@ -105,7 +104,7 @@ def _build_conversation() -> dict[str, Any]:
             editor = gr.HTML(
                 value="",
                 html_template='<div class="conversation-editor"></div>',
-                js_on_load=(_HERE / "conversation_editor.js").read_text(encoding="utf-8"),
+                js_on_load=component("inspect_tab/conversation_editor.js"),
                 apply_default_css=False,
                 elem_id="editor",
             )

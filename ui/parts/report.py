@@ -1,4 +1,4 @@
-"""What a pane found, as blocks: text, facts, tables, code, files to save, token pieces. report.js draws them.
+"""What a pane found, as blocks: text, facts, tables, code, files to save, token pieces. report_view.js draws them.
 
 Each function below makes one block; `report` packs blocks into the component's value. User text is shown as text.
 """
@@ -14,7 +14,7 @@ import gradio as gr
 from ui.parts.token_view import as_json
 from ui.parts.tokens import tokens_script
 
-_SCRIPT = tokens_script("parts/report.js")
+_SCRIPT = tokens_script("parts/report_view.js")
 Block = dict[str, Any]
 
 

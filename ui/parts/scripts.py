@@ -1,12 +1,29 @@
-"""The JavaScript of a component: files that share one scope, the last of which starts it."""
+"""The JavaScript of a component: files that share one scope, and the line that starts its class.
+
+Each file holds classes and functions, and does nothing by itself: node runs them in tests, and tsc checks them as one
+program (ui/tsconfig.json), with types.d.ts for what the page gives them.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 _UI = Path(__file__).parents[1]
+_JSDOC = re.compile(r"\s*/\*\*.*?\*/", re.DOTALL)
 
 
 def script(*names: str) -> str:
-    """The files' text in a row. `names`: their paths in ui/."""
-    return "\n".join((_UI / name).read_text(encoding="utf-8") for name in names)
+    """The files' text in a row, without its JSDoc, since every report carries it. `names`: their paths in ui/."""
+    return _JSDOC.sub("", "\n".join((_UI / name).read_text(encoding="utf-8") for name in names))
+
+
+def component(*names: str) -> str:
+    """component.js, the files `names`, and a start of the last one's class: `TokenView` of token_view.js."""
+    return f"{script('parts/component.js', *names)}\n{start(names[-1])}"
+
+
+def start(name: str) -> str:
+    """The line that starts the class of a file."""
+    started = "".join(word.capitalize() for word in Path(name).stem.split("_"))
+    return f"new {started}({{element, props, trigger, watch}}).start();"

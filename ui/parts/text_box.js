@@ -1,24 +1,43 @@
-// A labelled textarea that reports every edit: typed, pasted, cut, undone. (gr.Textbox reports key presses only.)
-const area = element.querySelector("textarea");
-let timer = null;
-const show = () => { if ((props.value || "") !== area.value) area.value = props.value || ""; };
-const report = () => {
-  if (timer === null) return;
-  clearTimeout(timer);
-  timer = null;
-  props.value = area.value;
-  trigger("input");
-};
-area.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(report, 250); });
-area.addEventListener("blur", report); // a click on a button must find the text that was just pasted
-area.addEventListener("dragover", event => { if (event.dataTransfer.types.includes("Files")) event.preventDefault(); });
-area.addEventListener("drop", async event => { // a file's text takes the place of what is there
-  const file = event.dataTransfer.files[0];
-  if (!file) return;
-  event.preventDefault();
-  if (file.size > 2_000_000) { element.querySelector(".tb-info").textContent = "This file has more than 2 MB."; return; }
-  area.value = await file.text();
-  area.dispatchEvent(new Event("input", {bubbles: true}));
-});
-show();
-watch("value", show);
+/** A labelled textarea that reports every edit: typed, pasted, cut, undone. (gr.Textbox reports key presses only.)
+ * @extends {Component<string>} */
+class TextBox extends Component {
+  static DELAY_MS = 250;
+  static MAX_BYTES = 2_000_000;
+  /** @type {number | undefined} of the edit that is not reported yet */
+  timer;
+  /** @type {HTMLTextAreaElement} */
+  area = find(this.root, "textarea");
+
+  get value() { return this.page.props.value || ""; }
+
+  start() {
+    this.area.addEventListener("input", () => {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.report(), TextBox.DELAY_MS);
+    });
+    this.area.addEventListener("blur", () => this.report()); // a click on a button must find the text that was just pasted
+    this.area.addEventListener("dragover", event => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
+    this.area.addEventListener("drop", event => this.#drop(event));
+    super.start();
+  }
+
+  draw() { if (this.value !== this.area.value) this.area.value = this.value; }
+
+  report() {
+    if (this.timer === undefined) return;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.page.props.value = this.area.value;
+    this.page.trigger("input");
+  }
+
+  /** A file's text takes the place of what is there. @param {DragEvent} event */
+  async #drop(event) {
+    const file = event.dataTransfer?.files[0];
+    if (!file) return;
+    event.preventDefault();
+    if (file.size > TextBox.MAX_BYTES) { find(this.root, ".tb-info").textContent = "This file has more than 2 MB."; return; }
+    this.area.value = await file.text();
+    this.area.dispatchEvent(new Event("input", {bubbles: true}));
+  }
+}

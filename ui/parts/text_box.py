@@ -6,9 +6,9 @@ import html
 
 import gradio as gr
 
-from ui.parts.scripts import script
+from ui.parts.scripts import component
 
-_SCRIPT = script("parts/text_box.js")
+_SCRIPT = component("parts/text_box.js")
 
 
 def build_text_box(

@@ -1,8 +1,8 @@
 """An Inspection as one JSON string, and the component that draws it.
 
 The string is columnar (one list per property, one entry per token) because that is what paints fast: 32,000 tokens in
-a fraction of a second. No user text ever passes through an HTML or JavaScript template: `token_view.js` builds the page
-from the parsed JSON with `textContent` only.
+a fraction of a second. No user text ever passes through an HTML or JavaScript template: the classes in ui/token_view
+build the page from the parsed JSON with text nodes only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from inspector.strategies import REASON_TEXTS, Reason
 from inspector.trainers.compare import Comparison
 from ui.parts.tokens import Bit, tokens_script
 
-_SCRIPTS = ("parts/token_view_compare.js", "parts/token_view_findings.js", "parts/token_view.js")
+_SCRIPTS = tuple(
+    f"token_view/{name}.js" for name in ("inspection", "template_pane", "heading", "comparison", "notes", "token_view")
+)
 _SHELL = '<div class="token-view" data-rev="0"></div>'
 
 

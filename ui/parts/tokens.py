@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from ui.parts.scripts import script
+from ui.parts.scripts import component
 
 
 class Bit(IntEnum):
@@ -21,5 +21,9 @@ class Bit(IntEnum):
 
 def tokens_script(*names: str) -> str:
     """The JavaScript of a view of tokens: the bits, tokens.js, and the files `names`, by their paths in ui/."""
-    bits = ", ".join(f"{bit.name} = {bit.value}" for bit in Bit)
-    return f"const {bits}; // of ui/parts/tokens.py\n{script('parts/tokens.js', *names)}"
+    return f"{bits_script()}\n{component('parts/tokens.js', *names)}"
+
+
+def bits_script() -> str:
+    """The bits as JavaScript has them."""
+    return f"const {', '.join(f'{bit.name} = {bit.value}' for bit in Bit)}; // of ui/parts/tokens.py"

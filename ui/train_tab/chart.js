@@ -1,62 +1,77 @@
-// Live charts: one plotly chart a metric, drawn anew in place so that zoom and hover stay. Needs plotly from the server.
-const root = element.querySelector(".charts");
-let drawn = [];
+/** Live charts: one plotly chart a metric, drawn anew in place so that zoom and hover stay. Needs plotly from the server.
+ * @extends {Component<ChartJson>} */
+class Chart extends Component {
+  static DASHES = ["solid", "dot", "dash", "dashdot"];
+  /** @type {HTMLElement[]} */
+  drawn = [];
+  /** @type {Promise<Plotly> | null} */
+  loading = null;
 
-function plotly() { // loaded once a page, when the first chart is there
-  if (window.Plotly) return Promise.resolve(window.Plotly);
-  window.maskscopePlotly ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = root.dataset.plotly;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error("plotly could not be loaded"));
-    document.head.append(script);
-  });
-  return window.maskscopePlotly;
-}
-
-const style = name => getComputedStyle(root).getPropertyValue(name).trim();
-
-function layout(title, revision, lines) {
-  const ink = getComputedStyle(root).color;
-  return {
-    title: {text: title, font: {size: 13, color: ink}, x: 0.02, xanchor: "left"}, uirevision: revision,
-    margin: {l: 48, r: 12, t: 30, b: lines > 1 ? 60 : 30}, height: lines > 1 ? 240 : 200, font: {color: ink, size: 11},
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    showlegend: lines > 1, legend: {orientation: "h", x: 0, y: -0.2, font: {size: 10}},
-    xaxis: {gridcolor: "rgba(128,128,128,0.25)", zeroline: false, rangemode: "tozero"},
-    yaxis: {gridcolor: "rgba(128,128,128,0.25)", zeroline: false},
-  };
-}
-
-async function draw() {
-  const data = props.value ? JSON.parse(props.value) : {charts: []};
-  const shown = data.charts.filter(chart => chart.series.length);
-  root.dataset.points = shown.length ? shown[0].series[0].x.length : 0;
-  root.dataset.state = shown.length ? "shown" : "empty";
-  if (!shown.length) { root.replaceChildren(); drawn = []; return; }
-  let Plotly;
-  try { Plotly = await plotly(); }
-  catch (error) { root.textContent = error.message; return; }
-  while (drawn.length > shown.length) drawn.pop().remove();
-  while (drawn.length < shown.length) { // all of them before the first is drawn: they share the width
-    const node = document.createElement("div");
-    node.className = "chart";
-    drawn.push(node);
-    root.append(node);
+  async draw() {
+    const shown = (this.value?.charts ?? []).filter(chart => chart.series.length);
+    this.root.dataset.points = String(shown.length ? shown[0].series[0].x.length : 0);
+    this.root.dataset.state = shown.length ? "shown" : "empty";
+    if (!shown.length) { this.root.replaceChildren(); this.drawn = []; return; }
+    const plotly = await this.#plotly().catch(error => { this.root.textContent = error.message; });
+    if (plotly) this.#drawAll(plotly, shown);
   }
-  shown.forEach((chart, i) => {
-    const value = s => Number(s.y.at(-1)).toPrecision(4);
-    const last = chart.series.map((s, k) => (k ? s.name.replaceAll("_", " ") + " " : "") + value(s)).join(", ");
-    drawn[i].setAttribute("role", "img");
-    drawn[i].setAttribute("aria-label", `${chart.title} ${last} at step ${chart.series[0].x.at(-1)}`);
-    const lines = chart.series.map((s, k) => ({
-      x: s.x, y: s.y, name: `${s.name} ${value(s)}`, type: "scatter", mode: s.x.length > 12 ? "lines" : "lines+markers",
-      line: {color: style(k % 2 ? "--ms-straddler" : "--ms-trained-line") || "#0f8f7c", width: 2,
-        dash: ["solid", "dot", "dash", "dashdot"][k % 4]},
-    }));
-    Plotly.react(drawn[i], lines, layout(`${chart.title} ${value(chart.series[0])}`, chart.title, lines.length), {displayModeBar: false, responsive: true});
-  });
-}
 
-draw();
-watch("value", draw);
+  /** Plotly, loaded once, when the first chart is there. */
+  #plotly() {
+    this.loading ??= window.Plotly ? Promise.resolve(window.Plotly) : new Promise((resolve, reject) => {
+      const script = make("script");
+      script.src = this.root.dataset.plotly ?? "";
+      script.onload = () => resolve(/** @type {Plotly} */ (window.Plotly));
+      script.onerror = () => reject(new Error("plotly could not be loaded"));
+      document.head.append(script);
+    });
+    return this.loading;
+  }
+
+  /** @param {Plotly} plotly @param {ChartData[]} charts */
+  #drawAll(plotly, charts) {
+    while (this.drawn.length > charts.length) this.drawn.pop()?.remove();
+    while (this.drawn.length < charts.length) { // all of them before the first is drawn: they share the width
+      this.drawn.push(make("div", "chart"));
+      this.root.append(this.drawn[this.drawn.length - 1]);
+    }
+    const style = getComputedStyle(this.root);
+    const colours = ["--ms-trained-line", "--ms-straddler"].map(name => style.getPropertyValue(name).trim() || "#0f8f7c");
+    charts.forEach((chart, i) => {
+      set(this.drawn[i], {role: "img", "aria-label": Chart.label(chart)});
+      plotly.react(this.drawn[i], Chart.traces(chart, colours), Chart.layout(chart, style.color),
+        {displayModeBar: false, responsive: true});
+    });
+  }
+
+  /** The newest value of a series, to four digits. @param {Series} series */
+  static last({y}) { return Number(y.at(-1)).toPrecision(4); }
+
+  /** A chart in words. @param {ChartData} chart */
+  static label({title, series}) {
+    const values = series.map((one, k) => (k ? one.name.replaceAll("_", " ") + " " : "") + Chart.last(one));
+    return `${title} ${values.join(", ")} at step ${series[0].x.at(-1)}`;
+  }
+
+  /** @param {ChartData} chart @param {string[]} colours */
+  static traces({series}, colours) {
+    return series.map((one, k) => ({
+      x: one.x, y: one.y, name: `${one.name} ${Chart.last(one)}`, type: "scatter",
+      mode: one.x.length > 12 ? "lines" : "lines+markers",
+      line: {color: colours[k % colours.length], width: 2, dash: Chart.DASHES[k % Chart.DASHES.length]},
+    }));
+  }
+
+  /** @param {ChartData} chart @param {string} ink */
+  static layout({title, series}, ink) {
+    const isMany = series.length > 1, axis = {gridcolor: "rgba(128,128,128,0.25)", zeroline: false};
+    return {
+      title: {text: `${title} ${Chart.last(series[0])}`, font: {size: 13, color: ink}, x: 0.02, xanchor: "left"},
+      uirevision: title,
+      margin: {l: 48, r: 12, t: 30, b: isMany ? 60 : 30}, height: isMany ? 240 : 200, font: {color: ink, size: 11},
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      showlegend: isMany, legend: {orientation: "h", x: 0, y: -0.2, font: {size: 10}},
+      xaxis: {...axis, rangemode: "tozero"}, yaxis: axis,
+    };
+  }
+}

@@ -1,86 +1,110 @@
-// Draws the JSON of scores_view.py, with what tokens.js has. A token's shade says how surprised the model is at it; a
-// trained one at which its first guess is another also has a mark, so that nothing is said by colour alone.
-const root = element.querySelector(".scores-view");
-const STEPS = [0.1, 0.7, 2, 4]; // nats: the bounds between shades
-const SHADES = ["under 0.1", "under 0.7 (a coin's toss)", "under 2", "under 4", "4 and more"];
-const shade = loss => loss === null ? 0 : STEPS.filter(bound => loss >= bound).length;
-let moment = "after";
+/** Draws the JSON of scores_view.py. A token's shade says how surprised the model is at it; a trained one at which its
+ * first guess is another also has a mark, so that nothing is said by colour alone.
+ * @extends {Component<ScoresJson>} */
+class ScoresView extends Component {
+  static MOMENTS = ["before", "after"];
+  static STEPS = [0.1, 0.7, 2, 4]; // nats: the bounds between shades
+  static SHADES = ["under 0.1", "under 0.7 (a coin's toss)", "under 2", "under 4", "4 and more"];
+  moment = "after";
 
-function build() {
-  const data = props.value ? JSON.parse(props.value) : {rows: []};
-  root.replaceChildren();
-  root.dataset.rev = Number(root.dataset.rev || 0) + 1;
-  if (!data.rows.length) return;
-  const moments = ["before", "after"].filter(name => data.rows.some(row => row.moments[name]));
-  if (!moments.includes(moment)) moment = moments.at(-1);
-  const choice = make("div", "sv-choice");
-  choice.setAttribute("role", "group");
-  choice.setAttribute("aria-label", "Painted by the loss");
-  for (const name of moments) {
-    const one = button(name, `The loss at each token ${name} training`, () => {
-      moment = name;
-      build();
-      root.querySelector(`.sv-choice [data-moment="${name}"]`).focus();
+  /** @param {ScoresJson | null} data */
+  build(data) {
+    const rows = data?.rows ?? [];
+    if (!rows.length) return;
+    const moments = ScoresView.MOMENTS.filter(name => rows.some(row => row.moments[name]));
+    if (!moments.includes(this.moment)) this.moment = moments[moments.length - 1];
+    this.root.append(set(make("div", "sv-choice", ...moments.map(name => this.#choice(name))),
+      {role: "group", "aria-label": "Painted by the loss"}), ScoresView.#legend());
+    for (const row of rows) {
+      const scores = row.moments[this.moment];
+      if (scores) this.root.append(new ScoredTokens(row, scores, this.moment).box());
+    }
+  }
+
+  /** @param {string} name */
+  #choice(name) {
+    return set(button(name, `The loss at each token ${name} training`, () => {
+      this.moment = name;
+      this.draw();
+      find(this.root, `.sv-choice [data-moment="${name}"]`).focus();
+    }), {"data-moment": name, "aria-pressed": name === this.moment});
+  }
+
+  static #legend() {
+    const item = (/** @type {Part[]} */ ...parts) => make("span", "sv-item", ...parts);
+    return make("div", "sv-legend",
+      ...ScoresView.SHADES.map((text, i) => item(make("i", `sv-token sv-${i} trained`, String(i)), " " + text)),
+      item("Loss in nats; underlined tokens train:"),
+      item(make("i", "sv-token sv-2 trained wrong", "ab"), " the model's own first guess is another"));
+  }
+}
+
+/** The tokens of a row, through which arrow keys walk, and a sentence about the one chosen. */
+class ScoredTokens {
+  current = -1;
+  sentence = set(make("p", "sv-said", "Choose a token: its loss, and what the model would write there."),
+    {role: "status"});
+
+  /** @param {ScoredRow} row @param {Moment} scores @param {string} moment */
+  constructor(row, scores, moment) {
+    this.row = row;
+    this.scores = scores;
+    this.nodes = row.texts.map((text, i) => token(this.#class(i), text));
+    this.nodes.forEach((node, i) => node.addEventListener("click", () => this.#choose(i)));
+    this.label = `Tokens of row ${row.row}, ${moment} training; arrow keys choose one`;
+  }
+
+  box() {
+    const {row} = this, more = moreTokens(row.tokens, row.texts.length);
+    const tokens = scrollBox("sv-tokens", this.label, ...this.nodes, more && make("span", "sv-more", " " + more));
+    tokens.addEventListener("keydown", event => {
+      const to = ScoredTokens.move(event.key, this.current, this.nodes.length);
+      if (to === null) return;
+      event.preventDefault();
+      this.#choose(to);
     });
-    one.dataset.moment = name;
-    one.setAttribute("aria-pressed", String(name === moment));
-    choice.append(one);
+    const head = make("div", "sv-head", make("h3", "", `Row ${row.row}${row.answer && ` · ${row.answer}`}`),
+      make("span", "", `loss ${ScoredTokens.means(row)}`));
+    return make("section", "sv-row", head, tokens, this.sentence);
   }
-  root.append(choice, legend(), ...data.rows.filter(row => row.moments[moment]).map(rowBox));
-}
 
-function legend() {
-  const box = make("div", "sv-legend");
-  SHADES.forEach((text, i) => {
-    const item = make("span", "sv-item");
-    item.append(make("i", `sv-token sv-${i} trained`, String(i)), " " + text);
-    box.append(item);
-  });
-  const wrong = make("span", "sv-item");
-  wrong.append(make("i", "sv-token sv-2 trained wrong", "ab"), " the model's own first guess is another");
-  box.append(make("span", "sv-item", "Loss in nats; underlined tokens train:"), wrong);
-  return box;
-}
+  /** The shade of a loss in nats, from 0. @param {number | null} loss */
+  static shade(loss) { return loss === null ? 0 : ScoresView.STEPS.filter(bound => loss >= bound).length; }
 
-function rowBox(row) {
-  const own = row.moments[moment], box = make("section", "sv-row"), head = make("div", "sv-head");
-  const means = ["before", "after"].filter(name => row.moments[name] && row.moments[name].mean !== null)
-    .map(name => `${name} ${row.moments[name].mean.toFixed(3)}`).join(", ");
-  head.append(make("h3", "", `Row ${row.row}${row.answer ? ` · ${row.answer}` : ""}`), make("span", "", `loss ${means}`));
-  const tokens = make("div", "sv-tokens"), said = make("p", "sv-said");
-  tokens.tabIndex = 0; // arrow keys walk through it
-  tokens.setAttribute("role", "group");
-  tokens.setAttribute("aria-label", `Tokens of row ${row.row}, ${moment} training; arrow keys choose one`);
-  said.setAttribute("role", "status");
-  said.textContent = "Choose a token: its loss, and what the model would write there.";
-  const nodes = row.texts.map((text, i) => {
-    const isWrong = row.trained[i] && own.losses[i] !== null && !own.right[i];
-    const node = make("i", `sv-token sv-${shade(own.losses[i])}${row.trained[i] ? " trained" : ""}${isWrong ? " wrong" : ""}`);
-    fillToken(node, text);
-    node.addEventListener("click", () => choose(i));
-    tokens.append(node);
-    return node;
-  });
-  let current = -1;
-  const quoted = text => JSON.stringify(visible(text));
-  function choose(i) {
-    if (current >= 0) nodes[current].classList.remove("current");
-    current = Math.max(0, Math.min(nodes.length - 1, i));
-    nodes[current].classList.add("current");
-    const train = row.trained[current] ? "trains" : "does not train";
-    said.textContent = own.losses[current] === null ? `${quoted(row.texts[current])} ${train}; nothing stands before it.`
-      : `${quoted(row.texts[current])} ${train}; loss ${own.losses[current].toFixed(3)} nats; the model's first guess is ` +
-        `${quoted(own.guesses[current])}, with ${(100 * own.probabilities[current]).toFixed(1)} %.`;
+  /** @param {number} i */
+  #class(i) {
+    const {row: {trained}, scores: {losses, right}} = this, isWrong = trained[i] && losses[i] !== null && !right[i];
+    return `sv-token sv-${ScoredTokens.shade(losses[i])}${trained[i] ? " trained" : ""}${isWrong ? " wrong" : ""}`;
   }
-  tokens.addEventListener("keydown", event => {
-    const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
-    if (step) { event.preventDefault(); choose(current < 0 ? 0 : current + step); }
-    if (event.key === "Home" || event.key === "End") { event.preventDefault(); choose(event.key === "Home" ? 0 : nodes.length - 1); }
-  });
-  if (row.tokens > row.texts.length) tokens.append(make("span", "sv-more", ` … ${number(row.tokens - row.texts.length)} more tokens`));
-  box.append(head, tokens, said);
-  return box;
-}
 
-build();
-watch("value", build);
+  /** The means of a row, before and after. @param {ScoredRow} row */
+  static means({moments}) {
+    return ScoresView.MOMENTS.flatMap(name => {
+      const mean = moments[name]?.mean ?? null;
+      return mean === null ? [] : `${name} ${mean.toFixed(3)}`;
+    }).join(", ");
+  }
+
+  /** The token that a key goes to, null for other keys. @param {string} key @param {number} current @param {number} count */
+  static move(key, current, count) {
+    const step = new Map([["ArrowRight", 1], ["ArrowDown", 1], ["ArrowLeft", -1], ["ArrowUp", -1]]).get(key);
+    if (step) return Math.max(0, Math.min(count - 1, current + step));
+    return key === "Home" ? 0 : key === "End" ? count - 1 : null;
+  }
+
+  /** @param {number} i */
+  #choose(i) {
+    this.nodes[this.current]?.classList.remove("current");
+    this.current = i;
+    this.nodes[i].classList.add("current");
+    this.sentence.textContent = ScoredTokens.about(this.row, this.scores, i);
+  }
+
+  /** What the model makes of a token. @param {ScoredRow} row @param {Moment} scores @param {number} i */
+  static about({texts, trained}, {losses, guesses, probabilities}, i) {
+    const quoted = (/** @type {string} */ text) => JSON.stringify(visible(text)), loss = losses[i];
+    const start = `${quoted(texts[i])} ${trained[i] ? "trains" : "does not train"};`;
+    return loss === null ? `${start} nothing stands before it.` : `${start} loss ${loss.toFixed(3)} nats; ` +
+      `the model's first guess is ${quoted(guesses[i])}, with ${(100 * probabilities[i]).toFixed(1)} %.`;
+  }
+}

@@ -13,7 +13,7 @@ import plotly
 from ui.data_tab.boxes import DataBoxes
 from ui.parts.report import build_note, build_report
 from ui.parts.rows_view import build_rows_view
-from ui.parts.scripts import script
+from ui.parts.scripts import component
 from ui.parts.text_box import build_text_box
 from ui.train_tab import events, view
 from ui.train_tab.events import PublishBoxes, RunBoxes
@@ -80,7 +80,7 @@ def _build_run() -> dict[str, Any]:
         )  # fmt: skip
     chart = gr.HTML(
         value="", html_template=f'<div class="charts" data-plotly="/gradio_api/file={PLOTLY}"></div>',
-        js_on_load=script("train_tab/chart.js"), apply_default_css=False, elem_id="train-chart",
+        js_on_load=component("train_tab/chart.js"), apply_default_css=False, elem_id="train-chart",
     )  # fmt: skip
     build_note("Answers before and after")
     answers = build_report("train-answers")

@@ -1,15 +1,33 @@
-// While a model loads, nothing can be asked about it: what waits for it takes no click and no key.
-let shown = "", wanted = null; // the model and revision whose template the page shows; those that it waits for
-const keyOf = (model, revision) => JSON.stringify([model || "", revision || ""]);
+/** While a model loads, nothing can be asked about it: what waits for it takes no click and no key. */
+class Loading {
+  /** The model and revision whose template the page shows, and those that it waits for. */
+  shown = "";
+  /** @type {string | null} */
+  wanted = null;
 
-function wait(key) {
-  wanted = key === shown ? null : key;
-  for (const node of document.querySelectorAll(".waits-for-model")) node.inert = wanted !== null;
-  document.querySelector("#model-row").setAttribute("aria-busy", wanted !== null);
+  start() {
+    window.modelAsked = (model, revision) => { this.ask(model, revision); this.draw(); };
+    window.modelShown = loaded => { this.answer(loaded); this.draw(); };
+  }
+
+  /** @param {string | null} model @param {string | null} revision */
+  static key(model, revision) { return JSON.stringify([model || "", revision || ""]); }
+
+  /** @param {string | null} model @param {string | null} revision */
+  ask(model, revision) { this.#wait(Loading.key(model, revision)); }
+
+  /** @param {[string | null, string | null] | null} loaded null: the question for it failed */
+  answer(loaded) {
+    if (loaded) this.shown = Loading.key(...loaded);
+    this.#wait(loaded && this.wanted !== null ? this.wanted : this.shown);
+  }
+
+  /** @param {string} key */
+  #wait(key) { this.wanted = key === this.shown ? null : key; }
+
+  draw() {
+    const isWaiting = this.wanted !== null;
+    for (const node of document.querySelectorAll(".waits-for-model")) node.toggleAttribute("inert", isWaiting);
+    document.querySelector("#model-row")?.setAttribute("aria-busy", String(isWaiting));
+  }
 }
-
-window.modelAsked = (model, revision) => wait(keyOf(model, revision));
-window.modelShown = loaded => { // null: the question for it failed
-  if (loaded) shown = keyOf(...loaded);
-  wait(loaded && wanted !== null ? wanted : shown);
-};

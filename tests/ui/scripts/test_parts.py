@@ -1,0 +1,94 @@
+"""What the views of tokens share, reports, files, and how the page is wired."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.javascript import evaluated
+from ui.parts.tokens import Bit
+
+
+def test_every_bit_is_a_class_of_its_own() -> None:
+    """The page calls a bit as Python does; all of them together are all the classes."""
+    names = evaluated(f"[{', '.join(f'className({bit.name})' for bit in Bit)}]")
+    assert names == [f"tv-token {bit.name.lower()}" for bit in Bit]
+    assert evaluated("className(0)") == "tv-token"
+    assert evaluated(f"className({sum(Bit)})").split() == ["tv-token", *(bit.name.lower() for bit in Bit)]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, ä, 你好, 👍🏽\n\t ", "plain, ä, 你好, 👍🏽\n\t "),
+        ("a\u202eb\u200b", "a\\u202eb\\u200b"),
+        ("\x00\x1b[0m\x7f", "\\u0000\\u001b[0m\\u007f"),
+        ("\U000e0041", "\\u{e0041}"),
+    ],
+)
+def test_what_could_hide_text_is_written_by_its_code(text: str, shown: str) -> None:
+    """Control, bidi and zero-width characters and tags; letters, line ends and emoji stay as they are."""
+    assert evaluated(f"visible({json.dumps(text)})") == shown
+
+
+def test_numbers_are_written_in_groups() -> None:
+    """As everywhere else on the page."""
+    assert evaluated("number(1234567)") == "1,234,567"
+    assert evaluated("[moreTokens(1400, 400), moreTokens(400, 400)]") == ["… 1,000 more tokens", ""]
+
+
+def test_equal_neighbours_are_a_run() -> None:
+    """The template's own text, whose turn is null, too; and none of nothing."""
+    assert evaluated("runsOf([null, 0, 0, null, null, 1])") == [[0, 1], [1, 3], [3, 5], [5, 6]]
+    assert evaluated("[runsOf([]), runsOf([0])]") == [[], [[0, 1]]]
+    assert evaluated("[roleOf(['user'], 0), roleOf(['user'], null)]") == ["user", "template"]
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [("+a", "rp-added"), ("-a", "rp-removed"), ("@@ -1 +1 @@", "rp-place"), ("+++ b", ""), ("--- a", ""), ("a", "")],
+)  # fmt: skip
+def test_lines_of_a_diff_are_told_apart(line: str, name: str) -> None:
+    """By their signs; the names of the files have none."""
+    assert evaluated(f"ReportView.diffClass({json.dumps(line)})", "parts/report_view.js") == name
+
+
+def test_pieces_stand_on_one_line() -> None:
+    """Spaces and line ends are seen, and so is what hides."""
+    assert evaluated(r"ReportView.piece(' a\n\u200b')", "parts/report_view.js") == "␣a⏎\\u200b"
+
+
+def test_a_saved_file_has_the_bytes_it_was_given() -> None:
+    """Every byte, not only those of text."""
+    assert evaluated("[...Saver.bytes('AP+A')]", "parts/saver.js") == [0, 255, 128]
+
+
+def test_what_waits_for_a_model_waits_for_the_newest_question() -> None:
+    """Until its own answer is shown, or it failed."""
+    steps = [
+        ("it.answer(['a', null])", False),
+        ("it.ask('b', '')", True),
+        ("it.answer(['a', ''])", True),
+        ("it.answer(['b', null])", False),
+        ("it.ask('c', null)", True),
+        ("it.answer(null)", False),
+        ("it.ask('b', 'main')", True),
+        ("it.ask('b', '')", False),
+    ]
+    script = ", ".join(f"({step}, it.wanted !== null)" for step, _ in steps)
+    assert evaluated(f"(it => [{script}])(new Loading())", "wiring/loading.js") == [waits for _, waits in steps]
+
+
+def test_a_dropdown_left_as_it_was_found_was_not_chosen() -> None:
+    """An option was picked, or the text is another one; what was heard already is not said again."""
+    found = "[['yes', 'a', 'a'], [undefined, 'a', 'b'], [undefined, 'a', 'a'], ['heard', 'a', 'b']]"
+    call = f"{found}.map(all => Dropdowns.isChosen(...all))"
+    assert evaluated(call, "wiring/dropdowns.js") == [True, True, False, False]
+
+
+def test_keys_that_are_not_for_a_dropdown_do_not_reach_it() -> None:
+    """Those that move on, and Escape while it is closed."""
+    keys = "[['Tab', false], ['Escape', true], ['Escape', false], ['ArrowDown', true]]"
+    call = f"{keys}.map(all => Dropdowns.isForOthers(...all))"
+    assert evaluated(call, "wiring/dropdowns.js") == [True, True, False, False]

@@ -1,0 +1,163 @@
+"""What the components of the tabs compute: the editor, findings, batches, scores and charts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.javascript import evaluated
+
+EDITOR = "inspect_tab/conversation_editor.js"
+BATCH = "data_tab/batch_view.js"
+FINDINGS = "data_tab/findings_view.js"
+SCORES = "train_tab/scores_view.js"
+CHART = "train_tab/chart.js"
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ('[{"role": "user"}]', [{"role": "user"}]),
+        ('{"messages": [1], "tools": []}', [1]),
+        ('{"messages": {}}', None),
+        ("[", None),
+        ("", None),
+        ("3", None),
+    ],
+)
+def test_messages_are_found_in_either_form(text: str, messages: list[Any] | None) -> None:
+    """A list, or an object that has one; null for anything else."""
+    call = f"ConversationEditor.messagesOf(ConversationEditor.parsed({json.dumps(text)}))"
+    assert evaluated(call, EDITOR) == messages
+
+
+def test_an_added_message_answers_the_last() -> None:
+    """Users and assistants take turns; a user begins."""
+    lists = "[[], [{role: 'user'}], [{role: 'tool'}], [null]]"
+    roles = evaluated(f"{lists}.map(list => ConversationEditor.following(list).role)", EDITOR)
+    assert roles == ["user", "assistant", "user", "user"]
+
+
+def test_messages_change_places() -> None:
+    """Past either end nothing moves."""
+    swap = "(a => { ConversationEditor.swap(a, i, k); return a.join(''); })(['a', 'b', 'c'])"
+    places = "[[1, 0], [1, 2], [0, -1], [2, 3]]"
+    assert evaluated(f"{places}.map(([i, k]) => {swap})", EDITOR) == ["bac", "acb", "abc", "abc"]
+
+
+def test_a_role_that_is_not_known_stays() -> None:
+    """It can be chosen again, and has the colour of the others."""
+    known = ["system", "user", "assistant", "tool"]
+    assert evaluated("ConversationEditor.rolesFor({role: 'odd'})", EDITOR) == [*known, "odd"]
+    assert evaluated("ConversationEditor.rolesFor({role: 'tool'})", EDITOR) == known
+    colours = evaluated("[{role: 'odd'}, {role: 'user'}, {}].map(ConversationEditor.roleOf)", EDITOR)
+    assert colours == ["other", "user", "other"]
+
+
+def test_text_is_edited_as_text_and_the_rest_as_json() -> None:
+    """Content that is missing is empty text; null is JSON."""
+    values = "[['a', 'content'], [undefined, 'content'], [null, 'content'], [{b: 1}, 'x']]"
+    written = f"{values}.map(([value, name]) => ConversationEditor.written({{[name]: value}}, name))"
+    assert evaluated(written, EDITOR) == [
+        {"isText": True, "text": "a"},
+        {"isText": True, "text": ""},
+        {"isText": False, "text": "null"},
+        {"isText": False, "text": '{\n "b": 1\n}'},
+    ]
+
+
+def test_json_that_cannot_be_read_changes_nothing() -> None:
+    """The message keeps what it had."""
+    read = "(m => [ConversationEditor.read(m, 'a', {}, {}), m.a])({{a: 1}})"
+    assert evaluated(read.format("'[2]'", "false"), EDITOR) == [True, [2]]
+    assert evaluated(read.format("'[2'", "false"), EDITOR) == [False, 1]
+    assert evaluated(read.format("'[2'", "true"), EDITOR) == [True, "[2"]
+
+
+def test_much_padding_is_drawn_as_one() -> None:
+    """More than eight tokens of it, at either side; every other token is one of its own."""
+    assert evaluated("BatchView.pieces([1, 0, 0, 1])", BATCH) == [[0, 1], [1, 2], [2, 3], [3, 4]]
+    assert evaluated("BatchView.pieces([...Array(9).fill(0), 1, 1])", BATCH) == [[0, 9], [9, 10], [10, 11]]
+    assert len(evaluated("BatchView.pieces(Array(8).fill(0))", BATCH)) == 8
+    assert len(evaluated("BatchView.pieces(Array(20).fill(1))", BATCH)) == 20
+
+
+def test_a_row_of_a_batch_has_a_title() -> None:
+    """Where it is from and what it lost, where it is one row's alone."""
+    row = {"total": 1200, "trained": 5, "padding": 2, "boundaries": [2], "sources": [None, None, 0]}
+    joined = row | {"padding": 0, "boundaries": [0, 2]}
+    data = "{places: ['a.jsonl, line 1'], cut: [7]}"
+    titles = evaluated(f"{json.dumps([row, joined])}.map(row => BatchView.title(row, 3, {data}))", BATCH)
+    assert titles == [
+        {"place": "Row 3 · a.jsonl, line 1", "count": "1,200 tokens: 5 with a label, 2 padding, 7 more cut off"},
+        {"place": "Row 3", "count": "1,200 tokens: 5 with a label"},
+    ]
+
+
+def test_texts_of_a_batch_are_seen_whole() -> None:
+    """Line ends, tabs, and spaces at the ends; ranges of positions."""
+    assert evaluated(r"BatchView.written(' a b\n\t ')", BATCH) == "␣a b⏎⇥␣"
+    assert evaluated("[BatchView.range(3, 3), BatchView.range(3, 9)]", BATCH) == ["3", "3–9"]
+
+
+def test_a_finding_keeps_being_chosen() -> None:
+    """While it is there; the first one otherwise, or none."""
+    cases = "[[['a', 'b'], 'b'], [['a', 'b'], 'c'], [['a', 'b'], null], [[], 'a']]"
+    call = f"{cases}.map(([codes, code]) => FindingsView.kept(codes.map(code => ({{code}})), code))"
+    assert evaluated(call, FINDINGS) == ["b", "a", "a", None]
+
+
+def test_a_finding_is_put_in_figures() -> None:
+    """Rows, their share, and how often; a data set without rows has no share."""
+    figures = "FindingsView.figures({{rows: {}, count: {}}}, {})"
+    assert evaluated(figures.format(1000, 2000, 4000), FINDINGS) == ["1,000", "25.0 %", "2,000"]
+    assert evaluated(figures.format(0, "null", 0), FINDINGS) == ["0", "", ""]
+
+
+def test_clusters_without_a_name_are_one() -> None:
+    """Where there are any."""
+    clusters = "[3, 0].map(otherClusters => FindingsView.clusters({clusters: [['x', 5]], otherClusters}))"
+    assert evaluated(clusters, FINDINGS) == [[["x", 5], ["other", 3]], [["x", 5]]]
+
+
+def test_a_loss_has_a_shade() -> None:
+    """A bound belongs to the shade above it; without a loss there is none."""
+    losses = "[null, 0, 0.1, 0.69, 0.7, 2, 3.9, 4, 50]"
+    assert evaluated(f"{losses}.map(ScoredTokens.shade)", SCORES) == [0, 0, 1, 1, 2, 3, 3, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("key", "current", "to"),
+    [
+        ("ArrowRight", 1, 2), ("ArrowDown", 4, 4), ("ArrowLeft", 0, 0), ("ArrowUp", 2, 1), ("ArrowUp", -1, 0),
+        ("ArrowRight", -1, 0), ("Home", 3, 0), ("End", 0, 4), ("a", 1, None),
+    ],
+)  # fmt: skip
+def test_keys_walk_through_scored_tokens(key: str, current: int, to: int | None) -> None:
+    """And stop at the ends."""
+    assert evaluated(f"ScoredTokens.move({json.dumps(key)}, {current}, 5)", SCORES) == to
+
+
+def test_a_scored_token_is_described() -> None:
+    """Whether it trains, its loss and the first guess; the first token has nothing before it."""
+    row = "{texts: ['a', 'b'], trained: [0, 1], moments: {before: {mean: 2.5}, after: {mean: null}}}"
+    scores = "{losses: [null, 1.23456], guesses: ['', '\\u200b'], probabilities: [0, 0.5]}"
+    about = evaluated(f"[0, 1].map(i => ScoredTokens.about({row}, {scores}, i))", SCORES)
+    assert about[0] == '"a" does not train; nothing stands before it.'
+    assert about[1] == '"b" trains; loss 1.235 nats; the model\'s first guess is "\\\\u200b", with 50.0 %.'
+    assert evaluated(f"ScoredTokens.means({row})", SCORES) == "before 2.500"
+
+
+def test_a_chart_says_its_newest_values() -> None:
+    """In words, and in its lines' names; each line of several is of another kind."""
+    series = "{name: 'loss', x: [1, 20], y: [3, 1.23456]}, {name: 'eval_loss', x: [20], y: [2]}"
+    chart = f"{{title: 'loss', series: [{series}]}}"
+    assert evaluated(f"Chart.label({chart})", CHART) == "loss 1.235, eval loss 2.000 at step 20"
+    traces = evaluated(f"Chart.traces({chart}, ['red', 'blue'])", CHART)
+    assert [trace["name"] for trace in traces] == ["loss 1.235", "eval_loss 2.000"]
+    assert [(trace["line"]["color"], trace["line"]["dash"]) for trace in traces] == [("red", "solid"), ("blue", "dot")]
+    assert traces[0]["mode"] == "lines+markers"
+    layout = evaluated(f"Chart.layout({chart}, 'black')", CHART)
+    assert (layout["title"]["text"], layout["uirevision"], layout["showlegend"]) == ("loss 1.235", "loss", True)

@@ -1,0 +1,150 @@
+/** An inspection as token_view.py packs it, and the strategy whose answer colours its tokens. Nothing here draws. */
+class Inspection {
+  static REPORT_TOKENS = 400; // of a copied report: issue trackers cut longer texts
+
+  /** @param {InspectionJson} data @param {string | null} choice the `choice` of the inspection shown before */
+  constructor(data, choice) {
+    this.data = data;
+    this.length = data.ids.length;
+    this.chosen = data.strategies.find(one => one.reasons && one.name + one.options === choice) || null;
+  }
+
+  /** The strategy chosen, by name and options: an edit keeps it. Null for the one that is shown anyway. */
+  get choice() { return this.chosen && this.chosen.name + this.chosen.options; }
+  get strategy() { return this.chosen ? this.chosen.name : this.data.strategy; }
+  get baseName() { return this.data.strategy === "traced" ? "traced (the truth)" : this.data.strategy + " (as shown)"; }
+  get source() {
+    const {model, revision, source, template, modifiers} = this.data;
+    return [model, revision || source, "template " + template, modifiers].filter(Boolean).join(" · ");
+  }
+
+  /** @param {number} i */
+  bits(i) { return parseInt(this.data.classes[i], 16); }
+  /** @param {StrategyJson | null} strategy @param {number} i */
+  reasonIn(strategy, i) { return strategy?.reasons ? strategy.reasons.charCodeAt(i) - 48 : this.data.reasons[i]; }
+  /** @param {StrategyJson | null} strategy @param {number} i */
+  trainsIn(strategy, i) { return this.data.reasonTrains[this.reasonIn(strategy, i)]; }
+  /** @param {StrategyJson | null} strategy @param {number} i */
+  differsIn(strategy, i) { return this.trainsIn(strategy, i) !== this.trainsIn(null, i); }
+
+  // What keys and buttons go to; each takes a token's number.
+  isTrained = (/** @type {number} */ i) => this.trainsIn(this.chosen, i);
+  differs = (/** @type {number} */ i) => this.differsIn(this.chosen, i);
+  isCut = (/** @type {number} */ i) => this.reasonIn(this.chosen, i) === this.data.cut;
+  isStraddler = (/** @type {number} */ i) => Boolean(this.bits(i) & STRADDLER);
+  startsSpan = (/** @type {number} */ i) => this.isTrained(i) && (i === 0 || !this.isTrained(i - 1));
+  startsDifference = (/** @type {number} */ i) => this.differs(i) && (i === 0 || !this.differs(i - 1));
+
+  /** @param {(i: number) => unknown} test */
+  count(test) { return this.data.ids.filter((_, i) => test(i)).length; }
+
+  /** The next token for which this is so; -1 if there is none.
+   * @param {number} from @param {number} step @param {(i: number) => unknown} test */
+  next(from, step, test) {
+    for (let i = from + step; i >= 0 && i < this.length; i += step) if (test(i)) return i;
+    return -1;
+  }
+
+  /** As `next`; back from no token (-1) is back from the end.
+   * @param {number} from @param {number} step @param {(i: number) => unknown} test */
+  jump(from, step, test) { return this.next(step < 0 && from < 0 ? this.length : from, step, test); }
+
+  /** The token that a key goes to, -1 for none; null for any other key.
+   * @param {string} key @param {number} current @param {(step: number) => number} line the token a line up or down */
+  move(key, current, line) {
+    switch (key) {
+      case "ArrowRight": return Math.max(0, current + 1);
+      case "ArrowLeft": return Math.max(0, current - 1);
+      case "ArrowDown": return Math.max(0, line(1));
+      case "ArrowUp": return Math.max(0, line(-1));
+      case "Home": return 0;
+      case "End": return this.length - 1;
+      case "n": return this.next(current, 1, this.startsSpan);
+      case "p": return this.next(Math.max(current, 0), -1, this.startsSpan);
+      case "s": return this.next(current, 1, this.isStraddler);
+      case "d": return this.next(current, 1, this.startsDifference);
+      case "Enter": return current;
+      default: return null;
+    }
+  }
+
+  /** The blocks of tokens: [start, end) of each turn, in pieces of at most `size`. @param {number} size */
+  blocks(size) {
+    return runsOf(this.data.turns).flatMap(([start, end]) => Array.from({length: Math.ceil((end - start) / size)},
+      (_, k) => ({start: start + k * size, end: Math.min(end, start + (k + 1) * size), isFirst: k === 0})));
+  }
+
+  /** How many lines tokens take, where a line has so many characters.
+   * @param {number} start @param {number} end @param {number} columns */
+  lines(start, end, columns) {
+    let lines = 1, column = 0;
+    for (const c of this.data.texts.slice(start, end).join("")) if (c === "\n" || ++column > columns) { lines++; column = 0; }
+    return lines;
+  }
+
+  /** @param {number} i */
+  text(i) { return this.data.whole[i] ?? this.data.texts[i]; }
+  /** @param {number} i */
+  originsOf(i) { return this.data.tokenOrigins[i].map(k => this.data.origins[k]); }
+  /** @param {number} i */
+  originText(i) { return this.originsOf(i).map(origin => origin.text).join(" + ") || "no text"; }
+  /** The lines of the template that wrote it. @param {number} i */
+  templateLines(i) { return this.originsOf(i).flatMap(origin => origin.line || []); }
+
+  /** A token in a sentence, for who hears the page. @param {number} i */
+  sentence(i) {
+    const {ids, starts, ends, reasonTexts} = this.data;
+    return `Token ${i} of ${this.length}, id ${ids[i]}, ${JSON.stringify(this.text(i))}, characters ${starts[i]} to ` +
+      `${ends[i]}, ${this.originText(i)}, ${reasonTexts[this.reasonIn(this.chosen, i)]}`;
+  }
+
+  /** What is known of a token, as names and texts. @param {number} i */
+  facts(i) {
+    const {ids, starts, ends, reasonTexts, strategy} = this.data, bits = this.bits(i);
+    const kinds = [bits & SPECIAL && "special", bits & STRADDLER && "straddler", bits & PART && "part of a character"];
+    /** @type {[string, string][]} */
+    const facts = [
+      ["token", [`${i} of ${this.length}`, ...kinds.filter(Boolean)].join(" · ")],
+      ["id", String(ids[i])],
+      ["text", visible(JSON.stringify(this.text(i)))],
+      ["characters", `${starts[i]}–${ends[i]}`],
+      ["origin", this.originText(i)],
+      ["training", reasonTexts[this.reasonIn(this.chosen, i)]],
+    ];
+    if (this.chosen) facts.push([strategy, reasonTexts[this.reasonIn(null, i)]]);
+    return facts;
+  }
+
+  /** The labels of the strategy chosen. */
+  labels() { return this.data.ids.map((id, i) => this.isTrained(i) ? id : -100); }
+  /** The address that opens this view again. @param {string} address the page's */
+  address(address) { return address.split("#")[0] + (this.data.link ? "#" + this.data.link : ""); }
+
+  /** Markdown: what was inspected, every token with what happens to it, and the findings. @param {string} address */
+  issueReport(address) {
+    const {model, revision, source, template, modifiers} = this.data, size = Inspection.REPORT_TOKENS;
+    const setup = [`**${model}**`, revision || source, "template " + template, "strategy " + this.strategy, modifiers];
+    const ids = this.data.ids.slice(0, size);
+    return [
+      setup.filter(Boolean).join(" · "), "", ...this.#findingLines(), "",
+      `<details><summary>${number(this.length)} tokens</summary>`, "",
+      "| # | id | text | | turn |", "|---|---|---|---|---|", ...ids.map((_, i) => this.#tokenLine(i)),
+      ...(this.length > size ? ["", moreTokens(this.length, size)] : []), "", "</details>", "",
+      "`ids`: `" + JSON.stringify(ids) + "`", "", this.address(address),
+    ].join("\n");
+  }
+
+  #findingLines() {
+    const lines = this.data.findings.map(({severity, code, token_span, detail}) =>
+      `- **${severity} ${code}**${token_span ? ` at token ${token_span[0]}` : ""}: ${visible(detail)}`);
+    return lines.length ? lines : ["No findings."];
+  }
+
+  /** @param {number} i */
+  #tokenLine(i) {
+    const {ids, texts, turns, roles} = this.data, turn = turns[i];
+    const cell = "`" + JSON.stringify(texts[i]).slice(1, -1).replaceAll("`", "'").replaceAll("|", "\\|") + "`";
+    const role = turn === null ? "" : visible(roles[turn]);
+    return `| ${i} | ${ids[i]} | ${cell} | ${this.isTrained(i) ? "trained" : ""} | ${role} |`;
+  }
+}

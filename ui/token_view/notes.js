@@ -1,0 +1,77 @@
+/** What the token view says beside its tokens: failures, notices, findings with their remedies, and which row it shows. */
+class Notes {
+  /** @param {TokenView} view @param {ViewNotes} notes */
+  constructor(view, notes) {
+    this.view = view;
+    this.notes = notes;
+  }
+
+  /** @param {FailureJson["failure"]} failure */
+  failure({title, detail}) {
+    return set(make("div", "tv-failure", make("h2", "", title), make("p", "", detail)), {role: "alert"});
+  }
+
+  notices() {
+    const [first, ...others] = this.notes.notices.map(text => make("p", "tv-notice", visible(text)));
+    if (!first) return [];
+    first.tabIndex = -1;
+    const undo = () => this.view.ask("undo", {}, ".tv-notice");
+    if (this.notes.canUndo) first.append(" ", button("Undo", "Bring back what was shown before", undo));
+    return [first, ...others];
+  }
+
+  rowBar() {
+    if (!this.notes.row) return [];
+    const [at, count, title] = this.notes.row;
+    return [set(make("nav", "tv-rows", make("span", "", `Row ${number(at + 1)} of ${number(count)}`),
+      count > 1 && this.#step("‹", "Previous row", -1, at > 0),
+      count > 1 && this.#step("›", "Next row", 1, at + 1 < count),
+      title && make("span", "tv-row-title", visible(title))), {"aria-label": "Rows"})];
+  }
+
+  /** @param {string} text @param {string} title @param {number} by @param {boolean} isThere */
+  #step(text, title, by, isThere) {
+    const [name, other] = by < 0 ? ["tv-before", "tv-next"] : ["tv-next", "tv-before"];
+    const node = button(text, title, () => this.view.ask("row", {step: by}, `.${name}:enabled`, `.${other}:enabled`));
+    node.classList.add(name);
+    node.disabled = !isThere;
+    return set(node, {"aria-label": title});
+  }
+
+  findings() {
+    const {findings} = this.notes;
+    return make("section", "tv-findings", make("h2", "", Notes.title(findings.length)),
+      make("ul", "", ...findings.map(finding => this.#finding(finding))));
+  }
+
+  /** @param {number} count */
+  static title(count) { return count ? `${count} finding${count > 1 ? "s" : ""}` : "No findings"; }
+
+  /** @param {Finding} finding */
+  #finding(finding) {
+    const {code, severity, detail, remedy} = finding, offered = this.notes.remedies[code] || [];
+    return make("li", "tv-finding " + severity, this.#head(finding),
+      make("p", "", visible(detail)), make("p", "tv-remedy", visible(remedy)),
+      offered.length > 0 && make("div", "tv-remedies", ...offered.map(one => this.#remedy(code, one))),
+      aboutFinding(code, this.notes.explanations[code]));
+  }
+
+  /** @param {Finding} finding */
+  #head(finding) {
+    if (!finding.token_span) return findingHead("div", finding);
+    const [start] = finding.token_span;
+    const head = set(findingHead("button", finding, make("span", "tv-where", `token ${start} →`)), {type: "button"});
+    head.addEventListener("click", () => this.view.goTo(start));
+    return head;
+  }
+
+  /** @param {string} code @param {Remedy} remedy */
+  #remedy(code, {name, label, what}) {
+    const node = button(label, what, () => {
+      for (const other of this.view.root.querySelectorAll(".tv-remedies button")) set(other, {disabled: ""});
+      node.textContent = label + " …";
+      this.view.ask("remedy", {name, code}, ".tv-notice");
+    });
+    return set(node, {"data-remedy": name});
+  }
+}

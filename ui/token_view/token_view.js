@@ -1,0 +1,277 @@
+/** Draws the JSON of token_view.py: the tokens, and all that stands around them.
+ * @extends {Component<InspectionJson | FailureJson>} */
+class TokenView extends Component {
+  static CHUNK = 600; // tokens per block: small enough for content-visibility to skip most of a long text
+  static HELP = "Arrow keys move by token and line, n and p jump to the next and previous trained span, s to the next " +
+    "straddler, d to the next difference from another strategy, Home and End to the ends, Enter keeps the token selected.";
+
+  /** @type {Inspection | null} null when there are no tokens */
+  inspection = null;
+  /** @type {TokenNode[]} */
+  nodes = [];
+  /** @type {TokenNode[]} */
+  idNodes = [];
+  current = -1;
+  hovered = -1;
+  pointer = "";
+  isHidden = false;
+  /** @type {Record<string, boolean>} */
+  settings = {whitespace: false, ids: false, differences: false};
+  /** @type {string[]} where the keyboard goes once the answer to a click is drawn: the first of these that is there */
+  focusThen = [];
+  /** @type {Heading | null} */
+  head = null;
+  body = make("div");
+  detail = make("div");
+  live = make("div");
+
+  start() {
+    document.addEventListener("mousemove", event => { this.pointer = TokenView.placeOf(event); });
+    new ResizeObserver(() => this.#onSize()).observe(this.root);
+    super.start();
+  }
+
+  // --- drawing
+
+  draw() {
+    super.draw();
+    for (const node of document.querySelectorAll(".follows-view .report")) node.classList.add("stale");
+    this.#selectFirst();
+    this.isHidden = !this.root.offsetParent;
+    this.#moveFocus();
+    if (this.inspection?.data.link) history.replaceState(null, "", "#" + this.inspection.data.link);
+  }
+
+  /** @param {InspectionJson | FailureJson | null} data */
+  build(data) {
+    const choice = this.inspection && this.inspection.choice;
+    Object.assign(this, {inspection: null, nodes: [], idNodes: [], current: -1, hovered: -1});
+    if (data?.failure) this.#buildFailure(data);
+    else if (data) this.#buildTokens(new Inspection(data, choice), new Notes(this, data));
+    this.root.dataset.n = String(this.nodes.length);
+    this.root.dataset.state = !data ? "empty" : data.failure ? "failed" : "shown";
+  }
+
+  /** @param {FailureJson} data */
+  #buildFailure(data) {
+    const notes = new Notes(this, data);
+    this.root.append(...notes.rowBar(), ...notes.notices(), notes.failure(data.failure));
+    if (data.findings.length) this.root.append(notes.findings());
+    TemplatePane.mark(data.failure.line ? [data.failure.line] : []);
+  }
+
+  /** @param {Inspection} inspection @param {Notes} notes */
+  #buildTokens(inspection, notes) {
+    this.inspection = inspection;
+    this.head = new Heading(this, inspection);
+    this.body = this.#tokens(inspection);
+    this.detail = make("div", "tv-detail");
+    this.live = set(make("div", "tv-live"), {role: "status", "aria-live": "polite"});
+    this.root.append(...notes.rowBar(), this.head.root, ...notes.notices(), this.body, this.detail, this.live);
+    if (inspection.data.strategies.length) this.root.append(new Comparison(this, inspection).section());
+    this.root.append(notes.findings());
+    this.#applySettings();
+    this.#colour();
+    this.#showDetail(-1);
+  }
+
+  /** @param {Inspection} inspection */
+  #tokens(inspection) {
+    const columns = Math.max(20, Math.floor((this.root.clientWidth - 120) / 8)); // only for the scrollbar's size
+    const blocks = inspection.blocks(TokenView.CHUNK).map(block => this.#block(inspection, block, columns));
+    const body = set(make("div", "tv-body", ...blocks),
+      {tabindex: 0, role: "application", "aria-label": "Tokens. " + TokenView.HELP});
+    body.addEventListener("mouseover", event => {
+      // text that scrolls under a resting pointer is not pointed at
+      if (TokenView.placeOf(event) !== this.pointer) this.#hover(TokenView.#tokenAt(event));
+    });
+    body.addEventListener("mouseleave", () => this.#hover(-1));
+    body.addEventListener("click", event => {
+      const i = TokenView.#tokenAt(event);
+      if (i >= 0) this.select(i, false);
+    });
+    body.addEventListener("keydown", event => this.#onKey(event));
+    return body;
+  }
+
+  /** @param {Inspection} inspection @param {{start: number, end: number, isFirst: boolean}} block @param {number} columns */
+  #block(inspection, {start, end, isFirst}, columns) {
+    const {data} = inspection, turn = data.turns[start], role = roleOf(data.roles, turn);
+    const text = make("div", "tv-text"), ids = make("div", "tv-ids"), label = make("div", "tv-role");
+    if (isFirst) label.append(make("span", "tv-index", turn !== null && turn + " "), visible(role));
+    for (let i = start; i < end; i++) {
+      const bits = inspection.bits(i);
+      this.nodes[i] = Object.assign(token(className(bits), data.texts[i]), {_index: i});
+      this.idNodes[i] = Object.assign(make("i", "tv-id" + (bits & TRAINED ? " trained" : ""), String(data.ids[i])), {_index: i});
+      text.append(this.nodes[i]);
+      ids.append(this.idNodes[i], " ");
+    }
+    const box = turnBox(role, label, text, ids);
+    box.style.containIntrinsicSize = `auto ${inspection.lines(start, end, columns) * 24 + 4}px`;
+    return box;
+  }
+
+  /** Colour the tokens, and count them, by the strategy chosen. */
+  #colour() {
+    const {inspection} = this;
+    if (!inspection) return;
+    for (let i = 0; i < inspection.length; i++) {
+      this.#mark(i, "trained", inspection.isTrained(i));
+      this.#mark(i, "cut", inspection.isCut(i));
+      this.nodes[i].classList.toggle("differs", inspection.differs(i));
+    }
+    this.head?.count();
+    this.root.dataset.strategy = inspection.strategy;
+  }
+
+  // --- settings
+
+  /** A button that turns a setting on and off. @param {string} name @param {string} text @param {string} title */
+  settingButton(name, text, title) {
+    return set(button(text, title, () => {
+      this.settings[name] = !this.settings[name];
+      this.#applySettings();
+    }), {"data-setting": name});
+  }
+
+  #applySettings() {
+    for (const [name, isOn] of Object.entries(this.settings)) {
+      this.root.classList.toggle("show-" + name, isOn);
+      for (const node of this.root.querySelectorAll(`[data-setting="${name}"]`)) set(node, {"aria-pressed": isOn});
+    }
+  }
+
+  /** Colour the tokens by a strategy's answer; null for the one that is shown anyway. @param {StrategyJson | null} strategy */
+  choose(strategy) {
+    if (this.inspection) this.inspection.chosen = strategy;
+    this.#colour();
+    this.#showDetail(this.current);
+  }
+
+  // --- the token that is current, and the one that is pointed at
+
+  /** @param {number} i @param {string} name @param {boolean} is */
+  #mark(i, name, is) {
+    for (const node of [this.nodes[i], this.idNodes[i]]) node?.classList.toggle(name, is);
+  }
+
+  /** @param {number} i */
+  #hover(i) {
+    this.#mark(this.hovered, "hover", false);
+    this.hovered = i;
+    this.#mark(i, "hover", true);
+    this.#showDetail(i >= 0 ? i : this.current);
+  }
+
+  /** @param {number} wanted @param {boolean} isCentred */
+  select(wanted, isCentred) {
+    const i = Math.max(0, Math.min(this.nodes.length - 1, wanted));
+    if (!this.inspection || !this.nodes[i]) return;
+    this.#mark(this.current, "current", false);
+    this.current = i;
+    this.#mark(i, "current", true);
+    this.#scrollTo(this.nodes[i], isCentred);
+    if (isCentred) this.root.scrollIntoView({block: "nearest"});
+    this.#showDetail(i);
+    this.live.textContent = this.inspection.sentence(i);
+  }
+
+  /** Select a token, and have the keys go on from there. @param {number} i */
+  goTo(i) {
+    this.select(i, true);
+    this.body.focus({preventScroll: true});
+  }
+
+  /** @param {number} step @param {(i: number) => unknown} test */
+  jump(step, test) {
+    const i = this.inspection ? this.inspection.jump(this.current, step, test) : -1;
+    if (i >= 0) this.select(i, true);
+  }
+
+  #selectFirst() {
+    const selected = this.inspection?.data.selected;
+    if (typeof selected === "number") this.select(selected, true);
+  }
+
+  /** Within the token box only: the page must not jump. @param {HTMLElement} node @param {boolean} isCentred */
+  #scrollTo(node, isCentred) {
+    const {body} = this, box = body.getBoundingClientRect(), at = node.getBoundingClientRect();
+    if (isCentred) body.scrollTop += at.top - box.top - body.clientHeight / 2;
+    else if (at.top < box.top) body.scrollTop += at.top - box.top - 8;
+    else if (at.bottom > box.bottom) body.scrollTop += at.bottom - box.bottom + 8;
+  }
+
+  /** @param {number} i */
+  #showDetail(i) {
+    const {inspection, detail} = this;
+    if (!inspection || i < 0) {
+      detail.replaceChildren(make("p", "tv-hint", "Point at a token, or tab to the text and use the keys: " + TokenView.HELP));
+      TemplatePane.mark([]);
+      return;
+    }
+    detail.replaceChildren(make("dl", "", ...inspection.facts(i).map(([name, value]) =>
+      make("div", "tv-row " + (name === "training" && inspection.isTrained(i) ? "is-trained" : ""),
+        make("dt", "", name), make("dd", "", value)))));
+    TemplatePane.mark(inspection.templateLines(i));
+  }
+
+  // --- keys and pointer
+
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
+    if (!this.inspection || event.ctrlKey || event.metaKey || event.altKey) return;
+    const to = this.inspection.move(event.key, this.current, step => this.#lineMove(step));
+    if (to === null) return;
+    event.preventDefault();
+    if (to >= 0) this.select(to, false);
+  }
+
+  /** The nearest token on the next line that is seen. @param {number} step */
+  #lineMove(step) {
+    const {nodes, current} = this;
+    if (current < 0) return 0;
+    const here = nodes[current].getClientRects()[0] || nodes[current].getBoundingClientRect();
+    let best = current + step, distance = Infinity, line = null;
+    for (let i = current + step; i >= 0 && i < nodes.length && Math.abs(i - current) < 800; i += step) {
+      const there = nodes[i].getClientRects()[0];
+      if (!there || Math.abs(there.top - here.top) < 4) continue;
+      if (line === null) line = there.top;
+      if (Math.abs(there.top - line) > 4) break;
+      if (Math.abs(there.left - here.left) < distance) { distance = Math.abs(there.left - here.left); best = i; }
+    }
+    return best;
+  }
+
+  /** @param {MouseEvent} event */
+  static placeOf(event) { return event.screenX + " " + event.screenY; }
+  /** @param {MouseEvent} event */
+  static #tokenAt(event) {
+    const node = event.target instanceof Element && event.target.closest("i");
+    return node ? /** @type {TokenNode} */ (node)._index ?? -1 : -1;
+  }
+
+  // --- answers of Python's
+
+  /** An event of Python's; the view is drawn anew with the answer.
+   * @param {string} event @param {object} detail @param {...string} then where the keyboard goes */
+  ask(event, detail, ...then) {
+    this.focusThen = then;
+    set(this.root, {"aria-busy": true});
+    this.page.trigger(event, detail);
+  }
+
+  #moveFocus() {
+    const at = document.activeElement, wanted = this.focusThen.map(selector => find(this.root, selector)).find(Boolean);
+    this.focusThen = [];
+    if (at && at !== document.body && !this.root.contains(at)) return; // the reader has gone on to something else
+    wanted?.focus({preventScroll: true});
+  }
+
+  /** Drawn in a tab that is not seen nothing has a place: once it can be seen, go to the token that it opens at. */
+  #onSize() {
+    if (!this.isHidden || !this.root.offsetParent) return;
+    this.isHidden = false;
+    this.#selectFirst();
+    if (this.current >= 0) this.body.focus({preventScroll: true});
+  }
+}

@@ -1,0 +1,191 @@
+/** What the page's components are given: gradio's own arguments, and the JSON that Python packs for each of them. */
+
+/** What gradio gives a component's script. */
+interface Gradio {
+  element: HTMLElement;
+  props: {value?: string | null};
+  trigger(event: string, detail?: object): void;
+  watch(name: string, act: () => void): void;
+}
+
+/** Whatever can stand in an element; what is empty is left out. */
+type Part = Node | string | false | null | undefined;
+
+/** The bits of a token's class: `Bit` of ui/parts/tokens.py. */
+declare const TRAINED: number, SPECIAL: number, STRADDLER: number, PART: number, CUT: number;
+
+/** A token of the token view, which knows its number. */
+type TokenNode = HTMLElement & {_index: number};
+
+// --- token_view.py
+
+interface Finding {
+  code: string;
+  severity: string;
+  detail: string;
+  remedy: string;
+  token_span: [number, number] | null;
+}
+interface Remedy { name: string; label: string; what: string; }
+
+/** What the token view says beside its tokens. `row`: number, count and title of the row that is shown. */
+interface ViewNotes {
+  findings: Finding[];
+  explanations: Record<string, string>;
+  remedies: Record<string, Remedy[]>;
+  notices: string[];
+  row: [number, number, string] | null;
+  canUndo: boolean;
+}
+interface FailureJson extends ViewNotes {
+  failure: {title: string; detail: string; line: number | null};
+}
+
+/** A strategy over the tokens shown. `reasons`: a character a token, its code less 48 an index into `reasonTexts`; null
+ * where the strategy refuses the example, and then so are `count` and `agreement`. */
+interface StrategyJson {
+  name: string;
+  options: string;
+  count: number | null;
+  agreement: number | null;
+  reasons: string | null;
+  remarks: string[];
+}
+
+/** An inspection. Most lists have an entry a token: its text, id, span of characters, class (a hexadecimal digit), turn
+ * (null for the template's own text), reason (an index into `reasonTexts`) and origins (indices into `origins`). */
+interface InspectionJson extends ViewNotes {
+  failure?: undefined;
+  model: string;
+  revision: string | null;
+  source: string;
+  template: string;
+  strategy: string;
+  modifiers: string;
+  texts: string[];
+  whole: Record<number, string>;
+  ids: number[];
+  starts: number[];
+  ends: number[];
+  classes: string;
+  turns: (number | null)[];
+  reasons: number[];
+  reasonTexts: string[];
+  reasonTrains: boolean[];
+  cut: number;
+  roles: string[];
+  origins: {text: string; kind: string; line: number | null; message: number | null}[];
+  tokenOrigins: number[][];
+  strategies: StrategyJson[];
+  link: string;
+  selected: number | null;
+}
+
+// --- rows_view.py
+
+interface ShownRow {
+  number: number;
+  place: string;
+  canOpen: boolean;
+  why?: undefined;
+  total: number;
+  trained: number;
+  texts: string[];
+  classes: number[];
+  turns: (number | null)[];
+  roles: string[];
+}
+interface UnusableRow { number: number; place: string; canOpen: boolean; why: string; }
+type RowsJson = {failure: string; isHint: boolean} | {failure?: undefined; title: string; rows: (ShownRow | UnusableRow)[]};
+
+// --- report.py
+
+interface FileJson { name: string; text: string; }
+interface Blocks {
+  text: {kind: "text"; text: string; sign: string};
+  progress: {kind: "progress"; text: string; share: number | null};
+  heading: {kind: "heading"; text: string};
+  table: {kind: "table"; head: string[]; rows: string[][]};
+  code: {kind: "code"; text: string; label: string; isDiff: boolean};
+  files: {kind: "files"; files: FileJson[]};
+  pieces: {kind: "pieces"; label: string; tokens: {id: number; text: string}[]};
+}
+interface ReportJson { blocks: Blocks[keyof Blocks][]; }
+
+/** The file that the saver saves, or the button it clicks. */
+type SaverJson = {click: string} | {click?: undefined; name: string; base64: string};
+
+// --- data_tab/batch_view.py
+
+/** A row of a batch: lists with an entry a token, up to a limit. `sources`: which inspected row each token is from. */
+interface BatchRow {
+  total: number;
+  padding: number;
+  trained: number;
+  tokens: string[];
+  ids: number[];
+  attention: number[];
+  positions: number[];
+  labels: number[];
+  sources: (number | null)[];
+  boundaries: number[];
+  cutBefore: string[];
+  cutBehind: string[];
+}
+interface Batch { failure?: undefined; rows: BatchRow[]; places: string[]; cut: number[]; said: string; }
+type BatchJson = {failure: string} | Batch;
+
+// --- data_tab/report.py
+
+interface DataFinding {
+  code: string;
+  severity: string;
+  rows: number;
+  count: number | null;
+  detail: string;
+  remedy: string;
+  about: string;
+  clusters: [string, number][];
+  otherClusters: number;
+  examples: {place: string; detail: string; canOpen: boolean}[];
+}
+interface FindingsJson { rows: number; findings: DataFinding[]; }
+
+// --- inspect_tab: the conversation, as the user writes it
+
+type Message = Record<string, unknown>;
+type Conversation = Message[] | {messages: Message[]};
+
+// --- train_tab
+
+interface Series { name: string; x: number[]; y: number[]; }
+interface ChartData { title: string; series: Series[]; }
+interface ChartJson { charts: ChartData[]; }
+interface Plotly { react(node: HTMLElement, traces: object[], layout: object, config: object): void; }
+
+/** How surprised the model is at each token; a loss is null where nothing stands before the token. */
+interface Moment {
+  losses: (number | null)[];
+  guesses: string[];
+  probabilities: number[];
+  right: boolean[];
+  mean: number | null;
+}
+interface ScoredRow {
+  row: number;
+  answer: string;
+  tokens: number;
+  texts: string[];
+  trained: number[];
+  moments: Record<string, Moment | undefined>;
+}
+interface ScoresJson { rows: ScoredRow[]; }
+
+// --- wiring: what gradio's events call
+
+interface Window {
+  Plotly?: Plotly;
+  chosenIn(id: string, value: unknown): unknown;
+  modelAsked(model: string | null, revision: string | null): void;
+  modelShown(loaded: [string | null, string | null] | null): void;
+}
