@@ -13,7 +13,7 @@ from typing import Any
 
 from inspector.conversation import Conversation
 from inspector.data.formats import conversation_of
-from inspector.data.normal import Source, normalized
+from inspector.data.normal import Source, is_plain, normalized
 from inspector.errors import InspectorError, RenderError, TemplateFailedError, TemplateRefusedError, TokenizationError
 from inspector.findings.codes import Finding
 from inspector.findings.example import find_all
@@ -183,7 +183,9 @@ def as_rendered(rule: Rule, model: Model, conversation: Source) -> Conversation:
     """
     facts = FACTS.get(rule.strategy)
     as_given = ("all",) if facts is not None and facts.reads_rows else rule.modifiers.as_given
-    plain = conversation_of(conversation, as_given)
+    plain = conversation if isinstance(conversation, Conversation) else conversation_of(conversation, as_given)
+    if is_plain(plain):
+        return plain
     _, source = model.template_for(plain.tools is not None)
     return normalized(plain, TemplateTakes.of(source, model.special_tokens), as_given)
 

@@ -65,7 +65,7 @@ def normalized(
     if isinstance(source, Conversation):
         messages: Any = source.messages
         tools: Any = source.tools
-        if tools is None and all(map(_is_plain, messages)):
+        if is_plain(source):
             return source
     elif isinstance(source, Mapping):
         messages, tools = source.get("messages"), source.get("tools", source.get("functions"))
@@ -73,6 +73,8 @@ def normalized(
         messages, tools = source, None
     if not isinstance(messages, list | tuple) or not all(isinstance(message, Mapping) for message in messages):
         return Conversation.parse(source)  # which says what is wrong
+    if tools is None and all(map(_is_plain, messages)):
+        return Conversation.parse(source)
     steps = _Pass(as_given, takes)
     messages = steps.messages(list(map(dict, messages)))
     tools = steps.tools(tools)
@@ -89,9 +91,14 @@ def normalized(
     return replace(Conversation.parse(rest), changes=tuple(steps.changes))
 
 
+def is_plain(conversation: Conversation) -> bool:
+    """Whether nothing can be to change in a conversation: the quick answer for nearly all of them."""
+    return conversation.tools is None and all(map(_is_plain, conversation.messages))
+
+
 def _is_plain(message: Mapping[str, Any]) -> bool:
-    """Whether nothing can be to change in a message: the quick answer for nearly all of them."""
-    return message["role"] in _PLAIN_ROLES and all(type(value) is str for value in message.values())
+    """Whether nothing can be to change in a message."""
+    return message.get("role") in _PLAIN_ROLES and all(type(value) is str for value in message.values())
 
 
 _PLAIN_ROLES = frozenset({"user", "assistant", "system", "tool", "developer", "text"})
