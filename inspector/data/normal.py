@@ -98,7 +98,9 @@ def is_plain(conversation: Conversation) -> bool:
 
 def _is_plain(message: Mapping[str, Any]) -> bool:
     """Whether nothing can be to change in a message."""
-    return message.get("role") in _PLAIN_ROLES and all(type(value) is str for value in message.values())
+    if message.get("role") not in _PLAIN_ROLES or "tool_calls" in message or "function_call" in message:
+        return False
+    return all(type(value) is str for value in message.values())
 
 
 _PLAIN_ROLES = frozenset({"user", "assistant", "system", "tool", "developer", "text"})
