@@ -30,7 +30,7 @@ from inspector.data.source import BadRow, DataSource, Row, detect_rows
 from inspector.errors import DataError, FormatError, InspectorError, ReportError
 from inspector.findings.codes import Code, Reads
 from inspector.gallery import Entry, gallery
-from inspector.inspection import inspect_by
+from inspector.inspection import as_rendered, inspect_by
 from inspector.model.model import Model
 from inspector.segments import SegmentCache
 from inspector.strategies import Modifiers, Rule
@@ -71,7 +71,7 @@ def disagreements(task: Task, chats: Sequence[Any], rng: random.Random, each: in
     """(rows that went the short way, those of them whose counts are not those of the whole inspection)."""
     short, taken, wrong = ShortWay(task), 0, []
     for chat in chats:
-        base = Conversation.parse(chat)
+        base = as_rendered(task.rule, task.model, chat)
         for conversation in (base, *variants(base, rng, each)):
             try:
                 inspection = inspect_by(task.rule, task.model, conversation)
