@@ -34,6 +34,7 @@ from inspector.rendering.origins import (
     Run,
     concat,
 )
+from inspector.rendering.safe_attributes import is_safe_attribute
 from inspector.rendering.values import OriginDict, traced_json
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
             self.written += len(block)
             blocks.append(block)
         return concat(blocks)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """As the sandbox's."""
+        return is_safe_attribute(self, obj, attr, value)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree: nodes.Template = _OpenFrames().visit(super()._parse(source, name, filename))

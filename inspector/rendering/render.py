@@ -21,6 +21,7 @@ from inspector.errors import TemplateTooLargeError, TraceError
 from inspector.rendering.frames import Resolved, resolve, says
 from inspector.rendering.jinja import compiled, tracing_environment
 from inspector.rendering.origins import TEMPLATE, OriginStr, Run, common_start, placed
+from inspector.rendering.safe_attributes import have_transformers_remember
 from inspector.rendering.situations import measure_some
 from inspector.rendering.turn_bounds import Beginnings, settle
 from inspector.rendering.values import OriginDict, trace_value
@@ -186,6 +187,7 @@ class _PlainRender:
     def _rendered(self, messages: tuple[Message, ...], add_generation_prompt: bool, **more: Any) -> tuple[Any, Any]:
         from transformers.utils.chat_template_utils import render_jinja_template
 
+        have_transformers_remember(self.source)
         texts, spans = render_jinja_template(
             conversations=[plain_messages(messages)],
             tools=self.tools,

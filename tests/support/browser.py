@@ -1,7 +1,7 @@
 """The app in its own process, and a real Chromium on it: fixtures for the tests of the page.
 
 conftest.py makes the fixtures known. The page fixture fails its test when the browser asked for anything outside the
-app or wrote an error to its console, and leaves a screenshot in tests/screenshots.
+app or wrote an error to its console; of a test that fails it leaves a screenshot in tests/screenshots.
 """
 
 from __future__ import annotations
@@ -304,15 +304,19 @@ def kept_tabs() -> list[Any]:
 
 @pytest.fixture
 def page(context: Any, app: str, request: pytest.FixtureRequest, kept_tabs: list[Any]) -> Iterator[DataPage]:
-    """A tab on the app, opened; checked afterwards for requests outside and errors, and photographed."""
+    """A tab on the app, opened, in the `theme` and the `width` of a test that has such parameters; checked afterwards
+    for requests outside and errors, and photographed when its test has failed.
+    """
+    given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
     opened = DataPage(kept_tabs.pop() if kept_tabs else context.new_page(), app)
-    opened.tab.set_viewport_size(WINDOW)
-    opened.open()
+    opened.tab.set_viewport_size({**WINDOW, "width": given.get("width", WINDOW["width"])})
+    opened.open(theme=given.get("theme", "light"))
+    failed = request.session.testsfailed
     yield opened
-    SCREENSHOTS.mkdir(exist_ok=True)
-    opened.tab.screenshot(
-        path=SCREENSHOTS / f"{re.sub(r'[^0-9a-z]+', '_', request.node.name.lower())[:80]}.png", full_page=True
-    )
+    if request.session.testsfailed > failed or opened.outside or opened.errors:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        name = re.sub(r"[^0-9a-z]+", "_", request.node.name.lower())[:80]
+        opened.tab.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
     opened.leave()
     assert opened.outside == [], "the page asked for something outside the app"
     assert opened.errors == [], f"the browser reported errors: {opened.errors}"

@@ -43,16 +43,17 @@ def _train(page: Any) -> None:
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 420), ("light", 420)])
-def test_no_serious_violation(address: str, browser: Any, scheme: str, width: int) -> None:
+def test_no_serious_violation(address: str, context: Any, scheme: str, width: int) -> None:
     """What axe calls serious or critical; the whole report is kept beside the screenshots."""
-    context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
     page, found, kept = context.new_page(), [], {}
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.emulate_media(color_scheme=scheme)
     try:
         page.goto(f"{address}?__theme={scheme}")
         for show in (_inspect, _data, _train):
             show(page)
             page.evaluate(axe_script())
-            violations = page.evaluate("axe.run()")["violations"]
+            violations = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
             kept[show.__name__] = {one["id"]: [one["impact"], len(one["nodes"])] for one in violations}
             found += [
                 (show.__name__, one["id"], node["html"][:200])
@@ -61,7 +62,7 @@ def test_no_serious_violation(address: str, browser: Any, scheme: str, width: in
                 for node in one["nodes"]
             ]
     finally:
-        context.close()
+        page.close()
     REPORT.parent.mkdir(exist_ok=True)
     known = json.loads(REPORT.read_text()) if REPORT.exists() else {}
     REPORT.write_text(json.dumps({**known, f"{scheme} {width}": kept}, indent=1))
