@@ -227,8 +227,10 @@ def _out_of_order(text: str, runs: Sequence[Run]) -> set[int]:
         start, _, after = pieces[last + 1] if last + 1 < len(pieces) else (len(text), len(text), None)
         is_followed = after is None or (after.turn is not None and after.turn > index)
         is_ended = after is not None and after.turn is None and says(pieces[last][2]) != index
-        is_prompt = after is not None and any(
-            text[:answered_text].endswith(text[start:]) for answered_text in answered.values()
+        is_prompt = (
+            after is not None
+            and after.turn is None
+            and any(text[:answered_text].endswith(text[start:]) for answered_text in answered.values())
         )
         inside = pieces[first : last + 1] if count != last - first + 1 else []
         is_invaded = any(run.turn is None or run.turn < index for _, _, run in inside)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inspector.conversation import Conversation
@@ -166,6 +166,10 @@ def test_walk_over_messages(walk: str, variant: tuple[list[str], str, str, str])
     roles=st.sampled_from(ROLES),
     opens=st.booleans(),
 )
+@example(
+    walk="loop", lists=["neighbours merged"], body="text", before="none", after="none", top="none", roles="uuaa",
+    opens=True,
+)  # fmt: skip
 def test_walks_in_each_other(
     walk: str, lists: list[str], body: str, before: str, after: str, top: str, roles: str, opens: bool
 ) -> None:
