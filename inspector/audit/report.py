@@ -20,6 +20,7 @@ from typing import Any
 from inspector.data.source import BadRow
 from inspector.errors import ReportError
 from inspector.findings.codes import Code, Finding, KindBy, Severity
+from inspector.findings.places import short
 from inspector.inspection import Inspection
 from inspector.rendering.origins import OriginKind
 from inspector.strategies.base import ranges_of
@@ -231,19 +232,19 @@ class AuditReport:
         self.bad += 1
         self._add_unused(row.number, row.place, row.why, row.raw)
 
-    def add_refused(self, number: int, place: str, why: str, finding: Finding | None) -> None:
+    def add_refused(self, row: BadRow, finding: Finding | None) -> None:
         """A row that the template refuses. `finding`: the reason, where that could be shown."""
         self.refused += 1
-        self._add_unused(number, place, why, "")
+        self._add_unused(row.number, row.place, row.why, "")  # it can be opened
         if finding is not None:
-            occurrence = Occurrence(code=finding.code, severity=finding.severity, cluster=_without_numbers(why))
+            occurrence = Occurrence(code=finding.code, severity=finding.severity, cluster=_without_numbers(row.why))
             self.findings.setdefault(finding.code.value, Found()).add([occurrence])
-            self.add_examples(number, place, [finding])
+            self.add_examples(row.number, row.place, [finding])
 
     def _add_unused(self, number: int, place: str, why: str, raw: str) -> None:
         _add_cluster(self.reasons, _without_numbers(why), 1)
         self.bad_rows = _first(
-            [*self.bad_rows, {"row": number, "place": place, "why": why, "raw": raw[:RAW_CHARS]}], 20
+            [*self.bad_rows, {"row": number, "place": place, "why": why, "raw": short(raw, RAW_CHARS)}], 20
         )
 
     def merge(self, other: AuditReport) -> None:
@@ -366,7 +367,7 @@ def _add_cluster(clusters: Counter[str], cluster: str, number: int) -> None:
 
 def _without_numbers(text: str) -> str:
     text = re.sub(r"\d+", "N", text)
-    return text if len(text) <= 200 else text[:199] + "…"
+    return short(text, 200)
 
 
 def _first(examples: list[dict[str, Any]], kept: int = KEPT_EXAMPLES) -> list[dict[str, Any]]:

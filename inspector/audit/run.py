@@ -354,9 +354,9 @@ class Auditor:
         try:
             inspection = inspect_as_rendered(task.rule, task.model, conversation)
         except InspectorError as error:
-            finding = diagnose(task.model, conversation, error)
-            report.add_refused(row.number, row.place, str(error), finding)
-            return BadRow(number=row.number, place=row.place, why=str(error), raw=raw_of(row.value))
+            refused = BadRow(number=row.number, place=row.place, why=str(error), raw=raw_of(row.value))
+            report.add_refused(refused, diagnose(task.model, conversation, error))
+            return refused
         self._short.learn(inspection)
         report.add(row.number, count(inspection))
         report.add_examples(row.number, row.place, inspection.findings)

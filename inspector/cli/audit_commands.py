@@ -21,7 +21,7 @@ from inspector.audit.run import Progress, Task, audit
 from inspector.audit.summary import compare_reports, failures, summarize
 from inspector.audit.text import format_report, printable
 from inspector.cli.input_files import read_template, rule_of
-from inspector.data.formats import Format
+from inspector.data.formats import ANY_TEMPLATE, NO_TEMPLATE, Format
 from inspector.data.source import BadRow, DataSource
 from inspector.errors import InputFileError, ReportError
 from inspector.findings.codes import Code, Severity
@@ -30,8 +30,6 @@ from inspector.text_files import write_text
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
-_NO_TEMPLATE = "{{ messages[0].content }}"
-"""What a model is loaded with for rendered texts: the audit puts the template for texts in its place."""
 
 
 def run_audit(options: argparse.Namespace) -> int:
@@ -39,7 +37,7 @@ def run_audit(options: argparse.Namespace) -> int:
     levels = _levels(options.fail_on)
     baseline = None if options.baseline is None else read_report(options.baseline)
     _check_outputs(options, options.data)
-    mapping = {**({"format": Format.TEXT.value} if options.template == "none" else {}), **dict(options.map)}
+    mapping = {**({"format": Format.TEXT.value} if options.template == NO_TEMPLATE else {}), **dict(options.map)}
     task = Task(
         model=_load(options).with_special_tokens(options.special_tokens),
         rule=rule_of(options),
@@ -68,7 +66,7 @@ def _load(options: argparse.Namespace) -> Model:
     if options.template in (None, "tokenizer"):
         template = None
     else:
-        template = _NO_TEMPLATE if options.template == "none" else read_template(options.template)
+        template = ANY_TEMPLATE if options.template == NO_TEMPLATE else read_template(options.template)
     return inspector.load(options.model, revision=options.revision, template=template)
 
 

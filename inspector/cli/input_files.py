@@ -6,25 +6,36 @@ import argparse
 import json
 import os
 from collections.abc import Collection, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from inspector.conversation import Conversation
-from inspector.data.formats import conversation_of
+from inspector.data.columns import is_chat
+from inspector.data.files import suffix_of
+from inspector.data.formats import conversation_of, read
+from inspector.data.source import DETECTED_FROM, DataSource, Row, detect_rows
 from inspector.errors import ConversationError, InputFileError
 from inspector.strategies import Modifiers, Rule
 from inspector.text_files import read_text, write_text
 
 
 def read_conversation(name: str, as_given: Collection[str] = ()) -> Conversation:
-    """The conversation in a JSON file, or in the first row of one of JSON lines; `-` is standard input.
+    """The conversation in a JSON file, or in the first row of a data set of any kind; `-` is standard input.
 
-    Raises InputFileError, ConversationError, FormatError.
+    Raises InputFileError, ConversationError, FormatError, DataError.
     """
-    text = read_text(name)
-    if name.endswith((".jsonl", ".ndjson")):
-        text = next((line for line in text.splitlines() if line.strip()), text)
-    return conversation_of(_parsed(name, text), as_given)
+    path = Path(name)
+    is_data = name != "-" and (path.is_dir() or suffix_of(path) not in ("", ".json", ".txt"))
+    if not is_data:
+        value = _parsed(name, read_text(name))
+        is_rows = isinstance(value, list) and value and not is_chat(value) and all(isinstance(v, dict) for v in value)
+        if not is_rows:
+            return conversation_of(value, as_given)
+    head = list(islice(DataSource(name=name).rows(), DETECTED_FROM))
+    layout = detect_rows(head, None)
+    first = next(row for row in head if isinstance(row, Row))
+    return read(first.value, layout, as_given).conversation
 
 
 def read_conversations(name: str) -> list[Conversation]:

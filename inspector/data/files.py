@@ -277,7 +277,9 @@ def _csv(stream: IO[bytes], name: str, delimiter: str = "") -> Iterator[tuple[st
                 raise DataError(f"{name} names a column twice: {', '.join(header)[:1000]}.")
         elif cells and len(cells) != len(header):
             why = f"the line has {len(cells)} cells, the header {len(header)}"
-            yield place, Unreadable(why, delimiter.join(cells))
+            named = dict(zip(header, cells, strict=False))
+            more = {f"cell {i}": cell for i, cell in enumerate(cells[len(header) :], len(header) + 1)}
+            yield place, Unreadable(why, json.dumps(named | more, ensure_ascii=False))
         elif cells:
             yield place, dict(zip(header, cells, strict=True))
     if header is None:

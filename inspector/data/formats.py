@@ -349,6 +349,12 @@ def _read_text(columns: Columns) -> Sample:
     return Sample(conversation=Conversation.parse({"messages": messages, "prompt_messages": 1}), prompt_messages=1)
 
 
+NO_TEMPLATE = "none"
+"""What is asked for instead of a template where rows are rendered texts."""
+ANY_TEMPLATE = "{{ messages[0].content }}"
+"""What a model is loaded with for rendered texts: they get the template for texts in its place."""
+
+
 def text_template(tokenizer: Tokenizer, *, add_eos: bool = True) -> str:
     """The chat template for rows that are rendered texts: the text, as trl's SFTTrainer tokenizes it.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -86,7 +86,8 @@ class Target:
         files: Mapping[str, str] | None = None,
     ) -> Export:
         """The settings in `body` under a comment: the title, what they train, and `notes` on what to do."""
-        sentences = (outcome.verdict, *_changed_tokens(inspection.model), *_stop_strings(inspection), *notes)
+        about = (*_changed_tokens(inspection.model), *_stop_strings(inspection), *_changes(inspection))
+        sentences = (outcome.verdict, *about, *notes)
         text = f"{comment(self._heading(inspection), *sentences)}\n{body}"
         return self._made(text, outcome, files or {})
 
@@ -109,6 +110,16 @@ class Target:
             verdict=outcome.verdict,
             same=outcome.same,
             files=files,
+        )
+
+
+def _changes(inspection: Inspection) -> Iterator[str]:
+    """That the row was changed before it was rendered, where it was."""
+    steps = dict.fromkeys(change.step.value for change in inspection.example.conversation.changes)
+    if steps:
+        yield (
+            f"The row was changed before it was rendered ({', '.join(steps)}); a trainer that reads the row itself "
+            "does not make these changes: give it the changed row."
         )
 
 

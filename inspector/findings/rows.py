@@ -28,9 +28,18 @@ def find_row_changes(example: Example, labelled: Labelled) -> Iterator[Finding]:
             message_index=None,
             token_span=None,
             detail=f"{step.text}: {count}{_shown(made[0])}.",
-            remedy=f"Nothing to do if the row means that; as_given: {step.value} leaves it as it is. A trainer that "
-            "reads the row itself does not make this change.",
+            remedy=_UNTEMPLATED if step is Step.TURNS else _KEPT.format(step=step.value),
         )
+
+
+_KEPT = (
+    "Nothing to do if the row means that; as_given: {step} leaves it as it is. A trainer that reads the row itself "
+    "does not make this change."
+)
+_UNTEMPLATED = (
+    "TRL trains these texts as they are, without turns: template: none does that here, on the command line "
+    "--template none."
+)
 
 
 def _differing_prompts(change: Change) -> Finding:

@@ -10,7 +10,7 @@ from typing import Any
 
 import inspector
 from inspector.conversation import Conversation
-from inspector.data.formats import Format, Layout, Sample, read, text_template
+from inspector.data.formats import ANY_TEMPLATE, NO_TEMPLATE, Format, Layout, Sample, read, text_template
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
 from inspector.data.tally import Tally
 from inspector.errors import InspectorError
@@ -63,7 +63,8 @@ class PreparedRow:
 
 def load_model(spec: RunSpec) -> Model:
     """The tokenizer and template that the spec names. Raises what `inspector.load` raises."""
-    model = inspector.load(spec.model, revision=spec.revision or None, template=spec.template or None)
+    template = ANY_TEMPLATE if spec.template == NO_TEMPLATE else spec.template or None
+    model = inspector.load(spec.model, revision=spec.revision or None, template=template)
     return model.with_special_tokens(spec.special_tokens)
 
 
@@ -79,7 +80,8 @@ def prepare(
     source = DataSource(name=found_name(data.name), split=data.split, config=data.config, revision=data.revision)
     rows = islice(source.rows(), data.limit)
     head = list(islice(rows, DETECTED_FROM))
-    layout = detect_rows(head, data.map, _WANTED.get(spec.facts.answers))
+    mapping = {**({"format": Format.TEXT.value} if spec.template == NO_TEMPLATE else {}), **data.map}
+    layout = detect_rows(head, mapping, _WANTED.get(spec.facts.answers))
     _check_layout(spec, layout)
     if layout.format is Format.TEXT:
         adds_eos = not spec.facts.is_in_blocks or spec.blocks.add_eos

@@ -20,8 +20,8 @@ from inspector.data.normal import normalized
 from inspector.data.source import DataSource
 from inspector.rendering.takes import TemplateTakes
 from tests import oracle
-from tests.support import row_formats
-from tests.support.row_formats import ROW_FORMATS, RowFormat, reading
+from tests.oracles import row_formats
+from tests.oracles.row_formats import ROW_FORMATS, RowFormat, reading
 
 NAMES = [one.name for one in ROW_FORMATS]
 
@@ -47,7 +47,7 @@ def test_row_is_audited(one: RowFormat, tmp_path: Path) -> None:
 
 
 def test_table_of_the_documentation_is_made_from_these_rows() -> None:
-    """`python -m tests.support.row_formats` writes it."""
+    """`python -m tests.oracles.row_formats` writes it."""
     text = row_formats.DOCS.read_text(encoding="utf-8")
     assert row_formats.with_table(text) == text
 

@@ -1,6 +1,6 @@
 """A row of every published format of training data, and what must be read of it.
 
-`python -m tests.support.row_formats` writes the table of docs/audit.md from these rows.
+`python -m tests.oracles.row_formats` writes the table of docs/audit.md from these rows.
 """
 
 from __future__ import annotations
