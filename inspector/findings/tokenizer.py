@@ -13,7 +13,7 @@ def find_control_tokens(example: Example, labelled: Labelled) -> Iterator[Findin
     """Text of a message that the tokenizer reads as a special token; one finding a message."""
     tokens = example.tokens
     seen: dict[int, list[int]] = {}
-    for index, runs in enumerate(tokens.runs):
+    for index, runs in enumerate(() if example.unread else tokens.runs):
         if tokens.special[index] and runs and all(run.origin.kind is OriginKind.MESSAGE for run in runs):
             message, field = runs[0].origin.message_index, runs[0].origin.field
             if message is not None and field != "role" and tokens.texts[index].strip():

@@ -1,0 +1,218 @@
+"""A row that came with ids and labels -> LabelledIds, as the trainers that write such rows mean them.
+
+A token trains where every column that says so says so: `labels` (its id, or a number below 0), masks of 0 and 1 as TRL,
+verl and NeMo write them, weights as tinker and Fireworks do. Labels that stand at the token before theirs, as
+`target_tokens` always do, are told by the ids themselves; of masks alone nobody can tell, so that is said by whoever
+reads the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from inspector.conversation import IGNORED, Change, Conversation, LabelledIds, Step
+from inspector.data.columns import Columns, kind
+from inspector.errors import FormatError
+
+MASKS = ("loss_mask", "assistant_masks", "completion_mask", "weights")
+"""Columns with a number for each token, 0 where it does not train."""
+
+
+def holds_ids(value: Any) -> bool:
+    """Whether a value may be a row's ids: whole numbers in a list, however deep, or as text, or tinker's input."""
+    if isinstance(value, str):
+        return value.lstrip().startswith("[") and value.strip(" \t\r\n[],0123456789.") == ""
+    if isinstance(value, Mapping):
+        return bool({"chunks", "tokens", "data"} & set(value))
+    value = _plain(value)
+    if isinstance(value, list | tuple):
+        return bool(value) and all(map(holds_ids if isinstance(value[0], list | tuple) else _is_whole, value))
+    return False
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0
+
+
+def read_labelled(columns: Columns, *, shifted: bool = False) -> Conversation:
+    """The tokens and labels of a row. `shifted`: a mask's entry is about the token after its own.
+
+    Raises FormatError, which names the column and the place in it.
+    """
+    row = _Row(columns)
+    ids, targets, masks = row.ids(), row.targets(), row.masks()
+    trained = [True] * len(ids)
+    for name, weights in masks:
+        row.check_length(name, weights, len(ids))
+        trained = [bit and bool(weight) for bit, weight in zip(trained, row.weights(name, weights), strict=True)]
+    name, labels, is_next = masks[0][0] if masks else "", None, shifted
+    if targets is not None:
+        name, labels = targets
+        row.check_length(name, labels, len(ids))
+        trained = [bit and label >= 0 for bit, label in zip(trained, labels, strict=True)]
+        is_next = row.is_of_next(name, ids, labels, trained)
+    kept = row.real(name, trained)
+    ids, trained = [ids[i] for i in kept], [trained[i] for i in kept]
+    if not ids:
+        raise FormatError(f"{row.where} holds no token.")
+    if is_next and trained[-1]:
+        if labels is None:
+            raise FormatError(f"{name} trains the token after the last one, and the row does not hold that token.")
+        ids.append(labels[kept[-1]])
+        trained.append(True)
+    if is_next:
+        trained = [False, *trained[: len(ids) - 1]]
+    both = zip(ids, trained, strict=True)
+    labelled = LabelledIds(tuple(ids), tuple(id if bit else IGNORED for id, bit in both))
+    return Conversation(messages=(), labelled=labelled, changes=tuple(columns.changes))
+
+
+class _Row:
+    """The columns of one row, as lists of numbers."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        names = columns.names
+        self._datum = columns.parsed("loss_fn_inputs") if "model_input" in names else None
+        self.where = names.get("input_ids") or names["model_input"]
+
+    def ids(self) -> list[int]:
+        """The token ids."""
+        name = "input_ids" if "input_ids" in self._columns.names else "model_input"
+        ids = self._whole(self.where, self._columns.parsed(name))
+        odd = next((i for i, id in enumerate(ids) if id < 0), None)
+        if odd is not None:
+            raise FormatError(f"{self.where}[{odd}] is {ids[odd]}, and must be the id of a token, from 0 on.")
+        return ids
+
+    def targets(self) -> tuple[str, list[int]] | None:
+        """The column of labels and what it holds; None where the row has masks alone."""
+        found = next(self._given("labels", "target_tokens"), None)
+        return None if found is None else (found[0], self._whole(*found))
+
+    def masks(self) -> list[tuple[str, list[float]]]:
+        """The masks, each with its column's name."""
+        return [(name, _numbers(name, value)) for name, value in self._given(*MASKS)]
+
+    def check_length(self, name: str, values: Sequence[float], count: int) -> None:
+        """Raise FormatError for a column that does not have one entry for each token."""
+        if len(values) != count:
+            raise FormatError(
+                f"{name} has {len(values)} entries, and {self.where} has {count}: there must be one for each token."
+            )
+
+    def weights(self, name: str, values: Sequence[float]) -> Sequence[float]:
+        """A mask. Weights between are taken for 1, since all that trains has one weight here, and that is said."""
+        odd = next((i for i, value in enumerate(values) if value not in (0, 1)), None)
+        if odd is None:
+            return values
+        if min(values) < 0:
+            raise FormatError(
+                f"{name}[{odd}] is {values[odd]:g}, and must be 0 where the token does not train, else 1."
+            )
+        self._note(f"{name}, whose weights other than 0 count as 1, such as that of token {odd}", values[odd], 1)
+        return values
+
+    def is_of_next(self, name: str, ids: Sequence[int], labels: Sequence[int], trained: Sequence[bool]) -> bool:
+        """Whether the labels stand at the token before theirs: told by the ids. Raises FormatError."""
+        is_target = name.endswith("target_tokens") or name == self._columns.names.get("target_tokens")
+        here, before = (_first_other(own, labels, trained) for own in (ids, ids[1:]))
+        if here is None and not is_target:
+            return False
+        if before is not None:
+            at = before if is_target or here is None else here
+            wanted = f"the id of the next token, {ids[at + 1]}" if is_target else f"the token's id, {ids[at]}"
+            raise FormatError(
+                f"{name}[{at}] is {labels[at]}, and must be {wanted}, or {IGNORED} where it does not train. "
+                f"A column of 0 and 1 is a mask: map loss_mask={name}."
+            )
+        if not is_target:
+            self._note(f"{name}, each of which stands at the token before its own")
+        return True
+
+    def real(self, name: str, trained: Sequence[bool]) -> list[int]:
+        """The places of the tokens that are not padding; says so where there is some, or rows are packed into one.
+
+        Raises FormatError where padding trains.
+        """
+        count, where = len(trained), self._columns.names.get("attention_mask", "")
+        attention = _numbers(where, self._columns.parsed("attention_mask")) if "attention_mask" in self._columns else []
+        if attention:
+            self.check_length(where, attention, count)
+        kept = [i for i in range(count) if not attention or attention[i]]
+        odd = next((i for i, bit in enumerate(attention) if not bit and trained[i]), None)
+        if odd is not None:
+            raise FormatError(f"{name} trains token {odd}, which is padding by {where}.")
+        if len(kept) < count:
+            self._note(f"{where}, by which {count - len(kept)} of {count} tokens are padding and left out")
+        positions = self._columns.parsed("position_ids")
+        is_flat = isinstance(positions, list | tuple) and len(positions) == count
+        packed = max(
+            sum(positions[i] == 0 for i in kept) if is_flat else 0,
+            len({attention[i] for i in kept}) if attention else 0,
+            len(self._columns.parsed("seq_lengths") or ()),
+        )
+        if packed > 1:
+            self._note(f"{packed} rows are packed into one, which is read and trained as one")
+        return kept
+
+    def _given(self, *names: str) -> Iterator[tuple[str, Any]]:
+        """The columns that have a value, and what they hold."""
+        if self._datum is None:
+            yield from ((self._columns.names[n], self._columns.parsed(n)) for n in names if n in self._columns)
+            return
+        where = self._columns.names["loss_fn_inputs"]
+        if not isinstance(self._datum, Mapping):
+            raise FormatError(f"The column {where!r} is {kind(self._datum)}, and must be an object.")
+        yield from ((f"{where}.{n}", self._datum[n]) for n in names if self._datum.get(n) is not None)
+
+    def _note(self, where: str, before: Any = None, after: Any = None) -> None:
+        """Record the change. Raises FormatError where it is not wanted."""
+        if not self._columns.does(Step.LABELS):
+            raise FormatError(f"These are not plain ids and labels: {where}. The step `labels` reads them.")
+        self._columns.changes.append(Change(Step.LABELS, where, before, after))
+
+    def _whole(self, name: str, value: Any) -> list[int]:
+        numbers = _numbers(name, value)
+        odd = next((i for i, number in enumerate(numbers) if number % 1), None)
+        if odd is not None:
+            raise FormatError(f"{name}[{odd}] is {numbers[odd]:g}, and must be a whole number.")
+        return list(map(int, numbers))
+
+
+def _first_other(ids: Sequence[int], labels: Sequence[int], trained: Sequence[bool]) -> int | None:
+    """The first place at which a label that trains is another id."""
+    return next((i for i, (id, label, bit) in enumerate(zip(ids, labels, trained)) if bit and label != id), None)  # noqa: B905
+
+
+def _numbers(name: str, value: Any) -> list[float]:
+    """The numbers of a column: a list, one in a batch of one, a tensor's data, or the chunks of tinker's input."""
+    value = _plain(value)
+    if isinstance(value, Mapping) and "chunks" in value:
+        return [number for i, chunk in enumerate(value["chunks"]) for number in _chunk(f"{name}.chunks[{i}]", chunk)]
+    if isinstance(value, Mapping) and (held := next((key for key in ("data", "tokens") if key in value), None)):
+        return _numbers(f"{name}.{held}", value[held])
+    if not isinstance(value, list | tuple):
+        raise FormatError(f"The column {name!r} is {kind(value)}, and must be a list with a number for each token.")
+    if value and all(isinstance(_plain(one), list | tuple) for one in value):
+        if len(value) > 1:
+            raise FormatError(
+                f"{name} holds a batch of {len(value)} lists, and a row holds one: write each as a row of its own."
+            )
+        return _numbers(f"{name}[0]", value[0])
+    for i, one in enumerate(value):
+        if not isinstance(one, int | float) or one != one or one in (float("inf"), float("-inf")):
+            raise FormatError(f"{name}[{i}] is {kind(one)}, and must be a number.")
+    return [one + 0 for one in value]
+
+
+def _chunk(name: str, chunk: Any) -> list[float]:
+    if not isinstance(chunk, Mapping) or "tokens" not in chunk:
+        raise FormatError(f"{name} holds no tokens, and only text can be read: images and sounds do not train here.")
+    return _numbers(f"{name}.tokens", chunk["tokens"])
+
+
+def _plain(value: Any) -> Any:
+    """An array as a list."""
+    return value.tolist() if hasattr(value, "tolist") else value
