@@ -54,6 +54,8 @@ def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
     """The conversation, its render and its tokens, which are these ids whatever the tokenizer makes of the text."""
     text, spans, has_offsets = decoded(model.tokenizer, ids)
     why = ""
+    headers, closings = _frames(_Framing(model.tokenizer, model.template_for(False)[1], model))
+    marks = "".join((*headers, *closings))
     for conversation in _readings(read_conversation(model, text)):
         _, template = model.template_for(False)
         try:
@@ -61,20 +63,36 @@ def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
         except InspectorError as error:
             why = why or f"the template does not render the messages that its text reads as: {error}"
             continue
-        if rendered.text.startswith(text):
-            break
-        why = why or _difference(text, rendered.text)
-    else:
-        conversation = Conversation(messages=({"role": TEXT_ROLE, "content": text},))
-        template = _TEXT_TEMPLATE
-        rendered = sandbox.render(template, conversation, model.special_tokens)
-        why = why or "no header that the template writes stands in its text"
-    rendered = rendered.cut(len(text))
-    tokens = table_of(model.tokenizer, rendered, ids, spans, has_offsets or model.is_fast)
-    is_read = conversation.messages[0]["role"] != TEXT_ROLE
+        bos = str(model.special_tokens.get("bos_token") or "")
+        if bos and text.startswith(bos + bos) and not rendered.text.startswith(bos + bos):
+            rendered = rendered.after(bos)  # as of a rendered text that was tokenized with special tokens
+        if not rendered.text.startswith(text):
+            why = why or _difference(text, rendered.text)
+            continue
+        rendered = rendered.cut(len(text))
+        tokens = table_of(model.tokenizer, rendered, ids, spans, has_offsets or model.is_fast)
+        if held := _held_mark(tokens, marks):
+            why = why or f"a message that its text reads as holds {held!r}, which begins or ends turns"
+            continue
+        return ReadBack(conversation=conversation, rendered=rendered, tokens=tokens, template=template)
+    conversation = Conversation(messages=({"role": TEXT_ROLE, "content": text},))
+    rendered = sandbox.render(_TEXT_TEMPLATE, conversation, model.special_tokens)
     return ReadBack(
-        conversation=conversation, rendered=rendered, tokens=tokens, template=template, why="" if is_read else why
+        conversation=conversation,
+        rendered=rendered,
+        tokens=table_of(model.tokenizer, rendered, ids, spans, has_offsets or model.is_fast),
+        template=_TEXT_TEMPLATE,
+        why=why or "no header that the template writes stands in its text",
     )
+
+
+def _held_mark(tokens: TokenTable, marks: str) -> str:
+    """The first control token of a message's own text that the template frames turns with; "" for none."""
+    for text, is_control, runs in zip(tokens.texts, tokens.control, tokens.runs, strict=True):
+        is_own = all(run.origin.kind is OriginKind.MESSAGE for run in runs)
+        if is_control and text and text in marks and is_own:
+            return text
+    return ""
 
 
 def _readings(messages: Sequence[dict[str, str]]) -> Iterator[Conversation]:
@@ -108,6 +126,15 @@ def read_conversation(model: Model, text: str) -> list[dict[str, str]]:
     return messages
 
 
+_PROBES = (
+    ("system", "user", "assistant", "user", "assistant"),
+    ("user", "assistant", "user", "assistant"),
+    ("user", "assistant", "tool", "assistant"),
+    ("developer", "user", "assistant"),
+)
+"""The roles of the conversations that show how a template frames turns; those that it refuses are left out."""
+
+
 @dataclass(frozen=True)
 class _Framing:
     """What the frames of turns depend on; the model is not a part of what makes two of them equal."""
@@ -121,11 +148,11 @@ class _Framing:
 def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
     """Header text -> role, and the texts that close a turn, the longest first; read off a traced render."""
     model, template = framing.model, framing.template
-    words = [("system", "S1"), ("user", "U1"), ("assistant", "A1"), ("user", "U2"), ("assistant", "A2")]
-    headers: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
     closings: set[str] = set()
-    for chosen in (words, words[1:]):
-        conversation = Conversation(messages=tuple({"role": role, "content": content} for role, content in chosen))
+    for roles in _PROBES:
+        messages = tuple({"role": role, "content": f"{role[0].upper()}{i}"} for i, role in enumerate(roles, 1))
+        conversation = Conversation(messages=messages)
         try:
             rendered = sandbox.render(template, conversation, model.special_tokens)
             turns = find_turns(conversation, rendered, tokenize(model.tokenizer, rendered))
@@ -139,13 +166,17 @@ def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
         ]
         for (start, end, index), following in zip_longest(spans, spans[1:]):
             turn = turns.get(index) if index is not None else None
-            opened = max(position, turn.start) if turn else position
-            header = rendered.text[opened:start].removeprefix(str(model.special_tokens.get("bos_token") or ""))
+            opened = max(position, turn.start) if turn and turn.start < start else position
+            header = rendered.text[opened:start]
             if header.strip() and index is not None:
-                headers.setdefault(header, conversation.role(index))
+                found.append((header, conversation.role(index)))
             next_turn = turns.get(following[2]) if following and following[2] is not None else None
             closed = next_turn.start if next_turn else rendered.prompt_start or len(rendered.text)
             if rendered.text[end:closed].strip():
                 closings.add(rendered.text[end:closed])
             position = closed
+    bos = str(model.special_tokens.get("bos_token") or "")
+    if sum(header.startswith(bos) for header, _ in found) <= 2:  # it begins the text, and not every turn
+        found = [(header.removeprefix(bos), role) for header, role in found]
+    headers = {header: role for header, role in reversed(found)}
     return headers, sorted({c for closing in closings for c in (closing, closing.rstrip())}, key=len, reverse=True)

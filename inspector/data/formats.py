@@ -17,7 +17,7 @@ from typing import Any
 from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step, listed
 from inspector.data.columns import Columns, exchange, is_chat
 from inspector.data.dialogues import literal
-from inspector.data.labelled import MASKS, holds_ids, read_labelled
+from inspector.data.labelled import ID_NAMES, MASKS, holds_ids, read_labelled
 from inspector.data.normal import Source, normalized
 from inspector.errors import FormatError
 from inspector.model.tokenizer import Tokenizer
@@ -179,7 +179,7 @@ def is_labelled_row(source: object) -> bool:
     """Whether a source is a row of ids, or a conversation that was read from one."""
     if isinstance(source, Conversation):
         return source.labelled is not None
-    return isinstance(source, Mapping) and any(holds_ids(source.get(name)) for name in _ID_NAMES)
+    return isinstance(source, Mapping) and any(holds_ids(source.get(name)) for name in ("model_input", *ID_NAMES))
 
 
 def _objects(values: Any) -> list[Mapping[str, Any]]:
@@ -430,7 +430,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "enable_thinking": (),
     "documents": (),
     "chat_template_kwargs": (),
-    "input_ids": ("token_ids", "tokens"),
+    "input_ids": ID_NAMES[1:],
     "labels": ("label_ids",),
     "target_tokens": ("target_ids", "target_token_ids"),
     "loss_mask": ("loss_masks", "response_mask"),
@@ -458,7 +458,6 @@ class _Shape:
 
 _ASKED_FOR = (Format.ALPACA_PROMPT, Format.LABELLED_SHIFTED)
 """Formats that are never detected."""
-_ID_NAMES = {"input_ids", "model_input", *_NAMES["input_ids"]}
 LABEL_COLUMNS = ("labels", "target_tokens", *MASKS)
 """Columns that say of each token whether it trains."""
 _BESIDE_IDS = (*LABEL_COLUMNS, "attention_mask", "position_ids", "seq_lengths")

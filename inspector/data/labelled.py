@@ -15,6 +15,8 @@ from inspector.conversation import IGNORED, Change, Conversation, LabelledIds, S
 from inspector.data.columns import Columns, kind
 from inspector.errors import FormatError
 
+ID_NAMES = ("input_ids", "token_ids", "tokens")
+"""Names of columns that hold ids."""
 MASKS = ("loss_mask", "assistant_masks", "completion_mask", "weights")
 """Columns with a number for each token, 0 where it does not train."""
 
@@ -33,6 +35,22 @@ def holds_ids(value: Any) -> bool:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0
+
+
+def rows_of_batch(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a batch: of a row whose ids are several lists, as a collator gives them. Else none.
+
+    Every column that holds as many entries is a batch, too; what else stands in the row is in each.
+    """
+    name = next((name for name in ID_NAMES if name in row), None)
+    ids = None if name is None else _plain(row[name])
+    if not isinstance(ids, list | tuple) or len(ids) < 2 or not holds_ids(ids):
+        return []
+    if not all(isinstance(_plain(one), list | tuple) for one in ids):
+        return []
+    columns = {key: _plain(value) for key, value in row.items()}
+    is_batch = {key: isinstance(value, list | tuple) and len(value) == len(ids) for key, value in columns.items()}
+    return [{key: value[i] if is_batch[key] else value for key, value in columns.items()} for i in range(len(ids))]
 
 
 def read_labelled(columns: Columns, *, shifted: bool = False) -> Conversation:

@@ -125,6 +125,18 @@ def find_double_bos(example: Example, labelled: Labelled) -> Iterator[Finding]:
     bos = example.tokenizer.bos_token_id
     if bos is None or example.tokens.ids[:1] != (bos,):
         return
+    if example.conversation.labelled is not None:
+        if example.tokens.ids[:2] == (bos, bos):
+            yield Finding(
+                code=Code.DOUBLE_BOS,
+                severity=Severity.WARNING,
+                message_index=None,
+                token_span=(0, 2),
+                detail=f"The row begins with two {example.tokenizer.bos_token!r}: the template wrote one, and the "
+                "tokenizer added another.",
+                remedy="Make the rows again, the rendered text tokenized with add_special_tokens=False.",
+            )
+        return
     start = example.rendered.text[: example.tokens.char_spans[0][1]]
     again = list(example.tokenizer(start, verbose=False)["input_ids"])
     if again[:2] == [bos, bos]:

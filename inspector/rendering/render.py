@@ -80,6 +80,18 @@ class Rendered:
             is_cut=True,
         )
 
+    def after(self, prefix: str) -> Rendered:
+        """The same with more of the template's text before it, which belongs to no turn."""
+        by = len(prefix)
+        return replace(
+            self,
+            text=prefix + self.text,
+            runs=(Run(by, TEMPLATE), *self.runs),
+            generation_spans=tuple((start + by, end + by) for start, end in self.generation_spans),
+            headers=tuple(header._replace(start=header.start + by, end=header.end + by) for header in self.headers),
+            prompt_start=None if self.prompt_start is None else self.prompt_start + by,
+        )
+
     def spans(self) -> Iterator[tuple[int, int, Run]]:
         """Yield `(start, end, run)` for each run, in order."""
         return placed(self.runs)
