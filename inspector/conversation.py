@@ -117,7 +117,7 @@ class LabelledIds:
                     raise ConversationError(f"`{name}`[{i}] must be a whole number, not {_kind(value)}.")
         if len(ids) != len(labels):
             raise ConversationError(
-                f"`labels` has {len(labels)} entries, and `input_ids` {len(ids)}: one for each token."
+                f"`labels` is a list of {len(labels)}, and `input_ids` one of {len(ids)}: each token must have a label."
             )
         for i, (id, label) in enumerate(zip(ids, labels, strict=True)):
             if label not in (id, IGNORED):

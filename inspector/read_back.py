@@ -178,5 +178,5 @@ def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
     bos = str(model.special_tokens.get("bos_token") or "")
     if sum(header.startswith(bos) for header, _ in found) <= 2:  # it begins the text, and not every turn
         found = [(header.removeprefix(bos), role) for header, role in found]
-    headers = {header: role for header, role in reversed(found)}
+    headers = dict(reversed(found))
     return headers, sorted({c for closing in closings for c in (closing, closing.rstrip())}, key=len, reverse=True)

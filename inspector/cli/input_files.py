@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from inspector.conversation import Conversation
-from inspector.data.formats import LABEL_COLUMNS, Format, conversation_of, read
+from inspector.data.formats import Format, conversation_of, read
+from inspector.data.labelled import LABEL_COLUMNS
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
 from inspector.errors import ConversationError, FormatError, InputFileError
 from inspector.strategies import Modifiers, Rule

@@ -17,7 +17,7 @@ from typing import Any
 from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step, listed
 from inspector.data.columns import Columns, exchange, is_chat
 from inspector.data.dialogues import literal
-from inspector.data.labelled import ID_NAMES, MASKS, holds_ids, read_labelled
+from inspector.data.labelled import ID_NAMES, LABEL_COLUMNS, holds_ids, read_labelled
 from inspector.data.normal import Source, normalized
 from inspector.errors import FormatError
 from inspector.model.tokenizer import Tokenizer
@@ -458,8 +458,6 @@ class _Shape:
 
 _ASKED_FOR = (Format.ALPACA_PROMPT, Format.LABELLED_SHIFTED)
 """Formats that are never detected."""
-LABEL_COLUMNS = ("labels", "target_tokens", *MASKS)
-"""Columns that say of each token whether it trains."""
 _BESIDE_IDS = (*LABEL_COLUMNS, "attention_mask", "position_ids", "seq_lengths")
 
 _SHAPES: Mapping[Format, _Shape] = {

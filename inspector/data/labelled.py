@@ -19,6 +19,8 @@ ID_NAMES = ("input_ids", "token_ids", "tokens")
 """Names of columns that hold ids."""
 MASKS = ("loss_mask", "assistant_masks", "completion_mask", "weights")
 """Columns with a number for each token, 0 where it does not train."""
+LABEL_COLUMNS = ("labels", "target_tokens", *MASKS)
+"""Columns that say of each token whether it trains."""
 
 
 def holds_ids(value: Any) -> bool:
@@ -60,6 +62,8 @@ def read_labelled(columns: Columns, *, shifted: bool = False) -> Conversation:
     """
     row = _Row(columns)
     ids, targets, masks = row.ids(), row.targets(), row.masks()
+    if targets is None and not masks:
+        raise FormatError(f"{row.says_nothing}, and must say of each token whether it trains.")
     trained = [True] * len(ids)
     for name, weights in masks:
         row.check_length(name, weights, len(ids))
@@ -70,17 +74,18 @@ def read_labelled(columns: Columns, *, shifted: bool = False) -> Conversation:
         row.check_length(name, labels, len(ids))
         trained = [bit and label >= 0 for bit, label in zip(trained, labels, strict=True)]
         is_next = row.is_of_next(name, ids, labels, trained)
+        if shifted and not is_next:
+            labels, is_next = None, True
     kept = row.real(name, trained)
     ids, trained = [ids[i] for i in kept], [trained[i] for i in kept]
     if not ids:
         raise FormatError(f"{row.where} holds no token.")
-    if is_next and trained[-1]:
-        if labels is None:
-            raise FormatError(f"{name} trains the token after the last one, and the row does not hold that token.")
+    if is_next and trained[-1] and labels is None:
+        raise FormatError(f"{name} trains the token after the last one, and the row does not hold that token.")
+    if is_next and labels is not None and (trained[-1] or row.is_target(name)):
         ids.append(labels[kept[-1]])
-        trained.append(True)
     if is_next:
-        trained = [False, *trained[: len(ids) - 1]]
+        trained = [False, *trained][: len(ids)]
     both = zip(ids, trained, strict=True)
     labelled = LabelledIds(tuple(ids), tuple(id if bit else IGNORED for id, bit in both))
     return Conversation(messages=(), labelled=labelled, changes=tuple(columns.changes))
@@ -94,6 +99,10 @@ class _Row:
         names = columns.names
         self._datum = columns.parsed("loss_fn_inputs") if "model_input" in names else None
         self.where = names.get("input_ids") or names["model_input"]
+        self.says_nothing = f"The column {names.get('loss_fn_inputs')!r} holds neither target_tokens nor weights"
+        if self._datum is None:
+            silent = next(names[name] for name in LABEL_COLUMNS if name in names)
+            self.says_nothing = f"The column {silent!r} is missing"
 
     def ids(self) -> list[int]:
         """The token ids."""
@@ -117,7 +126,7 @@ class _Row:
         """Raise FormatError for a column that does not have one entry for each token."""
         if len(values) != count:
             raise FormatError(
-                f"{name} has {len(values)} entries, and {self.where} has {count}: there must be one for each token."
+                f"{name} is a list of {len(values)}, and {self.where} one of {count}: each token must have an entry."
             )
 
     def weights(self, name: str, values: Sequence[float]) -> Sequence[float]:
@@ -125,16 +134,21 @@ class _Row:
         odd = next((i for i, value in enumerate(values) if value not in (0, 1)), None)
         if odd is None:
             return values
-        if min(values) < 0:
+        negative = next((i for i, value in enumerate(values) if value < 0), None)
+        if negative is not None:
             raise FormatError(
-                f"{name}[{odd}] is {values[odd]:g}, and must be 0 where the token does not train, else 1."
+                f"{name}[{negative}] is {values[negative]:g}, and must be 0 where the token does not train, else 1."
             )
         self._note(f"{name}, whose weights other than 0 count as 1, such as that of token {odd}", values[odd], 1)
         return values
 
+    def is_target(self, name: str) -> bool:
+        """Whether a column holds the token after each, whether it trains or not."""
+        return name.endswith(".target_tokens") or name == self._columns.names.get("target_tokens")
+
     def is_of_next(self, name: str, ids: Sequence[int], labels: Sequence[int], trained: Sequence[bool]) -> bool:
         """Whether the labels stand at the token before theirs: told by the ids. Raises FormatError."""
-        is_target = name.endswith("target_tokens") or name == self._columns.names.get("target_tokens")
+        is_target = self.is_target(name)
         here, before = (_first_other(own, labels, trained) for own in (ids, ids[1:]))
         if here is None and not is_target:
             return False
