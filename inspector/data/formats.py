@@ -17,7 +17,7 @@ from typing import Any
 from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step, listed
 from inspector.data.columns import Columns, exchange, is_chat
 from inspector.data.dialogues import literal
-from inspector.data.labelled import ID_NAMES, LABEL_COLUMNS, holds_ids, read_labelled
+from inspector.data.labelled import ID_NAMES, LABEL_COLUMNS, LABELLED_NAMES, holds_ids, read_labelled
 from inspector.data.normal import Source, normalized
 from inspector.errors import FormatError
 from inspector.model.tokenizer import Tokenizer
@@ -430,18 +430,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "enable_thinking": (),
     "documents": (),
     "chat_template_kwargs": (),
-    "input_ids": ID_NAMES[1:],
-    "labels": ("label_ids",),
-    "target_tokens": ("target_ids", "target_token_ids"),
-    "loss_mask": ("loss_masks", "response_mask"),
-    "assistant_masks": ("assistant_mask", "assistant_tokens_mask"),
-    "completion_mask": (),
-    "weights": ("token_weights", "loss_weights", "loss_scale"),
-    "attention_mask": (),
-    "position_ids": (),
-    "seq_lengths": (),
-    "model_input": (),
-    "loss_fn_inputs": (),
+    **LABELLED_NAMES,
 }
 """Our name of a column, and other names that it goes by, in lower case."""
 
@@ -458,7 +447,7 @@ class _Shape:
 
 _ASKED_FOR = (Format.ALPACA_PROMPT, Format.LABELLED_SHIFTED)
 """Formats that are never detected."""
-_BESIDE_IDS = (*LABEL_COLUMNS, "attention_mask", "position_ids", "seq_lengths")
+_BESIDE_IDS = tuple(name for name in LABELLED_NAMES if name not in ("input_ids", "model_input", "loss_fn_inputs"))
 
 _SHAPES: Mapping[Format, _Shape] = {
     Format.LABELLED: _Shape(

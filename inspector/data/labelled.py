@@ -15,28 +15,53 @@ from inspector.conversation import IGNORED, Change, Conversation, LabelledIds, S
 from inspector.data.columns import Columns, kind
 from inspector.errors import FormatError
 
-ID_NAMES = ("input_ids", "token_ids", "tokens")
-"""Names of columns that hold ids."""
+_DEPTH = 4
+"""How deep lists may stand in one another: ids in a batch, in tinker's chunks."""
+_LARGEST = 2**63
 MASKS = ("loss_mask", "assistant_masks", "completion_mask", "weights")
 """Columns with a number for each token, 0 where it does not train."""
 LABEL_COLUMNS = ("labels", "target_tokens", *MASKS)
 """Columns that say of each token whether it trains."""
+LABELLED_NAMES: Mapping[str, tuple[str, ...]] = {
+    "input_ids": ("token_ids", "tokens"),
+    "labels": ("label_ids",),
+    "target_tokens": ("target_ids", "target_token_ids"),
+    "loss_mask": ("loss_masks", "response_mask"),
+    "assistant_masks": ("assistant_mask", "assistant_tokens_mask"),
+    "completion_mask": (),
+    "weights": ("token_weights", "loss_weights", "loss_scale"),
+    "attention_mask": (),
+    "position_ids": (),
+    "seq_lengths": (),
+    "model_input": (),
+    "loss_fn_inputs": (),
+}
+"""Our name of a column, and other names that it goes by."""
+ID_NAMES = ("input_ids", *LABELLED_NAMES["input_ids"])
+"""Names of columns that hold ids."""
+_LABEL_NAMES = frozenset(name for column in LABEL_COLUMNS for name in (column, *LABELLED_NAMES[column]))
 
 
-def holds_ids(value: Any) -> bool:
-    """Whether a value may be a row's ids: whole numbers in a list, however deep, or as text, or tinker's input."""
+def holds_ids(value: Any, depth: int = _DEPTH) -> bool:
+    """Whether a value may be a row's ids: whole numbers in a list or a batch of lists, as text, or tinker's input."""
     if isinstance(value, str):
         return value.lstrip().startswith("[") and value.strip(" \t\r\n[],0123456789.") == ""
     if isinstance(value, Mapping):
         return bool({"chunks", "tokens", "data"} & set(value))
     value = _plain(value)
-    if isinstance(value, list | tuple):
-        return bool(value) and all(map(holds_ids if isinstance(value[0], list | tuple) else _is_whole, value))
-    return False
+    if not isinstance(value, list | tuple) or not value or not depth:
+        return False
+    if isinstance(value[0], list | tuple):
+        return all(holds_ids(one, depth - 1) for one in value)
+    return all(isinstance(one, int | float) and not isinstance(one, bool) and one % 1 == 0 for one in value)
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0
+def is_labelled(value: Mapping[str, Any]) -> bool:
+    """Whether an object is one row of ids, or a batch. A column `tokens` may be a count: it needs labels beside it."""
+    name = next((name for name in ID_NAMES if name in value), None)
+    if name is None or not holds_ids(value[name]):
+        return False
+    return name != "tokens" or not _LABEL_NAMES.isdisjoint(value)
 
 
 def rows_of_batch(row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -218,24 +243,27 @@ def _first_other(ids: Sequence[int], labels: Sequence[int], trained: Sequence[bo
     return next((i for i, (id, label, bit) in enumerate(zip(ids, labels, trained)) if bit and label != id), None)  # noqa: B905
 
 
-def _numbers(name: str, value: Any) -> list[float]:
+def _numbers(name: str, value: Any, depth: int = _DEPTH) -> list[float]:
     """The numbers of a column: a list, one in a batch of one, a tensor's data, or the chunks of tinker's input."""
     value = _plain(value)
-    if isinstance(value, Mapping) and "chunks" in value:
+    if isinstance(value, Mapping) and isinstance(value.get("chunks"), list | tuple):
         return [number for i, chunk in enumerate(value["chunks"]) for number in _chunk(f"{name}.chunks[{i}]", chunk)]
-    if isinstance(value, Mapping) and (held := next((key for key in ("data", "tokens") if key in value), None)):
-        return _numbers(f"{name}.{held}", value[held])
+    held = next((key for key in ("data", "tokens") if key in value), None) if isinstance(value, Mapping) else None
+    if held is not None and depth:
+        return _numbers(f"{name}.{held}", value[held], depth - 1)
     if not isinstance(value, list | tuple):
         raise FormatError(f"The column {name!r} is {kind(value)}, and must be a list with a number for each token.")
-    if value and all(isinstance(_plain(one), list | tuple) for one in value):
+    if value and depth and all(isinstance(_plain(one), list | tuple) for one in value):
         if len(value) > 1:
             raise FormatError(
                 f"{name} holds a batch of {len(value)} lists, and a row holds one: write each as a row of its own."
             )
-        return _numbers(f"{name}[0]", value[0])
+        return _numbers(f"{name}[0]", value[0], depth - 1)
     for i, one in enumerate(value):
-        if not isinstance(one, int | float) or one != one or one in (float("inf"), float("-inf")):
+        if not isinstance(one, int | float):
             raise FormatError(f"{name}[{i}] is {kind(one)}, and must be a number.")
+        if not -_LARGEST < one < _LARGEST:
+            raise FormatError(f"{name}[{i}] must be a number of at most 63 bits.")
     return [one + 0 for one in value]
 
 

@@ -126,6 +126,10 @@ def test_masks_about_the_next_token_are_moved_when_asked() -> None:
         ({"input_ids": IDS, "labels": [0, 0, 1, 1]}, "A column of 0 and 1 is a mask: map loss_mask=labels."),
         ({"input_ids": [1, -5], "labels": [1, -100]}, "input_ids[1] is -5, and must be the id of a token, from 0 on."),
         ({"input_ids": [1, None], "labels": [1, 2]}, "input_ids[1] is missing, and must be a number."),
+        ({"input_ids": [1, 10**400], "labels": [1, 2]}, "input_ids[1] must be a number of at most 63 bits."),
+        ({"input_ids": [1, float("nan")], "labels": [1, 2]}, "input_ids[1] must be a number of at most 63 bits."),
+        ({"input_ids": [[[[[[1]]]]]], "labels": [1]}, "input_ids[0][0][0][0][0] is a list, and must be a number."),
+        ({"model_input": {"chunks": 5}, "loss_fn_inputs": {"weights": [1]}}, "The column 'model_input' is a dict, and"),
         ({"input_ids": [1, 2.5], "labels": [1, 2]}, "input_ids[1] is 2.5, and must be a whole number."),
         ({"input_ids": 7, "labels": [1]}, "The column 'input_ids' is a number, and must be a list with a number for"),
         ({"input_ids": "[1, x]", "labels": [1]}, "input_ids is a text that begins like JSON and is not JSON"),
@@ -191,6 +195,11 @@ def test_a_batch_is_a_row_for_each_of_its_lists() -> None:
     ]
     assert [row.number for row in rows] == [0, 1]
     assert rows[1].place.endswith(", item 1")
+    plain = {"input_ids": IDS, "labels": LABELS}
+    assert [row.value for row in DataSource(text=json.dumps(plain)).rows() if isinstance(row, Row)] == [plain]
+    counts = {"tokens": [3, 4], "text": ["a", "b"]}
+    rows = [row for row in DataSource(text=json.dumps(counts)).rows() if isinstance(row, Row)]
+    assert [row.value for row in rows] == [{"tokens": 3, "text": "a"}, {"tokens": 4, "text": "b"}]
 
 
 @pytest.mark.parametrize(
