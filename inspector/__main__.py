@@ -58,6 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_conversation(inspect)
     _add_strategy(inspect)
     _add_modifiers(inspect)
+    inspect.add_argument(
+        "--labels", action="store_true", help="the file holds rows of token ids with labels or masks: show these"
+    )
+    inspect.add_argument("--row", type=_row, metavar="N", help="of a file of rows the one with this number, from 0 on")
+    _add_map(inspect)
     inspect.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
     compare = commands.add_parser("compare", help="show what each trainer's own mask would train, beside the truth")
     _add_model(compare)
@@ -100,10 +105,7 @@ def _add_audit(commands: Any) -> None:
     audit.add_argument("--split", default="", help="of a hub data set (default: train), or the start of file names")
     audit.add_argument("--config", default="", help="of a hub data set")
     audit.add_argument("--data-revision", default="", metavar="REVISION", help="of a hub data set")
-    audit.add_argument(
-        "--map", action="append", default=[], type=_pair, metavar="NAME=COLUMN",
-        help="which column is which: messages=, prompt=, completion=, text_column=, ...; format= for another layout",
-    )  # fmt: skip
+    _add_map(audit)
     _add_strategy(audit)
     _add_modifiers(audit)
     audit.add_argument("--limit", type=_at_least_one, metavar="N", help="read so many rows at most")
@@ -121,6 +123,13 @@ def _add_audit(commands: Any) -> None:
         command.add_argument("--baseline", metavar="FILE", help="an earlier report: only more findings than there fail")
         command.add_argument("--out", metavar="FILE", help="write the report to a JSON file")
         command.add_argument("--html", metavar="FILE", help="write the report as a page of its own")
+
+
+def _add_map(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--map", action="append", default=[], type=_pair, metavar="NAME=COLUMN",
+        help="which column is which: messages=, prompt=, completion=, text_column=, ...; format= for another layout",
+    )  # fmt: skip
 
 
 def _add_model(command: argparse.ArgumentParser, name: str = "model", **options: Any) -> None:
@@ -189,6 +198,12 @@ def _pair(text: str) -> tuple[str, str]:
 def _at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
+def _row(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
     return int(text)
 
 

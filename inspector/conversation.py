@@ -33,6 +33,9 @@ TRAIN_FLAGS = ("train", "training", "weight", "loss")
 PREFILL = "continue_final_message"
 """The argument that leaves the last message open; False, its default, changes nothing."""
 
+IGNORED = -100
+"""The label of a token that does not train."""
+
 RESERVED_KEYWORDS = frozenset(
     {
         "chat_template",
@@ -79,6 +82,7 @@ class Step(StrEnum):
     ARGUMENTS = "arguments", "Arguments of calls are read from JSON text, or written as it, as the template takes them"
     TOOLS = "tools", "Tools are brought into the form of a list of functions"
     CONTENT = "content", "Content that the template does not take as it is becomes text"
+    LABELS = "labels", "The ids and labels of a row are brought into one list of tokens, each with a label of its own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,34 @@ class Change:
         return {"step": self.step.value, "where": self.where, "before": self.before, "after": self.after}
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledIds:
+    """The tokens of a row that came with labels. `labels`: one a token, its id where it trains, else -100."""
+
+    ids: tuple[int, ...]
+    labels: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, ids: Any, labels: Any) -> Self:
+        """From two lists. Raises ConversationError, which names the list and the place in it."""
+        for name, values in (("input_ids", ids), ("labels", labels)):
+            if not isinstance(values, list | tuple) or not values:
+                raise ConversationError(f"`{name}` must be a list of token ids, with one at least.")
+            for i, value in enumerate(values):
+                if isinstance(value, bool) or not isinstance(value, int):
+                    raise ConversationError(f"`{name}`[{i}] must be a whole number, not {_kind(value)}.")
+        if len(ids) != len(labels):
+            raise ConversationError(
+                f"`labels` is a list of {len(labels)}, and `input_ids` one of {len(ids)}: each token must have a label."
+            )
+        for i, (id, label) in enumerate(zip(ids, labels, strict=True)):
+            if label not in (id, IGNORED):
+                raise ConversationError(
+                    f"`labels`[{i}] is {label}, and must be the token's id, {id}, or {IGNORED} where it does not train."
+                )
+        return cls(tuple(ids), tuple(labels))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
     """Messages and what `apply_chat_template` is given beside them.
@@ -103,6 +135,8 @@ class Conversation:
     `keywords`: everything else the template reads by name (`add_generation_prompt`, `enable_thinking`, ...).
     `prompt_messages`: how many of the messages are the prompt of the others, so that none of them trains; 0 where the
     row does not say. `changes`: what was changed while the row was read; not a part of what makes conversations equal.
+    `labelled`: the ids and labels of a row that came with them; they are what is shown and trained, and the messages
+    are only read back from them: there are none before a model has done that.
     """
 
     messages: tuple[Message, ...]
@@ -111,10 +145,11 @@ class Conversation:
     keywords: Mapping[str, JsonValue] = field(default_factory=dict)
     prompt_messages: int = 0
     changes: tuple[Change, ...] = field(default=(), compare=False)
+    labelled: LabelledIds | None = None
 
     @classmethod
     def parse(cls, source: Conversation | list[Any] | tuple[Any, ...] | Mapping[str, Any]) -> Conversation:
-        """Build a conversation from a list of messages or a dict with `messages`.
+        """Build a conversation from a list of messages, a dict with `messages`, or one with `input_ids` and `labels`.
 
         A dict may also have `tools`, `documents`, `prompt_messages`, `chat_template_kwargs` (as TRL's data sets do),
         and template keywords by name. Raises ConversationError, which names the message and the field.
@@ -127,6 +162,8 @@ class Conversation:
             raise ConversationError(
                 f"A conversation is a list of messages or an object with `messages`, not {_kind(source)}."
             )
+        if "messages" not in source and {"input_ids", "labels"} <= set(source):
+            return cls(messages=(), labelled=LabelledIds.parse(source["input_ids"], source["labels"]))
         if "messages" not in source:
             raise ConversationError(f"The conversation has no `messages`; its keys are {listed(source) or 'none'}.")
         rest = {key: value for key, value in source.items() if key != "messages"}
@@ -158,6 +195,8 @@ class Conversation:
 
     def to_json(self) -> dict[str, JsonValue]:
         """The dict that `parse` reads back."""
+        if self.labelled is not None:
+            return {"input_ids": list(self.labelled.ids), "labels": list(self.labelled.labels)}
         out: dict[str, JsonValue] = {"messages": list(self.messages)}
         if self.tools is not None:
             out["tools"] = list(self.tools)

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from inspector.conversation import Conversation
-from inspector.data.formats import conversation_of
+from inspector.data.formats import conversation_of, is_labelled_row
 from inspector.data.normal import Source, is_plain, normalized
 from inspector.errors import InspectorError, RenderError, TemplateFailedError, TemplateRefusedError, TokenizationError
 from inspector.findings.codes import Finding
@@ -20,9 +20,21 @@ from inspector.findings.example import find_all
 from inspector.findings.refusals import explain_refusal
 from inspector.model.hub import Model
 from inspector.model.tokenizer import Tokenizer
+from inspector.read_back import check_ids, read_back
 from inspector.rendering import sandbox
 from inspector.rendering.takes import TemplateTakes
-from inspector.strategies import EXACT, FACTS, Example, Labelled, Modifiers, Reason, Rule, behind_prompt
+from inspector.strategies import (
+    EXACT,
+    FACTS,
+    OWN_LABELS,
+    Example,
+    Keep,
+    Labelled,
+    Modifiers,
+    Reason,
+    Rule,
+    behind_prompt,
+)
 from inspector.tokens import named_panics, tokenize
 from inspector.turns import find_turns
 
@@ -162,8 +174,11 @@ def inspect_by(
 def inspect_as_rendered(rule: Rule, model: Model, conversation: Conversation) -> Inspection:
     """The same for a conversation that `as_rendered` gave."""
     with named_panics(model.tokenizer):
-        _, source = model.template_for(conversation.tools is not None)
-        given, warnings = _given_or_changed(rule, model, conversation, source)
+        if conversation.labelled is not None:
+            given, (rule, warnings) = labelled_example(model, conversation), _as_labelled(rule)
+        else:
+            _, source = model.template_for(conversation.tools is not None)
+            given, warnings = _given_or_changed(rule, model, conversation, source)
         example, labelled = rule.apply(given)
         labelled = replace(labelled, warnings=(*warnings, *labelled.warnings))
         return Inspection(
@@ -179,15 +194,50 @@ def inspect_as_rendered(rule: Rule, model: Model, conversation: Conversation) ->
 def as_rendered(rule: Rule, model: Model, conversation: Source) -> Conversation:
     """The conversation in the form that the model's template takes; `changes` says what was changed for it.
 
-    Raises ConversationError, FormatError.
+    A row that came with ids and labels stays as it is. Raises ConversationError, FormatError.
     """
     facts = FACTS.get(rule.strategy)
-    as_given = ("all",) if facts is not None and facts.reads_rows else rule.modifiers.as_given
+    reads_rows = facts is not None and facts.reads_rows and not is_labelled_row(conversation)
+    as_given = ("all",) if reads_rows else rule.modifiers.as_given
     plain = conversation if isinstance(conversation, Conversation) else conversation_of(conversation, as_given)
+    if plain.labelled is not None:
+        check_ids(model, plain.labelled)
+        return plain
     if is_plain(plain):
         return plain
     _, source = model.template_for(plain.tools is not None)
     return normalized(plain, TemplateTakes.of(source, model.special_tokens), as_given)
+
+
+def _as_labelled(rule: Rule) -> tuple[Rule, tuple[str, ...]]:
+    """The rule of a row that came with labels, and a warning where another one was chosen."""
+    modifiers, asked = replace(rule.modifiers, keep=Keep.ALL), []
+    if rule.strategy not in (EXACT, OWN_LABELS) or rule.options:
+        asked.append(f"the strategy {rule.strategy}" + (" with its options" if rule.options else ""))
+    if rule.modifiers.keep != Keep.ALL:
+        asked.append(f"keep: {rule.modifiers.keep}")
+    warnings = (f"The row's own labels train as they are, whatever is chosen: {' and '.join(asked)}.",) if asked else ()
+    return Rule(strategy=OWN_LABELS, modifiers=modifiers), warnings
+
+
+def labelled_example(model: Model, conversation: Conversation) -> Example:
+    """The example of a row that came with ids and labels: its tokens are these ids, and nothing is tokenized anew.
+
+    Its messages are those that the text reads as, where the template writes the same text for them.
+    """
+    assert conversation.labelled is not None
+    found = read_back(model, conversation.labelled.ids)
+    return Example(
+        conversation=replace(found.conversation, labelled=conversation.labelled, changes=conversation.changes),
+        rendered=found.rendered,
+        tokens=found.tokens,
+        turns=find_turns(found.conversation, found.rendered, found.tokens),
+        tokenizer=model.tokenizer,
+        template=found.template,
+        render_texts=partial(_render_texts, model, found.template),
+        remake=partial(make_example, model),
+        unread=found.why,
+    )
 
 
 def _given_or_changed(

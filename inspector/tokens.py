@@ -7,13 +7,13 @@ decoding, which is verified by round trip: what cannot be aligned raises Tokeniz
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from inspector.errors import TokenizationError
 from inspector.model.failures import is_panic
-from inspector.model.tokenizer import Tokenizer, ids_alone
+from inspector.model.tokenizer import Tokenizer, ids_alone, text_of
 from inspector.rendering.origins import Origin, OriginKind, Run
 from inspector.rendering.render import Rendered
 
@@ -92,7 +92,13 @@ def named_panics(tokenizer: Tokenizer) -> Iterator[None]:
 
 def tokenize(tokenizer: Tokenizer, rendered: Rendered) -> TokenTable:
     """Tokenize rendered text. Raises TokenizationError when tokens and text cannot be aligned."""
-    ids, spans, has_offsets = _encode(tokenizer, rendered.text)
+    return table_of(tokenizer, rendered, *_encode(tokenizer, rendered.text))
+
+
+def table_of(
+    tokenizer: Tokenizer, rendered: Rendered, ids: Sequence[int], spans: list[tuple[int, int]], has_offsets: bool
+) -> TokenTable:
+    """The table of ids whose characters are known: `spans`, one a token, which never go back."""
     added = tokenizer.added_tokens_decoder
     control_ids = frozenset(id for id, token in added.items() if token.special) | frozenset(tokenizer.all_special_ids)
     return TokenTable(
@@ -105,6 +111,30 @@ def tokenize(tokenizer: Tokenizer, rendered: Rendered) -> TokenTable:
         uncovered=tuple(_gaps(spans, len(rendered.text))),
         has_offsets=has_offsets,
     )
+
+
+def decoded(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[str, list[tuple[int, int]], bool]:
+    """(the text of ids, the characters of each, whether the tokenizer gives these ids for the text and told so itself).
+
+    Where it gives others, each token is decoded after the one before; those that together are one character share it.
+    """
+    text = text_of(tokenizer, ids)
+    if tokenizer.is_fast:
+        own, spans, _ = _encode(tokenizer, text)
+        if own == list(ids):
+            return text, spans, True
+    pieces: list[str] = []
+    spans, position, before, start = [], 0, 0, 0
+    for end in range(1, len(ids) + 1):
+        known = text_of(tokenizer, ids[before:start])
+        both = text_of(tokenizer, ids[before:end])
+        piece = both[len(known) :] if both.startswith(known) else text_of(tokenizer, ids[start:end])
+        if piece.endswith("\ufffd") and end - start < _MAX_PARTS and end < len(ids):
+            continue
+        spans += [(position, position + len(piece))] * (end - start)
+        pieces.append(piece)
+        position, before, start = position + len(piece), start, end
+    return "".join(pieces), spans, False
 
 
 def _encode(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]], bool]:

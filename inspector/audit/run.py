@@ -41,7 +41,7 @@ from inspector.errors import (
 )
 from inspector.inspection import as_rendered, diagnose, inspect_as_rendered, inspect_by
 from inspector.model.model import Model, Token
-from inspector.strategies import Rule
+from inspector.strategies import OWN_LABELS, Keep, Rule
 
 CHUNK = 256
 """Rows handed to a worker at a time."""
@@ -58,13 +58,17 @@ class Task:
     rule: Rule = field(default_factory=Rule)
 
     def for_layout(self, layout: Layout) -> Task:
-        """This task for rows of a layout: rendered texts are taken as they are, whatever the model's template is."""
+        """This task for rows of a layout: rendered texts and labels are taken as they are, whatever is chosen."""
+        if layout.format.is_labelled:
+            return replace(self, rule=Rule(strategy=OWN_LABELS, modifiers=replace(self.rule.modifiers, keep=Keep.ALL)))
         if layout.format is not Format.TEXT:
             return self
         return replace(self, model=self.model.with_template(text_template(self.model.tokenizer)))
 
     def check(self) -> None:
         """Raise StrategyError for a strategy or an option that does not exist; every row would be refused for it."""
+        if self.rule.strategy == OWN_LABELS:
+            return
         chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
         with suppress(StrategyRefusedError, RenderError, TraceError, TokenizationError):  # the rows may do better
             inspect_by(self.rule, self.model, Conversation.parse(chat))

@@ -101,7 +101,9 @@ def is_boilerplate(trained: int, boilerplate: int) -> bool:
 
 
 def shape_of(conversation: Conversation) -> Shape | None:
-    """What a template may tell conversations apart by, but the words; None where messages hold more than texts."""
+    """What a template may tell conversations apart by, but the words; None where there is more than texts."""
+    if conversation.labelled is not None:
+        return None
     messages = []
     for message in conversation.messages:
         fields = []

@@ -15,6 +15,7 @@ import inspector
 from inspector.cli.input_files import (
     read_conversation,
     read_conversations,
+    read_row,
     read_template,
     refuse_existing,
     rule_of,
@@ -31,7 +32,12 @@ def run_inspect(options: argparse.Namespace) -> int:
     """Print one conversation's tokens. Raises InspectorError; a refusal carries its finding as a note."""
     from inspector.cli.terminal import format_inspection
 
-    conversation = read_conversation(options.conversation, options.as_given)
+    if options.labels or options.row is not None or options.map:
+        conversation = read_row(
+            options.conversation, options.row or 0, dict(options.map), options.as_given, labels=options.labels
+        )
+    else:
+        conversation = read_conversation(options.conversation, options.as_given)
     inspection = _inspected(options, _load(options).with_special_tokens(options.special_tokens), conversation)
     if options.json:
         _print_json(inspection.to_dict())

@@ -6,16 +6,18 @@ import argparse
 import json
 import os
 from collections.abc import Collection, Mapping
-from itertools import islice
+from contextlib import closing
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from inspector.conversation import Conversation
 from inspector.data.columns import is_chat
 from inspector.data.files import suffix_of
-from inspector.data.formats import conversation_of, read
-from inspector.data.source import DETECTED_FROM, DataSource, Row, detect_rows
-from inspector.errors import ConversationError, InputFileError
+from inspector.data.formats import Format, conversation_of, read
+from inspector.data.labelled import LABEL_COLUMNS
+from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
+from inspector.errors import ConversationError, FormatError, InputFileError
 from inspector.strategies import Modifiers, Rule
 from inspector.text_files import read_text, write_text
 
@@ -32,10 +34,32 @@ def read_conversation(name: str, as_given: Collection[str] = ()) -> Conversation
         is_rows = isinstance(value, list) and value and not is_chat(value) and all(isinstance(v, dict) for v in value)
         if not is_rows:
             return conversation_of(value, as_given)
-    head = list(islice(DataSource(name=name).rows(), DETECTED_FROM))
-    layout = detect_rows(head, None)
-    first = next(row for row in head if isinstance(row, Row))
-    return read(first.value, layout, as_given).conversation
+    return read_row(name, 0, {}, as_given)
+
+
+def read_row(
+    name: str, number: int, mapping: Mapping[str, str], as_given: Collection[str] = (), *, labels: bool = False
+) -> Conversation:
+    """The row with a number in a file or folder of rows, read as an audit reads it; of a pair the chosen answer.
+
+    `labels`: the rows must hold ids and labels, whatever they hold beside. Raises InputFileError, DataError,
+    FormatError, ConversationError.
+    """
+    source = DataSource(text=read_text(name)) if name == "-" else DataSource(name=name)
+    with closing(source.rows()) as rows:  # type: ignore[type-var]
+        head = list(islice(rows, DETECTED_FROM))
+        layout = detect_rows(head, mapping, Format.LABELLED if labels else None)
+        row = next((row for row in chain(head, rows) if row.number == number), None)
+    if labels and not layout.format.is_labelled:
+        raise FormatError(
+            f"{name} holds rows of the kind {layout.format}, and --labels is for rows with ids and labels: "
+            f"input_ids beside {', '.join(LABEL_COLUMNS)}."
+        )
+    if row is None:
+        raise InputFileError(f"{name} has no row {number}; rows count from 0.")
+    if isinstance(row, BadRow):
+        raise InputFileError(f"{row.place}: {row.why}.")
+    return read(row.value, layout, as_given).conversation
 
 
 def read_conversations(name: str) -> list[Conversation]:

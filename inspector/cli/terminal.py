@@ -98,7 +98,7 @@ def format_comparison(comparison: Comparison) -> str:
     name = max(len(_strategy(entry)) for entry in comparison.entries)
     lines = [
         f"{truth.model.name} · template {truth.model.template_name} · {len(tokens)} tokens, "
-        f"traced trains {sum(truth.trained)}",
+        f"{truth.strategy} trains {sum(truth.trained)}",
         "",
         f"{'strategy':<{name}}  {'trains':>6}  {'agrees':>7}  first difference",
     ]

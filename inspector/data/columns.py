@@ -53,7 +53,7 @@ class Columns:
         """A column that must be a text."""
         value = self[name]
         if not isinstance(value, str):
-            raise FormatError(f"The column {self.names.get(name, name)!r} is {_kind(value)}, and must be a text.")
+            raise FormatError(f"The column {self.names.get(name, name)!r} is {kind(value)}, and must be a text.")
         return value
 
     def messages(self, name: str, role: str) -> list[Message]:
@@ -75,14 +75,14 @@ class Columns:
 
     def chat(self, name: str) -> list[Message]:
         """A column that must be a list of messages, or a text that is one."""
-        value = self._value(name)
+        value = self.parsed(name)
         if isinstance(value, str) and self.does(Step.DIALOGUES) and dialogue(value) is not None:
             return self.messages(name, "user")
         return self._messages(value, self.names.get(name, name))
 
     def history(self) -> list[Message]:
         """The turns before the row's own: pairs of question and answer, or messages."""
-        value = self._value("history")
+        value = self.parsed("history")
         out: list[Message] = []
         for i, turn in enumerate(value or ()):
             where = f"{self.names['history']}[{i}]"
@@ -91,7 +91,7 @@ class Columns:
             elif isinstance(turn, list | tuple) and len(turn) == 2 and all(isinstance(text, str) for text in turn):
                 out += exchange(*turn)
             else:
-                raise FormatError(f"{where} is {_kind(turn)}, and must be a question and its answer, or a message.")
+                raise FormatError(f"{where} is {kind(turn)}, and must be a question and its answer, or a message.")
         return out
 
     def conversation(self, messages: Sequence[Message], prompt_messages: int = 0) -> Conversation:
@@ -100,7 +100,7 @@ class Columns:
         `prompt_messages`: how many of them are the prompt of the others.
         """
         before, system = len(self.changes), self["system"]
-        tools = self._value("tools")
+        tools = self.parsed("tools")
         tools = tools if len(self.changes) > before else self["tools"]  # JSON text is read later, and said
         if isinstance(system, str) and tools is None and self.does(Step.DIALOGUES):
             text, tools = tools_in(system.strip().removeprefix("SYSTEM:").strip())
@@ -141,7 +141,7 @@ class Columns:
             return value
         before = len(self.changes)
         try:
-            read = self._value(name)
+            read = self.parsed(name)
         except FormatError:
             return value
         if is_chat(read) or (_are_calls(read) and "tools" in self):
@@ -149,7 +149,7 @@ class Columns:
         del self.changes[before:]
         return value
 
-    def _value(self, name: str) -> Any:
+    def parsed(self, name: str) -> Any:
         """A column's value; a text that is JSON or a literal of Python is read."""
         value, where = self[name], self.names.get(name, name)
         if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
@@ -167,12 +167,12 @@ class Columns:
         if isinstance(value, Mapping) and "messages" in value:
             value = value["messages"]
         if not isinstance(value, list | tuple):
-            raise FormatError(f"The column {column!r} is {_kind(value)}, and must be a list of messages.")
+            raise FormatError(f"The column {column!r} is {kind(value)}, and must be a list of messages.")
         return [self._message(message, f"{column}[{index}]") for index, message in enumerate(value)]
 
     def _message(self, message: Any, where: str) -> Message:
         if not isinstance(message, Mapping):
-            raise FormatError(f"{where} is {_kind(message)}, and must be a message with role and content.")
+            raise FormatError(f"{where} is {kind(message)}, and must be a message with role and content.")
         fields = dict(message)
         if "from" in fields and fields.get("role") is None:
             speaker = fields.pop("from")
@@ -226,6 +226,7 @@ def _as_json(value: Any, where: str, changes: list[Change]) -> Any:
     return text
 
 
-def _kind(value: object) -> str:
+def kind(value: object) -> str:
+    """What a value is, in words."""
     names = {type(None): "missing", str: "a text", bool: "true or false", int: "a number", float: "a number"}
     return names.get(type(value), f"a {type(value).__name__}")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from inspector.data.labelled import is_labelled
 from inspector.errors import DataError
 
 MAX_LINE_BYTES = 64_000_000
@@ -207,7 +208,7 @@ MAX_PACKED_JSON_BYTES = 200_000_000
 
 
 def _rows_of(value: Any, name: str) -> list[Any]:
-    """Rows of a JSON value: a list of rows, one row, `{"data": [...]}`, or columns as pandas writes them."""
+    """Rows of a JSON value: a list, one row, also of ids, `{"data": [...]}`, or columns as pandas writes them."""
     if isinstance(value, list):
         is_messages = bool(value) and all(isinstance(item, dict) and "role" in item for item in value)
         rows = (
@@ -220,6 +221,8 @@ def _rows_of(value: Any, name: str) -> list[Any]:
         return rows
     if not isinstance(value, dict):
         raise DataError(f"{name} holds {kind_of(value)}, and must hold rows.")
+    if is_labelled(value):
+        return [value]
     columns = list(value.values())
     if columns and all(isinstance(column, dict) and column for column in columns):
         keys = list(columns[0])

@@ -17,6 +17,7 @@ from typing import Any
 from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step, listed
 from inspector.data.columns import Columns, exchange, is_chat
 from inspector.data.dialogues import literal
+from inspector.data.labelled import ID_NAMES, LABEL_COLUMNS, LABELLED_NAMES, holds_ids, read_labelled
 from inspector.data.normal import Source, normalized
 from inspector.errors import FormatError
 from inspector.model.tokenizer import Tokenizer
@@ -45,8 +46,17 @@ class Format(StrEnum):
     """A chosen and a rejected answer, with a prompt or (reward pairs) without."""
     UNPAIRED = "unpaired"
     """A prompt, a completion and a label that says whether it is good, as KTO takes it."""
+    LABELLED = "labelled"
+    """Ids of tokens, with labels or a mask: what trains is said already."""
+    LABELLED_SHIFTED = "labelled_shifted"
+    """The same with a mask that is about the next token. Never detected: ask for it."""
     TEXT = "text"
     """A text that is rendered already: nobody knows who wrote which part of it."""
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the rows hold ids and labels."""
+        return self in (Format.LABELLED, Format.LABELLED_SHIFTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +79,8 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What a row holds. `conversation`: the row, or the chosen answer of a pair; of a text, one message of role `text`.
+    """What a row holds. `conversation`: the row, or the chosen answer of a pair; of a text, one message of role `text`,
+    of ids and labels these and no message.
 
     `rejected`: the other answer of a pair. `is_good`: KTO's label. `prompt_messages`: how many messages come before
     what is judged; of a pair those that both begin with.
@@ -108,6 +119,12 @@ def detect(
         known = _with_chats(known, given, rows)
         formats = [format for format in _order(known, rows, wanted) if _variant(format, known, rows) is not None]
         if not formats:
+            if "input_ids" in known and holds_ids(rows[0].get(known["input_ids"])):
+                raise FormatError(
+                    f"{known['input_ids']} holds ids of tokens, and no column says which of them train. There are: "
+                    f"{listed(present)}. Map it: labels=COLUMN, or loss_mask=COLUMN, which may be an attention mask "
+                    "where every token trains."
+                )
             raise FormatError(
                 f"No layout fits the columns {listed(present)}. Say which column is which, such as "
                 "prompt=COLUMN and completion=COLUMN, or messages=COLUMN."
@@ -142,17 +159,29 @@ def conversation_of(source: Source, as_given: Collection[str] = ()) -> Conversat
     """
     if isinstance(source, list) and source and all(isinstance(one, Mapping) and "from" in one for one in source):
         source = {"messages": source}
+    is_labelled = is_labelled_row(source)
     is_row = isinstance(source, Mapping) and (
-        not isinstance(source.get("messages"), list | tuple)
+        is_labelled
+        or not isinstance(source.get("messages"), list | tuple)
         or any("from" in one for one in _objects(source["messages"]))
     )
-    if is_row and source and "all" not in as_given:
+    if is_row and source and (is_labelled or "all" not in as_given):
         try:
             layout = detect([source])  # type: ignore[list-item]
         except FormatError:
+            if is_labelled and "messages" not in source:  # type: ignore[operator]
+                raise
             return normalized(source, as_given=as_given)
-        return read(source, layout, as_given).conversation  # type: ignore[arg-type]
+        if "all" not in as_given or layout.format.is_labelled:
+            return read(source, layout, as_given).conversation  # type: ignore[arg-type]
     return normalized(source, as_given=as_given)
+
+
+def is_labelled_row(source: object) -> bool:
+    """Whether a source is a row of ids, or a conversation that was read from one."""
+    if isinstance(source, Conversation):
+        return source.labelled is not None
+    return isinstance(source, Mapping) and any(holds_ids(source.get(name)) for name in ("model_input", *ID_NAMES))
 
 
 def _objects(values: Any) -> list[Mapping[str, Any]]:
@@ -186,7 +215,9 @@ def _with_chats(
 
 def _order(known: Mapping[str, str], rows: Sequence[Mapping[str, Any]], wanted: Format | None) -> list[Format]:
     """The formats that are detected, in the order in which they are tried."""
-    order: list[Format] = [format for format in _SHAPES if format is not Format.ALPACA_PROMPT]
+    order: list[Format] = [
+        format for format in _SHAPES if format not in (Format.ALPACA_PROMPT, Format.LABELLED_SHIFTED)
+    ]
     if wanted is None and "messages" in known:
         if "rejected" in known and ("chosen" not in known or not _ends_in_answer(rows[0].get(known["messages"]))):
             wanted = Format.PREFERENCE
@@ -212,6 +243,8 @@ def _variant(format: Format, known: Mapping[str, str], rows: Sequence[Mapping[st
                     continue
             if needed[:1] == ("messages",) and "chosen" in needed and _has_prompt(rows[0].get(known["chosen"])):
                 continue  # the answers hold the prompt themselves
+            if format.is_labelled and not any(holds_ids(row.get(known[needed[0]])) for row in rows):
+                continue
             return needed
     return None
 
@@ -349,6 +382,14 @@ def _read_text(columns: Columns) -> Sample:
     return Sample(conversation=Conversation.parse({"messages": messages, "prompt_messages": 1}), prompt_messages=1)
 
 
+def _read_labelled(columns: Columns) -> Sample:
+    return Sample(conversation=read_labelled(columns))
+
+
+def _read_labelled_shifted(columns: Columns) -> Sample:
+    return Sample(conversation=read_labelled(columns, shifted=True))
+
+
 NO_TEMPLATE = "none"
 """What is asked for instead of a template where rows are rendered texts."""
 ANY_TEMPLATE = "{{ messages[0].content }}"
@@ -399,6 +440,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "enable_thinking": (),
     "documents": (),
     "chat_template_kwargs": (),
+    **LABELLED_NAMES,
 }
 """Our name of a column, and other names that it goes by, in lower case."""
 
@@ -413,7 +455,18 @@ class _Shape:
     beside: tuple[str, ...] = _BESIDE
 
 
+_ASKED_FOR = (Format.ALPACA_PROMPT, Format.LABELLED_SHIFTED)
+"""Formats that are never detected."""
+_BESIDE_IDS = tuple(name for name in LABELLED_NAMES if name not in ("input_ids", "model_input", "loss_fn_inputs"))
+
 _SHAPES: Mapping[Format, _Shape] = {
+    Format.LABELLED: _Shape(
+        needed=[("model_input", "loss_fn_inputs"), *(("input_ids", name) for name in LABEL_COLUMNS[::-1])],
+        read=_read_labelled, beside=_BESIDE_IDS,
+    ),
+    Format.LABELLED_SHIFTED: _Shape(
+        needed=[("input_ids", name) for name in LABEL_COLUMNS[::-1]], read=_read_labelled_shifted, beside=_BESIDE_IDS
+    ),
     Format.MESSAGES: _Shape(needed=[("messages",)], read=_read_messages),
     Format.PREFERENCE: _Shape(
         needed=[*((name, "chosen", "rejected") for name in _PROMPTS), ("messages", "rejected"), ("chosen", "rejected")],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -25,6 +25,7 @@ from inspector.data.files import (
     suffix_of,
 )
 from inspector.data.formats import Format, Layout, detect
+from inspector.data.labelled import rows_of_batch
 from inspector.errors import DataError
 from inspector.model.model import Token
 
@@ -81,7 +82,7 @@ class DataSource:
         """Every row of the shard, in order. Raises DataError."""
         if not 0 <= self.index < self.shards:
             raise DataError(f"There is no shard {self.index} of {self.shards}: shards count from 0.")
-        for number, (place, value) in enumerate(self._values(token)):
+        for number, (place, value) in enumerate(_each(self._values(token))):
             if number % self.shards != self.index:
                 continue
             if isinstance(value, Unreadable):
@@ -131,6 +132,13 @@ class DataSource:
             yield from rows_of_file(path)
         else:
             yield from _hub(self, token)
+
+
+def _each(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """The values; a batch of tokenized rows is one after the other."""
+    for place, value in values:
+        batch = rows_of_batch(value) if isinstance(value, Mapping) else []
+        yield from ((f"{place}, item {i}", row) for i, row in enumerate(batch)) if batch else ((place, value),)
 
 
 def _keep_inside() -> None:

@@ -119,6 +119,12 @@ class Code(StrEnum):
     """Arguments that are JSON text are written as a JSON string."""
     FLAGS_NOT_OBEYED = "flags_not_obeyed", Reads.SHAPE, KindBy.WORDS
     """Messages have train flags, and the rule does not go by them."""
+    TURNS_NOT_READ = "turns_not_read", Reads.SHAPE, KindBy.WORDS
+    """The turns of a row that came with ids are unknown."""
+    LABELS_DIFFER = "labels_differ", Reads.SHAPE, KindBy.WORDS
+    """The labels that a row came with are not those of traced."""
+    IDS_DIFFER = "ids_differ", Reads.SHAPE, KindBy.WORDS
+    """The ids that a row came with are not those that the tokenizer gives for their text."""
     NONDETERMINISTIC_RENDER = "nondeterministic_render", Reads.SHAPE
     """The render holds today's date or time."""
     DUPLICATE_ANSWER = "duplicate_answer", Reads.COUNTS

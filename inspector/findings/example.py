@@ -13,6 +13,7 @@ from itertools import groupby
 from inspector.conversation import TEXT_ROLE, is_flagged
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.findings.content import find_lost_content
+from inspector.findings.labels import LABEL_FINDERS, REMEDY, with_own_remedy
 from inspector.findings.loss import LOSS_FINDERS
 from inspector.findings.places import describe, message_of, short, span_of
 from inspector.findings.rows import ROW_FINDERS
@@ -26,7 +27,7 @@ from inspector.tokens import owner
 
 def find_all(example: Example, labelled: Labelled) -> list[Finding]:
     """Every finding, errors first, otherwise in the order of the text."""
-    found = [finding for find in _FINDERS for finding in find(example, labelled)]
+    found = [with_own_remedy(example, finding) for find in _FINDERS for finding in find(example, labelled)]
     order = list(Severity)
     return sorted(found, key=lambda f: (order.index(f.severity), (f.token_span or (0, 0))[0]))
 
@@ -95,7 +96,9 @@ def find_no_trained_tokens(example: Example, labelled: Labelled) -> Iterator[Fin
     if any(labelled.trained):
         return
     assistants = example.conversation.assistant_indices()
-    if all(message["role"] == TEXT_ROLE for message in example.conversation.messages):
+    if example.conversation.labelled is not None and not labelled.cut:
+        why, remedy = "the row's own labels leave all of them out", REMEDY
+    elif all(message["role"] == TEXT_ROLE for message in example.conversation.messages):
         why = "the row is a rendered text, and nothing in it says who wrote which part"
         remedy = "Choose a strategy that searches the text or its ids, such as string_span or trl_completion_collator."
         if labelled.facts.searches_from is not None:
@@ -141,6 +144,8 @@ def find_untrained_stops(example: Example, labelled: Labelled) -> Iterator[Findi
             closing = example.tokens.texts[turn.closing_token]
             detail = f"the template ends message {index} without a stop token; the next header {closing!r} closes it"
             span, remedy = (turn.closing_token, turn.closing_token + 1), "Train that header's token (closing_header)."
+        elif example.rendered.is_cut:
+            detail = f"the row ends before message {index} does"
         else:
             detail = f"the template writes nothing after message {index} that ends it"
             remedy = "Use a template that ends assistant turns in a stop token the tokenizer knows, mostly eos_token."
@@ -198,16 +203,19 @@ def find_trailing_prompt(example: Example, labelled: Labelled) -> Iterator[Findi
     first = next((i for i, span in enumerate(example.tokens.char_spans) if span[1] > start), len(example.tokens))
     text = example.rendered.text[start:]
     asked = example.conversation.adds_generation_prompt
+    why = "add_generation_prompt is on" if asked else "the template writes it without being asked"
+    remedy = "Turn add_generation_prompt off for training rows."
+    if not asked:
+        remedy = "Use a template that writes it only when add_generation_prompt is set."
+    if example.conversation.labelled is not None:
+        why, remedy = "the row holds no answer after it", "Leave the row out, or give it its answer."
     yield Finding(
         code=Code.TRAILING_GENERATION_PROMPT,
         severity=Severity.WARNING,
         message_index=None,
         token_span=(first, len(example.tokens)),
-        detail=f"The example ends in the generation prompt {text!r}: "
-        + ("add_generation_prompt is on." if asked else "the template writes it without being asked."),
-        remedy="Turn add_generation_prompt off for training rows."
-        if asked
-        else "Use a template that writes it only when add_generation_prompt is set.",
+        detail=f"The example ends in the generation prompt {text!r}: {why}.",
+        remedy=remedy,
     )
 
 
@@ -271,4 +279,5 @@ _FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
     *TEMPLATE_FINDERS,
     *TOKENIZER_FINDERS,
     *ROW_FINDERS,
+    *LABEL_FINDERS,
 )

@@ -13,7 +13,7 @@ def find_control_tokens(example: Example, labelled: Labelled) -> Iterator[Findin
     """Text of a message that the tokenizer reads as a special token; one finding a message."""
     tokens = example.tokens
     seen: dict[int, list[int]] = {}
-    for index, runs in enumerate(tokens.runs):
+    for index, runs in enumerate(() if example.unread else tokens.runs):
         if tokens.special[index] and runs and all(run.origin.kind is OriginKind.MESSAGE for run in runs):
             message, field = runs[0].origin.message_index, runs[0].origin.field
             if message is not None and field != "role" and tokens.texts[index].strip():
@@ -124,6 +124,18 @@ def find_double_bos(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """The rendered text begins with bos, and the tokenizer adds another one when asked for special tokens."""
     bos = example.tokenizer.bos_token_id
     if bos is None or example.tokens.ids[:1] != (bos,):
+        return
+    if example.conversation.labelled is not None:
+        if example.tokens.ids[:2] == (bos, bos):
+            yield Finding(
+                code=Code.DOUBLE_BOS,
+                severity=Severity.WARNING,
+                message_index=None,
+                token_span=(0, 2),
+                detail=f"The row begins with two {example.tokenizer.bos_token!r}: the template wrote one, and the "
+                "tokenizer added another.",
+                remedy="Make the rows again, the rendered text tokenized with add_special_tokens=False.",
+            )
         return
     start = example.rendered.text[: example.tokens.char_spans[0][1]]
     again = list(example.tokenizer(start, verbose=False)["input_ids"])

@@ -22,10 +22,21 @@ def offers(inspection: Inspection) -> dict[Code, tuple[Remedy, ...]]:
     """The remedies for the findings of an inspection, by code; codes without one are left out."""
     out: dict[Code, tuple[Remedy, ...]] = {}
     for code in dict.fromkeys(finding.code for finding in inspection.findings):
-        fitting = tuple(r for r in REMEDIES.values() if code in r.codes and r.is_possible(inspection))
+        fitting = tuple(r for r in REMEDIES.values() if code in r.codes and _is_possible(r, inspection))
         if fitting:
             out[code] = fitting
     return out
+
+
+def _is_possible(remedy: Remedy, inspection: Inspection) -> bool:
+    """Whether it changes anything: the ids and labels that a row came with are as they are."""
+    if inspection.example.conversation.labelled is not None and remedy.name not in _FOR_LABELLED:
+        return False
+    return remedy.is_possible(inspection)
+
+
+_FOR_LABELLED = {"label_anew", "drop_max_length", "set_pad_token", "add_stop_tokens"}
+"""Remedies that do not change messages or labels."""
 
 
 def offers_for_refusal(finding: Finding) -> tuple[Remedy, ...]:

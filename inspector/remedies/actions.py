@@ -9,7 +9,7 @@ from typing import Any
 from inspector.conversation import Conversation
 from inspector.errors import RemedyError
 from inspector.findings.refusals import with_plain_content
-from inspector.inspection import inspect_rendered
+from inspector.inspection import inspect_rendered, labelled_example
 from inspector.model.model import ADDITIONAL, Model
 from inspector.model.tokenizer import Tokenizer, ids_alone
 from inspector.remedies.remedy import Case
@@ -56,6 +56,16 @@ def _markers(case: Case) -> Markers:
 def train_exact_labels(case: Case) -> list[Setup]:
     """The exact strategy."""
     return [replace(case.setup, strategy=EXACT, options={})]
+
+
+def label_anew(case: Case) -> list[Setup]:
+    """The messages that the ids of a row read as. Raises RemedyError where none can be read."""
+    if case.conversation.labelled is None:
+        return [case.setup]
+    example = labelled_example(case.model, case.conversation)
+    if example.unread:
+        raise RemedyError(f"The messages of this row are unknown: {example.unread}.")
+    return [_with_conversation(case, replace(example.conversation, labelled=None))]
 
 
 def use_training_template(case: Case) -> list[Setup]:

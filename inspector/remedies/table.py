@@ -8,7 +8,7 @@ from inspector.findings.codes import Code
 from inspector.inspection import Inspection
 from inspector.remedies import actions
 from inspector.remedies.remedy import Remedy
-from inspector.strategies import EXACT, FACTS, needs_of
+from inspector.strategies import EXACT, OWN_LABELS, needs_of
 
 
 def _always(_: Inspection) -> bool:
@@ -34,11 +34,15 @@ def _is_traced(inspection: Inspection) -> bool:
 
 
 def _is_reproduced(inspection: Inspection) -> bool:
-    return inspection.strategy != EXACT
+    return inspection.strategy not in (EXACT, OWN_LABELS)
 
 
 def _reads_tags(inspection: Inspection) -> bool:
-    return FACTS[inspection.strategy].reads_tags
+    return inspection.labelled.facts.reads_tags
+
+
+def _has_labels(inspection: Inspection) -> bool:
+    return inspection.strategy == OWN_LABELS and not inspection.example.unread
 
 
 def _has_history(inspection: Inspection) -> bool:
@@ -95,6 +99,21 @@ REMEDIES = _registry(
             ),
             _is_reproduced,
             actions.train_exact_labels,
+        ),
+        (
+            "label_anew",
+            "Label the messages anew",
+            "The row is the messages that its ids read as; a strategy labels them, and its own labels are gone.",
+            (
+                Code.LABELS_DIFFER,
+                Code.IDS_DIFFER,
+                Code.FOREIGN_TEXT_IN_LOSS,
+                Code.PROMPT_TEXT_IN_LOSS,
+                Code.NO_TRAINED_TOKENS,
+                Code.STOP_TOKEN_NOT_TRAINED,
+            ),
+            _has_labels,
+            actions.label_anew,
         ),
         (
             "train_every_stop",

@@ -55,7 +55,7 @@ class Rendered:
     `runs` cover `text` in order. `generation_spans` are half open, as transformers records them. `headers`: one per
     assistant message that has a turn. `prompt_start`: where a trailing generation prompt begins, or None. `read_off`:
     answers whose turns were settled by renders of the conversation's beginning, `unknown_turns`: those whose turns end
-    where nothing could tell (see `turn_bounds`).
+    where nothing could tell (see `turn_bounds`). `is_cut`: the render went on after this text.
     """
 
     text: str
@@ -65,6 +65,33 @@ class Rendered:
     prompt_start: int | None
     read_off: tuple[int, ...] = ()
     unknown_turns: tuple[int, ...] = ()
+    is_cut: bool = False
+
+    def cut(self, length: int) -> Rendered:
+        """The first characters alone."""
+        if length >= len(self.text):
+            return self
+        return replace(
+            self,
+            text=self.text[:length],
+            runs=tuple(run.cut(0, min(end, length) - start) for start, end, run in self.spans() if start < length),
+            generation_spans=tuple((start, min(end, length)) for start, end in self.generation_spans if start < length),
+            headers=tuple(header for header in self.headers if header.end <= length),
+            prompt_start=self.prompt_start if self.prompt_start is not None and self.prompt_start < length else None,
+            is_cut=True,
+        )
+
+    def after(self, prefix: str) -> Rendered:
+        """The same with more of the template's text before it, which belongs to no turn."""
+        by = len(prefix)
+        return replace(
+            self,
+            text=prefix + self.text,
+            runs=(Run(by, TEMPLATE), *self.runs),
+            generation_spans=tuple((start + by, end + by) for start, end in self.generation_spans),
+            headers=tuple(header._replace(start=header.start + by, end=header.end + by) for header in self.headers),
+            prompt_start=None if self.prompt_start is None else self.prompt_start + by,
+        )
 
     def spans(self) -> Iterator[tuple[int, int, Run]]:
         """Yield `(start, end, run)` for each run, in order."""

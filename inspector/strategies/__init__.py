@@ -14,12 +14,23 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inspector.errors import InspectorError, StrategyError
-from inspector.strategies.base import EXACT, FACTS, REASON_TEXTS, Example, Facts, Labelled, Reason, is_trained
+from inspector.strategies.base import (
+    EXACT,
+    FACTS,
+    OWN_LABELS,
+    REASON_TEXTS,
+    Example,
+    Facts,
+    Labelled,
+    Reason,
+    is_trained,
+)
 from inspector.strategies.boundaries import dpo_boundary, trl_completion_only
 from inspector.strategies.content_diff import content_diff, content_diff_legacy
 from inspector.strategies.full import full
 from inspector.strategies.markers_in_ids import bos_eos, home_llm, home_llm_intended, trl_completion_collator
 from inspector.strategies.modifiers import Keep, Modifiers, Truncation, behind_prompt
+from inspector.strategies.own_labels import own_labels
 from inspector.strategies.prefixes import incremental_delta, prefix_render
 from inspector.strategies.responses_only import responses_only
 from inspector.strategies.spans import chatml, llama3_sft, string_span
@@ -67,6 +78,8 @@ def needs_of(strategy: str) -> list[str]:
 
 def label(example: Example, strategy: str, options: Mapping[str, Any]) -> Labelled:
     """Label an example. Raises StrategyError for an unknown strategy, option or option value."""
+    if strategy == OWN_LABELS:
+        return replace(own_labels(example), strategy=strategy)
     if strategy not in STRATEGIES:
         raise StrategyError(f"There is no strategy {strategy!r}; there are: {', '.join(STRATEGIES)}.")
     known = options_of(strategy)
@@ -110,6 +123,7 @@ class Rule:
 __all__ = [
     "EXACT",
     "FACTS",
+    "OWN_LABELS",
     "REASON_TEXTS",
     "STRATEGIES",
     "Example",

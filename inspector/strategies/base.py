@@ -8,15 +8,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 
+from inspector.conversation import IGNORED as IGNORED
 from inspector.conversation import Conversation, Message, Step
 from inspector.errors import InspectorError, RenderError, StrategyError, StrategyRefusedError
 from inspector.model.tokenizer import Tokenizer, ids_alone
 from inspector.rendering.render import Rendered
 from inspector.tokens import TokenTable
 from inspector.turns import Turn
-
-IGNORED = -100
-"""The label of a token that does not train."""
 
 
 class Reason(StrEnum):
@@ -32,6 +30,8 @@ class Reason(StrEnum):
     """Trained: the policy trains everything."""
     TRAINED_BY_RULE = "trained_by_rule"
     """Trained: the rule of a reproduced trainer, which knows tokens or text but not whose they are."""
+    OWN_LABEL = "own_label"
+    """Trained: the label that the row came with."""
     FIRST_TOKEN = "first_token"
     """Not trained: nothing comes before the first token that could predict it."""
     CONTEXT = "context"
@@ -48,6 +48,8 @@ class Reason(StrEnum):
     """Not trained: merges trained with untrained characters, and the policy leaves such tokens out."""
     LEFT_OUT = "left_out"
     """Not trained: the rule of a reproduced trainer."""
+    NO_LABEL = "no_label"
+    """Not trained: the labels that the row came with leave it out."""
     LOST = "lost"
     """Not trained: the markers that the rule looks for were not found here."""
     CUT = "cut"
@@ -59,11 +61,15 @@ class Reason(StrEnum):
         return self in _TRAINED
 
 
-_TRAINED = frozenset({Reason.ANSWER, Reason.SCAFFOLD, Reason.STOP, Reason.EVERY_TOKEN, Reason.TRAINED_BY_RULE})
+_TRAINED = frozenset(
+    {Reason.ANSWER, Reason.SCAFFOLD, Reason.STOP, Reason.EVERY_TOKEN, Reason.TRAINED_BY_RULE, Reason.OWN_LABEL}
+)
 
 
 EXACT = "traced"
 """The strategy that is ours: exactly what the assistant writes."""
+OWN_LABELS = "own_labels"
+"""What stands in the place of a strategy where a row came with labels: they train, whatever strategy is chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +119,7 @@ REASON_TEXTS: Mapping[Reason, str] = {
     Reason.STOP: "trained: the stop token of the turn",
     Reason.EVERY_TOKEN: "trained: the policy trains every token",
     Reason.TRAINED_BY_RULE: "trained: the strategy's rule",
+    Reason.OWN_LABEL: "trained: the row's own labels",
     Reason.FIRST_TOKEN: "not trained: nothing before the first token could predict it",
     Reason.CONTEXT: "not trained: not the text of a trained turn",
     Reason.HEADER: "not trained: the generation prompt supplies it",
@@ -121,6 +128,7 @@ REASON_TEXTS: Mapping[Reason, str] = {
     Reason.POLICY: "not trained: left out by the policy",
     Reason.STRADDLER: "not trained: merges trained with untrained characters",
     Reason.LEFT_OUT: "not trained: the strategy's rule",
+    Reason.NO_LABEL: "not trained: the row's own labels",
     Reason.LOST: "not trained: the strategy's markers were not found",
     Reason.CUT: "not trained: cut off by the truncation",
 }
@@ -137,7 +145,8 @@ class Example:
 
     `template`: the Jinja source it was rendered with. `render_texts`: the texts of other conversations through the same
     template, each a text or the error in its place; with `plain_jinja=True` as `plain_jinja` renders. `remake`:
-    the example of a conversation through another template. Both render in the sandbox.
+    the example of a conversation through another template. Both render in the sandbox. `unread`: of a row that came
+    with ids, why no turns could be read back from them; "" where they were.
     """
 
     conversation: Conversation
@@ -148,6 +157,7 @@ class Example:
     template: str = ""
     render_texts: Callable[..., list[str | InspectorError]] = field(default=_no_renderer, repr=False, compare=False)
     remake: Callable[[Conversation, str], Example] = field(default=_no_renderer, repr=False, compare=False)
+    unread: str = ""
 
     def __len__(self) -> int:
         """The number of tokens."""
@@ -241,6 +251,7 @@ class Labelled:
         bits: Sequence[bool],
         *,
         why: Reason = Reason.TRAINED_BY_RULE,
+        why_not: Reason = Reason.LEFT_OUT,
         lost: Collection[int] = (),
         cut: Collection[int] = (),
         warnings: Sequence[str] = (),
@@ -251,7 +262,7 @@ class Labelled:
         The first token that is not cut is never trained, whatever its bit: no loss is taken there.
         """
         reasons = [
-            Reason.CUT if index in cut else why if bit else Reason.LOST if index in lost else Reason.LEFT_OUT
+            Reason.CUT if index in cut else why if bit else Reason.LOST if index in lost else why_not
             for index, bit in enumerate(bits)
         ]
         first = next((index for index in range(len(bits)) if index not in cut), None)

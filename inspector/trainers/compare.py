@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inspector.conversation import Conversation, Step
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, StrategyRefusedError
 from inspector.inspection import Inspection, inspect
 from inspector.model.model import Model
-from inspector.strategies import EXACT, FACTS, STRATEGIES, Labelled, label, needs_of
+from inspector.strategies import EXACT, FACTS, OWN_LABELS, STRATEGIES, Labelled, label, needs_of
 from inspector.strategies.base import ranges_of
 from inspector.trainers.markers import Markers, propose_markers
 
@@ -82,10 +82,13 @@ def compare(
 def compare_with(truth: Inspection, choices: Sequence[Choice] | None = None) -> Comparison:
     """Label the conversation of an inspection with several strategies; its own answer counts as the truth.
 
-    The inspection's modifiers are applied to each.
+    The inspection's modifiers are applied to each. A row that came with labels has traced beside it, too; where its
+    turns are unknown, an entry says so in place of an answer.
     """
     if choices is None:
         choices = default_choices(propose_markers([truth]))
+        if truth.strategy == OWN_LABELS:
+            choices = [(EXACT, {}), *([] if truth.example.unread else choices)]
     return Comparison(truth=truth, entries=tuple(_entry(truth, *choice) for choice in choices))
 
 
@@ -107,6 +110,8 @@ def default_choices(markers: Markers) -> list[Choice]:
 
 def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entry:
     try:
+        if truth.example.unread:
+            raise StrategyRefusedError(f"The turns of this row are unknown: {truth.example.unread}.")
         labelled = label(truth.example, strategy, options)
     except InspectorError as error:
         return Entry(

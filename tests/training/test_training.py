@@ -375,3 +375,63 @@ def test_runs_are_compared_by_what_differs(tmp_path: Path) -> None:
     assert compared["settings"] == {"seed": [1, 2]}
     assert compared["metrics"] == [{"step": 1, "loss": 2.0}, {}]
     one.write_status(replace(one.written_status(), phase=Phase.SUCCEEDED))
+
+
+# --- rows that came with labels
+
+
+def labelled(tmp_path: Path, **columns: Any) -> tuple[Path, list[dict[str, Any]]]:
+    """A file of rows in which every second token trains, as a trainer prepares it, and the rows."""
+    model, rows = inspector.load("tiny-chat"), []
+    for row in DataSource(name=DATA).rows():
+        assert not isinstance(row, BadRow)
+        asked = {"role": "user", "content": row.value["question"]}
+        ids = inspector.inspect(model, [asked, {"role": "assistant", "content": row.value["answer"]}]).ids
+        rows.append({"input_ids": ids, "labels": [id if i % 2 else -100 for i, id in enumerate(ids)], **columns})
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return path, rows
+
+
+def test_labels_train_as_they_are_given(tmp_path: Path) -> None:
+    """Proven row by row, whatever strategy the spec names, and said; a row that cannot be used is told with why."""
+    from pyarrow import parquet
+
+    path, rows = labelled(tmp_path)
+    with path.open("a", encoding="utf-8") as file:
+        file.write('\n{"input_ids": [1, 2, 3], "labels": [1]}\n{"input_ids": [1, 99999], "labels": [1, 99999]}')
+    run = run_here(tmp_path / "runs", data=str(path), strategy="full", keep="last_response", max_steps=6)
+    status, manifest = run.status(), run.manifest()
+    assert status.phase == Phase.SUCCEEDED, run.log_tail()
+    assert status.notes == (
+        "The rows' own labels train as they are, whatever the spec's strategy, options and keep say.",
+    )
+    written = parquet.read_table(run.data / "rows.parquet").to_pylist()
+    assert [(row["input_ids"], row["labels"]) for row in written] == [(row["input_ids"], row["labels"]) for row in rows]
+    trained = sum(label != -100 for row in rows for label in row["labels"])
+    assert (manifest["trained_tokens"], manifest["strategy"]) == (trained, "own_labels")
+    assert manifest["proof"]["trained_tokens"] == trained
+    assert [row["why"] for row in manifest["unused_rows"]] == [
+        "labels is a list of 1, and input_ids one of 3: each token must have an entry.",
+        "Token 1 has the id 99999, and tiny-chat has ids from 0 to 2047: the row was made with the tokenizer of "
+        "another model.",
+    ]
+
+
+def test_a_run_s_own_rows_train_again(tmp_path: Path) -> None:
+    """The file that a run writes is a data set of the same rows."""
+    path, _ = labelled(tmp_path)
+    spec = parse_spec({**FAST, "data": str(path)})
+    first = list(prepare(spec, spec.data, load_model(spec), []))
+    write_rows(tmp_path / "written", iter(first))
+    again = parse_spec({**FAST, "data": str(tmp_path / "written" / "rows.parquet"), "max_length": 8})
+    rows = list(prepare(again, again.data, load_model(again), []))
+    assert [(row.input_ids, row.labels) for row in rows] == [(row.input_ids[:8], row.labels[:8]) for row in first]
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_methods_that_compare_answers_refuse_labelled_rows(tmp_path: Path, method: str) -> None:
+    """With what they need."""
+    spec = parse_spec({**FAST, "data": str(labelled(tmp_path)[0]), "method": method})
+    with pytest.raises(SpecError, match=rf"has rows of the kind labelled.[^$]*{method} needs the columns"):
+        list(prepare(spec, spec.data, load_model(spec), []))

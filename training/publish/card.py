@@ -91,7 +91,7 @@ def _what(spec: RunSpec, facts: Manifest, is_whole: bool) -> str:
     sentences = [
         f"{kind} {_shown(spec.model)}, trained on {facts.rows or 0:,} rows of {data} "
         f"(sha256 of the rows as trained {facts.data_sha256[:16]}), method {spec.method}, "
-        f"strategy `{spec.trained_by}`."
+        f"strategy `{facts.strategy or spec.trained_by}`."
     ]
     if facts.proof is not None:
         sentences.append(facts.proof.sentence)

@@ -129,6 +129,8 @@ def _prepared(
         else:
             yield found
     notes += tally.notes
+    if layout.format.is_labelled:
+        notes.append("The rows' own labels train as they are, whatever the spec's strategy, options and keep say.")
 
 
 def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRow:
@@ -141,7 +143,8 @@ def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRo
             inspection = inspection.behind(judged)
         ids, labels = inspection.row
         row = PreparedRow(
-            number=number, input_ids=ids, labels=labels, texts=inspection.row_texts, conversation=conversation,
+            number=number, input_ids=ids, labels=labels, texts=inspection.row_texts,
+            conversation=conversation if conversation.labelled is None else inspection.example.conversation,
             turns=inspection.row_turns, cut=len(inspection.ids) - len(ids),
         )  # fmt: skip
         if spec.facts.is_reward:

@@ -15,7 +15,7 @@ from typing import Any
 
 from inspector.data.source import BadRow
 from inspector.model.model import Model
-from inspector.strategies.base import IGNORED
+from inspector.strategies.base import IGNORED, OWN_LABELS
 from inspector.trainers.stops import stop_strings
 from training.errors import Problem, SpecError
 from training.rows.prepare import SHOWN, PreparedRow
@@ -80,8 +80,10 @@ def _written(row: PreparedRow) -> dict[str, Any]:
     return out
 
 
-def describe(folder: Path, model: Model, spec: RunSpec, unused: Sequence[BadRow]) -> dict[str, Any]:
-    """The manifest: what was prepared, and with what."""
+def describe(
+    folder: Path, model: Model, spec: RunSpec, unused: Sequence[BadRow], first: Sequence[PreparedRow]
+) -> dict[str, Any]:
+    """The manifest: what was prepared, and with what. `first`: rows that were written."""
     from importlib.metadata import version
 
     from pyarrow import parquet
@@ -113,7 +115,7 @@ def describe(folder: Path, model: Model, spec: RunSpec, unused: Sequence[BadRow]
         "revision": model.revision,
         "template_hash": model.template_hash,
         "method": spec.method.value,
-        "strategy": spec.trained_by,
+        "strategy": OWN_LABELS if any(row.conversation.labelled for row in first) else spec.trained_by,
         "stop_strings": stop_strings(model),
         "libraries": {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate")},
         "python": platform.python_version(),

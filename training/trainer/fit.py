@@ -160,7 +160,7 @@ def _prepare(run: RunDir, spec: RunSpec, journal: Journal) -> tuple[Any, list[An
         elif spec.evaluation.share:
             rows = _held_out(run, spec, rows)
         first = write_rows(run.data, rows)
-        facts = run.record(**describe(run.data, model, spec, unused))
+        facts = run.record(**describe(run.data, model, spec, unused, first))
         for note in notes:
             journal.note(note)
     journal.say(trained_tokens=facts.trained_tokens, total_tokens=facts.total_tokens)

@@ -17,7 +17,7 @@ from inspector.model.model import Model, short_hash
 from inspector.remedies import offers, offers_for_refusal
 from inspector.rendering import sandbox
 from inspector.setup import Setup
-from inspector.strategies import EXACT
+from inspector.strategies import EXACT, OWN_LABELS
 from inspector.trainers.compare import Comparison, compare_with, default_choices
 from inspector.trainers.decode import Decoded, LoggedExample, decode_log
 from inspector.trainers.markers import propose_markers
@@ -180,7 +180,7 @@ def _place(rows: Rows | None) -> tuple[int, int, str] | None:
 
 def _comparison(inspection: Inspection) -> Comparison:
     """Every strategy beside the one that is shown; markers are those of the truth."""
-    if inspection.strategy == EXACT:
+    if inspection.strategy in (EXACT, OWN_LABELS):
         return compare_with(inspection)
     truth = inspector.inspect(inspection.model, inspection.example.conversation)
     return compare_with(inspection, [(EXACT, {}), *default_choices(propose_markers([truth]))])
@@ -208,7 +208,7 @@ def _notices(inspection: inspector.Inspection) -> list[str]:
     template = inspection.model.template_for(conversation.tools is not None)[1]
     if template != inspection.model.template:
         notices.append("The tools select the model's tool_use template, as they would in a trainer.")
-    if inspection.template != template:
+    if inspection.template != template and not inspection.example.unread:
         notices.append(f"{inspection.strategy} renders the conversation with a template of its own.")
     return notices
 

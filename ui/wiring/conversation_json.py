@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from inspector.data.formats import is_labelled_row
+
 MAX_JSON_CHARS = 900_000
 """Longest conversation the page takes; the sandbox takes a little more."""
 THINKING = ("template's default", "on", "off")
@@ -53,12 +55,12 @@ def parse_object(text: str, what: str, example: str) -> dict[str, Any]:
 
 
 def read_options(text: str) -> TemplateOptions:
-    """The options in a conversation's JSON; all unset where it is not an object."""
+    """The options in a conversation's JSON; all unset where it is not an object, or a row of ids and labels."""
     try:
         value = parse_json(text)
     except ConversationJsonError:
         return TemplateOptions()
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or is_labelled_row(value):
         return TemplateOptions()
     thinking = value.get("enable_thinking")
     rest = {key: item for key, item in value.items() if key not in _NAMED}
@@ -74,6 +76,12 @@ def read_options(text: str) -> TemplateOptions:
 def write_options(text: str, options: TemplateOptions) -> str:
     """The conversation's JSON with these options. Raises ConversationJsonError, which names the option."""
     value = parse_json(text)
+    if is_labelled_row(value):
+        if options == TemplateOptions():
+            return text
+        raise ConversationJsonError(
+            "This row is ids and labels: nothing is rendered, so template options change nothing."
+        )
     messages = value["messages"] if isinstance(value, dict) and "messages" in value else value
     keywords = parse_object(options.keywords, "Other keywords", '{"date_string": "1 Jan 2025"}')
     out: dict[str, Any] = {"messages": messages}

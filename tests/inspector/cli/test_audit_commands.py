@@ -496,8 +496,8 @@ def test_documented_layouts_are_those_there_are() -> None:
         for name in re.findall(r"`([^`]+)`", row.split("|")[3]):
             first = [row.value for row in DataSource(name=str(EXAMPLES / name)).rows() if isinstance(row, Row)][:1]
             mapping = {"question": "ask", "answer": "reply"} if name == "mapped-columns.tsv" else {}
-            if layout is Format.ALPACA_PROMPT:
-                mapping = {"format": "alpaca_prompt"}
+            if layout in (Format.ALPACA_PROMPT, Format.LABELLED_SHIFTED):
+                mapping = {"format": layout.value}
             assert detect(first, mapping).format is layout
 
 
@@ -516,7 +516,7 @@ def test_documented_commands_run(call: Call, monkeypatch: pytest.MonkeyPatch) ->
     lines = [
         line for block in blocks("sh") for line in block.splitlines() if line.startswith("python -m inspector audit")
     ]
-    assert len(lines) == 4
+    assert len(lines) == 5
     monkeypatch.chdir(ROOT)
     for line in lines:
         assert call("audit", *line.split()[5:]).returncode == 0, line

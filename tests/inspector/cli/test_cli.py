@@ -172,6 +172,66 @@ def test_reader_that_leaves_early_is_no_error(chat: str, model_folder: Path, tmp
     assert (done.stdout, done.stderr, done.returncode) == ("{\n", "", 0)
 
 
+# --- rows of ids and labels
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> str:
+    """A file of two rows: the first trains its last token, the second nothing and holds messages, too."""
+    lines = [
+        {"input_ids": [9, 10, 11], "completion_mask": [0, 0, 1]},
+        {"input_ids": [9, 10], "completion_mask": [0, 0], "messages": [{"role": "user", "content": "Hi"}]},
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return "rows.jsonl"
+
+
+def test_labelled_rows_are_shown_by_their_number(called: Called, rows: str) -> None:
+    """With and without `--labels`, from a file or from standard input."""
+    for words in (["--labels"], ["--row", "0"], []):
+        shown = json.loads(called("inspect", "tiny-chat", rows, *words, "--json").stdout)
+        assert (shown["ids"], shown["trained"]) == ([9, 10, 11], [0, 0, 1])
+    second = json.loads(called("inspect", "tiny-chat", rows, "--labels", "--row", "1", "--json").stdout)
+    assert second["ids"] == [9, 10]
+    text = json.dumps({"input_ids": [9, 10], "own": [0, 1]})
+    mapped = called("inspect", "tiny-chat", "-", "--labels", "--map", "loss_mask=own", "--json", text=text)
+    assert json.loads(mapped.stdout)["trained"] == [0, 1]
+    done = called("compare", "tiny-chat", rows)
+    assert done.stdout.startswith("tiny-chat · template default · 3 tokens, own_labels trains 1")
+    assert "The turns of this row are unknown" in done.stdout
+
+
+def test_any_row_of_a_file_is_shown(called: Called, tmp_path: Path) -> None:
+    """`--row` and `--map` read it as an audit does."""
+    (tmp_path / "rows.csv").write_text("ask,reply\nQ,A\nMore?,No.\n", encoding="utf-8")
+    words = ["--row", "1", "--map", "question=ask", "--map", "answer=reply", "--json"]
+    assert "More?" in json.loads(called("inspect", "tiny-chat", "rows.csv", *words).stdout)["text"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rows.jsonl", "--labels", "--row", "2"], "error: rows.jsonl has no row 2; rows count from 0.\n"),
+        (["rows.jsonl", "--row", "x"], "argument --row: 'x' is not a number from 0 on"),
+        (
+            ["chat.json", "--labels"],
+            "error: chat.json holds rows of the kind messages, and --labels is for rows with ids",
+        ),
+        (["bad.jsonl", "--row", "1"], "error: bad.jsonl, line 2: "),
+        (["nothing.jsonl", "--labels"], "nothing.jsonl"),
+    ],
+)
+def test_rows_that_are_not_there_are_refused(
+    called: Called, rows: str, tmp_path: Path, words: list[str], said: str
+) -> None:
+    """In one line, with status 2."""
+    (tmp_path / "chat.json").write_text('{"messages": [{"role": "user", "content": "Hi"}]}', encoding="utf-8")
+    (tmp_path / "bad.jsonl").write_text('{"input_ids": [9], "labels": [9]}\n{', encoding="utf-8")
+    done = called("inspect", "tiny-chat", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
 # --- errors: one line on standard error, exit status 2
 
 BAD_CALLS: dict[str, tuple[list[str], str | None, str]] = {

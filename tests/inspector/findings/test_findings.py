@@ -193,6 +193,9 @@ FIRES: dict[Code, tuple[Callable[[], Inspection], Severity, int | None, str]] = 
     Code.PYTHON_IN_TEXT: (lambda: shown_example("python_in_text"), Severity.ERROR, 1, "<|im_start|>"),
     Code.ENCODED_TWICE: (lambda: shown_example("encoded_twice"), Severity.ERROR, 1, "<|im_start|>"),
     Code.FLAGS_NOT_OBEYED: (lambda: shown_example("flags_not_obeyed"), Severity.WARNING, 1, "<|im_start|>"),
+    Code.TURNS_NOT_READ: (lambda: shown_example("turns_not_read"), Severity.NOTE, None, ""),
+    Code.LABELS_DIFFER: (lambda: shown_example("labels_differ"), Severity.WARNING, 1, "'\\n'"),
+    Code.IDS_DIFFER: (lambda: shown_example("ids_differ"), Severity.WARNING, 1, "o"),
 }  # fmt: skip
 """Code -> (an example that triggers it, severity, message, how the text of its tokens begins; "" for no tokens)."""
 

@@ -10,8 +10,9 @@ import pytest
 
 import inspector
 from inspector.errors import LogError
+from inspector.read_back import read_conversation
 from inspector.samples import sample_conversations
-from inspector.trainers.decode import MAX_LOG_CHARS, decode_log, read_conversation
+from inspector.trainers.decode import MAX_LOG_CHARS, decode_log
 from tests.oracles import seed_log
 from tests.support.commands import Called
 

@@ -1,0 +1,182 @@
+"""Token ids -> the conversation whose render they are, told by the headers that the model's template writes.
+
+A reading counts where the template, given the messages that were read, writes the very text of the ids, or goes on
+after it: then it is known whose each character is, as for any conversation. Else the text is nobody's, and why is said.
+
+In: a model and ids. Out: messages, or a ReadBack. May import: `turns`, `tokens`, `rendering`, `model` and below.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import zip_longest
+
+from inspector.conversation import TEXT_ROLE, Conversation, LabelledIds
+from inspector.errors import FormatError, InspectorError
+from inspector.model.model import Model
+from inspector.rendering import sandbox
+from inspector.rendering.origins import OriginKind
+from inspector.rendering.render import Rendered
+from inspector.tokens import TokenTable, decoded, table_of, tokenize
+from inspector.turns import find_turns
+
+_TEXT_TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
+"""What a text that is nobody's is rendered with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadBack:
+    """What ids stand for. `template`: the source that `rendered` was made with; `why`: why no message could be read, or
+    "" where they were. Without messages the text is one of the role `text`."""
+
+    conversation: Conversation
+    rendered: Rendered
+    tokens: TokenTable
+    template: str
+    why: str = ""
+
+
+def check_ids(model: Model, labelled: LabelledIds) -> None:
+    """Raise FormatError for an id that the model's vocabulary does not have."""
+    size = len(model.tokenizer)
+    odd = next((i for i, id in enumerate(labelled.ids) if not 0 <= id < size), None)
+    if odd is not None:
+        raise FormatError(
+            f"Token {odd} has the id {labelled.ids[odd]}, and {model.name} has ids from 0 to {size - 1}: the row was "
+            "made with the tokenizer of another model."
+        )
+
+
+def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
+    """The conversation, its render and its tokens, which are these ids whatever the tokenizer makes of the text."""
+    text, spans, has_offsets = decoded(model.tokenizer, ids)
+    why = ""
+    headers, closings = _frames(_Framing(model.tokenizer, model.template_for(False)[1], model))
+    marks = "".join((*headers, *closings))
+    for conversation in _readings(read_conversation(model, text)):
+        _, template = model.template_for(False)
+        try:
+            rendered = sandbox.render(template, conversation, model.special_tokens)
+        except InspectorError as error:
+            why = why or f"the template does not render the messages that its text reads as: {error}"
+            continue
+        bos = str(model.special_tokens.get("bos_token") or "")
+        if bos and text.startswith(bos + bos) and not rendered.text.startswith(bos + bos):
+            rendered = rendered.after(bos)  # as of a rendered text that was tokenized with special tokens
+        if not rendered.text.startswith(text):
+            why = why or _difference(text, rendered.text)
+            continue
+        rendered = rendered.cut(len(text))
+        tokens = table_of(model.tokenizer, rendered, ids, spans, has_offsets or model.is_fast)
+        if held := _held_mark(tokens, marks):
+            why = why or f"a message that its text reads as holds {held!r}, which begins or ends turns"
+            continue
+        return ReadBack(conversation=conversation, rendered=rendered, tokens=tokens, template=template)
+    conversation = Conversation(messages=({"role": TEXT_ROLE, "content": text},))
+    rendered = sandbox.render(_TEXT_TEMPLATE, conversation, model.special_tokens)
+    return ReadBack(
+        conversation=conversation,
+        rendered=rendered,
+        tokens=table_of(model.tokenizer, rendered, ids, spans, has_offsets or model.is_fast),
+        template=_TEXT_TEMPLATE,
+        why=why or "no header that the template writes stands in its text",
+    )
+
+
+def _held_mark(tokens: TokenTable, marks: str) -> str:
+    """The first control token of a message's own text that the template frames turns with; "" for none."""
+    for text, is_control, runs in zip(tokens.texts, tokens.control, tokens.runs, strict=True):
+        is_own = all(run.origin.kind is OriginKind.MESSAGE for run in runs)
+        if is_control and text and text in marks and is_own:
+            return text
+    return ""
+
+
+def _readings(messages: Sequence[dict[str, str]]) -> Iterator[Conversation]:
+    """The conversation of these messages, as it is and with a generation prompt after it."""
+    if messages:
+        yield Conversation(messages=tuple(messages))
+        yield Conversation(messages=tuple(messages), keywords={"add_generation_prompt": True})
+
+
+def _difference(text: str, rendered: str) -> str:
+    at = next((i for i, (a, b) in enumerate(zip(text, rendered, strict=False)) if a != b), len(rendered))
+    there, wanted = (repr(one[at : at + 20]) if one[at:] else "nothing" for one in (text, rendered))
+    return f"at character {at} it has {there}, where the template writes {wanted} for the messages that it reads as"
+
+
+def read_conversation(model: Model, text: str) -> list[dict[str, str]]:
+    """The messages of a rendered text, told apart by the headers that the model's template writes; maybe none."""
+    headers, closings = _frames(_Framing(model.tokenizer, model.template_for(False)[1], model))
+    if not headers:
+        return []
+    pattern = re.compile("|".join(re.escape(header) for header in sorted(headers, key=len, reverse=True)))
+    found = list(pattern.finditer(text))
+    messages = []
+    for match, following in zip_longest(found, found[1:]):
+        content = text[match.end() : following.start() if following else len(text)]
+        role = headers[match.group()]
+        closing = next((c for c in closings if content.endswith(c)), None)
+        if closing is None and not content:
+            continue  # a header with nothing after it: a generation prompt
+        messages.append({"role": role, "content": content.removesuffix(closing or "")})
+    return messages
+
+
+_PROBES = (
+    ("system", "user", "assistant", "user", "assistant"),
+    ("user", "assistant", "user", "assistant"),
+    ("user", "assistant", "tool", "assistant"),
+    ("developer", "user", "assistant"),
+)
+"""The roles of the conversations that show how a template frames turns; those that it refuses are left out."""
+
+
+@dataclass(frozen=True)
+class _Framing:
+    """What the frames of turns depend on; the model is not a part of what makes two of them equal."""
+
+    tokenizer: object
+    template: str
+    model: Model = field(compare=False)
+
+
+@lru_cache(maxsize=8)
+def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
+    """Header text -> role, and the texts that close a turn, the longest first; read off a traced render."""
+    model, template = framing.model, framing.template
+    found: list[tuple[str, str]] = []
+    closings: set[str] = set()
+    for roles in _PROBES:
+        messages = tuple({"role": role, "content": f"{role[0].upper()}{i}"} for i, role in enumerate(roles, 1))
+        conversation = Conversation(messages=messages)
+        try:
+            rendered = sandbox.render(template, conversation, model.special_tokens)
+            turns = find_turns(conversation, rendered, tokenize(model.tokenizer, rendered))
+        except InspectorError:
+            continue
+        position = 0
+        spans = [
+            (start, end, run.origin.message_index)
+            for start, end, run in rendered.spans()
+            if run.origin.kind is OriginKind.MESSAGE and run.origin.field == "content"
+        ]
+        for (start, end, index), following in zip_longest(spans, spans[1:]):
+            turn = turns.get(index) if index is not None else None
+            opened = max(position, turn.start) if turn and turn.start < start else position
+            header = rendered.text[opened:start]
+            if header.strip() and index is not None:
+                found.append((header, conversation.role(index)))
+            next_turn = turns.get(following[2]) if following and following[2] is not None else None
+            closed = next_turn.start if next_turn else rendered.prompt_start or len(rendered.text)
+            if rendered.text[end:closed].strip():
+                closings.add(rendered.text[end:closed])
+            position = closed
+    bos = str(model.special_tokens.get("bos_token") or "")
+    if sum(header.startswith(bos) for header, _ in found) <= 2:  # it begins the text, and not every turn
+        found = [(header.removeprefix(bos), role) for header, role in found]
+    headers = dict(reversed(found))
+    return headers, sorted({c for closing in closings for c in (closing, closing.rstrip())}, key=len, reverse=True)

@@ -1,0 +1,16 @@
+"""The labels that a row came with: what a trainer takes is said already, and no rule is asked."""
+
+from __future__ import annotations
+
+from inspector.conversation import IGNORED
+from inspector.errors import StrategyRefusedError
+from inspector.strategies.base import Example, Labelled, Reason
+
+
+def own_labels(example: Example) -> Labelled:
+    """Train what the row's own labels say. Raises StrategyRefusedError for a row that came without."""
+    given = example.conversation.labelled
+    if given is None:
+        raise StrategyRefusedError("The row came without ids and labels of its own: choose a strategy that makes them.")
+    bits = [label != IGNORED for label in given.labels]
+    return Labelled.by_rule(bits, why=Reason.OWN_LABEL, why_not=Reason.NO_LABEL)
