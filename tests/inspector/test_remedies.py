@@ -31,6 +31,8 @@ HEALS = [
     ("pad_is_eos", "set_pad_token"),
     ("stop_is_text", "add_stop_tokens"),
     ("pad_id_zero", "set_pad_token"),
+    ("labels_differ", "label_anew"),
+    ("ids_differ", "label_anew"),
     ("truncated_response", "drop_max_length"),
     ("truncated_away", "drop_max_length"),
     ("system_unsupported", "fold_system"),

@@ -65,6 +65,18 @@ EXAMPLES_SAY: dict[str, tuple[tuple[str, ...], int, str]] = {
     "alpaca.json": ((), 0, "rows: alpaca (instruction, output, input) 6 of 6 rows inspected; 37 of 143 tokens train"),
     "bad-json-at-line-17.jsonl": ((), 1, "bad-json-at-line-17.jsonl, line 17: the line is not JSON: "),
     "empty.jsonl": ((), 2, "error: empty.jsonl is empty."),
+    "labelled.jsonl": (
+        (),
+        0,
+        "rows: labelled (input_ids, labels, attention_mask) 3 of 3 rows inspected; 13 of 85 tokens",
+    ),
+    "labelled-shifted.jsonl": ((), 0, "warning labels_differ: 3 times in 3 rows"),
+    "labelled-targets.jsonl": (
+        (),
+        0,
+        "rows: labelled (model_input, loss_fn_inputs) 3 of 3 rows inspected; 13 of 85 token",
+    ),
+    "labelled-weights.jsonl": ((), 0, "rows: labelled (input_ids = token_ids, weights = token_weights) 3 of 3 rows"),
     "mapped-columns.tsv": (MAPPED, 0, "rows: question_answer (question = ask, answer = reply) 6 of 6 rows inspected"),
     "merged-boundaries.jsonl": ((), 0, "warning boundary_merge: 6 times in 6 rows"),
     "brief-answers.jsonl": ((), 0, "Of each pair only the answer in the column 'chosen' is audited"),
