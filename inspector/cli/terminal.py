@@ -133,7 +133,7 @@ def format_decoded(decoded: Decoded, *, colour: bool) -> str:
         lines += [*_logged(number, example, colour), ""]
     lines += [line for finding in decoded.findings for line in _finding(finding, colour)]
     lines += decoded.notes
-    if not decoded.answers:
+    if not decoded.answers and all(example.labels is None for example in decoded.examples):
         lines += ["", *(f"{name:<22}{value}" for name, value in decoded.markers.lines())]
     return "\n".join(lines).rstrip("\n")
 

@@ -156,7 +156,12 @@ def decode_log(model: Model, log: str) -> Decoded:
     for message, match in matches:
         found = message.shows(case.of(match.groups()))
         answers.append(
-            Answer(trainer=message.trainer, meaning=message.means, causes=found.causes, settings=found.settings)
+            Answer(
+                trainer=found.trainer or message.trainer,
+                meaning=message.means,
+                causes=found.causes,
+                settings=found.settings,
+            )
         )
     return Decoded(
         answers=(*answers, *_dump_answers(case, examples, {answer.trainer for answer in answers})),

@@ -63,10 +63,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What was shown about a message: sentences, and settings to paste ("" where there are none)."""
+    """What was shown about a message: sentences, and settings to paste ("" where there are none).
+
+    `trainer`: whose the message is, where the log says more than the table does.
+    """
 
     causes: tuple[str, ...] = ()
     settings: str = ""
+    trainer: str = ""
 
 
 def nothing(case: Case) -> Shown:
@@ -157,6 +161,11 @@ def trl_tags(case: Case) -> Shown:
     return Shown(causes=tuple(causes), settings=trl_exact(case))
 
 
+def trl_rows(case: Case) -> Shown:
+    """The rows that assistant_only_loss takes."""
+    return Shown(settings='{"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}')
+
+
 def transformers_tags(case: Case) -> Shown:
     """Which rows get a mask from the template's own tags, and a template that has them."""
     marked = _count_trained(case, "generation_tags", {})
@@ -217,7 +226,9 @@ def trl_collator(case: Case) -> Shown:
     )
 
 
-_KEY = re.compile(r"Could not find (?:response|instruction) key\s*[`'\"]?(.*?)[`'\"]?\s+in\s+(?:the|token)", re.DOTALL)
+_KEY = re.compile(
+    r"Could not find (?:response|instruction) key\s*[`'\"]?(.{0,2000}?)[`'\"]?\s+in\s+(?:the|token)", re.DOTALL
+)
 
 
 def _logged_keys(case: Case) -> Iterator[str | tuple[int, ...]]:
@@ -325,22 +336,38 @@ def llava_rounds(case: Case) -> Shown:
     alone, whole = ids_alone(tokenizer, "a"), list(tokenizer("a", verbose=False)["input_ids"])
     at = next((i for i in range(len(whole) - len(alone) + 1) if whole[i : i + len(alone)] == alone), 0)
     before, after = at, len(whole) - at - len(alone)
+    off = before + after - 1
     causes.append(
-        f"Every round is tokenized alone, and the count expects one token (bos) before each. This tokenizer puts "
-        f"{before} before a text and {after} after it"
-        + ("." if before == 1 and not after else ": each round is counted with as many too few or too many.")
+        "Every round is tokenized alone, and the count of --version v1 expects one token (bos) before each and none "
+        f"after it. This tokenizer puts {before} before a text and {after} after it"
+        + (f", so each round's count is off by {abs(off)}." if off or after else ", as expected.")
     )
     legacy = tokenizer.init_kwargs.get("legacy")
     if legacy is not None:
         causes.append(
             f"Its setting legacy is {legacy}: later versions of the count subtract a token where it is False."
         )
+    name = next((name for mark, (name, _) in _COUNTING.items() if mark in case.log), "LLaVA")
+    settings = dict(_COUNTING.values())[name]
     return Shown(
+        trainer=name,
         causes=tuple(causes),
-        settings="# LLaVA: the conversation template that the rows and the model are made for\n--version v1\n"
-        '# InternVL: --conv_style "internvl2_5"; FastChat: the name in get_conversation_template\n'
-        "# an answer's text must not hold the separator, and no answer may be empty",
+        settings=f"{settings}\n# no answer may be empty or hold the separator",
     )
+
+
+_COUNTING: Mapping[str, tuple[str, str]] = {
+    "This dataset is": (
+        "InternVL",
+        '--conv_style "internvl2_5"   # the conversation template that the model is made for',
+    ),
+    "#turn": (
+        "FastChat",
+        'conv = get_conversation_template("vicuna")   # in fastchat/train/train.py: the one the model is made for',
+    ),
+    "": ("LLaVA", "--version v1   # the conversation template that the model is made for"),
+}
+"""A mark of the message -> whose it is, and where that trainer's conversation template is set."""
 
 
 # --- axolotl
@@ -383,16 +410,15 @@ def verl_turns(case: Case) -> Shown:
     """Whether this template writes messages one at a time as it writes them together."""
     differs, first = 0, ""
     for row in case.rows:
-        messages = row.example.conversation.messages
         try:
-            parts = row.example.texts([row.example.with_messages([message]) for message in messages])
+            joined = _one_at_a_time(row.example)
         except InspectorError as error:
-            parts, why = [], f"alone, a message is refused: {short(str(error), 200)}"
+            joined, why = None, f"a message alone is refused: {short(str(error), 300)}"
         else:
-            why = f"the messages one at a time give {short(repr(''.join(parts)), 200)}"
-        if "".join(parts) != row.text:
+            why = f"the messages one at a time give {short(repr(joined), 300)}"
+        if joined != row.text:
             differs += 1
-            first = first or f"The first: {why}; together {short(repr(row.text), 200)}."
+            first = first or f"The first: {why}; together {short(repr(row.text), 300)}."
     if not differs:
         return Shown(
             causes=(
@@ -405,6 +431,22 @@ def verl_turns(case: Case) -> Shown:
         settings="data.ignore_input_ids_mismatch=True   # trains the ids of the messages one at a time\n"
         "# or a template that writes each message the same wherever it stands",
     )
+
+
+def _one_at_a_time(example: Example) -> str:
+    """The renders of each message alone, joined; what the template writes before any message is written once.
+
+    Raises InspectorError where the template refuses one.
+    """
+    messages = example.conversation.messages
+    blank = {"role": "user", "content": ""}
+    parts = example.texts([example.with_messages([message]) for message in messages])
+    try:
+        one, two = example.texts([example.with_messages([blank]), example.with_messages([blank, blank])])
+        before = one[: max(0, 2 * len(one) - len(two))]
+    except InspectorError:
+        before = example.tokenizer.bos_token or ""
+    return parts[0] + "".join(part.removeprefix(before) for part in parts[1:])
 
 
 def verl_rollout(case: Case) -> Shown:

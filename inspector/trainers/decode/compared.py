@@ -110,29 +110,32 @@ def _said(what: str, places: Sequence[int], inspection: Inspection) -> Iterator[
         yield f"{words[0].upper()}{words[1:]} {what}, {tokens}: {shown}{more}."
 
 
-_AXOLOTL = "datasets:\n  - type: chat_template\n    roles_to_train: [assistant]"
-_SWIFT = "--loss_scale default"
-SETTINGS: Mapping[str, Mapping[Difference, str]] = {
+_ROLES = "datasets: roles_to_train: [assistant]"
+_FITTING = "the name that fits this model's chat template"
+SETTINGS: Mapping[str, Mapping[Difference, tuple[str, ...]]] = {
     "axolotl": {
-        Difference.NOTHING: _AXOLOTL,
-        Difference.ANSWER: _AXOLOTL,
-        Difference.STOP: "datasets:\n  - train_on_eos: turn\neot_tokens: [{stops}]",
-        Difference.PROMPT: f"train_on_inputs: false\n{_AXOLOTL}",
+        Difference.NOTHING: (_ROLES,),
+        Difference.ANSWER: (_ROLES,),
+        Difference.STOP: ("eot_tokens: [{stops}]", "datasets: train_on_eos: turn"),
+        Difference.PROMPT: ("train_on_inputs: false", _ROLES),
     },
     "LLaMA-Factory": {
-        Difference.NOTHING: "template:   # the name that fits this model's chat template",
-        Difference.ANSWER: "mask_history: false",
-        Difference.STOP: "template:   # the name that fits this model's chat template",
-        Difference.PROMPT: "train_on_prompt: false",
+        Difference.NOTHING: (f"template:   # {_FITTING}",),
+        Difference.ANSWER: ("mask_history: false",),
+        Difference.STOP: (f"template:   # {_FITTING}",),
+        Difference.PROMPT: ("train_on_prompt: false",),
     },
     "ms-swift": {
-        Difference.NOTHING: _SWIFT,
-        Difference.ANSWER: _SWIFT,
-        Difference.STOP: "--template   # the name that fits this model's chat template",
-        Difference.PROMPT: _SWIFT,
+        Difference.NOTHING: ("--loss_scale default",),
+        Difference.ANSWER: ("--loss_scale default",),
+        Difference.STOP: (f"--template   # {_FITTING}",),
+        Difference.PROMPT: ("--loss_scale default",),
     },
 }
-"""A trainer -> what to set where its labels differ so. `{stops}`: the texts that end answers, quoted."""
+"""A trainer -> the lines to set where its labels differ so. `{stops}`: the texts that end answers, quoted.
+
+`datasets: ` begins a line that belongs to each of axolotl's data sets.
+"""
 
 MEANINGS: Mapping[str, str] = {
     "axolotl": "axolotl's check of labels: each token's text, then its label and its id; -100 does not train.",
@@ -149,5 +152,13 @@ def settings_for(trainer: str, differences: Iterable[Difference], stops: Sequenc
     """The trainer's own settings for these differences; "" where none are known."""
     known = SETTINGS.get(trainer, {})
     quoted = ", ".join(f'"{stop}"' for stop in stops)
-    chosen = dict.fromkeys(known[d].replace("{stops}", quoted) for d in sorted(differences) if d in known)
-    return "\n".join(chosen)
+    lines = dict.fromkeys(
+        line.replace("{stops}", quoted) for difference in sorted(differences) for line in known.get(difference, ())
+    )
+    of_data = [line.removeprefix("datasets: ") for line in lines if line.startswith("datasets: ")]
+    head = ["datasets:", "  - type: chat_template"] if of_data else []
+    return "\n".join([*(line for line in lines if not line.startswith("datasets: ")), *head, *_indented(of_data)])
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"    {line}" for line in lines]

@@ -36,8 +36,14 @@ KNOWN: tuple[Message, ...] = (
         "TRL",
         r"mismatch between tokenized prompt and the start of tokenized prompt\+(completion|chosen|rejected|reference)"
         r"|tokenized prompt is not a prefix of the tokenized prompt\+completion",
-        "TRL tokenizes the prompt alone and then with its answer, and the first ids do not begin the second: what it "
-        "trains does not begin where the answer begins.",
+        "TRL tokenizes the prompt alone, and then the prompt with its answer. The prompt's ids are not the beginning "
+        "of the row's, so what it trains does not begin where the answer begins.",
+        answers.trl_prompt,
+    ),
+    _message(
+        "TRL",
+        "(chosen) and rejected prompt_input_ids might only differ on the last token",
+        "TRL tokenizes the prompt with each answer, and gets other ids for the prompt in the two.",
         answers.trl_prompt,
     ),
     _message(
@@ -58,13 +64,13 @@ KNOWN: tuple[Message, ...] = (
         "assistant_only_loss=true,? but the dataset is not conversational",
         "TRL's assistant_only_loss needs rows with a messages column, or with messages as prompt and completion: texts "
         "have no roles.",
-        answers.trl_tags,
+        answers.trl_rows,
     ),
     _message(
         "transformers",
         r"return_assistant_tokens_mask==true but chat template does not contain",
-        "transformers marks an answer's tokens by the template's {% generation %} tags. This template has none, so the "
-        "mask is 0 everywhere.",
+        "transformers marks an answer's tokens by the template's {% generation %} tags. The template that was used has "
+        "none, so the mask is 0 everywhere.",
         answers.transformers_tags,
     ),
     _message(
@@ -83,7 +89,8 @@ KNOWN: tuple[Message, ...] = (
         "Unsloth",
         r"(?:all|most|nearly all)(?: vlm)? labels in your dataset are -100|samples have all -100 labels"
         r"|removed \d+ (?:out of \d+ )?(?:vlm )?samples .{0,80}where all labels (?:were|are) -100",
-        "Unsloth's train_on_responses_only found no response header in these rows: every label is -100.",
+        "Unsloth found rows in which every label is -100: they train nothing. Its train_on_responses_only trains what "
+        "follows response_part, up to the next instruction_part.",
         answers.unsloth_parts,
     ),
     _message(

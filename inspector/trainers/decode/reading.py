@@ -47,6 +47,7 @@ def frames(model: Model) -> tuple[dict[str, str], list[str]]:
     """Header text -> role, and the texts that close a turn, the longest first; read off a traced render."""
     words = [("system", "S1"), ("user", "U1"), ("assistant", "A1"), ("user", "U2"), ("assistant", "A2")]
     headers: dict[str, str] = {}
+    first: dict[str, str] = {}
     closings: set[str] = set()
     for chosen in (words, words[1:]):
         try:
@@ -62,12 +63,27 @@ def frames(model: Model) -> tuple[dict[str, str], list[str]]:
         for (start, end, index), following in zip_longest(spans, spans[1:]):
             turn = row.example.turns.get(index) if index is not None else None
             opened = max(position, turn.start) if turn else position
-            header = row.text[opened:start].removeprefix(str(model.special_tokens.get("bos_token") or ""))
-            if header.strip() and index is not None:
-                headers.setdefault(header, row.example.conversation.role(index))
+            if index is not None and _is_header(row, opened, start):
+                headers.setdefault(_without_bos(model, row.text[opened:start]), row.example.conversation.role(index))
+            elif index == 0 and _is_header(row, 0, start):  # written before the loop, as system messages are
+                first.setdefault(_without_bos(model, row.text[:start]), row.example.conversation.role(index))
             next_turn = row.example.turns.get(following[2]) if following and following[2] is not None else None
             closed = next_turn.start if next_turn else row.example.rendered.prompt_start or len(row.text)
             if row.text[end:closed].strip():
                 closings.add(row.text[end:closed])
             position = closed
-    return headers, sorted({c for closing in closings for c in (closing, closing.rstrip())}, key=len, reverse=True)
+    return first | headers, sorted(
+        {c for closing in closings for c in (closing, closing.rstrip())}, key=len, reverse=True
+    )
+
+
+def _is_header(row: Inspection, start: int, stop: int) -> bool:
+    """Whether the text is not blank, and is the template's own and a role's alone."""
+    if not row.text[start:stop].strip():
+        return False
+    runs = (run.origin for begin, end, run in row.example.rendered.spans() if begin < stop and end > start)
+    return all(origin.kind is not OriginKind.MESSAGE or origin.top_field == "role" for origin in runs)
+
+
+def _without_bos(model: Model, text: str) -> str:
+    return text.removeprefix(str(model.special_tokens.get("bos_token") or ""))

@@ -117,7 +117,7 @@ def _lists(log: str, notes: list[str]) -> Iterator[_NamedList]:
             )
             continue
         numbers = tuple(int(number.split(".")[0]) for number in re.split(r"[\s,]+", body))
-        if len(numbers) >= (1 if name else MIN_IDS):
+        if len(numbers) >= (2 if name else MIN_IDS):
             yield _NamedList(name, numbers)
 
 
@@ -236,7 +236,7 @@ def table_rows(model: Model, log: str) -> list[LoggedRow]:
 # --- TRL's text of an instance
 
 _INSTANCE = re.compile(
-    r"Could not find (?:response|instruction) key .*? in the following instance:\s*(.*?)\s*"
+    r"Could not find (?:response|instruction) key .{0,2000}? in the following instance:\s*(.*?)\s*"
     r"(?:This instance will be ignored|\Z)",
     re.DOTALL,
 )
@@ -256,7 +256,9 @@ def _ids(model: Model, text: str) -> tuple[int, ...]:
 # --- ms-swift's text of labels
 
 _RUN = re.compile(r"\[-100(?:\s*\*\s*(\d{1,9}))?\]")
-_SWIFT = re.compile(r"^.*?\[(INPUT|LABELS)\][ ]?(.*?)(?=^.*?\[[A-Z_]{4,}\]|\Z)", re.MULTILINE | re.DOTALL)
+_SWIFT = re.compile(
+    r"^[^\n]{0,200}?\[(INPUT|LABELS)\][ ]?(.*?)(?=^[^\n]{0,200}?\[[A-Z_]{4,}\]|\Z)", re.MULTILINE | re.DOTALL
+)
 
 
 def run_rows(model: Model, log: str) -> list[LoggedRow]:
