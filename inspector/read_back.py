@@ -54,7 +54,7 @@ def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
     """The conversation, its render and its tokens, which are these ids whatever the tokenizer makes of the text."""
     text, spans, has_offsets = decoded(model.tokenizer, ids)
     why = ""
-    headers, closings = _frames(_Framing(model.tokenizer, model.template_for(False)[1], model))
+    headers, closings = frames(model)
     marks = "".join((*headers, *closings))
     for conversation in _readings(read_conversation(model, text)):
         _, template = model.template_for(False)
@@ -110,7 +110,7 @@ def _difference(text: str, rendered: str) -> str:
 
 def read_conversation(model: Model, text: str) -> list[dict[str, str]]:
     """The messages of a rendered text, told apart by the headers that the model's template writes; maybe none."""
-    headers, closings = _frames(_Framing(model.tokenizer, model.template_for(False)[1], model))
+    headers, closings = frames(model)
     if not headers:
         return []
     pattern = re.compile("|".join(re.escape(header) for header in sorted(headers, key=len, reverse=True)))
@@ -124,6 +124,11 @@ def read_conversation(model: Model, text: str) -> list[dict[str, str]]:
             continue  # a header with nothing after it: a generation prompt
         messages.append({"role": role, "content": content.removesuffix(closing or "")})
     return messages
+
+
+def frames(model: Model) -> tuple[dict[str, str], list[str]]:
+    """Header text -> role, and the texts that close a turn, the longest first; read off traced renders."""
+    return _frames(_Framing(model.tokenizer, model.template_for(False)[1], model))
 
 
 _PROBES = (
@@ -146,7 +151,6 @@ class _Framing:
 
 @lru_cache(maxsize=8)
 def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
-    """Header text -> role, and the texts that close a turn, the longest first; read off a traced render."""
     model, template = framing.model, framing.template
     found: list[tuple[str, str]] = []
     closings: set[str] = set()

@@ -14,7 +14,7 @@ from inspector.findings.codes import Finding, Severity
 from inspector.inspection import Inspection
 from inspector.model.model import Model
 from inspector.trainers.compare import Comparison, Entry
-from inspector.trainers.decode import Decoded
+from inspector.trainers.decode import Decoded, LoggedExample
 from inspector.trainers.markers import Markers, Split, shown_ids
 
 _TRAINED, _STRADDLER, _DIM, _RESET = "\x1b[4;32m", "\x1b[7m", "\x1b[2m", "\x1b[0m"
@@ -121,19 +121,46 @@ def _strategy(entry: Entry) -> str:
 
 
 def format_decoded(decoded: Decoded, *, colour: bool) -> str:
-    """A log's warnings in other words, its examples, what went wrong, and the ids to use instead."""
-    lines = [*decoded.meanings]
+    """A log's messages in other words with what to set, its examples, and what went wrong."""
+    lines: list[str] = []
+    for answer in decoded.answers:
+        lines += [f"{answer.trainer}: {answer.meaning}", *(f"    {cause}" for cause in answer.causes)]
+        lines += [
+            f"    {'use  ' if not number else '     '}{line}" for number, line in enumerate(answer.settings_lines)
+        ]
+        lines.append("")
     for number, example in enumerate(decoded.examples):
-        exact = "the ids are exactly those of this conversation" if example.is_exact else "not its exact ids"
-        read = "" if example.inspection is None else f", read as {_roles(example.inspection)}: {exact}"
-        lines += ["", f"example {number}: {len(example.ids)} ids{read}", _visible(example.text[-400:])]
-    lines += ["", *(line for finding in decoded.findings for line in _finding(finding, colour))]
-    prefix, suffix = map(shown_ids, (decoded.markers.prefix_ids, decoded.markers.suffix_ids))
-    lines += ["", f"use  --prefix_ids {prefix} --suffix_ids {suffix}"]
-    lines.append(
-        f"     found {decoded.markers.found} of {decoded.markers.turns}, {decoded.markers.false_hits} false hits"
-    )
-    return "\n".join(lines)
+        lines += [*_logged(number, example, colour), ""]
+    lines += [line for finding in decoded.findings for line in _finding(finding, colour)]
+    lines += decoded.notes
+    if not decoded.answers and all(example.labels is None for example in decoded.examples):
+        lines += ["", *(f"{name:<22}{value}" for name, value in decoded.markers.lines())]
+    return "\n".join(lines).rstrip("\n")
+
+
+_LOGGED_CHARS = 2000
+"""Of a longer piece of an example the beginning and the end are shown."""
+
+
+def _without_middle(text: str) -> str:
+    half = _LOGGED_CHARS // 2
+    left_out = len(text) - 2 * half
+    return text if left_out <= 0 else f"{text[:half]} … {left_out:,} characters … {text[-half:]}"
+
+
+def _logged(number: int, example: LoggedExample, colour: bool) -> Iterator[str]:
+    """An example of a log: its text, with what trains where the log says so, and what is to be said of it."""
+    exact = "the ids are exactly those of this conversation" if example.is_exact else "not its exact ids"
+    read = "" if example.inspection is None else f", read as {_roles(example.inspection)}: {exact}"
+    alone = " that train, without those that do not" if example.is_partial else ""
+    yield f"example {number}: {len(example.ids)} ids{alone}{read}"
+    out = []
+    for text, is_trained in example.pieces:
+        shown = _visible(_without_middle(text))
+        marked = f"«{shown}»" if is_trained and not colour else shown
+        out.append(_paint(marked, _TRAINED, colour and is_trained))
+    yield "".join(out).removesuffix("\n")
+    yield from (f"    {sentence}" for sentence in example.says)
 
 
 def _roles(inspection: Inspection) -> str:

@@ -119,7 +119,14 @@ def decoded_conversation(log: str, setup: Setup) -> tuple[str | None, list[str]]
 
 def _said(decoded: Decoded, shown: LoggedExample | None) -> Iterator[str]:
     """What a decoded log has to say, for the head of the view."""
-    yield from decoded.meanings
+    for answer in decoded.answers:
+        yield " ".join([f"{answer.trainer}: {answer.meaning}", *answer.causes])
+        if answer.settings:
+            yield f"Set in {answer.trainer}:\n{answer.settings}"
+    for number, example in enumerate(decoded.examples):
+        if example.says:
+            yield f"Example {number + 1} of the log: {' '.join(example.says)}"
+    yield from decoded.notes
     if shown is not None:
         number, count = decoded.examples.index(shown) + 1, len(decoded.examples)
         yield f"Below is example {number} of {count} in the log. " + (
@@ -130,7 +137,8 @@ def _said(decoded: Decoded, shown: LoggedExample | None) -> Iterator[str]:
         if finding.code not in codes:
             yield f"{finding.code}: {finding.detail} {finding.remedy}"
     markers = decoded.markers
-    if markers.prefix_ids is not None and markers.suffix_ids is not None:
+    is_home_llm = any(answer.trainer == "home-llm" for answer in decoded.answers)
+    if (is_home_llm or not decoded.answers) and markers.prefix_ids is not None and markers.suffix_ids is not None:
         prefix, suffix = (",".join(map(str, ids)) for ids in (markers.prefix_ids, markers.suffix_ids))
         yield (
             f"Use prefix_ids {prefix} and suffix_ids {suffix}: they find {markers.found} of {markers.turns} answers, "

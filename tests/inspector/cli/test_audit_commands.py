@@ -501,7 +501,7 @@ def test_documented_example_prints_what_it_says(call: Call, monkeypatch: pytest.
 
 def test_documented_layouts_are_those_there_are() -> None:
     """Each with examples that have it."""
-    assert sorted(cell.strip(" `") for cell in table("What is read")) == sorted(Format)
+    assert {cell.strip(" `") for cell in table("What is read") if cell.startswith(" `")} == set(Format)
     rows = [line for line in DOCS.splitlines() if line.startswith("| `")]
     for layout in Format:
         (row,) = (line for line in rows if line.startswith(f"| `{layout.value}`"))

@@ -106,6 +106,7 @@ def test_json_is_the_public_form(called: Called, chat: str, model_folder: Path) 
     assert json.loads(done.stdout) == json.loads(json.dumps(expected))
     assert list(expected) == [
         "model", "revision", "text", "ids", "tokens", "char_spans", "trained", "origins", "straddlers", "findings",
+        "changes",
     ]  # fmt: skip
 
 
@@ -236,7 +237,7 @@ def test_rows_that_are_not_there_are_refused(
 
 BAD_CALLS: dict[str, tuple[list[str], str | None, str]] = {
     "no file": (["MODEL", "nothing.json"], None, "error: nothing.json cannot be read: No such file or directory."),
-    "a folder": (["MODEL", "."], None, "error: . cannot be read: Is a directory."),
+    "a folder": (["MODEL", "empty"], None, "error: The folder empty holds no data file: .jsonl, .ndjson, .json, "),
     "not JSON": (["MODEL", "-"], "hello", "error: - is not JSON: Expecting value: line 1 column 1 (char 0)."),
     "nested": (["MODEL", "-"], "[" * 200_000, "error: - is nested too deeply to be a conversation."),
     "not UTF-8": (["MODEL", "latin.json"], None, "error: latin.json is not UTF-8 text: byte 1 cannot be read."),
@@ -263,6 +264,7 @@ def test_unusable_input_ends_with_one_line_and_status_2(
     called: Called, chat: str, model_folder: Path, tmp_path: Path, name: str
 ) -> None:
     """What happened, where, and what to do; never a traceback."""
+    (tmp_path / "empty").mkdir()
     (tmp_path / "latin.json").write_bytes(b'"\xe9"')
     with open(tmp_path / "large.json", "wb") as file:
         file.truncate(50_000_001)

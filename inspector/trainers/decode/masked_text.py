@@ -1,0 +1,135 @@
+"""Texts in which each token that does not train is a space: what `tokenizer.decode` gives when -100 is one.
+
+Notebooks print the row decoded, and then its labels decoded with a space for each -100. With both, the labels are read
+off: the text is walked through token by token. With the second alone, only what trains is known.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Iterator, Sequence
+
+from inspector.model.model import Model
+from inspector.model.tokenizer import ids_alone
+from inspector.strategies.base import IGNORED
+from inspector.tokens import named_panics
+from inspector.trainers.decode.rows import LoggedRow
+from inspector.trainers.markers import pieces
+
+_MASKING = re.compile(
+    r"\bif\s+\w+\s*(?:==\s*-100|!=\s*-100|<\s*0|>=?\s*-?\d+)\s+else\b|masked_fill|np\.where\(\s*\w*labels"
+)
+_DECODING = re.compile(r"\bdecode\(")
+_SETUP = re.compile(r"\s*(?:>>>|In\s*\[\d*\]:|space\s*=\s*tokenizer)")
+_OUT = re.compile(r"^\s*Out\s*\[\d*\]:\s?")
+_QUOTED = re.compile(r"\s*((['\"])(?:\\.|(?!\2)[^\\])*\2)", re.DOTALL)
+_MOST_PLACES = 64
+
+
+def masked_rows(model: Model, log: str, stops: Sequence[str]) -> list[LoggedRow]:
+    """The row of a text in which spaces are masks; none where the log holds no such text.
+
+    `stops`: texts that end turns. Without the code that printed it, a text is one only where it begins with spaces and
+    holds a stop.
+    """
+    outputs = list(_outputs(log))
+    masked = [text for text, is_masked in outputs if is_masked]
+    if not masked:
+        texts = [text for text, _ in outputs] or [_literal(log)]
+        masked = [text for text in texts if text.startswith("    ") and any(stop in text for stop in stops)]
+    whole = next((text for text, is_masked in outputs if not is_masked and text not in masked and text.strip()), None)
+    pad = model.tokenizer.pad_token
+    if pad and pad not in stops:
+        masked = [text.replace(pad, " ") for text in masked]
+    return [_row(model, whole, text) for text in masked[:1]]
+
+
+def rendered_rows(model: Model, log: str, headers: Collection[str]) -> list[LoggedRow]:
+    """The log itself as the text of a row, where it begins as this model's template does."""
+    text = _literal(log)
+    bos = model.tokenizer.bos_token or ""
+    if not text.startswith(tuple(headers)) and not text.removeprefix(bos).startswith(tuple(headers)):
+        return []
+    return [LoggedRow(ids=_ids(model, text))]
+
+
+def _outputs(log: str) -> Iterator[tuple[str, bool]]:
+    """(what a call of decode printed, whether its code puts something in place of -100), in order."""
+    is_masked: bool | None = None
+    lines: list[str] = []
+    depth = 0
+    for line in log.split("\n"):
+        is_code = bool(_DECODING.search(line) or _MASKING.search(line))
+        if not is_code and not depth and not _SETUP.match(line):
+            lines += [line] * (is_masked is not None and not line.startswith("```"))
+            continue
+        if is_masked is not None and "".join(lines):
+            yield _literal("\n".join(lines)), is_masked
+            is_masked = None
+        lines = []
+        if is_code or depth:
+            depth = max(0, depth + sum(line.count(mark) for mark in "([") - sum(line.count(mark) for mark in ")]"))
+        if is_code:
+            is_masked = bool(_MASKING.search(line)) or bool(is_masked)
+    if is_masked is not None and "".join(lines):
+        yield _literal("\n".join(lines)), is_masked
+
+
+def _literal(text: str) -> str:
+    """A text as it was before a notebook showed it: a quoted one without its quotes and escapes."""
+    shown = _OUT.sub("", text.strip("\n"))
+    quoted = _QUOTED.match(shown)
+    if quoted is None:
+        return shown
+    try:
+        return str(ast.literal_eval(quoted.group(1).replace("\n", "\\n")))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return shown
+
+
+def _row(model: Model, whole: str | None, masked: str) -> LoggedRow:
+    if whole is not None:
+        with named_panics(model.tokenizer):
+            tokens = pieces(model, whole)
+        labels = _aligned(tokens, masked)
+        if labels is not None:
+            return LoggedRow(ids=tuple(id for id, _ in tokens), labels=labels, trainer="Unsloth")
+    labels = ()
+    for piece in re.split(r"( {2,}|^ | $)", masked):
+        labels += _ids(model, piece) if piece.strip(" ") else (IGNORED,) * len(piece)
+    trained = tuple(label for label in labels if label != IGNORED)
+    return LoggedRow(ids=trained, labels=labels, trainer="Unsloth", is_partial=True)
+
+
+def _aligned(tokens: Sequence[tuple[int, str]], masked: str) -> tuple[int, ...] | None:
+    """The labels with which the tokens give the masked text; None where there are none.
+
+    A token that is a space itself shows no difference: it counts as the token after it does.
+    """
+    steps: list[dict[int, list[tuple[int, bool]]]] = []
+    places = {0}
+    for _, text in tokens:
+        came: dict[int, list[tuple[int, bool]]] = {}
+        for place in places:
+            if masked.startswith(text, place):
+                came.setdefault(place + len(text), []).append((place, True))
+            if masked.startswith(" ", place):
+                came.setdefault(place + 1, []).append((place, False))
+        if not came or len(came) > _MOST_PLACES:
+            return None
+        steps.append(came)
+        places = set(came)
+    ends = [place for place in places if not masked[place:].strip()]
+    if not ends:
+        return None
+    labels, place, follows = [], max(ends), False
+    for came, (id, _) in zip(reversed(steps), reversed(tokens), strict=True):
+        place, follows = min(came[place], key=lambda step: step[1] is not follows)
+        labels.append(id if follows else IGNORED)
+    return tuple(reversed(labels))
+
+
+def _ids(model: Model, text: str) -> tuple[int, ...]:
+    with named_panics(model.tokenizer):
+        return tuple(ids_alone(model.tokenizer, text))

@@ -1,0 +1,280 @@
+"""The rows that a log shows: lists of ids and labels, axolotl's pairs, tables, and texts in which spaces are masks.
+
+Each reader takes a plain log and gives LoggedRows. A list that cannot be one is skipped; one that is shortened with
+"..." is named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from inspector.errors import LogError
+from inspector.model.model import Model
+from inspector.model.tokenizer import ids_alone, text_of
+from inspector.strategies.base import IGNORED
+from inspector.tokens import named_panics
+from inspector.trainers.decode.log_text import squashed, unprefixed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedRow:
+    """A row of the log. `labels`: one for each id, -100 where it does not train; None where the log does not say.
+
+    `trainer`: whose way of printing it is, "" where that is unknown. `is_partial`: the ids are those that train alone,
+    and `labels` are all labels of the row.
+    """
+
+    ids: tuple[int, ...]
+    labels: tuple[int, ...] | None = None
+    trainer: str = ""
+    is_partial: bool = False
+
+    def kept(self, places: Sequence[int]) -> LoggedRow:
+        """The row with these places alone."""
+        labels = None if self.labels is None else tuple(self.labels[i] for i in places)
+        return replace(self, ids=tuple(self.ids[i] for i in places), labels=labels)
+
+
+def check_ids(model: Model, ids: Sequence[int]) -> tuple[int, ...]:
+    """The ids. Raises LogError where the model does not have one."""
+    wrong = next((id for id in ids if not 0 <= id < len(model.tokenizer)), None)
+    if wrong is None:
+        return tuple(ids)
+    if wrong < 0:
+        raise LogError(
+            f"The log holds the id {wrong} among input_ids: it stands for an image or other media, which are not text. "
+            "Paste a row without media, or only its labels."
+        )
+    raise LogError(
+        f"The log holds the id {wrong}, and {model.name} has ids up to {len(model.tokenizer) - 1}: the log "
+        "is of another model."
+    )
+
+
+# --- lists
+
+_NUMBER = r"-?\d{1,12}(?:\.0*(?!\d))?"
+_LIST = re.compile(rf"\[\s*({_NUMBER}(?:(?:\s*,\s*|\s+)(?:{_NUMBER}|\.\.\.|…))*)\s*,?\s*\]")
+_IDS = "input_ids|token_ids|tokens|ids|inputs"
+_LABELS = "labels_ids|label_ids|labels|targets"
+_MASKS = (
+    "loss_mask|response_mask|completion_mask|assistant_masks?|assistant_tokens_mask|train_mask|weights|loss_weights"
+)
+_PARTS = "prompts|prompt_ids|responses|response_ids"
+_OTHERS = "attention_mask|position_ids|token_type_ids|mm_token_type_ids"
+_NAME = re.compile(
+    rf"(?<![A-Za-z])(?:chosen_|rejected_)?({_OTHERS}|{_PARTS}|{_MASKS}|{_LABELS}|{_IDS})"
+    r"(?:[\W\d_]|tensor|array|torch|np|list|tolist|shape|dtype|int64)*$",
+    re.IGNORECASE,
+)
+MIN_IDS = 4
+"""Fewer numbers in a list without a name are not taken for ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedList:
+    name: str
+    numbers: tuple[int, ...]
+
+
+def listed_rows(model: Model, log: str, notes: list[str]) -> list[LoggedRow]:
+    """The rows of lists of ids, with the labels or masks that follow them. Raises LogError for ids of another model."""
+    rows: list[LoggedRow] = []
+    pending: tuple[int, ...] = ()
+    trainer = _printer(log)
+    for found in _lists(log, notes):
+        name, numbers = found.name, found.numbers
+        if name in ("prompts", "prompt_ids"):
+            pending = check_ids(model, numbers)
+        elif name in ("responses", "response_ids"):
+            if any(row.ids == pending + numbers for row in rows):
+                continue
+            rows.append(LoggedRow(ids=check_ids(model, pending + numbers), trainer=trainer))
+        elif name in _OTHERS.split("|"):
+            rows = _unpadded(rows, numbers) if name == "attention_mask" else rows
+        elif not _annotates(rows, name, numbers, trainer) and (row := _new_row(model, name, numbers, trainer)):
+            rows.append(row)
+    return rows
+
+
+def _lists(log: str, notes: list[str]) -> Iterator[_NamedList]:
+    text = unprefixed(log)
+    end, name = 0, ""
+    for match in _LIST.finditer(text):
+        before = text[max(end, match.start() - 120) : match.start()]
+        named = _NAME.search(before)
+        is_next = name and end and re.fullmatch(r"[\s\[\](),]*", before) and "," in before
+        name = named.group(1).lower() if named else name if is_next else ""
+        end = match.end()
+        body = match.group(1)
+        if "..." in body or "…" in body:
+            line = text.count("\n", 0, match.start()) + 1
+            notes.append(
+                f"The list in line {line} is shortened with '...', so it cannot be read: print it whole, with "
+                "print(list(ids)) or ids.tolist()."
+            )
+            continue
+        numbers = tuple(int(number.split(".")[0]) for number in re.split(r"[\s,]+", body))
+        if len(numbers) >= (2 if name else MIN_IDS):
+            yield _NamedList(name, numbers)
+
+
+def _printer(log: str) -> str:
+    """Whose way of printing rows it is; "" where that is unknown."""
+    text = squashed(log)
+    if "[labels_ids]" in text or "[input_ids][" in text:
+        return "ms-swift"
+    if "label_ids:" in text and "input_ids:" in text and "inputs:" in text:
+        return "LLaMA-Factory"
+    if "completion_mask" in text or "assistant_masks" in text:
+        return "TRL"
+    return "verl" if "loss_mask" in text or "response_mask" in text else ""
+
+
+def _annotates(rows: list[LoggedRow], name: str, numbers: tuple[int, ...], trainer: str) -> bool:
+    """Whether the list says what trains in a row before it; the row in `rows` is replaced by one with labels."""
+    is_mask = name in _MASKS.split("|") or (not name and set(numbers) <= {0, 1})
+    for at, row in enumerate(rows):
+        if row.labels is not None or row.is_partial:
+            continue
+        size = len(row.ids) - len(numbers)
+        if is_mask and (size == 0 or (size > 0 and name == "response_mask")):
+            bits = (0,) * size + numbers
+            labels = tuple(id if bit else IGNORED for id, bit in zip(row.ids, bits, strict=True))
+        elif not is_mask and not size and name not in _IDS.split("|") and (found := _labels(row.ids, numbers)):
+            labels = found
+        else:
+            continue
+        rows[at] = replace(row, labels=labels, trainer=row.trainer or trainer)
+        return True
+    return is_mask and bool(name)
+
+
+def _labels(ids: Sequence[int], labels: Sequence[int]) -> tuple[int, ...] | None:
+    """The labels of the ids, put back by one place where a trainer has shifted them; None where they are of others."""
+    for shift in (0, 1):
+        moved = (IGNORED,) * shift + tuple(labels)[: len(labels) - shift]
+        if all(label < 0 or label == id for id, label in zip(ids, moved, strict=True)):
+            return tuple(IGNORED if label < 0 else label for label in moved)
+    return None
+
+
+def _new_row(model: Model, name: str, numbers: tuple[int, ...], trainer: str) -> LoggedRow | None:
+    """The row that a list begins; of a list with -100, the labels alone."""
+    is_labels = name in _LABELS.split("|") or (not name and any(number < 0 for number in numbers))
+    if is_labels:
+        trained = tuple(number for number in numbers if number >= 0)
+        return LoggedRow(ids=check_ids(model, trained), labels=numbers, trainer=trainer, is_partial=True)
+    if not name and set(numbers) <= {0, 1}:
+        return None
+    return LoggedRow(ids=check_ids(model, numbers), trainer=trainer)
+
+
+def _unpadded(rows: list[LoggedRow], mask: tuple[int, ...]) -> list[LoggedRow]:
+    """The rows, the first of the mask's length without the places where it is 0."""
+    for at, row in enumerate(rows):
+        if len(row.ids) == len(mask) and 0 in mask and set(mask) <= {0, 1} and not row.is_partial:
+            return [*rows[:at], row.kept([i for i, bit in enumerate(mask) if bit]), *rows[at + 1 :]]
+    return rows
+
+
+# --- pairs
+
+_PAIR = re.compile(r"\(\s*(-?\d{1,12})\s*,\s*(?:[01]\s*,\s*)?(-?\d{1,12})\s*\)")
+_BETWEEN = re.compile(
+    r"Total input len|Count of labels|Number of positions|^\s*\[?\d{4}-\d\d-\d\d[ T][\d:.,]+\]?", re.MULTILINE
+)
+
+
+def paired_rows(model: Model, log: str) -> list[LoggedRow]:
+    """axolotl's check of labels: each token's text, then (label, id), or (label, mask, id) in older versions."""
+    rows = []
+    for part in _BETWEEN.split(log):
+        pairs = list(_pairs(model, part))
+        if len(pairs) >= MIN_IDS and any(label < 0 for label, _ in pairs):
+            labels, ids = zip(*pairs, strict=True)
+            rows.append(LoggedRow(ids=check_ids(model, ids), labels=labels, trainer="axolotl"))
+    return rows
+
+
+def _pairs(model: Model, text: str) -> Iterator[tuple[int, int]]:
+    end = 0
+    for match in _PAIR.finditer(text):
+        one, other = int(match.group(1)), int(match.group(2))
+        label, id = (other, one) if other < 0 else (one, other)
+        shown = text[end : match.start()]
+        end = match.end()
+        if id < 0 or (label >= 0 and label != id):
+            continue
+        if id < len(model.tokenizer) and not _could_be(text_of(model.tokenizer, [id]), shown):
+            continue
+        yield (IGNORED if label < 0 else label), id
+
+
+def _could_be(token: str, shown: str) -> bool:
+    """Whether the text before a pair can be that of its token; what is not printable cannot be compared."""
+    wanted, there = squashed(token), squashed(shown)
+    return not wanted or "\ufffd" in wanted or there.endswith(wanted) or not there.strip("[](),")
+
+
+_TABLE = re.compile(r"^[ \t|]*(\d{1,12})[ \t|]+(-100|\d{1,12})(?:[ \t|].*)?$", re.MULTILINE)
+
+
+def table_rows(model: Model, log: str) -> list[LoggedRow]:
+    """Lines of an id, its label, and perhaps its text."""
+    pairs = [(int(id), int(label)) for id, label in _TABLE.findall(log)]
+    if len(pairs) < MIN_IDS or any(label not in (IGNORED, id) for id, label in pairs):
+        return []
+    if all(label != IGNORED for _, label in pairs):
+        return []
+    ids, labels = zip(*pairs, strict=True)
+    return [LoggedRow(ids=check_ids(model, ids), labels=labels)]
+
+
+# --- TRL's text of an instance
+
+_INSTANCE = re.compile(
+    r"Could not find (?:response|instruction) key .{0,2000}? in the following instance:\s*(.*?)\s*"
+    r"(?:This instance will be ignored|\Z)",
+    re.DOTALL,
+)
+
+
+def instance_rows(model: Model, log: str) -> list[LoggedRow]:
+    """The texts after TRL's "Could not find response key"."""
+    texts = [match.group(1) for match in _INSTANCE.finditer(log)]
+    return [LoggedRow(ids=_ids(model, text), trainer="TRL") for text in texts if text.strip()]
+
+
+def _ids(model: Model, text: str) -> tuple[int, ...]:
+    with named_panics(model.tokenizer):
+        return tuple(ids_alone(model.tokenizer, text))
+
+
+# --- ms-swift's text of labels
+
+_RUN = re.compile(r"\[-100(?:\s*\*\s*(\d{1,9}))?\]")
+_SWIFT = re.compile(
+    r"^[^\n]{0,200}?\[(INPUT|LABELS)\][ ]?(.*?)(?=^[^\n]{0,200}?\[[A-Z_]{4,}\]|\Z)", re.MULTILINE | re.DOTALL
+)
+
+
+def run_rows(model: Model, log: str) -> list[LoggedRow]:
+    """ms-swift's [INPUT] and [LABELS], in whose text `[-100 * 25]` stands for 25 tokens that do not train."""
+    parts = {name: text.rstrip("\n") for name, text in _SWIFT.findall(log)}
+    text = parts.get("LABELS", "")
+    if not _RUN.search(text):
+        return []
+    labels: list[int] = []
+    end = 0
+    for match in _RUN.finditer(text):
+        labels += _ids(model, text[end : match.start()]) + (IGNORED,) * min(int(match.group(1) or 1), 1_000_000)
+        end = match.end()
+    labels += _ids(model, text[end:])
+    ids = _ids(model, parts.get("INPUT", ""))
+    if len(ids) == len(labels) and _labels(ids, labels):
+        return [LoggedRow(ids=ids, labels=tuple(labels), trainer="ms-swift")]
+    trained = tuple(label for label in labels if label >= 0)
+    return [LoggedRow(ids=trained, labels=tuple(labels), trainer="ms-swift", is_partial=True)]
