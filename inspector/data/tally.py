@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from inspector.data.formats import Layout, Sample
+from inspector.data.formats import Layout
+from inspector.data.readers import Sample
 
 _MEANINGFUL = re.compile(
     r"history|system\w*|tools?|functions|images?|videos?|audios?|objects|label|kto_tag|\w*rejected\w*|\w*chosen\w*|"

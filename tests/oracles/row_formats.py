@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from inspector.conversation import Conversation
-from inspector.data.formats import Format, Sample
+from inspector.data.formats import Format
+from inspector.data.readers import Sample
 
 DOCS = Path(__file__).parents[2] / "docs" / "audit.md"
 BEGIN, END = "<!-- rows of every format -->\n", "<!-- end of the rows -->\n"

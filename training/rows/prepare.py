@@ -10,7 +10,8 @@ from typing import Any
 
 import inspector
 from inspector.conversation import Conversation
-from inspector.data.formats import ANY_TEMPLATE, NO_TEMPLATE, Format, Layout, Sample, read, text_template
+from inspector.data.formats import Format, Layout, read
+from inspector.data.readers import ANY_TEMPLATE, NO_TEMPLATE, Sample, text_template
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
 from inspector.data.tally import Tally
 from inspector.errors import InspectorError

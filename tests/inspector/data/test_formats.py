@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import inspector
-from inspector.data.formats import ALPACA_PREAMBLE, Format, Sample, detect, read, text_template
+from inspector.data.formats import Format, detect, read
+from inspector.data.readers import ALPACA_PREAMBLE, Sample, text_template
 from inspector.errors import ConversationError, FormatError
 from tests.support import models
 

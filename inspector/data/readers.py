@@ -1,0 +1,187 @@
+"""A row by our names of its columns -> a Sample: one reader for each layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step
+from inspector.data.columns import Columns, exchange
+from inspector.data.labelled import read_labelled
+from inspector.errors import FormatError
+from inspector.model.tokenizer import Tokenizer
+
+ANSWERS = ("completion", "output", "answer")
+"""Columns that hold an answer."""
+
+
+ALPACA_PREAMBLE = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. Write a "
+    "response that appropriately completes the request."
+)
+"""What an Alpaca prompt begins with when the row has an input; the `alpaca` template has the other one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What a row holds. `conversation`: the row, or the chosen answer of a pair; of a text, one message of role `text`,
+    of ids and labels these and no message.
+
+    `rejected`: the other answer of a pair. `is_good`: KTO's label. `prompt_messages`: how many messages come before
+    what is judged; of a pair those that both begin with.
+    """
+
+    conversation: Conversation
+    rejected: Conversation | None = None
+    is_good: bool | None = None
+    prompt_messages: int = 0
+
+
+def is_answer(message: Mapping[str, Any]) -> bool:
+    """Whether a message is the assistant's, by its role or by ShareGPT's name of the speaker."""
+    return str(message.get("role") or message.get("from")).lower() in ("assistant", "gpt", "model", "bot")
+
+
+def read_messages(columns: Columns) -> Sample:
+    """A chat, with the turns of `history` before it."""
+    messages = [*columns.history(), *columns.chat("messages")]
+    return Sample(conversation=columns.conversation(messages))
+
+
+def _prompt(columns: Columns) -> list[Message]:
+    """The messages before the answer, however the row has them."""
+    names = columns.names
+    if "messages" in names:
+        messages = columns.chat("messages")
+    elif "instruction" in names:
+        extra = columns["input"]
+        question = columns.text("instruction")
+        messages = [
+            {"role": "user", "content": f"{question}\n\n{extra}" if isinstance(extra, str) and extra else question}
+        ]
+    else:
+        name = next((name for name in ("prompt", "question", "input") if name in columns), "")
+        messages = columns.messages(name, "user") if name else []
+    return [*columns.history(), *messages]
+
+
+def _answer_name(columns: Columns) -> str:
+    return next(name for name in ANSWERS if name in columns.names)
+
+
+def read_exchange(columns: Columns) -> Sample:
+    """A prompt and what answers it."""
+    name = _answer_name(columns)
+    for text in ("prompt", "question", name):
+        if text in columns.names and columns[text] is None:
+            columns.text(text)  # which says that it is missing
+    prompt = _prompt(columns)
+    if "prompt" in columns.names and isinstance(columns["prompt"], str) and isinstance(columns[name], str):
+        if not columns.does(Step.TURNS):
+            raise FormatError("Prompt and completion are texts without turns: read them with format=text.")
+        columns.changes.append(Change(Step.TURNS, f"{columns.names['prompt']} and {columns.names[name]}"))
+    messages = [*prompt, *columns.messages(name, "assistant")]
+    conversation = columns.conversation(messages, len(prompt))
+    return Sample(conversation=conversation, prompt_messages=len(conversation.messages) - len(messages) + len(prompt))
+
+
+def read_unpaired(columns: Columns) -> Sample:
+    """An exchange, or a chat, that is judged good or bad."""
+    is_good = judgement(columns["label"])
+    if is_good is None:
+        raise FormatError(
+            f"The column {columns.names['label']!r} is {columns['label']!r:.60}, and must be true or false."
+        )
+    if "messages" not in columns.names:
+        return replace(read_exchange(columns), is_good=is_good)
+    conversation = columns.conversation([*columns.history(), *columns.chat("messages")])
+    return Sample(conversation=conversation, is_good=is_good, prompt_messages=_answered(conversation.messages))
+
+
+def judgement(label: Any) -> bool | None:
+    """Whether a label says good or bad; None for another value."""
+    value = label.lower() if isinstance(label, str) else label
+    return True if value in ("true", "1", 1) else False if value in ("false", "0", 0) else None
+
+
+def read_preference(columns: Columns) -> Sample:
+    """Chosen and rejected, with the prompt in front where they do not hold it themselves."""
+    if "chosen" not in columns.names:  # the answer in the messages is the chosen one
+        messages = columns.chat("messages")
+        at = _answered(messages)
+        prompt, sides = [*columns.history(), *messages[:at]], [messages[at:]]
+    else:
+        prompt, sides = _prompt(columns), [columns.messages("chosen", "assistant")]
+    sides.append(columns.messages("rejected", "assistant"))
+    held = [side[: _answered(side)] for side in sides]
+    if any(held) and not all(held) and not prompt and columns.does(Step.PAIRS):
+        prompt = next(filter(None, held))
+        columns.changes.append(Change(Step.PAIRS, columns.names["rejected" if held[0] else "chosen"]))
+    if all(held) and held[0] != held[1]:
+        columns.changes.append(Change(Step.PAIRS, "chosen and rejected", _last_text(held[0]), _last_text(held[1])))
+    lengths = [0 if own else len(prompt) for own in held]
+    whole = [side if own else [*prompt, *side] for own, side in zip(held, sides, strict=True)]
+    both = [columns.conversation(messages, count) for messages, count in zip(whole, lengths, strict=True)]
+    answers = [conversation.messages for conversation in both]
+    common = next((i for i, (a, b) in enumerate(zip(*answers, strict=False)) if a != b), min(map(len, answers)))
+    return Sample(conversation=both[0], rejected=both[1], prompt_messages=common)
+
+
+def _answered(messages: Sequence[Message]) -> int:
+    """How many messages come before the answer: up to the last one that is not an answer."""
+    return max((i + 1 for i, message in enumerate(messages) if not is_answer(message)), default=0)
+
+
+def _last_text(messages: Sequence[Message]) -> Any:
+    return messages[-1].get("content")
+
+
+def read_alpaca_prompt(columns: Columns) -> Sample:
+    """An exchange in Alpaca's own prompts."""
+    instruction, extra = columns.text("instruction"), columns["input"]
+    if not isinstance(extra, str) or not extra:
+        return Sample(conversation=columns.conversation(exchange(instruction, columns.text("output"))))
+    messages = exchange(f"{instruction}\n\n### Input:\n{extra}", columns.text("output"))
+    return Sample(conversation=columns.conversation([{"role": "system", "content": ALPACA_PREAMBLE}, *messages]))
+
+
+def read_text(columns: Columns) -> Sample:
+    """A rendered text, or those of prompt and completion, which no template puts into turns."""
+    if "text" in columns.names:
+        return Sample(conversation=Conversation.parse([{"role": TEXT_ROLE, "content": columns.text("text")}]))
+    texts = [("user", columns.text("prompt")), ("assistant", columns.text("completion"))]
+    messages = [{"role": role, "content": text} for role, text in texts]
+    return Sample(conversation=Conversation.parse({"messages": messages, "prompt_messages": 1}), prompt_messages=1)
+
+
+def read_labels(columns: Columns) -> Sample:
+    """Ids and labels as they are."""
+    return Sample(conversation=read_labelled(columns))
+
+
+def read_shifted_labels(columns: Columns) -> Sample:
+    """Ids, and labels or a mask that stand a token before theirs."""
+    return Sample(conversation=read_labelled(columns, shifted=True))
+
+
+NO_TEMPLATE = "none"
+"""What is asked for instead of a template where rows are rendered texts."""
+ANY_TEMPLATE = "{{ messages[0].content }}"
+"""What a model is loaded with for rendered texts: they get the template for texts in its place."""
+
+
+def text_template(tokenizer: Tokenizer, *, add_eos: bool = True) -> str:
+    """The chat template for rows that are rendered texts: the text, as trl's SFTTrainer tokenizes it.
+
+    With the special tokens that the tokenizer adds, and with `add_eos` eos where the text does not end in it.
+    """
+    alone, whole = (tokenizer("a", add_special_tokens=added, verbose=False)["input_ids"] for added in (False, True))
+    at = next((i for i in range(len(whole)) if whole[i : i + len(alone)] == alone), 0)
+    before = "".join(tokenizer.convert_ids_to_tokens(whole[:at]))
+    after = "".join(tokenizer.convert_ids_to_tokens(whole[at + len(alone) :]))
+    end = "{{ eos_token if eos_token and not message.content.endswith(eos_token) }}"
+    end = f"{{% if loop.last %}}{end if add_eos and not after else ''}{{{{ {json.dumps(after)} }}}}{{% endif %}}"
+    loop = f"{{% for message in messages %}}{{{{ message.content }}}}{end}{{% endfor %}}"
+    return f"{{{{ {json.dumps(before)} }}}}{loop}"
