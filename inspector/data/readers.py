@@ -97,7 +97,7 @@ def read_unpaired(columns: Columns) -> Sample:
     if "messages" not in columns.names:
         return replace(read_exchange(columns), is_good=is_good)
     conversation = columns.conversation([*columns.history(), *columns.chat("messages")])
-    return Sample(conversation=conversation, is_good=is_good, prompt_messages=_answered(conversation.messages))
+    return Sample(conversation=conversation, is_good=is_good, prompt_messages=answered(conversation.messages))
 
 
 def judgement(label: Any) -> bool | None:
@@ -110,12 +110,12 @@ def read_preference(columns: Columns) -> Sample:
     """Chosen and rejected, with the prompt in front where they do not hold it themselves."""
     if "chosen" not in columns.names:  # the answer in the messages is the chosen one
         messages = columns.chat("messages")
-        at = _answered(messages)
+        at = answered(messages)
         prompt, sides = [*columns.history(), *messages[:at]], [messages[at:]]
     else:
         prompt, sides = _prompt(columns), [columns.messages("chosen", "assistant")]
     sides.append(columns.messages("rejected", "assistant"))
-    held = [side[: _answered(side)] for side in sides]
+    held = [side[: answered(side)] for side in sides]
     if any(held) and not all(held) and not prompt and columns.does(Step.PAIRS):
         prompt = next(filter(None, held))
         columns.changes.append(Change(Step.PAIRS, columns.names["rejected" if held[0] else "chosen"]))
@@ -129,7 +129,7 @@ def read_preference(columns: Columns) -> Sample:
     return Sample(conversation=both[0], rejected=both[1], prompt_messages=common)
 
 
-def _answered(messages: Sequence[Message]) -> int:
+def answered(messages: Sequence[Message]) -> int:
     """How many messages come before the answer: up to the last one that is not an answer."""
     return max((i + 1 for i, message in enumerate(messages) if not is_answer(message)), default=0)
 

@@ -31,7 +31,7 @@ from ui.data_tab.boxes import (
     workers_of,
 )
 from ui.data_tab.events import on_cancel, on_kind, on_preview, on_run
-from ui.data_tab.files import on_compare, on_page, on_report, on_rows
+from ui.data_tab.files import on_compare, on_edits, on_page, on_report, on_rows
 from ui.data_tab.open import on_open, on_open_first
 from ui.data_tab.report import UNUSED, example_rows, pack_findings
 from ui.data_tab.rows import first_rows, row_setup, rows_at
@@ -328,6 +328,27 @@ def test_a_refused_row_opens_with_its_refusal() -> None:
     assert row.can_open
     changes = on_open({"code": UNUSED, "at": 0}, own, boxes)
     assert "No" in json.loads(changes["view"])["failure"]["detail"]
+
+
+def test_edited_rows_are_in_the_downloads() -> None:
+    """A row that is opened from the audit and mended is written as it was mended, in its own layout."""
+    rows = [{"prompt": "Hi", "completion": text, "id": i} for i, text in enumerate(("Ho", "", "Hm"))]
+    own = audited(pasted(*rows))
+    opened = on_open({"code": "only_stop_trained", "at": 0}, own, BOXES)
+    assert opened["rows"].numbers == (1,)
+    boxes = BOXES.with_changes(opened)
+    assert "None of the opened rows was changed" in said(on_edits(own, boxes), "data_files")
+    mended = boxes.with_changes({"conversation": boxes.conversation.replace('"content": ""', '"content": "Hello."')})
+    changes = on_edits(own, mended)
+    assert "Saved as edited: rows 1." in said(changes, "data_files")
+    *_, done = on_rows(CLEAN_ROWS, None, changes["data_audited"], BOXES)
+    written = [json.loads(line) for line in saved(done).splitlines()]
+    assert [row["id"] for row in written] == [0, 1, 2]
+    assert written[1]["completion"] == [{"role": "assistant", "content": "Hello."}]
+    assert (written[0], written[2]) == (rows[0], rows[2])
+    broken = boxes.with_changes({"conversation": "["})
+    assert "The conversation is not JSON" in said(on_edits(own, broken), "data_files")
+    assert "Open a row from the findings" in said(on_edits(own, BOXES), "data_files")
 
 
 # --- files

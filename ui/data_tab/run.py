@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, TypeGuard
 
 from inspector.audit.report import AuditReport
 from inspector.audit.run import CHUNK, Auditor, Progress, Task, audit
@@ -28,7 +29,10 @@ _PIECES = (CHUNK, 16, 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """An audit that has ended. `setup`: the Inspect tab's, without a conversation; `folder` holds its files."""
+    """An audit that has ended. `setup`: the Inspect tab's, without a conversation; `folder` holds its files.
+
+    `edits`: rows by their numbers as they were edited since, which the downloads carry.
+    """
 
     setup: Setup
     source: DataSource
@@ -36,12 +40,13 @@ class Audited:
     limit: int | None
     report: AuditReport
     folder: TemporaryDirectory[str]
+    edits: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:
         """How the rows were read."""
         layout = self.report.about["layout"]
-        return Layout(format=Format(layout["format"]), columns=layout["columns"])
+        return Layout(format=Format(layout["format"]), columns=layout["columns"], roles=layout.get("roles", {}))
 
     @property
     def rejected(self) -> int:
@@ -107,7 +112,8 @@ def write_rows(audited: Audited, job: Job[bool]) -> bool:
     unfinished = [path.with_suffix(".part") for path in paths]
     with unfinished[0].open("w", encoding="utf-8") as clean, unfinished[1].open("w", encoding="utf-8") as rejected:
         sorter = Sorter(audited.task, audited.layout)
-        while chunk := list(islice(rows, CHUNK)):
+        edited = (replace(row, value=audited.edits[row.number]) if _is_edited(audited, row) else row for row in rows)
+        while chunk := list(islice(edited, CHUNK)):
             for row in sorter.sort(chunk):
                 if isinstance(row, Row):
                     clean.write(raw_of(row.value) + "\n")
@@ -121,6 +127,10 @@ def write_rows(audited: Audited, job: Job[bool]) -> bool:
     for part, path in zip(unfinished, paths, strict=True):
         part.replace(path)
     return True
+
+
+def _is_edited(audited: Audited, row: Row | BadRow) -> TypeGuard[Row]:
+    return isinstance(row, Row) and row.number in audited.edits
 
 
 class Sorter:

@@ -147,7 +147,7 @@ def _build_files() -> dict[str, Any]:
             f"data_save_{name}": gr.Button(label, size="sm", min_width=120, elem_id=f"data-save-{name}")
             for name, label in (
                 ("report", "Report as JSON"), ("page", "Report as HTML"), ("clean", "Clean rows"),
-                ("rejected", "Rejected rows, with reasons"),
+                ("rejected", "Rejected rows, with reasons"), ("edits", "Take over edited rows"),
             )
         }  # fmt: skip
     pane = build_report("data-files")
@@ -216,6 +216,8 @@ def _connect_audit(wires: Wires) -> None:
     for name, file in (("clean", CLEAN_ROWS), ("rejected", REJECTED_ROWS)):
         click, save = wires[f"data_save_{name}"].click, partial(files.on_rows, file)
         wires.on(click, save, [*_JOB, *_FILES], also=[*job, *audited], is_stream=True)
+    edited = ["data_audited", "data_files", "data_save_clean", "data_save_rejected"]
+    wires.on(wires["data_save_edits"].click, files.on_edits, edited, also=audited, queue="data")
     earlier = wires["data_earlier"]
     wires.on(
         [earlier.upload, earlier.clear], files.on_compare, ["data_compared"], also=[earlier, *audited], queue="data"

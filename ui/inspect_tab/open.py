@@ -39,18 +39,21 @@ def open_rows(
     expected_hash: str = "",
     titles: Sequence[str] = (),
     tokens: Sequence[int | None] = (),
+    numbers: Sequence[int] = (),
 ) -> Changes:
     """Everything that changes when the page shows these setups, number `at` first, pointing at a token.
 
-    `undo`: what a click beside the first notice brings back. `titles`, `tokens`: where each setup is from, and which of
-    its tokens to point at when it is its turn. The rest as `inspect_view` takes it. Raises StrategyError for modifiers
-    that are none; what else is wrong with the shown setup is said by the view.
+    `undo`: what a click beside the first notice brings back. `titles`, `tokens`, `numbers`: where each setup is from,
+    which of its tokens to point at when it is its turn, and its number in a data set. The rest as `inspect_view` takes
+    it. Raises StrategyError for modifiers that are none; what else is wrong with the shown setup is said by the view.
     """
     setup = setups[at]
     values, model = template_values(setup.model, setup.revision, setup.template)
     changes = {**values_of(setup), **values, **training_values(setup.strategy)}
     boxes = Boxes().with_changes(changes)
-    rows = Rows(setups=tuple(setups), at=at, titles=tuple(titles), tokens=tuple(tokens), undo=undo)
+    rows = Rows(
+        setups=tuple(setups), at=at, titles=tuple(titles), tokens=tuple(tokens), numbers=tuple(numbers), undo=undo
+    )
     token = rows.token if token is None else token
     answer: dict[str, Any] = {"notices": notices, "can_undo": undo is not None}
     try:

@@ -13,13 +13,14 @@ class Rows:
     """Setups and the place of the one that is shown.
 
     `titles`: where each of them is from, if known. `tokens`: which token each is opened at, for as long as none was
-    edited. `opened`: the shown setup as the boxes held it when it was opened; what differs from it was edited since.
-    `undo`: the rows before the remedy that these come from.
+    edited. `numbers`: of the rows of a data set that they are from. `opened`: the shown setup as the boxes held it when
+    it was opened; what differs from it was edited since. `undo`: the rows before the remedy that these come from.
     """
 
     setups: tuple[Setup, ...]
     at: int = 0
     titles: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
     tokens: tuple[int | None, ...] = ()
     opened: Setup | None = None
     undo: Rows | None = None
@@ -40,7 +41,7 @@ class Rows:
     def moved(self, step: int) -> Rows:
         """The rows with another one shown: `step` further, as far as there are any."""
         at = max(0, min(len(self.setups) - 1, self.at + step))
-        return Rows(setups=self.setups, at=at, titles=self.titles, tokens=self.tokens)
+        return Rows(setups=self.setups, at=at, titles=self.titles, numbers=self.numbers, tokens=self.tokens)
 
     @property
     def title(self) -> str:

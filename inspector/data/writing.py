@@ -1,0 +1,79 @@
+"""A conversation that was edited -> the row that it came from, in the row's own layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from inspector.conversation import Conversation, Message
+from inspector.data.columns import is_chat
+from inspector.data.dialogues import dialogue
+from inspector.data.formats import Format, Layout
+from inspector.data.readers import ANSWERS, answered
+from inspector.errors import FormatError
+
+_PROMPTS = ("instruction", "question")
+"""Columns that hold one text."""
+
+
+def written_back(row: Mapping[str, Any], layout: Layout, conversation: Conversation) -> dict[str, Any]:
+    """The row with another conversation in the columns that it was read from; of a pair in the chosen answer.
+
+    Read again it gives this conversation. Raises FormatError for one that the layout cannot hold.
+    """
+    values, names = dict(row), layout.columns
+    messages = [dict(message) for message in conversation.messages]
+    for beside, empty in (("system", ""), ("history", [])):
+        if beside in names:
+            values[names[beside]] = empty
+    if conversation.tools or "tools" in names:
+        _put(values, names.get("tools", "tools"), list(conversation.tools or ()))
+    if layout.format is Format.TEXT and "text" in names:
+        values[names["text"]] = messages[0]["content"]
+        return values
+    if layout.format is Format.MESSAGES or ("messages" in names and "chosen" not in names):
+        _put(values, names["messages"], messages)
+        return values
+    if layout.format.is_labelled or layout.format is Format.ALPACA_PROMPT:
+        raise FormatError(f"A row of the layout {layout.format} cannot be written from a conversation.")
+    answer = "chosen" if "chosen" in names else next(name for name in ANSWERS if name in names)
+    at = answered(messages)
+    if _holds_prompt(row.get(names[answer])):
+        values[names[answer]] = messages
+        return values
+    values[names[answer]] = messages[at:]
+    if name := next((name for name in ("messages", "prompt", "input") if name in names and name != "input"), ""):
+        values[names[name]] = messages[:at]
+    elif "input" in names and "instruction" not in names:
+        values[names["input"]] = {"messages": messages[:at]}
+    else:
+        _put_texts(values, layout, messages, answer)
+    return values
+
+
+def _put(values: dict[str, Any], name: str, value: Any) -> None:
+    """A value in a column; as JSON where the column held a text."""
+    values[name] = json.dumps(value, ensure_ascii=False) if isinstance(values.get(name), str) else value
+
+
+def _holds_prompt(value: Any) -> bool:
+    """Whether an answer's column holds its prompt, too: as messages, or as a dialogue in one text."""
+    messages = dialogue(value) if isinstance(value, str) else value
+    return isinstance(messages, list | tuple) and is_chat(messages) and answered(messages) > 0
+
+
+def _put_texts(values: dict[str, Any], layout: Layout, messages: Sequence[Message], answer: str) -> None:
+    """A question and its answer in columns of texts, and a system text before them where there is a column for it."""
+    names, rest = layout.columns, list(messages)
+    if "system" in names and rest[0]["role"] == "system":
+        values[names["system"]] = rest.pop(0)["content"]
+    if [message["role"] for message in rest] != ["user", "assistant"] or set(rest[1]) - {"role", "content"}:
+        raise FormatError(
+            f"A row of the layout {layout.format} holds one question and its answer, and this conversation is "
+            f"{', '.join(message['role'] for message in messages)}: write the data set as messages first."
+        )
+    values[names[next(name for name in _PROMPTS if name in names)]] = rest[0]["content"]
+    values[names[answer]] = rest[1]["content"]
+    if "input" in names:
+        values[names["input"]] = ""
