@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step, listed
-from inspector.data.columns import Columns, exchange, is_chat
+from inspector.data.columns import Columns, exchange, is_chat, plain_row
 from inspector.data.dialogues import literal
 from inspector.data.normal import Source, normalized
 from inspector.errors import FormatError
@@ -92,6 +92,7 @@ def detect(
     """
     if not rows:
         raise FormatError("There is no row to see a layout in.")
+    rows = list(map(plain_row, rows))
     present = list(dict.fromkeys(name for row in rows for name in row))
     given = _without_autotrain_keys(dict(mapping or {}), rows)
     asked = given.pop("format", None)
@@ -109,7 +110,7 @@ def detect(
         formats = [format for format in _order(known, rows, wanted) if _variant(format, known, rows) is not None]
         if not formats:
             raise FormatError(
-                f"No layout fits the columns {listed(present)}. Say which column is which, such as "
+                f"No layout fits the columns {listed(present) or 'none'}. Say which column is which, such as "
                 "prompt=COLUMN and completion=COLUMN, or messages=COLUMN."
             )
         asked = formats[0]
@@ -132,7 +133,10 @@ def read(row: Mapping[str, Any], layout: Layout, as_given: Collection[str] = ())
 
     Raises FormatError or ConversationError, which say what is wrong with it.
     """
-    return _SHAPES[layout.format].read(Columns(row, layout.columns, layout.roles, as_given))
+    try:
+        return _SHAPES[layout.format].read(Columns(plain_row(row), layout.columns, layout.roles, as_given))
+    except RecursionError:
+        raise FormatError("The row's values are nested too deeply.") from None
 
 
 def conversation_of(source: Source, as_given: Collection[str] = ()) -> Conversation:
@@ -145,6 +149,7 @@ def conversation_of(source: Source, as_given: Collection[str] = ()) -> Conversat
     is_row = isinstance(source, Mapping) and (
         not isinstance(source.get("messages"), list | tuple)
         or any("from" in one for one in _objects(source["messages"]))
+        or not _OF_ROWS.isdisjoint(name.lower() for name in source if isinstance(name, str))
     )
     if is_row and source and "all" not in as_given:
         try:
@@ -252,11 +257,8 @@ def _prompt(columns: Columns) -> list[Message]:
     if "messages" in names:
         messages = columns.chat("messages")
     elif "instruction" in names:
-        extra = columns["input"]
-        question = columns.text("instruction")
-        messages = [
-            {"role": "user", "content": f"{question}\n\n{extra}" if isinstance(extra, str) and extra else question}
-        ]
+        texts = [columns.text("instruction"), columns.text("input") if "input" in columns else ""]
+        messages = [{"role": "user", "content": "\n\n".join(filter(None, texts))}]
     else:
         name = next((name for name in ("prompt", "question", "input") if name in columns), "")
         messages = columns.messages(name, "user") if name else []
@@ -278,7 +280,7 @@ def _read_exchange(columns: Columns) -> Sample:
         if not columns.does(Step.TURNS):
             raise FormatError("Prompt and completion are texts without turns: read them with format=text.")
         columns.changes.append(Change(Step.TURNS, f"{columns.names['prompt']} and {columns.names[name]}"))
-    messages = [*prompt, *columns.messages(name, "assistant")]
+    messages = [*prompt, *columns.messages(name, "assistant", is_dialogue=False)]
     conversation = columns.conversation(messages, len(prompt))
     return Sample(conversation=conversation, prompt_messages=len(conversation.messages) - len(messages) + len(prompt))
 
@@ -308,8 +310,9 @@ def _read_preference(columns: Columns) -> Sample:
         at = _answered(messages)
         prompt, sides = [*columns.history(), *messages[:at]], [messages[at:]]
     else:
-        prompt, sides = _prompt(columns), [columns.messages("chosen", "assistant")]
-    sides.append(columns.messages("rejected", "assistant"))
+        prompt = _prompt(columns)
+        sides = [columns.messages("chosen", "assistant", is_dialogue=_may_hold_prompt(columns, prompt))]
+    sides.append(columns.messages("rejected", "assistant", is_dialogue=_may_hold_prompt(columns, prompt)))
     held = [side[: _answered(side)] for side in sides]
     if any(held) and not all(held) and not prompt and columns.does(Step.PAIRS):
         prompt = next(filter(None, held))
@@ -324,6 +327,11 @@ def _read_preference(columns: Columns) -> Sample:
     return Sample(conversation=both[0], rejected=both[1], prompt_messages=common)
 
 
+def _may_hold_prompt(columns: Columns, prompt: Sequence[Message]) -> bool:
+    """Whether an answer's text can be the whole chat: there is no prompt, or it is such a text itself."""
+    return not prompt or any(change.step is Step.DIALOGUES for change in columns.changes)
+
+
 def _answered(messages: Sequence[Message]) -> int:
     """How many messages come before the answer: up to the last one that is not an answer."""
     return max((i + 1 for i, message in enumerate(messages) if not _is_answer(message)), default=0)
@@ -334,8 +342,8 @@ def _last_text(messages: Sequence[Message]) -> Any:
 
 
 def _read_alpaca_prompt(columns: Columns) -> Sample:
-    instruction, extra = columns.text("instruction"), columns["input"]
-    if not isinstance(extra, str) or not extra:
+    instruction, extra = columns.text("instruction"), columns.text("input") if "input" in columns else ""
+    if not extra:
         return Sample(conversation=columns.conversation(exchange(instruction, columns.text("output"))))
     messages = exchange(f"{instruction}\n\n### Input:\n{extra}", columns.text("output"))
     return Sample(conversation=columns.conversation([{"role": "system", "content": ALPACA_PREAMBLE}, *messages]))
@@ -379,12 +387,15 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "tools": ("functions",),
     "system": ("system_prompt", "system_message"),
     "prompt": (),
-    "completion": (),
-    "chosen": ("chosen_response", "preferred_output", "preferred_response"),
-    "rejected": ("rejected_response", "rejected_messages", "non_preferred_output", "non_preferred_response"),
+    "completion": ("generation",),
+    "chosen": ("chosen_response", "chosen_conversations", "preferred_output", "preferred_response"),
+    "rejected": (
+        "rejected_response", "rejected_conversations", "rejected_messages", "non_preferred_output",
+        "non_preferred_response",
+    ),
     "label": ("kto_tag",),
     "instruction": (),
-    "input": (),
+    "input": ("context",),
     "output": ("response",),
     "question": ("query",),
     "answer": ("answers",),
@@ -393,8 +404,10 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "enable_thinking": (),
     "documents": (),
     "chat_template_kwargs": (),
-}
+}  # fmt: skip
 """Our name of a column, and other names that it goes by, in lower case."""
+_OF_ROWS = frozenset({"history", "system", *_NAMES["system"]})
+"""Columns beside messages that a row has, and a conversation has not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -423,7 +436,10 @@ _SHAPES: Mapping[Format, _Shape] = {
     Format.PROMPT_COMPLETION: _Shape(needed=[("prompt", name) for name in _ANSWERS], read=_read_exchange),
     Format.ALPACA: _Shape(needed=[("instruction", name) for name in _ANSWERS[1::-1]], read=_read_exchange),
     Format.ALPACA_PROMPT: _Shape(needed=[("instruction", "output")], read=_read_alpaca_prompt, beside=()),
-    Format.QUESTION_ANSWER: _Shape(needed=[("question", name) for name in _ANSWERS[::-1]], read=_read_exchange),
+    Format.QUESTION_ANSWER: _Shape(
+        needed=[("question", "answer"), ("question", "output"), ("input", "output"), ("question", "completion")],
+        read=_read_exchange,
+    ),
     Format.TEXT: _Shape(needed=[("text",), ("prompt", "completion"), ("text",)], read=_read_text, beside=()),
 }  # fmt: skip
 """Every layout, in the order in which they are tried. The last combination is the one that an error names."""
