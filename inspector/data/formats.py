@@ -247,8 +247,13 @@ def _without_autotrain_keys(mapping: dict[str, str], rows: Sequence[Mapping[str,
 
 
 def _read_messages(columns: Columns) -> Sample:
-    messages = [*columns.history(), *columns.chat("messages")]
-    return Sample(conversation=columns.conversation(messages))
+    history, messages, count = columns.history(), columns.chat("messages"), columns["prompt_messages"]
+    if count is not None and type(count) is not int:
+        raise FormatError(
+            f"The column {columns.names['prompt_messages']!r} is {count!r:.60}, and must be the number of messages "
+            "that are the prompt."
+        )
+    return Sample(conversation=columns.conversation([*history, *messages], len(history) + count if count else 0))
 
 
 def _prompt(columns: Columns) -> list[Message]:
@@ -402,6 +407,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "text": (),
     "history": (),
     "enable_thinking": (),
+    "prompt_messages": (),
     "documents": (),
     "chat_template_kwargs": (),
 }  # fmt: skip
@@ -421,7 +427,9 @@ class _Shape:
 
 
 _SHAPES: Mapping[Format, _Shape] = {
-    Format.MESSAGES: _Shape(needed=[("messages",)], read=_read_messages),
+    Format.MESSAGES: _Shape(
+        needed=[("messages",)], read=_read_messages, beside=(*_BESIDE, "prompt_messages")
+    ),
     Format.PREFERENCE: _Shape(
         needed=[*((name, "chosen", "rejected") for name in _PROMPTS), ("messages", "rejected"), ("chosen", "rejected")],
         read=_read_preference,

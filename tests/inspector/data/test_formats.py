@@ -181,6 +181,15 @@ def test_columns_beside_messages_are_read_alike_everywhere(beside: dict[str, Any
     assert len(conversation_of(row).messages) > len([U, A])
 
 
+def test_saved_conversation_keeps_its_prompt_as_a_row() -> None:
+    """The form that `to_json` writes trains in a data set what it trains by itself."""
+    saved = sample({"prompt": [U, A, U], "completion": [B]}).conversation.to_json()
+    assert sample(saved).conversation == conversation_of(saved)
+    assert sample({**saved, "history": [["Q", "A"]]}).conversation.prompt_messages == 5
+    with pytest.raises(FormatError, match="prompt_messages' is 'x', and must be the number of messages"):
+        sample({**saved, "prompt_messages": "x"})
+
+
 def test_system_text_in_parts_is_read() -> None:
     """As Anthropic's and Bedrock's rows have it."""
     row = {"system": [{"text": "Be brief."}], "messages": [U, A]}
