@@ -8,6 +8,7 @@ guessed. Applied twice the pass changes nothing more. A step that is left out (`
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
@@ -276,7 +277,7 @@ class _Pass:
         if type(content) is str or "content" not in message:
             return message
         after: Any = content
-        if content is None:
+        if content is None or (isinstance(content, float) and math.isnan(content)):  # as pandas writes null
             after = "" if message.get("tool_calls") else None
         elif isinstance(content, bool | int | float):
             after = _json(content)

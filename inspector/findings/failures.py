@@ -173,8 +173,8 @@ _TRIALS: tuple[tuple[str, str, Trial], ...] = (
     ),
     (
         "tool_calls",
-        "is a text; this template needs a list or nothing",
-        _with("tool_calls", lambda value: None if isinstance(value, str) else value),
+        "is not a list; this template needs a list or nothing",
+        _with("tool_calls", lambda value: value if isinstance(value, list | tuple) else None),
     ),
     ("tool_calls", "is null; this template needs a list or nothing", _without_nulls),
 )  # fmt: skip

@@ -695,6 +695,14 @@ def test_media_that_a_template_for_texts_does_not_take_are_a_warning() -> None:
     assert finding.detail.endswith("Images, sounds and videos are left out: this template takes text only.")
 
 
+def test_content_that_is_not_a_number_is_missing() -> None:
+    """pandas writes null so; its name is not trained."""
+    chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": float("nan")}]
+    found = inspector.inspect(inspector.load("tiny-chat"), chat)
+    assert "NaN" not in found.text
+    assert Code.NO_CONTENT in {finding.code for finding in found.findings}
+
+
 def test_content_without_parts_is_empty() -> None:
     """It is not written as brackets."""
     chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": []}]
@@ -705,7 +713,8 @@ def test_content_without_parts_is_empty() -> None:
     ("message", "what"),
     [
         ({"tool_calls": [{"type": "function", "function": {"name": "w"}}]}, "[0].function.arguments is missing"),
-        ({"tool_calls": "None"}, " is a text; this template needs a list or nothing"),
+        ({"tool_calls": "None"}, " is not a list; this template needs a list or nothing"),
+        ({"tool_calls": True}, " is not a list; this template needs a list or nothing"),
     ],
 )
 def test_calls_that_a_template_fails_at_are_named(message: dict[str, Any], what: str) -> None:
