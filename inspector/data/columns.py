@@ -224,7 +224,7 @@ def _plain(value: Any) -> Any:
 
 def _turns(item: Any) -> list[Any]:
     """A message as it is; an exchange in one object, as `{"human": ..., "assistant": ...}`, as two."""
-    if isinstance(item, Mapping):
+    if isinstance(item, Mapping) and "role" not in item and "from" not in item:
         for question, answer in _EXCHANGES:
             if set(item) == {question, answer}:
                 return exchange(item[question], item[answer])
