@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date, time
 from typing import Any
 
-from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step
+from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step, listed
 from inspector.data.dialogues import dialogue, literal, tools_in
-from inspector.data.normal import CALL_ROLES, RESULT_ROLES, ROLES, normalized
+from inspector.data.normal import CALL_ROLES, RESULT_ROLES, ROLES, known_role, normalized
 from inspector.errors import ConversationError, FormatError
 
 SHAREGPT_ROLES: Mapping[str, str] = {
@@ -23,6 +23,8 @@ SHAREGPT_ROLES: Mapping[str, str] = {
 }
 """ShareGPT's names of speakers, which its layout is defined by, and the roles that they are."""
 _KNOWN_ROLES = frozenset({*ROLES.values(), *CALL_ROLES, *RESULT_ROLES, "developer", "tool", "documents", TEXT_ROLE})
+_EXCHANGES = (("human", "assistant"), ("input", "output"), ("query", "response"))
+"""Fields of an object that holds a question and its answer, as ms-swift's and Capybara's chats are made of."""
 _KEYWORDS = ("enable_thinking", "documents", "chat_template_kwargs")
 """Columns that the template is given as they are."""
 
@@ -36,6 +38,8 @@ class Columns:
     roles: Mapping[str, str]
     as_given: Collection[str]
     changes: list[Change] = field(default_factory=list)
+    beside: dict[str, Any] = field(default_factory=dict)
+    """What stands beside the messages within a column, as OpenAI's `input` has its tools."""
 
     def __contains__(self, name: str) -> bool:
         """Whether the layout has the column, and the row a value in it."""
@@ -56,11 +60,14 @@ class Columns:
             raise FormatError(f"The column {self.names.get(name, name)!r} is {kind(value)}, and must be a text.")
         return value
 
-    def messages(self, name: str, role: str) -> list[Message]:
-        """A column that is a list of messages, one message, calls of tools, or a text: one message of that role."""
+    def messages(self, name: str, role: str, *, is_dialogue: bool = True) -> list[Message]:
+        """A column that is a list of messages, one message, calls of tools, or a text: one message of that role.
+
+        `is_dialogue`: whether a text that names its speakers is a whole chat; an answer to a prompt is not.
+        """
         value, where = self._chat_or_text(self[name], name), self.names.get(name, name)
         if isinstance(value, str):
-            split = dialogue(value) if self.does(Step.DIALOGUES) else None
+            split = dialogue(value) if is_dialogue and self.does(Step.DIALOGUES) else None
             if split is None:
                 return [{"role": role, "content": value}]
             self.changes.append(Change(Step.DIALOGUES, where, value, split))
@@ -69,8 +76,10 @@ class Columns:
             message = {"role": role, "content": "", "tool_calls": value}
             self.changes.append(Change(Step.CALLS, where, self[name], message))
             return [message]
-        if isinstance(value, Mapping) and "messages" not in value:
+        if isinstance(value, Mapping) and is_chat(value) and "messages" not in value:
             value = [value]
+        if not isinstance(value, list | tuple | Mapping) or (isinstance(value, Mapping) and not is_chat(value)):
+            raise FormatError(f"The column {where!r} is {kind(value)}, and must be a text or a list of messages.")
         return self._messages(value, where)
 
     def chat(self, name: str) -> list[Message]:
@@ -83,6 +92,8 @@ class Columns:
     def history(self) -> list[Message]:
         """The turns before the row's own: pairs of question and answer, or messages."""
         value = self.parsed("history")
+        if value not in (None, "") and not isinstance(value, list | tuple):
+            raise FormatError(f"The column {self.names['history']!r} is {kind(value)}, and must be a list of turns.")
         out: list[Message] = []
         for i, turn in enumerate(value or ()):
             where = f"{self.names['history']}[{i}]"
@@ -102,13 +113,16 @@ class Columns:
         before, system = len(self.changes), self["system"]
         tools = self.parsed("tools")
         tools = tools if len(self.changes) > before else self["tools"]  # JSON text is read later, and said
+        tools = self.beside.get("tools") if tools is None else tools
+        if system not in (None, "", []) and not isinstance(system, list | tuple):
+            system = self.text("system")
         if isinstance(system, str) and tools is None and self.does(Step.DIALOGUES):
             text, tools = tools_in(system.strip().removeprefix("SYSTEM:").strip())
             if tools:
                 self.changes.append(Change(Step.DIALOGUES, self.names["system"], system, {"system": text}))
                 system = text
         has_own = bool(messages) and messages[0].get("role") == "system"
-        first = [{"role": "system", "content": system}] if isinstance(system, str) and system and not has_own else []
+        first = [{"role": "system", "content": system}] if system and not has_own else []
         source: dict[str, Any] = {"messages": [*first, *messages]}
         if tools not in (None, []):
             source["tools"] = tools
@@ -123,7 +137,7 @@ class Columns:
         except ConversationError:
             changes: list[Change] = []
             plain = _as_json(source, "", changes) if self.does(Step.DATES) else source
-            if plain == source:
+            if not changes and plain == source:
                 raise
             self.changes.extend(changes)
             conversation = normalized(plain, as_given=self.as_given)
@@ -165,10 +179,12 @@ class Columns:
     def _messages(self, value: Any, column: str) -> list[Message]:
         """Messages with role and content; ShareGPT's are renamed."""
         if isinstance(value, Mapping) and "messages" in value:
+            self.beside.update({name: item for name, item in value.items() if name == "tools" and item})
             value = value["messages"]
         if not isinstance(value, list | tuple):
             raise FormatError(f"The column {column!r} is {kind(value)}, and must be a list of messages.")
-        return [self._message(message, f"{column}[{index}]") for index, message in enumerate(value)]
+        turns = [turn for item in value for turn in _turns(item)]
+        return [self._message(message, f"{column}[{index}]") for index, message in enumerate(turns)]
 
     def _message(self, message: Any, where: str) -> Message:
         if not isinstance(message, Mapping):
@@ -179,14 +195,40 @@ class Columns:
             fields.pop("role", None)
             fields = {"role": SHAREGPT_ROLES.get(str(speaker), speaker), "content": fields.pop("value", None), **fields}
         role = fields.get("role")
-        if isinstance(role, str) and role in self.roles:
-            fields["role"] = self.roles[role]
-        elif not isinstance(role, str) or (role not in _KNOWN_ROLES and role.lower() not in ROLES):
+        if role is None:
+            raise FormatError(
+                f"{where} has no role; its fields are {listed(fields) or 'none'}. A message has role and content, or "
+                "from and value."
+            )
+        if isinstance(role, str | int) and str(role) in self.roles:
+            fields["role"] = self.roles[str(role)]
+        elif not isinstance(role, str) or (role not in _KNOWN_ROLES and known_role(role) not in _KNOWN_ROLES):
             raise FormatError(
                 f"{where} has the role {role!r:.60}, which is none of: {', '.join(sorted(_KNOWN_ROLES))}. Map it: "
                 f"role.{role!s:.60}=assistant."
             )
         return fields
+
+
+def plain_row(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row whose arrays and numbers of NumPy, as pandas gives them, are Python's."""
+    return _plain(row) if any(hasattr(value, "tolist") for value in row.values()) else row
+
+
+def _plain(value: Any) -> Any:
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _turns(item: Any) -> list[Any]:
+    """A message as it is; an exchange in one object, as `{"human": ..., "assistant": ...}`, as two."""
+    if isinstance(item, Mapping) and "role" not in item and "from" not in item:
+        for question, answer in _EXCHANGES:
+            if set(item) == {question, answer}:
+                return exchange(item[question], item[answer])
+    return [item]
 
 
 def exchange(question: str, answer: str) -> list[Message]:

@@ -267,7 +267,7 @@ def _csv(stream: IO[bytes], name: str, delimiter: str = "") -> Iterator[tuple[st
             break
         except UnicodeDecodeError as error:
             where = f"byte {error.start} after line {start} cannot be read"
-            raise DataError(f"{name} is not UTF-8 text: {where}. {_way_out(name)}") from error
+            raise DataError(f"{name} is not UTF-8 text: {where}. {_way_out(name, error.object)}") from error
         except csv.Error as error:
             yield place, Unreadable(f"the line is not CSV: {error}", "")
             continue

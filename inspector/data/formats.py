@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from inspector.conversation import Conversation, listed
-from inspector.data.columns import Columns, is_chat
+from inspector.data.columns import Columns, is_chat, plain_row
 from inspector.data.dialogues import literal
 from inspector.data.labelled import ID_NAMES, LABEL_COLUMNS, LABELLED_NAMES, holds_ids
 from inspector.data.normal import Source, normalized
@@ -95,6 +95,7 @@ def detect(
     """
     if not rows:
         raise FormatError("There is no row to see a layout in.")
+    rows = list(map(plain_row, rows))
     present = list(dict.fromkeys(name for row in rows for name in row))
     given = _without_autotrain_keys(dict(mapping or {}), rows)
     asked = given.pop("format", None)
@@ -118,7 +119,7 @@ def detect(
                     "where every token trains."
                 )
             raise FormatError(
-                f"No layout fits the columns {listed(present)}. Say which column is which, such as "
+                f"No layout fits the columns {listed(present) or 'none'}. Say which column is which, such as "
                 "prompt=COLUMN and completion=COLUMN, or messages=COLUMN."
             )
         asked = formats[0]
@@ -141,7 +142,10 @@ def read(row: Mapping[str, Any], layout: Layout, as_given: Collection[str] = ())
 
     Raises FormatError or ConversationError, which say what is wrong with it.
     """
-    return _SHAPES[layout.format].read(Columns(row, layout.columns, layout.roles, as_given))
+    try:
+        return _SHAPES[layout.format].read(Columns(plain_row(row), layout.columns, layout.roles, as_given))
+    except RecursionError:
+        raise FormatError("The row's values are nested too deeply.") from None
 
 
 def conversation_of(source: Source, as_given: Collection[str] = ()) -> Conversation:
@@ -156,6 +160,7 @@ def conversation_of(source: Source, as_given: Collection[str] = ()) -> Conversat
         is_labelled
         or not isinstance(source.get("messages"), list | tuple)
         or any("from" in one for one in _objects(source["messages"]))
+        or not _OF_ROWS.isdisjoint(name.lower() for name in source if isinstance(name, str))
     )
     if is_row and source and (is_labelled or "all" not in as_given):
         try:
@@ -272,23 +277,29 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "tools": ("functions",),
     "system": ("system_prompt", "system_message"),
     "prompt": (),
-    "completion": (),
-    "chosen": ("chosen_response", "preferred_output", "preferred_response"),
-    "rejected": ("rejected_response", "rejected_messages", "non_preferred_output", "non_preferred_response"),
+    "completion": ("generation",),
+    "chosen": ("chosen_response", "chosen_conversations", "preferred_output", "preferred_response"),
+    "rejected": (
+        "rejected_response", "rejected_conversations", "rejected_messages", "non_preferred_output",
+        "non_preferred_response",
+    ),
     "label": ("kto_tag",),
     "instruction": (),
-    "input": (),
+    "input": ("context",),
     "output": ("response",),
     "question": ("query",),
     "answer": ("answers",),
     "text": (),
     "history": (),
     "enable_thinking": (),
+    "prompt_messages": (),
     "documents": (),
     "chat_template_kwargs": (),
     **LABELLED_NAMES,
-}
+}  # fmt: skip
 """Our name of a column, and other names that it goes by, in lower case."""
+_OF_ROWS = frozenset({"history", "system", *_NAMES["system"]})
+"""Columns beside messages that a row has, and a conversation has not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,7 +324,7 @@ _SHAPES: Mapping[Format, _Shape] = {
     Format.LABELLED_SHIFTED: _Shape(
         needed=[("input_ids", name) for name in LABEL_COLUMNS[::-1]], read=read_shifted_labels, beside=_BESIDE_IDS
     ),
-    Format.MESSAGES: _Shape(needed=[("messages",)], read=read_messages),
+    Format.MESSAGES: _Shape(needed=[("messages",)], read=read_messages, beside=(*_BESIDE, "prompt_messages")),
     Format.PREFERENCE: _Shape(
         needed=[*((name, "chosen", "rejected") for name in _PROMPTS), ("messages", "rejected"), ("chosen", "rejected")],
         read=read_preference,
@@ -328,7 +339,10 @@ _SHAPES: Mapping[Format, _Shape] = {
     Format.PROMPT_COMPLETION: _Shape(needed=[("prompt", name) for name in ANSWERS], read=read_exchange),
     Format.ALPACA: _Shape(needed=[("instruction", name) for name in ANSWERS[1::-1]], read=read_exchange),
     Format.ALPACA_PROMPT: _Shape(needed=[("instruction", "output")], read=read_alpaca_prompt, beside=()),
-    Format.QUESTION_ANSWER: _Shape(needed=[("question", name) for name in ANSWERS[::-1]], read=read_exchange),
+    Format.QUESTION_ANSWER: _Shape(
+        needed=[("question", "answer"), ("question", "output"), ("input", "output"), ("question", "completion")],
+        read=read_exchange,
+    ),
     Format.TEXT: _Shape(needed=[("text",), ("prompt", "completion"), ("text",)], read=read_text, beside=()),
 }  # fmt: skip
 """Every layout, in the order in which they are tried. The last combination is the one that an error names."""

@@ -8,11 +8,13 @@ guessed. Applied twice the pass changes nothing more. A step that is left out (`
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 from inspector.conversation import Change, Conversation, JsonValue, Message, Step, is_media
+from inspector.data.dialogues import literal
 from inspector.errors import ConversationError
 
 ROLES: Mapping[str, str] = {
@@ -29,6 +31,13 @@ KEPT_NULLS = frozenset({"default", "enum", "const"})
 """Fields of a schema in which null is a value."""
 TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 """Types of parts that are text; templates know the first."""
+
+
+def known_role(role: str) -> str:
+    """The role that a name of a speaker means, however it is written; the name itself where nobody knows it."""
+    plain = role.strip().lower()
+    known = {*CALL_ROLES, *RESULT_ROLES, *_PLAIN_ROLES}
+    return ROLES.get(plain, plain if plain in known else role)
 
 
 Source: TypeAlias = Conversation | list[Any] | tuple[Any, ...] | Mapping[str, Any]
@@ -75,9 +84,14 @@ def normalized(
         return Conversation.parse(source)  # which says what is wrong
     if tools is None and all(map(_is_plain, messages)):
         return Conversation.parse(source)
+    if not all(isinstance(message.get("role"), str) for message in messages):
+        return Conversation.parse(source)
     steps = _Pass(as_given, takes)
-    messages = steps.messages(list(map(dict, messages)))
-    tools = steps.tools(tools)
+    try:
+        messages = steps.messages(list(map(dict, messages)))
+        tools = steps.tools(tools)
+    except RecursionError:
+        raise ConversationError("The conversation's values are nested too deeply.") from None
     if isinstance(source, Conversation):
         if not steps.changes:
             return source
@@ -98,7 +112,8 @@ def is_plain(conversation: Conversation) -> bool:
 
 def _is_plain(message: Mapping[str, Any]) -> bool:
     """Whether nothing can be to change in a message."""
-    if message.get("role") not in _PLAIN_ROLES or "tool_calls" in message or "function_call" in message:
+    role = message.get("role")
+    if not isinstance(role, str) or role not in _PLAIN_ROLES or "tool_calls" in message or "function_call" in message:
         return False
     return all(type(value) is str for value in message.values())
 
@@ -187,8 +202,8 @@ class _Pass:
         role = message.get("role")
         if not isinstance(role, str) or role in _PLAIN_ROLES:
             return message
-        known = ROLES.get(role.lower(), role)
-        if role.lower() in RESULT_ROLES and self._takes is not None and not self._takes.knows_role(role):
+        known = known_role(role)
+        if known in RESULT_ROLES and self._takes is not None and not self._takes.knows_role(role):
             known = "tool"
         if known == role:
             return message
@@ -198,9 +213,14 @@ class _Pass:
     def _with_calls(self, message: Message, where: str) -> Message:
         """A message whose calls, whatever their form, are a list of functions."""
         if message.get("role") in CALL_ROLES:
-            calls = _calls(message.get("content"))
-            after = {name: value for name, value in message.items() if name != "content"} | {"role": "assistant"}
-            after |= {"content": message.get("content")} if calls is None else {"content": "", "tool_calls": calls}
+            said, calls = _thought_and_calls(message.get("content"))
+            if not calls:
+                raise ConversationError(
+                    f"{where} ({message['role']}) is {message.get('content')!r:.60}, and must be a call: JSON with "
+                    "a name and arguments."
+                )
+            after = {name: value for name, value in message.items() if name != "content"}
+            after |= {"role": "assistant", "content": said, "tool_calls": calls}
             self._changed(Step.CALLS, where, message, after)
             self._calls_at.add(where)
             return after
@@ -212,9 +232,9 @@ class _Pass:
             after = {name: value for name, value in message.items() if name != "tool_calls"}
             self._changed(Step.CALLS, f"{where} · tool_calls", before, calls or None)
             return {**after, "tool_calls": calls} if calls else after
-        if isinstance(message.get("function_call"), Mapping) and "name" in message["function_call"]:
+        if calls := _calls(message.get("function_call")):
             after = {name: value for name, value in message.items() if name != "function_call"}
-            after["tool_calls"] = [_call(message["function_call"])]
+            after["tool_calls"] = calls
             self._changed(Step.CALLS, f"{where} · function_call", message["function_call"], after["tool_calls"])
             return after
         return message
@@ -257,7 +277,7 @@ class _Pass:
         if type(content) is str or "content" not in message:
             return message
         after: Any = content
-        if content is None:
+        if content is None or (isinstance(content, float) and math.isnan(content)):  # as pandas writes null
             after = "" if message.get("tool_calls") else None
         elif isinstance(content, bool | int | float):
             after = _json(content)
@@ -274,12 +294,14 @@ class _Pass:
         if isinstance(content, Mapping):
             return content if self._takes.objects(role) else _json(content)
         parts = [_part(part) for part in content]
-        if all(part is None for part in parts):
+        if parts and all(part is None for part in parts):
             return content if self._takes.objects(role) else _json(content)
         if self._takes.parts(role):
             named = [content[i] if part is None else part for i, part in enumerate(parts)]
             return content if named == list(content) else named
         texts = [part["text"] for part in parts if part is not None and isinstance(part.get("text"), str)]
+        if len(texts) + sum(map(is_media, content)) < len(content):
+            return content  # a part that says something else, such as a call, is not left out
         return "".join(texts)
 
 
@@ -297,13 +319,22 @@ def _part(part: Any) -> dict[str, Any] | None:
 # --- calls and tools
 
 
+def _thought_and_calls(content: Any) -> tuple[str, list[Any] | None]:
+    """What stands before a call, up to the end of its reasoning, and the calls."""
+    if not isinstance(content, str):
+        return "", _calls(content)
+    before, end, rest = content.rpartition("</think>")
+    calls = _calls(rest)
+    return before + end, _calls(literal(rest) or rest) if calls is None else calls
+
+
 def _calls(value: Any) -> list[Any] | None:
     """Calls as a list of functions; an empty list for none, None where it is not calls."""
     try:
         value = parsed(value, "a call")
     except ConversationError:
         return None
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value):
         return []
     items = [parsed(item, "a call") for item in _listed(value)]
     if not all(isinstance(item, Mapping) and ("name" in item or "function" in item) for item in items):
@@ -329,13 +360,17 @@ def _function(tool: Any, where: str) -> dict[str, Any] | None:
         return None
     if not isinstance(tool, Mapping):
         raise ConversationError(f"{where} is {tool!r:.60}, and must be a tool: an object with a name and parameters.")
+    if "input_schema" in tool and "parameters" not in tool:  # Anthropic's name of it
+        tool = {"parameters" if name == "input_schema" else name: value for name, value in tool.items()}
     is_wrapped = isinstance(tool.get("function"), Mapping) or "name" not in tool
     return dict(tool) if is_wrapped else {"type": "function", "function": dict(tool)}
 
 
 def _listed(value: Any) -> list[Any]:
     """A list as it is; a single value as a list of one, and none as an empty one."""
-    return list(value) if isinstance(value, list | tuple) else [] if value in (None, "", {}) else [value]
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [] if value is None or (isinstance(value, str | Mapping) and not value) else [value]
 
 
 def parsed(value: Any, where: str) -> Any:

@@ -46,8 +46,13 @@ def is_answer(message: Mapping[str, Any]) -> bool:
 
 def read_messages(columns: Columns) -> Sample:
     """A chat, with the turns of `history` before it."""
-    messages = [*columns.history(), *columns.chat("messages")]
-    return Sample(conversation=columns.conversation(messages))
+    history, messages, count = columns.history(), columns.chat("messages"), columns["prompt_messages"]
+    if count is not None and type(count) is not int:
+        raise FormatError(
+            f"The column {columns.names['prompt_messages']!r} is {count!r:.60}, and must be the number of messages "
+            "that are the prompt."
+        )
+    return Sample(conversation=columns.conversation([*history, *messages], len(history) + count if count else 0))
 
 
 def _prompt(columns: Columns) -> list[Message]:
@@ -56,11 +61,8 @@ def _prompt(columns: Columns) -> list[Message]:
     if "messages" in names:
         messages = columns.chat("messages")
     elif "instruction" in names:
-        extra = columns["input"]
-        question = columns.text("instruction")
-        messages = [
-            {"role": "user", "content": f"{question}\n\n{extra}" if isinstance(extra, str) and extra else question}
-        ]
+        texts = [columns.text("instruction"), columns.text("input") if "input" in columns else ""]
+        messages = [{"role": "user", "content": "\n\n".join(filter(None, texts))}]
     else:
         name = next((name for name in ("prompt", "question", "input") if name in columns), "")
         messages = columns.messages(name, "user") if name else []
@@ -82,7 +84,7 @@ def read_exchange(columns: Columns) -> Sample:
         if not columns.does(Step.TURNS):
             raise FormatError("Prompt and completion are texts without turns: read them with format=text.")
         columns.changes.append(Change(Step.TURNS, f"{columns.names['prompt']} and {columns.names[name]}"))
-    messages = [*prompt, *columns.messages(name, "assistant")]
+    messages = [*prompt, *columns.messages(name, "assistant", is_dialogue=False)]
     conversation = columns.conversation(messages, len(prompt))
     return Sample(conversation=conversation, prompt_messages=len(conversation.messages) - len(messages) + len(prompt))
 
@@ -113,8 +115,9 @@ def read_preference(columns: Columns) -> Sample:
         at = answered(messages)
         prompt, sides = [*columns.history(), *messages[:at]], [messages[at:]]
     else:
-        prompt, sides = _prompt(columns), [columns.messages("chosen", "assistant")]
-    sides.append(columns.messages("rejected", "assistant"))
+        prompt = _prompt(columns)
+        sides = [columns.messages("chosen", "assistant", is_dialogue=_may_hold_prompt(columns, prompt))]
+    sides.append(columns.messages("rejected", "assistant", is_dialogue=_may_hold_prompt(columns, prompt)))
     held = [side[: answered(side)] for side in sides]
     if any(held) and not all(held) and not prompt and columns.does(Step.PAIRS):
         prompt = next(filter(None, held))
@@ -129,6 +132,11 @@ def read_preference(columns: Columns) -> Sample:
     return Sample(conversation=both[0], rejected=both[1], prompt_messages=common)
 
 
+def _may_hold_prompt(columns: Columns, prompt: Sequence[Message]) -> bool:
+    """Whether an answer's text can be the whole chat: there is no prompt, or it is such a text itself."""
+    return not prompt or any(change.step is Step.DIALOGUES for change in columns.changes)
+
+
 def answered(messages: Sequence[Message]) -> int:
     """How many messages come before the answer: up to the last one that is not an answer."""
     return max((i + 1 for i, message in enumerate(messages) if not is_answer(message)), default=0)
@@ -140,8 +148,8 @@ def _last_text(messages: Sequence[Message]) -> Any:
 
 def read_alpaca_prompt(columns: Columns) -> Sample:
     """An exchange in Alpaca's own prompts."""
-    instruction, extra = columns.text("instruction"), columns["input"]
-    if not isinstance(extra, str) or not extra:
+    instruction, extra = columns.text("instruction"), columns.text("input") if "input" in columns else ""
+    if not extra:
         return Sample(conversation=columns.conversation(exchange(instruction, columns.text("output"))))
     messages = exchange(f"{instruction}\n\n### Input:\n{extra}", columns.text("output"))
     return Sample(conversation=columns.conversation([{"role": "system", "content": ALPACA_PREAMBLE}, *messages]))

@@ -14,7 +14,8 @@ from inspector.data.readers import Sample
 _MEANINGFUL = re.compile(
     r"history|system\w*|tools?|functions|images?|videos?|audios?|objects|label|kto_tag|\w*rejected\w*|\w*chosen\w*|"
     r"\w*thinking|reasoning\w*|thoughts?|rationale|cot|weights?|loss|train|mask|\w*_mask|labels|input_ids|messages|"
-    r"conversations?|\w*prompt|completion|instruction|input|output|response|question|query|answers?|solution|context|"
+    r"conversations?|\w*prompt|completions?|\w*instructions?|input|output|responses?|generations?|question|query|"
+    r"answers?|solution|context|role|margin|"
     r"documents|chat_template_kwargs",
     re.IGNORECASE,
 )

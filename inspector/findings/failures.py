@@ -82,7 +82,9 @@ def _arguments(change: Callable[[Any], Any]) -> Trial:
         function = value.get("function")
         if not isinstance(function, Mapping):
             return value
-        return {**value, "function": {**function, "arguments": change(function.get("arguments"))}}
+        before = function.get("arguments")
+        after = change(before)
+        return value if after is before else {**value, "function": {**function, "arguments": after}}
 
     return _in_calls(call)
 
@@ -100,7 +102,8 @@ def _object_of(value: Any) -> Any:
 def _joined(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
-    return "".join(part if isinstance(part, str) else str(part.get("text") or "") for part in value if part)
+    texts = (part.get("text") if isinstance(part, Mapping) else part for part in value)
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _json_of(value: Any) -> Any:
@@ -167,6 +170,11 @@ _TRIALS: tuple[tuple[str, str, Trial], ...] = (
         "tool_call_id",
         "is missing; this template needs the id of the call",
         _for_role("tool", lambda message: {**message, "tool_call_id": _nine(message.get("tool_call_id"))}),
+    ),
+    (
+        "tool_calls",
+        "is not a list; this template needs a list or nothing",
+        _with("tool_calls", lambda value: value if isinstance(value, list | tuple) else None),
     ),
     ("tool_calls", "is null; this template needs a list or nothing", _without_nulls),
 )  # fmt: skip

@@ -5,7 +5,7 @@ The suspect is taken out and the conversation rendered again; the cause is named
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -105,7 +105,8 @@ def with_plain_content(conversation: Conversation) -> Conversation:
 
 def _plain(content: object) -> str:
     if isinstance(content, list | tuple):
-        return "".join(part if isinstance(part, str) else str(part.get("text") or "") for part in content)
+        texts = (part.get("text") if isinstance(part, Mapping) else part for part in content)
+        return "".join(text for text in texts if isinstance(text, str))
     return content if isinstance(content, str) else ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from inspector.conversation import TRAIN_FLAGS, Change, Step, is_flagged
+from inspector.conversation import TRAIN_FLAGS, Change, Step, is_flagged, is_media
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.findings.places import short, span_of
 from inspector.strategies import Example, Labelled, is_trained
@@ -22,12 +22,14 @@ def find_row_changes(example: Example, labelled: Labelled) -> Iterator[Finding]:
     for step, group in groupby(changes, key=lambda change: change.step):
         made = list(group)
         count = f"{len(made)} fields, the first is " if len(made) > 1 else ""
+        loses = any(map(_loses_media, made))
         yield Finding(
             code=Code.ROW_CHANGED,
-            severity=Severity.NOTE,
+            severity=Severity.WARNING if loses else Severity.NOTE,
             message_index=None,
             token_span=None,
-            detail=f"{step.text}: {count}{_shown(made[0])}.",
+            detail=f"{step.text}: {count}{_shown(made[0])}."
+            + (" Images, sounds and videos are left out: this template takes text only." if loses else ""),
             remedy=_UNTEMPLATED if step is Step.TURNS else _KEPT.format(step=step.value),
         )
 
@@ -51,6 +53,11 @@ def _differing_prompts(change: Change) -> Finding:
         detail=f"Chosen and rejected answer different prompts: {_json(change.before)} and {_json(change.after)}.",
         remedy="Give both answers of a pair the same prompt; a preference is between two answers to one.",
     )
+
+
+def _loses_media(change: Change) -> bool:
+    """Whether parts that are not text went out of a message's content."""
+    return change.step is Step.CONTENT and isinstance(change.before, list) and any(map(is_media, change.before))
 
 
 def _shown(change: Change) -> str:
@@ -133,7 +140,8 @@ def find_python_in_text(example: Example, labelled: Labelled) -> Iterator[Findin
 def find_encoded_twice(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Arguments that are JSON text and come out as a JSON string."""
     for index, turn in example.answers():
-        for at, call in enumerate(example.conversation.messages[index].get("tool_calls") or ()):
+        calls = example.conversation.messages[index].get("tool_calls")
+        for at, call in enumerate(calls if isinstance(calls, list) else ()):
             function = call.get("function") if isinstance(call, dict) else None
             arguments = function.get("arguments") if isinstance(function, dict) else None
             if not isinstance(arguments, str) or not arguments.lstrip().startswith("{"):

@@ -128,9 +128,10 @@ ROW_FORMATS: tuple[RowFormat, ...] = (
         Format.MESSAGES, WEATHER.replace("tool: rain", "function: rain"),
     ),
     RowFormat(
-        "OpenAI, preference", {"input": {"messages": [_turn("user", "A red fruit?")], "tools": [], "parallel_tool_calls": True},
+        "OpenAI, preference", {"input": {"messages": [_turn("user", "A red fruit?")], "tools": [TOOL], "parallel_tool_calls": True},
         "preferred_output": [_turn("assistant", "Apple.")], "non_preferred_output": [_turn("assistant", "Pear.")]},
-        Format.PREFERENCE, RED,
+        Format.PREFERENCE, "user: A red fruit? / assistant: Apple. (tools weather) · rejected: user: A red fruit? / "
+        "assistant: Pear. (tools weather)",
     ),
     # LLaMA-Factory
     RowFormat(
@@ -204,6 +205,18 @@ ROW_FORMATS: tuple[RowFormat, ...] = (
         "ms-swift, kto", {"messages": CHAT, "label": True}, Format.UNPAIRED, "user: 2+2? / assistant: 4 · good",
         wanted=Format.UNPAIRED,
     ),
+    RowFormat(
+        "ms-swift, ShareGPT", {"system": "Be brief.", "conversation": [{"human": "2+2?", "assistant": "4"}]}, Format.MESSAGES,
+        "system: Be brief. / user: 2+2? / assistant: 4",
+    ),
+    # torchtune
+    RowFormat(
+        "torchtune, input and output", {"input": "2+2?", "output": "4"}, Format.QUESTION_ANSWER, "user: 2+2? / assistant: 4",
+    ),
+    RowFormat(
+        "torchtune, preference", {"chosen_conversations": [_turn("user", "A red fruit?"), _turn("assistant", "Apple.")],
+        "rejected_conversations": [_turn("user", "A red fruit?"), _turn("assistant", "Pear.")]}, Format.PREFERENCE, RED,
+    ),
     # AutoTrain
     RowFormat(
         "AutoTrain, a CSV cell", {"text": "[{'role': 'user', 'content': '2+2?'}, {'role': 'assistant', 'content': \"It's 4\"}]"},
@@ -214,6 +227,14 @@ ROW_FORMATS: tuple[RowFormat, ...] = (
         mapping={"prompt_text_column": "q", "text_column": "good", "rejected_text_column": "bad"},
     ),
     # data sets
+    RowFormat(
+        "Dolly", {"instruction": "Who?", "context": "Ann sang.", "response": "Ann.", "category": "closed_qa"}, Format.ALPACA,
+        "user: Who?\n\nAnn sang. / assistant: Ann.", unused=("category",),
+    ),
+    RowFormat(
+        "Capybara", {"source": "x", "conversation": [{"input": "2+2?", "output": "4"}, {"input": "+1?", "output": "5"}]},
+        Format.MESSAGES, "user: 2+2? / assistant: 4 / user: +1? / assistant: 5", unused=("source",),
+    ),
     RowFormat(
         "Tülu", {"id": "a_1", "messages": CHAT, "source": "ai2-adapt"}, Format.MESSAGES, "user: 2+2? / assistant: 4",
         unused=("id", "source"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
 
 import inspector
-from inspector.data.formats import Format, detect, read
+from inspector.data.formats import Format, conversation_of, detect, read
 from inspector.data.readers import ALPACA_PREAMBLE, Sample, text_template
 from inspector.errors import ConversationError, FormatError
 from tests.support import models
@@ -149,6 +150,18 @@ def test_layouts_that_do_not_fit_are_refused(row: dict[str, Any], mapping: dict[
         ),
         ({"messages": [{"from": "robot", "value": "x"}]}, "messages[0] has the role 'robot', which is none of: "),
         ({"instruction": 1, "output": "A"}, "The column 'instruction' is a number, and must be a text"),
+        ({"instruction": "I", "input": 21, "output": "A"}, "The column 'input' is a number, and must be a text"),
+        (
+            {"instruction": "I", "output": 42},
+            "The column 'output' is a number, and must be a text or a list of messages",
+        ),
+        ({"instruction": "I", "output": {"a": 1}}, "The column 'output' is a dict, and must be a text or a list of"),
+        ({"messages": [U, A], "system": {"content": "S"}}, "The column 'system' is a dict, and must be a text"),
+        ({"messages": [U, A], "history": 5}, "The column 'history' is a number, and must be a list of turns"),
+        (
+            {"messages": [{"author": "user", "content": "Q"}]},
+            "messages[0] has no role; its fields are 'author', 'content'. A message has role and content, or",
+        ),
         (
             {"prompt": "Q", "completion": "A", "label": "good"},
             "The column 'label' is 'good', and must be true or false",
@@ -159,6 +172,135 @@ def test_rows_that_are_none_say_why(row: dict[str, Any], message: str) -> None:
     """The column, and what it is instead."""
     with pytest.raises(FormatError, match=re.escape(message)):
         sample(row)
+
+
+@pytest.mark.parametrize("beside", [{"system": "Be brief."}, {"history": [["1+1?", "2"]]}, {"system_prompt": "S"}])
+def test_columns_beside_messages_are_read_alike_everywhere(beside: dict[str, Any]) -> None:
+    """One row by itself is the conversation that the data set's row is."""
+    row = {"messages": [U, A], **beside}
+    assert conversation_of(row) == sample(row).conversation
+    assert len(conversation_of(row).messages) > len([U, A])
+
+
+def test_saved_conversation_keeps_its_prompt_as_a_row() -> None:
+    """The form that `to_json` writes trains in a data set what it trains by itself."""
+    saved = sample({"prompt": [U, A, U], "completion": [B]}).conversation.to_json()
+    assert sample(saved).conversation == conversation_of(saved)
+    assert sample({**saved, "history": [["Q", "A"]]}).conversation.prompt_messages == 5
+    with pytest.raises(FormatError, match="prompt_messages' is 'x', and must be the number of messages"):
+        sample({**saved, "prompt_messages": "x"})
+
+
+def test_system_text_in_parts_is_read() -> None:
+    """As Anthropic's and Bedrock's rows have it."""
+    row = {"system": [{"text": "Be brief."}], "messages": [U, A]}
+    assert sample(row).conversation.messages[0] == {"role": "system", "content": [{"text": "Be brief."}]}
+
+
+def test_empty_instruction_leaves_the_input() -> None:
+    """No blank lines stand in its place."""
+    (question, _) = sample({"instruction": "", "input": "2+2?", "output": "4"}).conversation.messages
+    assert question["content"] == "2+2?"
+
+
+@pytest.mark.parametrize("answer", ["chosen", "rejected"])
+def test_answer_that_names_speakers_is_an_answer_to_its_prompt(answer: str) -> None:
+    """It is not the whole chat; beside a prompt that is a dialogue it can be."""
+    said = "User: Hi.\n\nAssistant: Hello."
+    row = {"prompt": "Write a chat.", "chosen": "A", "rejected": "B", answer: said}
+    pair = sample(row)
+    side = pair.conversation if answer == "chosen" else pair.rejected
+    assert side is not None
+    assert [message["content"] for message in side.messages] == ["Write a chat.", said]
+    assert sample({"prompt": "Write a chat.", "completion": said}).conversation.messages[1]["content"] == said
+    whole = sample({"prompt": "\n\nHuman: Q\n\nAssistant:", "chosen": "\n\nHuman: Q\n\nAssistant: A", "rejected": "B"})
+    assert [message["content"] for message in whole.conversation.messages] == ["Q", "A"]
+
+
+@pytest.mark.parametrize(("written", "role"), [("User ", "user"), ("Tool", "tool"), ("OBSERVATION", "observation")])
+def test_roles_are_known_however_they_are_written(written: str, role: str) -> None:
+    """With other cases and with spaces around them."""
+    messages = sample({"messages": [{"role": written, "content": "x"}, U, A]}).conversation.messages
+    assert messages[0]["role"] == role
+
+
+def test_arrays_are_lists() -> None:
+    """As pandas gives the rows of a Parquet file."""
+    numpy = pytest.importorskip("numpy")
+    row = {"messages": numpy.array([U, A], dtype=object), "history": numpy.array([])}
+    assert list(sample(row).conversation.messages) == [U, A]
+
+
+@pytest.mark.parametrize(
+    ("message", "calls"),
+    [
+        ({"role": "assistant", "content": "", "tool_calls": json.dumps(CALL)}, CALL),
+        ({"role": "assistant", "content": "A", "tool_calls": "[]"}, None),
+        ({"role": "assistant", "content": "", "function_call": json.dumps(CALL[0]["function"])}, CALL),
+        ({"role": "function_call", "content": str(CALL[0]["function"])}, CALL),
+        ({"role": "function_call", "content": f"<think>t</think>\n{json.dumps(CALL[0]['function'])}"}, CALL),
+    ],
+)
+def test_calls_in_texts_are_read(message: dict[str, Any], calls: Any) -> None:
+    """JSON and Python's syntax, with the reasoning that stands before them."""
+    read = sample({"messages": [U, message]}).conversation.messages[1]
+    assert read.get("tool_calls") == calls
+    assert "function_call" not in read
+
+
+def test_reasoning_before_a_call_is_kept() -> None:
+    """As the content of the message."""
+    text = f"<think>t</think>\n{json.dumps(CALL[0]['function'])}"
+    assert sample({"messages": [U, {"role": "tool_call", "content": text}]}).conversation.messages[1]["content"] == (
+        "<think>t</think>"
+    )
+
+
+@pytest.mark.parametrize("content", ['{"name": "w"', "", "Hello"])
+def test_call_that_is_none_is_refused(content: str) -> None:
+    """It would train as plain text."""
+    with pytest.raises(
+        ConversationError, match=r"message 1 \(function_call\) is .*, and must be a call: JSON with a name"
+    ):
+        sample({"messages": [U, {"role": "function_call", "content": content}]})
+
+
+def test_schema_of_a_tool_has_one_name() -> None:
+    """Anthropic's `input_schema` is what templates know as `parameters`."""
+    (tool,) = (
+        sample({"messages": [U, A], "tools": [{"name": "w", "input_schema": {"type": "object"}}]}).conversation.tools
+        or ()
+    )
+    assert tool["function"] == {"name": "w", "parameters": {"type": "object"}}
+
+
+def test_tools_within_a_column_are_the_rows_tools() -> None:
+    """Of a pair whose sides are JSON texts, each with its own."""
+    side = json.dumps({"messages": [U, A], "tools": [{"type": "function", "function": {"name": "w"}}]})
+    pair = sample({"chosen": side, "rejected": side.replace('"A"', '"B"')})
+    assert pair.conversation.tools == ({"type": "function", "function": {"name": "w"}},)
+
+
+@pytest.mark.parametrize("depth", [200, 900])
+def test_deeply_nested_values_are_refused(depth: int) -> None:
+    """They do not end the run."""
+    deep: Any = []
+    for _ in range(depth):
+        deep = [deep]
+    for broken in (
+        {"messages": [U, A], "tools": [{"name": "w", "parameters": deep}]},
+        {"messages": [{**U, "x": deep}]},
+    ):
+        with pytest.raises((ConversationError, FormatError), match="nested"):
+            sample(broken)
+        with pytest.raises((ConversationError, FormatError), match="nested"):
+            conversation_of(broken)
+
+
+def test_role_that_is_none_is_refused() -> None:
+    """Whatever it is."""
+    with pytest.raises(ConversationError, match="role"):
+        conversation_of({"messages": [{"role": [], "content": "Q", "tool_calls": []}]})
 
 
 def test_row_without_messages_is_refused() -> None:

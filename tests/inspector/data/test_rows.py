@@ -185,6 +185,7 @@ def test_enormous_line_is_refused_without_being_read(write: Write, monkeypatch: 
         ("deep.json", "[" * 100_000, "deep.json is nested too deeply"),
         ("latin.json", '["é"]'.encode("latin-1"), "latin.json is not UTF-8 text: byte 2"),
         ("latin.csv", "a,b\né,b\n".encode("latin-1"), "latin.csv is not UTF-8 text: byte"),
+        ("wide.csv", "a,b\n1,2\n".encode("utf-16"), "It is UTF-16: iconv -f UTF-16 -t UTF-8 wide.csv > utf8-wide.csv"),
         ("twice.csv", "a,a\n1,2\n", "twice.csv names a column twice: a, a"),
         ("cut.jsonl.gz", gzip.compress(JSONL.encode() * 50, mtime=0)[:-20], "is not a whole gzip file"),
         ("none.jsonl.gz", JSONL, "is not a whole gzip file"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 import inspector
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, TemplateFailedError
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.gallery import find_entry
 from inspector.inspection import Inspection
@@ -677,3 +679,57 @@ def test_missed_marker_shows_its_nearest_match(
     own = options(markers["prefix_ids"], markers["suffix_ids"])
     detail = find(chatml(CORPUS["one turn"], strategy=strategy, **own), Code.MARKER_NOT_FOUND).detail
     assert (said in detail) if said else "nearest" not in detail
+
+
+def test_part_that_says_something_is_not_left_out() -> None:
+    """A call among the parts makes a template for texts fail; without it the answer would train alone."""
+    content = [{"type": "text", "text": "Let me see."}, {"type": "tool_use", "name": "w", "input": {}}]
+    chat = [{"role": "user", "content": "Rain?"}, {"role": "assistant", "content": content}]
+    findings = inspector.inspect(inspector.load("tiny-chat"), chat).findings
+    assert Code.PYTHON_IN_TEXT in {finding.code for finding in findings}
+
+
+def test_media_that_a_template_for_texts_does_not_take_are_a_warning() -> None:
+    """The text trains without them."""
+    content = [{"type": "image_url", "image_url": {"url": "x"}}, {"type": "text", "text": "What?"}]
+    chat = [{"role": "user", "content": content}, {"role": "assistant", "content": "A cat."}]
+    (finding,) = inspector.inspect(inspector.load("tiny-chat"), chat).findings
+    assert (finding.code, finding.severity) == (Code.ROW_CHANGED, Severity.WARNING)
+    assert finding.detail.endswith("Images, sounds and videos are left out: this template takes text only.")
+
+
+def test_content_that_is_not_a_number_is_missing() -> None:
+    """pandas writes null so; its name is not trained."""
+    chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": float("nan")}]
+    found = inspector.inspect(inspector.load("tiny-chat"), chat)
+    assert "NaN" not in found.text
+    assert Code.NO_CONTENT in {finding.code for finding in found.findings}
+
+
+def test_content_without_parts_is_empty() -> None:
+    """It is not written as brackets."""
+    chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": []}]
+    assert "[]" not in inspector.inspect(inspector.load("tiny-chat"), chat).text
+
+
+@pytest.mark.parametrize(
+    ("message", "what"),
+    [
+        ({"tool_calls": [{"type": "function", "function": {"name": "w"}}]}, "[0].function.arguments is missing"),
+        ({"tool_calls": "None"}, " is not a list; this template needs a list or nothing"),
+        ({"tool_calls": True}, " is not a list; this template needs a list or nothing"),
+    ],
+)
+def test_calls_that_a_template_fails_at_are_named(message: dict[str, Any], what: str) -> None:
+    """With what they are."""
+    chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A", **message}]
+    with pytest.raises(TemplateFailedError, match=re.escape(f"message 1 (assistant) · tool_calls{what}")):
+        inspector.inspect(inspector.load("tiny-chat"), chat)
+
+
+@pytest.mark.parametrize("calls", [True, 1, 1.5])
+def test_calls_that_are_none_end_no_run(calls: Any) -> None:
+    """The template decides about them."""
+    chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A", "tool_calls": calls}]
+    with suppress(InspectorError):
+        inspector.inspect(models.model("chatml"), chat)
