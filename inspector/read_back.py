@@ -108,6 +108,11 @@ def _difference(text: str, rendered: str) -> str:
     return f"at character {at} it has {there}, where the template writes {wanted} for the messages that it reads as"
 
 
+def frames(model: Model) -> tuple[dict[str, str], list[str]]:
+    """Header text -> role, and the texts that close a turn, the longest first; read off renders of the template."""
+    return _frames(_Framing(model.tokenizer, model.template_for(False)[1], model))
+
+
 def read_conversation(model: Model, text: str) -> list[dict[str, str]]:
     """The messages of a rendered text, told apart by the headers that the model's template writes; maybe none."""
     headers, closings = frames(model)
@@ -124,11 +129,6 @@ def read_conversation(model: Model, text: str) -> list[dict[str, str]]:
             continue  # a header with nothing after it: a generation prompt
         messages.append({"role": role, "content": content.removesuffix(closing or "")})
     return messages
-
-
-def frames(model: Model) -> tuple[dict[str, str], list[str]]:
-    """Header text -> role, and the texts that close a turn, the longest first; read off traced renders."""
-    return _frames(_Framing(model.tokenizer, model.template_for(False)[1], model))
 
 
 _PROBES = (
@@ -151,6 +151,7 @@ class _Framing:
 
 @lru_cache(maxsize=8)
 def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
+    """Header text -> role, and the texts that close a turn, the longest first; read off a traced render."""
     model, template = framing.model, framing.template
     found: list[tuple[str, str]] = []
     closings: set[str] = set()
@@ -172,7 +173,7 @@ def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
             turn = turns.get(index) if index is not None else None
             opened = max(position, turn.start) if turn and turn.start < start else position
             header = rendered.text[opened:start]
-            if header.strip() and index is not None:
+            if header.strip() and index is not None and not _holds_content(rendered, opened, start):
                 found.append((header, conversation.role(index)))
             next_turn = turns.get(following[2]) if following and following[2] is not None else None
             closed = next_turn.start if next_turn else rendered.prompt_start or len(rendered.text)
@@ -182,5 +183,12 @@ def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
     bos = str(model.special_tokens.get("bos_token") or "")
     if sum(header.startswith(bos) for header, _ in found) <= 2:  # it begins the text, and not every turn
         found = [(header.removeprefix(bos), role) for header, role in found]
+    found.sort(key=lambda pair: pair[1] in ("system", "developer"))  # whose text may open the user's turn
     headers = dict(reversed(found))
     return headers, sorted({c for closing in closings for c in (closing, closing.rstrip())}, key=len, reverse=True)
+
+
+def _holds_content(rendered: Rendered, start: int, stop: int) -> bool:
+    """Whether text of a message stands between two places, other than its role."""
+    origins = (run.origin for begin, end, run in rendered.spans() if begin < stop and end > start)
+    return any(origin.kind is OriginKind.MESSAGE and origin.top_field != "role" for origin in origins)

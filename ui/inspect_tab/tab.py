@@ -142,7 +142,7 @@ def _build_decode() -> dict[str, Any]:
     with gr.Accordion("A trainer's warning", open=False, elem_id="decode"):
         log = build_text_box(
             "Log",
-            info="Paste what the trainer printed, ids included: the example is shown, cause and right ids are named.",
+            info="Paste what the trainer printed, a message or rows: they are shown, cause and settings are named.",
             rows=6,
             elem_id="log",
         )

@@ -24,6 +24,7 @@ _DECODING = re.compile(r"\bdecode\(")
 _SETUP = re.compile(r"\s*(?:>>>|In\s*\[\d*\]:|space\s*=\s*tokenizer)")
 _OUT = re.compile(r"^\s*Out\s*\[\d*\]:\s?")
 _QUOTED = re.compile(r"\s*((['\"])(?:\\.|(?!\2)[^\\])*\2)", re.DOTALL)
+_NUMBERS = re.compile(r"\s*(?:tensor\(|array\()?\[+\s*-?\d+\s*[,\s]")
 _MOST_PLACES = 64
 
 
@@ -33,16 +34,17 @@ def masked_rows(model: Model, log: str, stops: Sequence[str]) -> list[LoggedRow]
     `stops`: texts that end turns. Without the code that printed it, a text is one only where it begins with spaces and
     holds a stop.
     """
-    outputs = list(_outputs(log))
+    outputs = [(text, is_masked) for text, is_masked in _outputs(log) if not _NUMBERS.match(text)]
     masked = [text for text, is_masked in outputs if is_masked]
+    wholes = [text for text, is_masked in outputs if not is_masked and text.strip()]
     if not masked:
         texts = [text for text, _ in outputs] or [_literal(log)]
         masked = [text for text in texts if text.startswith("    ") and any(stop in text for stop in stops)]
-    whole = next((text for text, is_masked in outputs if not is_masked and text not in masked and text.strip()), None)
+        wholes = [text for text in wholes if text not in masked]
     pad = model.tokenizer.pad_token
     if pad and pad not in stops:
         masked = [text.replace(pad, " ") for text in masked]
-    return [_row(model, whole, text) for text in masked[:1]]
+    return [_row(model, wholes[0] if wholes else None, text) for text in masked[:1]]
 
 
 def rendered_rows(model: Model, log: str, headers: Collection[str]) -> list[LoggedRow]:
@@ -51,7 +53,7 @@ def rendered_rows(model: Model, log: str, headers: Collection[str]) -> list[Logg
     bos = model.tokenizer.bos_token or ""
     if not text.startswith(tuple(headers)) and not text.removeprefix(bos).startswith(tuple(headers)):
         return []
-    return [LoggedRow(ids=_ids(model, text))]
+    return [LoggedRow(ids=_ids(model, text), from_text=True)]
 
 
 def _outputs(log: str) -> Iterator[tuple[str, bool]]:
@@ -90,11 +92,14 @@ def _literal(text: str) -> str:
 
 def _row(model: Model, whole: str | None, masked: str) -> LoggedRow:
     if whole is not None:
-        with named_panics(model.tokenizer):
-            tokens = pieces(model, whole)
-        labels = _aligned(tokens, masked)
-        if labels is not None:
-            return LoggedRow(ids=tuple(id for id, _ in tokens), labels=labels, trainer="Unsloth")
+        ends = [("", ""), ("\n", ""), ("", " "), ("\n", " ")]  # which a copy may have lost
+        for end_of_text, end in ends:
+            with named_panics(model.tokenizer):
+                tokens = pieces(model, whole + end_of_text)
+            labels = _aligned(tokens, masked + end)
+            if labels is None:
+                continue
+            return LoggedRow(ids=tuple(id for id, _ in tokens), labels=labels, trainer="Unsloth", from_text=True)
     labels = ()
     for piece in re.split(r"( {2,}|^ | $)", masked):
         labels += _ids(model, piece) if piece.strip(" ") else (IGNORED,) * len(piece)
@@ -120,7 +125,7 @@ def _aligned(tokens: Sequence[tuple[int, str]], masked: str) -> tuple[int, ...] 
             return None
         steps.append(came)
         places = set(came)
-    ends = [place for place in places if not masked[place:].strip()]
+    ends = [place for place in places if not masked[place:].strip("\n")]
     if not ends:
         return None
     labels, place, follows = [], max(ends), False

@@ -7,7 +7,7 @@ Each reader takes a plain log and gives LoggedRows. A list that cannot be one is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from inspector.errors import LogError
@@ -23,13 +23,14 @@ class LoggedRow:
     """A row of the log. `labels`: one for each id, -100 where it does not train; None where the log does not say.
 
     `trainer`: whose way of printing it is, "" where that is unknown. `is_partial`: the ids are those that train alone,
-    and `labels` are all labels of the row.
+    and `labels` are all labels of the row. `from_text`: the ids are those of a text, whose end a copy may have lost.
     """
 
     ids: tuple[int, ...]
     labels: tuple[int, ...] | None = None
     trainer: str = ""
     is_partial: bool = False
+    from_text: bool = False
 
     def kept(self, places: Sequence[int]) -> LoggedRow:
         """The row with these places alone."""
@@ -60,7 +61,8 @@ _LIST = re.compile(rf"\[\s*({_NUMBER}(?:(?:\s*,\s*|\s+)(?:{_NUMBER}|\.\.\.|…))
 _IDS = "input_ids|token_ids|tokens|ids|inputs"
 _LABELS = "labels_ids|label_ids|labels|targets"
 _MASKS = (
-    "loss_mask|response_mask|completion_mask|assistant_masks?|assistant_tokens_mask|train_mask|weights|loss_weights"
+    "loss_mask|response_mask|completion_mask|assistant_masks|assistant_mask|assistant_tokens_mask|train_mask|"
+    "loss_weights|weights"
 )
 _PARTS = "prompts|prompt_ids|responses|response_ids"
 _OTHERS = "attention_mask|position_ids|token_type_ids|mm_token_type_ids"
@@ -79,12 +81,20 @@ class _NamedList:
     numbers: tuple[int, ...]
 
 
-def listed_rows(model: Model, log: str, notes: list[str]) -> list[LoggedRow]:
-    """The rows of lists of ids, with the labels or masks that follow them. Raises LogError for ids of another model."""
+def listed_rows(model: Model, log: str, notes: list[str], *, named: bool) -> list[LoggedRow]:
+    """The rows of lists of ids, with the labels or masks that follow them.
+
+    `named`: of lists that are called input_ids, labels or alike; the others stand in texts then. Raises LogError for
+    ids of another model.
+    """
     rows: list[LoggedRow] = []
+    kept: dict[int, list[int]] = {}
     pending: tuple[int, ...] = ()
     trainer = _printer(log)
-    for found in _lists(log, notes):
+    lists = list(_lists(log, notes))
+    if named:
+        lists = [found for found in lists if found.name]
+    for found in lists:
         name, numbers = found.name, found.numbers
         if name in ("prompts", "prompt_ids"):
             pending = check_ids(model, numbers)
@@ -93,10 +103,10 @@ def listed_rows(model: Model, log: str, notes: list[str]) -> list[LoggedRow]:
                 continue
             rows.append(LoggedRow(ids=check_ids(model, pending + numbers), trainer=trainer))
         elif name in _OTHERS.split("|"):
-            rows = _unpadded(rows, numbers) if name == "attention_mask" else rows
+            kept |= _padded(rows, numbers, kept) if name == "attention_mask" else {}
         elif not _annotates(rows, name, numbers, trainer) and (row := _new_row(model, name, numbers, trainer)):
             rows.append(row)
-    return rows
+    return [row.kept(kept[at]) if at in kept else row for at, row in enumerate(rows)]
 
 
 def _lists(log: str, notes: list[str]) -> Iterator[_NamedList]:
@@ -109,6 +119,8 @@ def _lists(log: str, notes: list[str]) -> Iterator[_NamedList]:
         name = named.group(1).lower() if named else name if is_next else ""
         end = match.end()
         body = match.group(1)
+        if before.rstrip("`'\" ").endswith(" key"):  # what TRL's collator looked for
+            continue
         if "..." in body or "…" in body:
             line = text.count("\n", 0, match.start()) + 1
             notes.append(
@@ -143,13 +155,17 @@ def _annotates(rows: list[LoggedRow], name: str, numbers: tuple[int, ...], train
         if is_mask and (size == 0 or (size > 0 and name == "response_mask")):
             bits = (0,) * size + numbers
             labels = tuple(id if bit else IGNORED for id, bit in zip(row.ids, bits, strict=True))
-        elif not is_mask and not size and name not in _IDS.split("|") and (found := _labels(row.ids, numbers)):
+        elif not is_mask and not size and _may_be_labels(name, numbers) and (found := _labels(row.ids, numbers)):
             labels = found
         else:
             continue
         rows[at] = replace(row, labels=labels, trainer=row.trainer or trainer)
         return True
     return is_mask and bool(name)
+
+
+def _may_be_labels(name: str, numbers: tuple[int, ...]) -> bool:
+    return name in _LABELS.split("|") or (not name and min(numbers) < 0)
 
 
 def _labels(ids: Sequence[int], labels: Sequence[int]) -> tuple[int, ...] | None:
@@ -163,8 +179,7 @@ def _labels(ids: Sequence[int], labels: Sequence[int]) -> tuple[int, ...] | None
 
 def _new_row(model: Model, name: str, numbers: tuple[int, ...], trainer: str) -> LoggedRow | None:
     """The row that a list begins; of a list with -100, the labels alone."""
-    is_labels = name in _LABELS.split("|") or (not name and any(number < 0 for number in numbers))
-    if is_labels:
+    if _may_be_labels(name, numbers) or (name != "input_ids" and IGNORED in numbers):
         trained = tuple(number for number in numbers if number >= 0)
         return LoggedRow(ids=check_ids(model, trained), labels=numbers, trainer=trainer, is_partial=True)
     if not name and set(numbers) <= {0, 1}:
@@ -172,12 +187,12 @@ def _new_row(model: Model, name: str, numbers: tuple[int, ...], trainer: str) ->
     return LoggedRow(ids=check_ids(model, numbers), trainer=trainer)
 
 
-def _unpadded(rows: list[LoggedRow], mask: tuple[int, ...]) -> list[LoggedRow]:
-    """The rows, the first of the mask's length without the places where it is 0."""
+def _padded(rows: list[LoggedRow], mask: tuple[int, ...], known: Collection[int]) -> dict[int, list[int]]:
+    """Which places of a row to keep: of the first of the mask's length, those where it is 1."""
     for at, row in enumerate(rows):
-        if len(row.ids) == len(mask) and 0 in mask and set(mask) <= {0, 1} and not row.is_partial:
-            return [*rows[:at], row.kept([i for i, bit in enumerate(mask) if bit]), *rows[at + 1 :]]
-    return rows
+        if at not in known and len(row.ids) == len(mask) and set(mask) <= {0, 1} and not row.is_partial:
+            return {at: [i for i, bit in enumerate(mask) if bit]}
+    return {}
 
 
 # --- pairs
@@ -193,13 +208,15 @@ def paired_rows(model: Model, log: str) -> list[LoggedRow]:
     rows = []
     for part in _BETWEEN.split(log):
         pairs = list(_pairs(model, part))
-        if len(pairs) >= MIN_IDS and any(label < 0 for label, _ in pairs):
-            labels, ids = zip(*pairs, strict=True)
+        is_certain = any(label < 0 or is_shown for label, _, is_shown in pairs)
+        if len(pairs) >= MIN_IDS and is_certain:
+            labels, ids, _ = zip(*pairs, strict=True)
             rows.append(LoggedRow(ids=check_ids(model, ids), labels=labels, trainer="axolotl"))
     return rows
 
 
-def _pairs(model: Model, text: str) -> Iterator[tuple[int, int]]:
+def _pairs(model: Model, text: str) -> Iterator[tuple[int, int, bool]]:
+    """(label, id, whether the text before it is its token's)."""
     end = 0
     for match in _PAIR.finditer(text):
         one, other = int(match.group(1)), int(match.group(2))
@@ -208,15 +225,11 @@ def _pairs(model: Model, text: str) -> Iterator[tuple[int, int]]:
         end = match.end()
         if id < 0 or (label >= 0 and label != id):
             continue
-        if id < len(model.tokenizer) and not _could_be(text_of(model.tokenizer, [id]), shown):
-            continue
-        yield (IGNORED if label < 0 else label), id
-
-
-def _could_be(token: str, shown: str) -> bool:
-    """Whether the text before a pair can be that of its token; what is not printable cannot be compared."""
-    wanted, there = squashed(token), squashed(shown)
-    return not wanted or "\ufffd" in wanted or there.endswith(wanted) or not there.strip("[](),")
+        wanted = squashed(text_of(model.tokenizer, [id])) if id < len(model.tokenizer) else ""
+        there = squashed(shown)
+        is_blank = not wanted or "\ufffd" in wanted or not there.strip("[](),")  # nothing to compare
+        if is_blank or there.endswith(wanted):
+            yield (IGNORED if label < 0 else label), id, not is_blank
 
 
 _TABLE = re.compile(r"^[ \t|]*(\d{1,12})[ \t|]+(-100|\d{1,12})(?:[ \t|].*)?$", re.MULTILINE)
@@ -245,7 +258,7 @@ _INSTANCE = re.compile(
 def instance_rows(model: Model, log: str) -> list[LoggedRow]:
     """The texts after TRL's "Could not find response key"."""
     texts = [match.group(1) for match in _INSTANCE.finditer(log)]
-    return [LoggedRow(ids=_ids(model, text), trainer="TRL") for text in texts if text.strip()]
+    return [LoggedRow(ids=_ids(model, text), trainer="TRL", from_text=True) for text in texts if text.strip()]
 
 
 def _ids(model: Model, text: str) -> tuple[int, ...]:
@@ -263,7 +276,7 @@ _SWIFT = re.compile(
 
 def run_rows(model: Model, log: str) -> list[LoggedRow]:
     """ms-swift's [INPUT] and [LABELS], in whose text `[-100 * 25]` stands for 25 tokens that do not train."""
-    parts = {name: text.rstrip("\n") for name, text in _SWIFT.findall(log)}
+    parts = {name: text.removesuffix("\n") for name, text in _SWIFT.findall(log)}
     text = parts.get("LABELS", "")
     if not _RUN.search(text):
         return []
@@ -273,8 +286,9 @@ def run_rows(model: Model, log: str) -> list[LoggedRow]:
         labels += _ids(model, text[end : match.start()]) + (IGNORED,) * min(int(match.group(1) or 1), 1_000_000)
         end = match.end()
     labels += _ids(model, text[end:])
-    ids = _ids(model, parts.get("INPUT", ""))
-    if len(ids) == len(labels) and _labels(ids, labels):
-        return [LoggedRow(ids=ids, labels=tuple(labels), trainer="ms-swift")]
+    for end_of_text in ("", "\n"):  # which a copy may have lost
+        ids = _ids(model, parts.get("INPUT", "") + end_of_text)
+        if len(ids) == len(labels) and _labels(ids, labels):
+            return [LoggedRow(ids=ids, labels=tuple(labels), trainer="ms-swift")]
     trained = tuple(label for label in labels if label >= 0)
     return [LoggedRow(ids=trained, labels=tuple(labels), trainer="ms-swift", is_partial=True)]
