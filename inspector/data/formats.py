@@ -17,7 +17,7 @@ from typing import Any
 from inspector.conversation import Conversation, listed
 from inspector.data.columns import Columns, is_chat
 from inspector.data.dialogues import literal
-from inspector.data.labelled import ID_NAMES, LABEL_COLUMNS, LABELLED_NAMES, holds_ids
+from inspector.data.labelled import ID_NAMES, LABEL_COLUMNS, LABELLED_NAMES, holds_ids, holds_list
 from inspector.data.normal import Source, normalized
 from inspector.data.readers import (
     ANSWERS,
@@ -106,7 +106,7 @@ def detect(
             raise FormatError(f"There is no column {name!r} to map; there are: {', '.join(_NAMES)}.")
         if column not in present:
             raise FormatError(f"The data has no column {column!r}; it has: {listed(present)}.")
-    known = {**_named(present, set(given.values())), **given}
+    known = {**_without_scalars(_named(present, set(given.values())), rows), **given}
     if asked is None:
         known = _with_chats(known, given, rows)
         formats = [format for format in _order(known, rows, wanted) if _variant(format, known, rows) is not None]
@@ -189,6 +189,12 @@ def _named(present: Sequence[str], taken: Collection[str]) -> dict[str, str]:
         if column is not None:
             found[name] = column
     return found
+
+
+def _without_scalars(found: dict[str, str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The columns without those of labelled rows that hold one value a row: a weight is no list of weights."""
+    lists = {name for name in found if any(holds_list(row.get(found[name])) for row in rows)}
+    return {name: column for name, column in found.items() if name not in LABELLED_NAMES or name in lists}
 
 
 def _with_chats(
