@@ -106,7 +106,7 @@ def detect(
             raise FormatError(f"There is no column {name!r} to map; there are: {', '.join(_NAMES)}.")
         if column not in present:
             raise FormatError(f"The data has no column {column!r}; it has: {listed(present)}.")
-    known = {**_without_scalars(_named(present, set(given.values())), rows), **given}
+    known = {**_named(present, set(given.values()), rows), **given}
     if asked is None:
         known = _with_chats(known, given, rows)
         formats = [format for format in _order(known, rows, wanted) if _variant(format, known, rows) is not None]
@@ -180,21 +180,20 @@ def _objects(values: Any) -> list[Mapping[str, Any]]:
     return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list | tuple) else []
 
 
-def _named(present: Sequence[str], taken: Collection[str]) -> dict[str, str]:
-    """Our names of the columns that go by one of the names that are known; each column once."""
+def _named(present: Sequence[str], taken: Collection[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Our names of the columns that go by one of the names that are known; each column once.
+
+    Of those about tokens only the ones that hold lists: a weight of a row is not a list of weights.
+    """
     by_name = {column.lower(): column for column in reversed(present) if column not in taken}
+    lists = {name for name, column in by_name.items() if any(holds_list(row.get(column)) for row in rows)}
     found = {}
     for name, others in _NAMES.items():
-        column = next((by_name[other] for other in (name, *others) if other in by_name), None)
+        usable = lists if name in LABELLED_NAMES else by_name
+        column = next((by_name[other] for other in (name, *others) if other in usable), None)
         if column is not None:
             found[name] = column
     return found
-
-
-def _without_scalars(found: dict[str, str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The columns without those of labelled rows that hold one value a row: a weight is no list of weights."""
-    lists = {name for name in found if any(holds_list(row.get(found[name])) for row in rows)}
-    return {name: column for name, column in found.items() if name not in LABELLED_NAMES or name in lists}
 
 
 def _with_chats(
