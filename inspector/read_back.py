@@ -108,11 +108,6 @@ def _difference(text: str, rendered: str) -> str:
     return f"at character {at} it has {there}, where the template writes {wanted} for the messages that it reads as"
 
 
-def frames(model: Model) -> tuple[dict[str, str], list[str]]:
-    """Header text -> role, and the texts that close a turn, the longest first; read off renders of the template."""
-    return _frames(_Framing(model.tokenizer, model.template_for(False)[1], model))
-
-
 def read_conversation(model: Model, text: str) -> list[dict[str, str]]:
     """The messages of a rendered text, told apart by the headers that the model's template writes; maybe none."""
     headers, closings = frames(model)
@@ -121,6 +116,11 @@ def read_conversation(model: Model, text: str) -> list[dict[str, str]]:
     pattern = re.compile("|".join(re.escape(header) for header in sorted(headers, key=len, reverse=True)))
     found = list(pattern.finditer(text))
     messages = []
+    bos = str(model.special_tokens.get("bos_token") or "")
+    before = text[: found[0].start()].removeprefix(bos).removeprefix(bos) if found else ""
+    if before and (headless := _all_frames(model)[0].get("")) is not None:
+        end = next((c for c in closings if before.endswith(c)), "")
+        messages.append({"role": headless, "content": before.removesuffix(end)})
     for match, following in zip_longest(found, found[1:]):
         content = text[match.end() : following.start() if following else len(text)]
         role = headers[match.group()]
@@ -131,13 +131,25 @@ def read_conversation(model: Model, text: str) -> list[dict[str, str]]:
     return messages
 
 
+def frames(model: Model) -> tuple[dict[str, str], list[str]]:
+    """Header text -> role, and the texts that close a turn, the longest first; read off traced renders."""
+    headers, closings = _all_frames(model)
+    return {header: role for header, role in headers.items() if header}, closings
+
+
+def _all_frames(model: Model) -> tuple[dict[str, str], list[str]]:
+    """The same with the role of a text that begins without a header, under ""."""
+    return _frames(_Framing(model.tokenizer, model.template_for(False)[1], model))
+
+
 _PROBES = (
-    ("system", "user", "assistant", "user", "assistant"),
     ("user", "assistant", "user", "assistant"),
+    ("system", "user", "assistant", "user", "assistant"),
     ("user", "assistant", "tool", "assistant"),
     ("developer", "user", "assistant"),
 )
-"""The roles of the conversations that show how a template frames turns; those that it refuses are left out."""
+"""The roles of the conversations that show how a template frames turns; those that it refuses are left out. What the
+first show wins: a template may put the system text into the user's turn."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +176,7 @@ def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
         except InspectorError:
             continue
         position = 0
+        said: int | None = None
         spans = [
             (start, end, run.origin.message_index)
             for start, end, run in rendered.spans()
@@ -173,7 +186,11 @@ def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
             turn = turns.get(index) if index is not None else None
             opened = max(position, turn.start) if turn and turn.start < start else position
             header = rendered.text[opened:start]
-            if header.strip() and index is not None and not _holds_content(rendered, opened, start):
+            if not header.strip() and said is not None:  # what ends the turn before is what begins this one: `[/INST]`
+                header = rendered.text[said:start]
+            said = end
+            is_of_others = any(str(message["content"]) in header for message in messages)
+            if (header.strip() or not position) and index is not None and not is_of_others:
                 found.append((header, conversation.role(index)))
             next_turn = turns.get(following[2]) if following and following[2] is not None else None
             closed = next_turn.start if next_turn else rendered.prompt_start or len(rendered.text)
@@ -183,12 +200,5 @@ def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
     bos = str(model.special_tokens.get("bos_token") or "")
     if sum(header.startswith(bos) for header, _ in found) <= 2:  # it begins the text, and not every turn
         found = [(header.removeprefix(bos), role) for header, role in found]
-    found.sort(key=lambda pair: pair[1] in ("system", "developer"))  # whose text may open the user's turn
-    headers = dict(reversed(found))
+    headers = {header if header.strip() else "": role for header, role in reversed(found)}
     return headers, sorted({c for closing in closings for c in (closing, closing.rstrip())}, key=len, reverse=True)
-
-
-def _holds_content(rendered: Rendered, start: int, stop: int) -> bool:
-    """Whether text of a message stands between two places, other than its role."""
-    origins = (run.origin for begin, end, run in rendered.spans() if begin < stop and end > start)
-    return any(origin.kind is OriginKind.MESSAGE and origin.top_field != "role" for origin in origins)

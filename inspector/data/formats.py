@@ -17,7 +17,7 @@ from typing import Any
 from inspector.conversation import Conversation, listed
 from inspector.data.columns import Columns, is_chat, plain_row
 from inspector.data.dialogues import literal
-from inspector.data.labelled import ID_NAMES, LABEL_COLUMNS, LABELLED_NAMES, holds_ids
+from inspector.data.labelled import ID_NAMES, LABEL_COLUMNS, LABELLED_NAMES, holds_ids, holds_list
 from inspector.data.normal import Source, normalized
 from inspector.data.readers import (
     ANSWERS,
@@ -107,7 +107,7 @@ def detect(
             raise FormatError(f"There is no column {name!r} to map; there are: {', '.join(_NAMES)}.")
         if column not in present:
             raise FormatError(f"The data has no column {column!r}; it has: {listed(present)}.")
-    known = {**_named(present, set(given.values())), **given}
+    known = {**_named(present, set(given.values()), rows), **given}
     if asked is None:
         known = _with_chats(known, given, rows)
         formats = [format for format in _order(known, rows, wanted) if _variant(format, known, rows) is not None]
@@ -185,12 +185,17 @@ def _objects(values: Any) -> list[Mapping[str, Any]]:
     return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list | tuple) else []
 
 
-def _named(present: Sequence[str], taken: Collection[str]) -> dict[str, str]:
-    """Our names of the columns that go by one of the names that are known; each column once."""
+def _named(present: Sequence[str], taken: Collection[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Our names of the columns that go by one of the names that are known; each column once.
+
+    Of those about tokens only the ones that hold lists: a weight of a row is not a list of weights.
+    """
     by_name = {column.lower(): column for column in reversed(present) if column not in taken}
+    lists = {name for name, column in by_name.items() if any(holds_list(row.get(column)) for row in rows)}
     found = {}
     for name, others in _NAMES.items():
-        column = next((by_name[other] for other in (name, *others) if other in by_name), None)
+        usable = lists if name in LABELLED_NAMES else by_name
+        column = next((by_name[other] for other in (name, *others) if other in usable), None)
         if column is not None:
             found[name] = column
     return found

@@ -56,6 +56,13 @@ def holds_ids(value: Any, depth: int = _DEPTH) -> bool:
     return all(isinstance(one, int | float) and not isinstance(one, bool) and one % 1 == 0 for one in value)
 
 
+def holds_list(value: Any) -> bool:
+    """Whether a value may have an entry for each token: a list, as text, too, or an object with lists."""
+    if isinstance(value, str):
+        return value.lstrip().startswith("[")
+    return isinstance(_plain(value), list | tuple | Mapping)
+
+
 def is_labelled(value: Mapping[str, Any]) -> bool:
     """Whether an object is one row of ids, or a batch. A column `tokens` may be a count: it needs labels beside it."""
     name = next((name for name in ID_NAMES if name in value), None)

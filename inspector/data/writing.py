@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inspector.conversation import Conversation, Message
+from inspector.conversation import IGNORED, Conversation, LabelledIds, Message
 from inspector.data.columns import is_chat
 from inspector.data.dialogues import dialogue
 from inspector.data.formats import Format, Layout
+from inspector.data.labelled import MASKS
 from inspector.data.readers import ANSWERS, answered
 from inspector.errors import FormatError
 
@@ -23,6 +24,8 @@ def written_back(row: Mapping[str, Any], layout: Layout, conversation: Conversat
     Read again it gives this conversation. Raises FormatError for one that the layout cannot hold.
     """
     values, names = dict(row), layout.columns
+    if conversation.labelled is not None and layout.format.is_labelled:
+        return values | _labelled(layout, conversation.labelled)
     messages = [dict(message) for message in conversation.messages]
     for beside, empty in (("system", ""), ("history", [])):
         if beside in names:
@@ -50,6 +53,23 @@ def written_back(row: Mapping[str, Any], layout: Layout, conversation: Conversat
     else:
         _put_texts(values, layout, messages, answer)
     return values
+
+
+def _labelled(layout: Layout, labelled: LabelledIds) -> dict[str, Any]:
+    """The columns of a row of ids and labels. Raises FormatError for columns that they cannot be written into."""
+    trained = [int(label != IGNORED) for label in labelled.labels]
+    is_shifted = layout.format is Format.LABELLED_SHIFTED
+    mask = [*trained[1:], 0] if is_shifted else trained
+    count = len(trained)
+    lists = {
+        **dict.fromkeys(MASKS, mask), "input_ids": list(labelled.ids), "attention_mask": [1] * count,
+        "position_ids": list(range(count)), "seq_lengths": [count],
+    }  # fmt: skip
+    if not is_shifted:
+        lists["labels"] = list(labelled.labels)
+    if odd := next((column for name, column in layout.columns.items() if name not in lists), None):
+        raise FormatError(f"The column {odd!r} cannot be written anew: write the rows with input_ids and labels first.")
+    return {column: lists[name] for name, column in layout.columns.items()}
 
 
 def _put(values: dict[str, Any], name: str, value: Any) -> None:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import inspector
 from inspector.audit.run import Task, audit
+from inspector.conversation import Conversation
 from inspector.data.source import BadRow, DataSource
 from inspector.errors import FormatError, InspectorError, RemedyError, StrategyRefusedError
 from inspector.exports.targets import export_all, write_rows
 from inspector.findings.codes import Code
-from inspector.inspection import Inspection
+from inspector.inspection import Inspection, inspect_rendered
+from inspector.model.model import Model
 from inspector.paths import EXAMPLES
 from inspector.read_back import read_back
 from inspector.remedies import apply_remedy, offers
 from inspector.setup import Setup
 from inspector.strategies import OWN_LABELS, Reason, Rule, label
 from inspector.trainers.compare import compare
+from tests import oracle
 from tests.support import models
 from tests.support.corpus import CORPUS
 
@@ -68,6 +74,47 @@ def test_every_row_is_shown_as_it_is_given(name: str) -> None:
             assert "ids_differ" not in codes(shown), title
             assert "labels_differ" not in codes(shown) or title == "thinking off", title
     assert unread == UNREAD[name]
+
+
+NO_CONTENT = {f"trl/{name}{kind}" for name in ("idefics3", "smolvlm") for kind in ("", "_training")}
+"""Templates that write no content that is a text, or refuse it."""
+
+
+def test_rows_of_every_template_are_read_back() -> None:
+    """Whatever it frames turns with, a system text without a header and in the user's turn included."""
+    tokenizer = models.trained_tokenizer(
+        ["<s>", "</s>", "<|im_start|>", "<|im_end|>"], bos_token="<s>", eos_token="</s>"
+    )
+    titles = ("system, two turns", "one turn")
+    for name, source in oracle.stored_templates().items():
+        model = models.model_of(tokenizer, source, name)
+        (made, *_) = inspect_rendered(model, [Conversation.parse(CORPUS[title]) for title in titles]) or [None]
+        if made is None or name in NO_CONTENT:
+            continue
+        shown = inspector.inspect(model, row_of(made))
+        assert (shown.ids, shown.labels) == (made.ids, made.labels), name
+        assert not shown.example.unread, name
+        assert not {"labels_differ", "ids_differ"} & codes(shown), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), name=st.sampled_from([*UNREAD, "slow"]))
+def test_any_ids_are_shown(data: st.DataObject, name: str) -> None:
+    """Whatever they decode to, parts of characters included; their texts add up to the text."""
+    model = slow_model() if name == "slow" else models.model(name)
+    ids = data.draw(st.lists(st.integers(0, len(model.tokenizer) - 1), min_size=1, max_size=30))
+    shown = inspector.inspect(model, {"input_ids": ids, "labels": ids})
+    assert shown.ids == ids
+    assert shown.labels == [-100, *ids[1:]]
+    assert "".join(shown.example.tokens.pieces()) == shown.text
+
+
+@lru_cache(maxsize=1)
+def slow_model() -> Model:
+    """ByT5's tokenizer, which reports no offsets."""
+    from transformers import ByT5Tokenizer
+
+    return models.model_of(ByT5Tokenizer(extra_ids=0), oracle.stored_templates()["built in/chatml"])
 
 
 @pytest.mark.parametrize("name", ["chatml", "llama3"])

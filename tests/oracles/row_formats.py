@@ -34,7 +34,10 @@ class RowFormat:
 
 
 def reading(sample: Sample) -> str:
-    """What was read, in one line: `user: Hi / assistant: Hello`, calls as `name({...})`, the prompt before `→`."""
+    """What was read, in one line: `user: Hi / assistant: Hello`, calls as `name({...})`, the prompt before `→`.
+
+    Of ids and labels the ids, those that train in brackets.
+    """
     text = _messages(sample.conversation)
     if sample.rejected is not None:
         text += f" · rejected: {_messages(sample.rejected)}"
@@ -44,6 +47,9 @@ def reading(sample: Sample) -> str:
 
 
 def _messages(conversation: Conversation) -> str:
+    if (given := conversation.labelled) is not None:
+        both = zip(given.ids, given.labels, strict=True)
+        return f"ids {' '.join(f'[{id}]' if id == label else str(id) for id, label in both)}"
     parts = []
     for index, message in enumerate(conversation.messages):
         calls = [call["function"] for call in message.get("tool_calls") or ()]
@@ -73,6 +79,7 @@ TOOL = {"type": "function", "function": BARE_TOOL}
 ARGUMENTS = '{"city": "Oslo"}'
 CALL_TEXT = '{"name": "weather", "arguments": {"city": "Oslo"}}'
 WEATHER = 'user: Rain? / assistant: weather({"city": "Oslo"}) / tool: rain / assistant: Yes. (tools weather)'
+IDS, LABELS, TRAINS = [11, 12, 13, 14], [-100, -100, 13, 14], "ids 11 12 [13] [14]"
 RED = "user: A red fruit? / assistant: Apple. · rejected: user: A red fruit? / assistant: Pear."
 
 ROW_FORMATS: tuple[RowFormat, ...] = (
@@ -277,6 +284,48 @@ ROW_FORMATS: tuple[RowFormat, ...] = (
             "chat": "USER: Rain?\n\n\nASSISTANT: <functioncall> {\"name\": \"weather\", \"arguments\": '{\"city\": \"Oslo\"}'} "
             "<|endoftext|>\n\n\nFUNCTION RESPONSE: rain\n\n\nASSISTANT: Yes. <|endoftext|>"},
         Format.MESSAGES, f"system: You have functions. Use them if required - / {WEATHER}",
+    ),
+    RowFormat(
+        "TRL, prepared", {"input_ids": IDS, "completion_mask": [0, 1, 1, 1], "assistant_masks": [0, 0, 1, 1], "seq_lengths": [4]},
+        Format.LABELLED, TRAINS,
+    ),
+    RowFormat(
+        "axolotl, prepared", {"input_ids": IDS, "attention_mask": [1, 1, 1, 1], "labels": LABELS, "position_ids": [0, 1, 2, 3],
+        "length": 4}, Format.LABELLED, TRAINS, unused=("length",),
+    ),
+    RowFormat(
+        "LLaMA-Factory, tokenized_path", {"input_ids": IDS, "attention_mask": [1, 1, 1, 1], "labels": LABELS, "images": None},
+        Format.LABELLED, TRAINS, unused=("images",),
+    ),
+    RowFormat(
+        "ms-swift, cached", {"input_ids": IDS, "labels": LABELS, "loss_scale": [0.0, 0.0, 1.0, 1.0], "length": 4},
+        Format.LABELLED, TRAINS, unused=("length",),
+    ),
+    RowFormat(
+        "verl, MultiTurnSFTDataset", {"input_ids": [*IDS, 0], "attention_mask": [1, 1, 1, 1, 0], "position_ids": [0, 1, 2, 3, 3],
+        "loss_mask": [0, 0, 1, 1, 0]}, Format.LABELLED, TRAINS,
+    ),
+    RowFormat(
+        "verl, SFTDataset", {"input_ids": IDS, "attention_mask": [1, 1, 1, 1], "position_ids": [0, 1, 2, 3], "loss_mask": [0, 1, 1, 0]},
+        Format.LABELLED_SHIFTED, TRAINS, mapping={"format": "labelled_shifted"},
+    ),
+    RowFormat(
+        "tinker and Together, Datum", {
+            "model_input": {"chunks": [{"type": "encoded_text", "tokens": IDS[:-1]}]},
+            "loss_fn_inputs": {
+                "target_tokens": {"data": IDS[1:], "dtype": "int64", "shape": [3]},
+                "weights": {"data": [0.0, 1.0, 1.0], "dtype": "float32", "shape": [3]}}},
+        Format.LABELLED, TRAINS,
+    ),
+    RowFormat(
+        "Fireworks, render samples", {
+            "source_jsonl_row_index": 4, "renderer": "qwen3", "token_ids": IDS, "decoded_tokens": ["a", "b", "c", "d"],
+            "token_weights": [0.0, 0.0, 1.0, 1.0]},
+        Format.LABELLED, TRAINS, unused=("source_jsonl_row_index", "renderer", "decoded_tokens"),
+    ),
+    RowFormat(
+        "export --rows", {"input_ids": IDS, "labels": LABELS, "text": "abcd", "model": "tiny-chat", "strategy": "traced"},
+        Format.LABELLED, TRAINS, unused=("text", "model", "strategy"),
     ),
 )  # fmt: skip
 

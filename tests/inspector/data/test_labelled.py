@@ -47,6 +47,7 @@ PREPARED: dict[str, dict[str, Any]] = {
     },
     "ours": {"input_ids": IDS, "labels": LABELS, "text": "abcd", "model": "tiny-chat", "strategy": "traced"},
     "of a run": {"row": 0, "cut": 0, "input_ids": IDS, "labels": LABELS, "tokens": 4, "trained": 2, "hash": 7},
+    "beside a weight of the row": {"input_ids": IDS, "labels": LABELS, "weights": 0.5, "loss_mask": "x"},
     "as text": {"input_ids": json.dumps(IDS), "labels": json.dumps(LABELS)},
     "a batch of one": {"input_ids": [IDS], "labels": [LABELS], "attention_mask": [[1] * 4]},
     "of floats": {"input_ids": [1.0, 2.0, 3.0, 4.0], "labels": [-100.0, -100.0, 3.0, 4.0]},

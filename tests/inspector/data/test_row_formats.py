@@ -103,6 +103,8 @@ STEPS: Mapping[Step, tuple[dict[str, Any], str, Any]] = {
                      "message 1 · tool_calls[0].function.arguments", {"a": 1}),
     Step.TOOLS: ({"messages": [USER, {**ASKED, "content": "Ho"}], "tools": '[{"name": "f"}]'}, "tools",
                  [{"type": "function", "function": {"name": "f"}}]),
+    Step.LABELS: ({"input_ids": [9, 10, 11], "labels": [10, 11, -100]},
+                  "labels, each of which stands at the token before its own", None),
     Step.CONTENT: ({"messages": [USER, {**ASKED, "content": [{"type": "text", "text": "Ho"}]}]},
                    "message 1 · content", "Ho"),
 }  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from inspector.conversation import Conversation
 from inspector.data.formats import Format, detect, read
 from inspector.data.writing import written_back
 from inspector.errors import FormatError
@@ -15,7 +16,25 @@ ONE_TEXT = {"LLaMA-Factory, alpaca", "ms-swift, query and response", "xLAM"}
 """Rows whose layout holds a question and its answer as texts, and whose conversation is more."""
 
 
-@pytest.mark.parametrize("one", ROW_FORMATS, ids=[one.name for one in ROW_FORMATS])
+CHATS = [one for one in ROW_FORMATS if not one.format.is_labelled]
+LABELLED = [one for one in ROW_FORMATS if one.format.is_labelled]
+
+
+@pytest.mark.parametrize("one", LABELLED, ids=[one.name for one in LABELLED])
+def test_edited_labels_are_read_again(one: RowFormat) -> None:
+    """Other ids and labels, in every column that says of a token whether it trains; tinker's objects are refused."""
+    layout = detect([one.row], one.mapping)
+    edited = Conversation.parse({"input_ids": [7, 8, 9], "labels": [-100, 8, -100]})
+    if "model_input" in layout.columns:
+        with pytest.raises(FormatError, match="The column 'model_input' cannot be written anew"):
+            written_back(one.row, layout, edited)
+        return
+    row = written_back(one.row, layout, edited)
+    assert read(row, detect([row], one.mapping)).conversation == edited
+    assert {name: row[name] for name in layout.unused} == {name: one.row[name] for name in layout.unused}
+
+
+@pytest.mark.parametrize("one", CHATS, ids=[one.name for one in CHATS])
 def test_what_was_written_back_is_read_again(one: RowFormat) -> None:
     """The edited answer, everything else as it was; what a layout cannot hold is refused."""
     layout = detect([one.row], one.mapping, one.wanted)
