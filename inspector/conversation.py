@@ -76,6 +76,7 @@ class Step(StrEnum):
     DIALOGUES = "dialogues", "A text that names its speakers is split into messages"
     TURNS = "turns", "The texts of prompt and completion are put into turns of the chat template"
     PAIRS = "pairs", "The prompt is put before the answer that lacks it"
+    SYSTEM = "system", "The system text in a column of its own is left out: the messages begin with one"
     NULLS = "nulls", "Null fields are dropped, as Arrow fills them in"
     ROLES = "roles", "Names of speakers become the roles that templates know"
     CALLS = "calls", "Calls of tools in other forms become tool_calls"

@@ -122,7 +122,11 @@ class Columns:
                 self.changes.append(Change(Step.DIALOGUES, self.names["system"], system, {"system": text}))
                 system = text
         has_own = bool(messages) and messages[0].get("role") == "system"
-        first = [{"role": "system", "content": system}] if system and not has_own else []
+        if system and has_own and system != messages[0].get("content") and self.does(Step.SYSTEM):
+            self.changes.append(Change(Step.SYSTEM, self.names["system"], system, None))
+            system = None
+        is_said = has_own and system == messages[0].get("content")
+        first = [{"role": "system", "content": system}] if system and not is_said else []
         source: dict[str, Any] = {"messages": [*first, *messages]}
         if tools not in (None, []):
             source["tools"] = tools

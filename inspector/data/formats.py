@@ -143,9 +143,25 @@ def read(row: Mapping[str, Any], layout: Layout, as_given: Collection[str] = ())
     Raises FormatError or ConversationError, which say what is wrong with it.
     """
     try:
-        return _SHAPES[layout.format].read(Columns(plain_row(row), layout.columns, layout.roles, as_given))
+        return _SHAPES[layout.format].read(Columns(plain_row(row), _columns(row, layout), layout.roles, as_given))
     except RecursionError:
         raise FormatError("The row's values are nested too deeply.") from None
+
+
+def _columns(row: Mapping[str, Any], layout: Layout) -> Mapping[str, str]:
+    """The columns that are read of a row: the layout's, and what stands beside the chat in later rows alone."""
+    if row.keys() <= {*layout.columns.values(), *layout.unused}:
+        return layout.columns
+    late = {name: str(column) for column in row if (name := late_name(str(column), layout)) is not None}
+    return {**late, **layout.columns}
+
+
+def late_name(column: str, layout: Layout) -> str | None:
+    """Our name of a column that the first rows did not have, and that is read beside a chat of the layout."""
+    if column in layout.unused or column in layout.columns.values():
+        return None
+    names = (name for name in _SHAPES[layout.format].beside if name not in layout.columns)
+    return next((name for name in names if column.lower() in (name, *_NAMES[name])), None)
 
 
 def conversation_of(source: Source, as_given: Collection[str] = ()) -> Conversation:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from inspector.data.formats import Layout
+from inspector.data.formats import Layout, late_name
 from inspector.data.readers import Sample
 
 _MEANINGFUL = re.compile(
@@ -38,7 +38,7 @@ class Tally:
         for name, value in row.items():
             counted = self._is_counted.get(name)
             if counted is None:
-                is_read = name in self.layout.columns.values()
+                is_read = name in self.layout.columns.values() or late_name(str(name), self.layout) is not None
                 counted = self._is_counted[name] = not is_read and _MEANINGFUL.fullmatch(str(name)) is not None
             if counted and value not in (None, "", [], {}):
                 self.unread[str(name)] += 1

@@ -51,7 +51,7 @@ def failing_field(reason: str, conversation: Conversation, renders: Renders) -> 
 
 
 def _first_difference(before: Any, after: Any) -> int:
-    pairs = zip(before or (), after or (), strict=False)
+    pairs = zip(before, after, strict=False) if isinstance(before, list) and isinstance(after, list) else ()
     return next((i for i, (one, other) in enumerate(pairs) if one != other), 0)
 
 

@@ -25,7 +25,7 @@ def find_row_changes(example: Example, labelled: Labelled) -> Iterator[Finding]:
         loses = any(map(_loses_media, made))
         yield Finding(
             code=Code.ROW_CHANGED,
-            severity=Severity.WARNING if loses else Severity.NOTE,
+            severity=Severity.WARNING if loses or step is Step.SYSTEM else Severity.NOTE,
             message_index=None,
             token_span=None,
             detail=f"{step.text}: {count}{_shown(made[0])}."

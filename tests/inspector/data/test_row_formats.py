@@ -18,6 +18,7 @@ from inspector.conversation import Conversation, Step
 from inspector.data.formats import Format, detect, read
 from inspector.data.normal import normalized
 from inspector.data.source import DataSource
+from inspector.data.tally import Tally
 from inspector.rendering.takes import TemplateTakes
 from tests import oracle
 from tests.oracles import row_formats
@@ -94,6 +95,7 @@ STEPS: Mapping[Step, tuple[dict[str, Any], str, Any]] = {
                      "chosen", None),
     Step.TURNS: ({"prompt": "Hi", "completion": "Ho"}, "prompt and completion", None),
     Step.PAIRS: ({"chosen": [USER, ASKED], "rejected": "No"}, "rejected", None),
+    Step.SYSTEM: ({"messages": [{"role": "system", "content": "S"}, USER], "system": "T"}, "system", None),
     Step.NULLS: ({"messages": [{**USER, "name": None}, {**ASKED, "content": "Ho", "name": None}]},
                  "message 0 · name", None),
     Step.ROLES: ({"messages": [{**USER, "role": "Human"}, {**ASKED, "content": "Ho"}]}, "message 0 · role", "user"),
@@ -159,6 +161,31 @@ def test_nulls_that_somebody_wrote_stay() -> None:
     assert filled.messages[1]["tool_calls"][0]["function"]["arguments"] == {}
     assert filled.tools is not None
     assert filled.tools[0]["function"]["parameters"]["properties"]["a"] == {"default": None, "enum": [None, 1]}
+
+
+def test_a_system_text_is_not_dropped_without_a_word() -> None:
+    """Where the messages begin with one: the column's is left out, said, and kept with the step left out."""
+    own = {"role": "system", "content": "S"}
+    row = {"messages": [own, USER, {**ASKED, "content": "Ho"}], "system": "T"}
+    assert reading(read(row, detect([row]))) == "system: S / user: Hi / assistant: Ho"
+    findings = inspector.inspect(inspector.load("tiny-chat"), row).findings
+    assert [f.severity.value for f in findings if f.code == "row_changed"] == ["warning"]
+    both = read(row, detect([row]), ["system"])
+    assert reading(both) == "system: T / system: S / user: Hi / assistant: Ho"
+    same = {**row, "system": "S"}
+    assert read(same, detect([same])).conversation.changes == ()
+
+
+def test_columns_beside_a_chat_are_read_in_later_rows_too() -> None:
+    """The layout was told from rows without them, and nothing counts them as unread."""
+    plain = {"messages": [USER, {**ASKED, "content": "Ho"}]}
+    layout = detect([plain])
+    late = {**plain, "system_prompt": "S", "id": 1}
+    sample = read(late, layout)
+    assert reading(sample) == "system: S / user: Hi / assistant: Ho"
+    tally = Tally(layout)
+    tally.add(late, sample)
+    assert not tally.unread
 
 
 def test_roles_can_be_mapped() -> None:
