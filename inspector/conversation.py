@@ -135,9 +135,10 @@ class Conversation:
     `messages`: at least one, each a dict with a `role`. `tools`: JSON schemas, or None. `documents`: dicts, or None.
     `keywords`: everything else the template reads by name (`add_generation_prompt`, `enable_thinking`, ...).
     `prompt_messages`: how many of the messages are the prompt of the others, so that none of them trains; 0 where the
-    row does not say. `changes`: what was changed while the row was read; not a part of what makes conversations equal.
-    `labelled`: the ids and labels of a row that came with them; they are what is shown and trained, and the messages
-    are only read back from them: there are none before a model has done that.
+    row does not say. `changes`: what was changed while the row was read, and `unread`: columns of the row that mean
+    something for training and are not read; neither is a part of what makes conversations equal. `labelled`: the ids
+    and labels of a row that came with them; they are what is shown and trained, and the messages are only read back
+    from them: there are none before a model has done that.
     """
 
     messages: tuple[Message, ...]
@@ -146,6 +147,7 @@ class Conversation:
     keywords: Mapping[str, JsonValue] = field(default_factory=dict)
     prompt_messages: int = 0
     changes: tuple[Change, ...] = field(default=(), compare=False)
+    unread: tuple[str, ...] = field(default=(), compare=False)
     labelled: LabelledIds | None = None
 
     @classmethod

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Collection, Mapping
 from contextlib import closing
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from inspector.conversation import Conversation
 from inspector.data.columns import is_chat
 from inspector.data.files import suffix_of
-from inspector.data.formats import Format, conversation_of, read
+from inspector.data.formats import Format, conversation_of, read, unread_columns
 from inspector.data.labelled import LABEL_COLUMNS
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
 from inspector.errors import ConversationError, FormatError, InputFileError
@@ -59,7 +60,7 @@ def read_row(
         raise InputFileError(f"{name} has no row {number}; rows count from 0.")
     if isinstance(row, BadRow):
         raise InputFileError(f"{row.place}: {row.why}.")
-    return read(row.value, layout, as_given).conversation
+    return replace(read(row.value, layout, as_given).conversation, unread=unread_columns(row.value, layout))
 
 
 def read_conversations(name: str) -> list[Conversation]:

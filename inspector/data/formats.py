@@ -9,8 +9,9 @@ where the prompt is, `{"role.bot": "assistant"}` what a role is. AutoTrain's key
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -109,7 +110,7 @@ def detect(
             raise FormatError(f"The data has no column {column!r}; it has: {listed(present)}.")
     known = {**_named(present, set(given.values()), rows), **given}
     if asked is None:
-        known = _with_chats(known, given, rows)
+        known = _with_chats(_with_pairs(known, given), given, rows)
         formats = [format for format in _order(known, rows, wanted) if _variant(format, known, rows) is not None]
         if not formats:
             if "input_ids" in known and holds_ids(rows[0].get(known["input_ids"])):
@@ -146,6 +147,29 @@ def read(row: Mapping[str, Any], layout: Layout, as_given: Collection[str] = ())
         return _SHAPES[layout.format].read(Columns(plain_row(row), _columns(row, layout), layout.roles, as_given))
     except RecursionError:
         raise FormatError("The row's values are nested too deeply.") from None
+
+
+def is_meaningful(column: object) -> bool:
+    """Whether the name of a column says that it matters for what is trained."""
+    return isinstance(column, str) and _MEANINGFUL.fullmatch(column) is not None
+
+
+def unread_columns(row: Mapping[str, Any], layout: Layout) -> tuple[str, ...]:
+    """The columns of a row that hold something, mean something for training, and are not read."""
+    read = _columns(row, layout).values()
+    holding = (name for name, value in row.items() if name not in read and value not in (None, "", [], {}))
+    return tuple(filter(is_meaningful, holding))
+
+
+_MEANINGFUL = re.compile(
+    r"history|system\w*|tools?|functions|images?|videos?|audios?|objects|label|kto_tag|\w*rejected\w*|\w*chosen\w*|"
+    r"\w*thinking|reasoning\w*|thoughts?|rationale|cot|weights?|loss|train|mask|\w*_mask|labels|input_ids|messages|"
+    r"conversations?|\w*prompt|completions?|\w*instructions?|input|output|responses?|generations?|question|query|"
+    r"answers?|solution|context|role|margin|"
+    r"documents|chat_template_kwargs",
+    re.IGNORECASE,
+)
+"""Names of columns that say something about what is trained."""
 
 
 def _columns(row: Mapping[str, Any], layout: Layout) -> Mapping[str, str]:
@@ -186,7 +210,8 @@ def conversation_of(source: Source, as_given: Collection[str] = ()) -> Conversat
                 raise
             return normalized(source, as_given=as_given)
         if "all" not in as_given or layout.format.is_labelled:
-            return read(source, layout, as_given).conversation  # type: ignore[arg-type]
+            conversation = read(source, layout, as_given).conversation  # type: ignore[arg-type]
+            return replace(conversation, unread=unread_columns(source, layout))  # type: ignore[arg-type]
     return normalized(source, as_given=as_given)
 
 
@@ -215,6 +240,15 @@ def _named(present: Sequence[str], taken: Collection[str], rows: Sequence[Mappin
         if column is not None:
             found[name] = column
     return found
+
+
+def _with_pairs(known: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """The columns, with the answer beside a rejected one taken for the chosen one: ms-swift's and AutoTrain's names."""
+    rejected = known.get("rejected", "").lower()
+    answer = {"rejected_response": "output", "rejected_text": "text"}.get(rejected, "")
+    if answer not in known or "messages" in known or {"chosen", "rejected"} & set(given) or "chosen" in known:
+        return dict(known)
+    return {**{name: column for name, column in known.items() if name != answer}, "chosen": known[answer]}
 
 
 def _with_chats(
@@ -301,7 +335,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "completion": ("generation",),
     "chosen": ("chosen_response", "chosen_conversations", "preferred_output", "preferred_response"),
     "rejected": (
-        "rejected_response", "rejected_conversations", "rejected_messages", "non_preferred_output",
+        "rejected_response", "rejected_text", "rejected_conversations", "rejected_messages", "non_preferred_output",
         "non_preferred_response",
     ),
     "label": ("kto_tag",),

@@ -152,7 +152,8 @@ class _Pass:
         """The tools: a list of functions, or None for none."""
         if Step.NULLS not in self._as_given and self._is_filled and isinstance(tools, list | tuple):
             tools = [self._dropped(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
-        if Step.TOOLS in self._as_given or tools is None:
+        is_no_tool = isinstance(tools, Mapping) and not {"name", "function"} & set(tools)
+        if Step.TOOLS in self._as_given or tools is None or is_no_tool:
             return tools
         read = [_function(tool, f"tools[{i}]") for i, tool in enumerate(_listed(parsed(tools, "tools")))]
         after = [tool for tool in read if tool is not None] or None

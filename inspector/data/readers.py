@@ -118,6 +118,8 @@ def read_preference(columns: Columns) -> Sample:
         prompt = _prompt(columns)
         sides = [columns.messages("chosen", "assistant", is_dialogue=_may_hold_prompt(columns, prompt))]
     sides.append(columns.messages("rejected", "assistant", is_dialogue=_may_hold_prompt(columns, prompt)))
+    if sides[0] == sides[1]:
+        raise FormatError("chosen and rejected are the same")
     held = [side[: answered(side)] for side in sides]
     if any(held) and not all(held) and not prompt and columns.does(Step.PAIRS):
         prompt = next(filter(None, held))

@@ -8,18 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from inspector.data.formats import Layout, late_name
+from inspector.data.formats import Layout, is_meaningful, late_name
 from inspector.data.readers import Sample
 
-_MEANINGFUL = re.compile(
-    r"history|system\w*|tools?|functions|images?|videos?|audios?|objects|label|kto_tag|\w*rejected\w*|\w*chosen\w*|"
-    r"\w*thinking|reasoning\w*|thoughts?|rationale|cot|weights?|loss|train|mask|\w*_mask|labels|input_ids|messages|"
-    r"conversations?|\w*prompt|completions?|\w*instructions?|input|output|responses?|generations?|question|query|"
-    r"answers?|solution|context|role|margin|"
-    r"documents|chat_template_kwargs",
-    re.IGNORECASE,
-)
-"""Names of columns that say something about what is trained."""
 MEDIA = re.compile(r"images?|videos?|audios?", re.IGNORECASE)
 GOOD, BAD = "good", "bad"
 
@@ -39,7 +30,7 @@ class Tally:
             counted = self._is_counted.get(name)
             if counted is None:
                 is_read = name in self.layout.columns.values() or late_name(str(name), self.layout) is not None
-                counted = self._is_counted[name] = not is_read and _MEANINGFUL.fullmatch(str(name)) is not None
+                counted = self._is_counted[name] = not is_read and is_meaningful(name)
             if counted and value not in (None, "", [], {}):
                 self.unread[str(name)] += 1
         if sample.is_good is not None:

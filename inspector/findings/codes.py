@@ -125,6 +125,8 @@ class Code(StrEnum):
     """The labels that a row came with are not those of traced."""
     IDS_DIFFER = "ids_differ", Reads.SHAPE, KindBy.WORDS
     """The ids that a row came with are not those that the tokenizer gives for their text."""
+    KEYWORD_NOT_READ = "keyword_not_read", Reads.SHAPE, KindBy.WORDS
+    """A keyword beside the messages means something for training, and the template does not read it."""
     NONDETERMINISTIC_RENDER = "nondeterministic_render", Reads.SHAPE
     """The render holds today's date or time."""
     DUPLICATE_ANSWER = "duplicate_answer", Reads.COUNTS

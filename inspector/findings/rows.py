@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from inspector.conversation import TRAIN_FLAGS, Change, Step, is_flagged, is_media
+from inspector.conversation import TRAIN_FLAGS, Change, Step, is_flagged, is_media, listed
+from inspector.data.formats import is_meaningful
+from inspector.data.tally import unread_text
+from inspector.errors import RenderError
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.findings.places import short, span_of
+from inspector.rendering import sandbox
 from inspector.strategies import Example, Labelled, is_trained
 
 
@@ -210,6 +214,33 @@ def _trained_characters(example: Example, labelled: Labelled) -> bytearray:
     return out
 
 
+def find_unread(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """Columns of the row that are not read, and keywords that the template does not read, but for thinking."""
+    if example.conversation.unread:
+        yield Finding(
+            code=Code.COLUMN_NOT_READ,
+            severity=Severity.WARNING,
+            message_index=None,
+            token_span=None,
+            detail=unread_text(dict.fromkeys(example.conversation.unread, 1)),
+            remedy="Rename the columns that are meant to names that are read (docs/audit.md); drop the others.",
+        )
+    names = [name for name in example.conversation.keywords if is_meaningful(name) and not name.endswith("thinking")]
+    try:
+        unread = [name for name in names if name not in sandbox.keywords(example.template)] if names else []
+    except RenderError:  # a template that cannot be read for its names has rendered all the same
+        return
+    if unread:
+        yield Finding(
+            code=Code.KEYWORD_NOT_READ,
+            severity=Severity.WARNING,
+            message_index=None,
+            token_span=None,
+            detail=f"The template does not read these keywords: {listed(unread)}.",
+            remedy="Take them out, or use a template that reads them; images, sounds and videos do not train here.",
+        )
+
+
 ROW_FINDERS = (
     find_row_changes,
     find_messages_without_content,
@@ -217,5 +248,6 @@ ROW_FINDERS = (
     find_python_in_text,
     find_encoded_twice,
     find_flags_not_obeyed,
+    find_unread,
 )
 """All of them."""

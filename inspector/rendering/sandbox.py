@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -134,6 +135,7 @@ def _text_or_error(answer: Mapping[str, Any]) -> str | InspectorError:
     return str(answer["text"])
 
 
+@lru_cache(maxsize=64)
 def keywords(source: str) -> frozenset[str]:
     """The names the template reads and does not set itself. Raises a RenderError when it does not compile."""
     return frozenset(_finished(_begun(frame({"do": "keywords", "template": source}), 0))["keywords"])

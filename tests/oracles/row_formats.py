@@ -203,6 +203,10 @@ ROW_FORMATS: tuple[RowFormat, ...] = (
         "rejected_response": "Pear."}, Format.PREFERENCE, RED,
     ),
     RowFormat(
+        "ms-swift, query with a rejected response", {"query": "A red fruit?", "response": "Apple.", "rejected_response": "Pear."},
+        Format.PREFERENCE, RED,
+    ),
+    RowFormat(
         "ms-swift, tools", {"messages": [
             _turn("user", "Rain?"), _turn("tool_call", CALL_TEXT, loss=False), _turn("tool_response", "rain"),
             _turn("assistant", "Yes.")], "tools": json.dumps([TOOL])}, Format.MESSAGES,
@@ -232,6 +236,10 @@ ROW_FORMATS: tuple[RowFormat, ...] = (
     RowFormat(
         "AutoTrain, mapped columns", {"q": "A red fruit?", "good": "Apple.", "bad": "Pear."}, Format.PREFERENCE, RED,
         mapping={"prompt_text_column": "q", "text_column": "good", "rejected_text_column": "bad"},
+    ),
+    RowFormat(
+        "AutoTrain, a pair by its own names", {"prompt": "A red fruit?", "text": "Apple.", "rejected_text": "Pear."},
+        Format.PREFERENCE, RED,
     ),
     # data sets
     RowFormat(

@@ -456,8 +456,16 @@ def test_rows_that_compare_nothing_are_not_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        ("dpo", "dpo needs the columns chosen and rejected: map them, or take another method."),
-        ("kto", "kto needs the columns prompt, completion and label: map them, or take another method."),
+        (
+            "dpo",
+            "dpo needs the columns chosen and rejected: map them, with format: preference where the rows hold more, or "
+            "take another method.",
+        ),
+        (
+            "kto",
+            "kto needs the columns prompt, completion and label: map them, with format: unpaired where the rows hold "
+            "more, or take another method.",
+        ),
     ],
 )
 def test_rows_of_another_kind_are_refused(tmp_path: Path, method: str, said: str) -> None:

@@ -199,7 +199,11 @@ class RunDir:
     def written_status(self) -> Status:
         """The status file alone. Raises RunNotFoundError, RunFolderError."""
         try:
-            return _STATUS.validate_json(self.status_file.read_bytes())
+            value = json.loads(self.status_file.read_text(encoding="utf-8"))
+            known = (
+                {name: item for name, item in value.items() if item is not None} if isinstance(value, dict) else value
+            )
+            return _STATUS.validate_python(known)
         except FileNotFoundError as error:
             raise RunNotFoundError(f"There is no run {self.run_id!r} in {self.path.parent}.") from error
         except ValidationError as error:
@@ -208,8 +212,8 @@ class RunDir:
             raise RunFolderError(
                 f"{self.status_file} cannot be read: {where and where + ': '}{first['msg']}."
             ) from error
-        except OSError as error:
-            raise RunFolderError(f"{self.status_file} cannot be read: {error.strerror}.") from error
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{self.status_file} cannot be read: {error}.") from error
 
     def write_status(self, status: Status) -> None:
         """Replace the status, whole. Raises RunFolderError."""

@@ -188,6 +188,22 @@ def test_columns_beside_a_chat_are_read_in_later_rows_too() -> None:
     assert not tally.unread
 
 
+def test_columns_that_are_not_read_are_said_of_a_single_row() -> None:
+    """As an audit says them of a data set; and a pair of two equal answers is none."""
+    model = inspector.load("tiny-chat")
+    row = {
+        "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}],
+        "images": ["a"],
+        "id": 1,
+    }
+    (finding,) = inspector.inspect(model, row).findings
+    assert (finding.code, finding.severity.value) == ("column_not_read", "warning")
+    assert finding.detail.startswith("Columns that are not read: 'images' (1 row).")
+    same = {"prompt": "Q", "chosen": "A", "rejected": "A"}
+    with pytest.raises(inspector.errors.FormatError, match="chosen and rejected are the same"):
+        read(same, detect([same]))
+
+
 def test_roles_can_be_mapped() -> None:
     """A name that nobody knows is refused with the way out, which is taken."""
     row = {"messages": [{"role": "pilot", "content": "Hi"}, {"role": "tower", "content": "Ho"}]}

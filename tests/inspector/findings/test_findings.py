@@ -194,6 +194,7 @@ FIRES: dict[Code, tuple[Callable[[], Inspection], Severity, int | None, str]] = 
     Code.NULL_IN_LOSS: (lambda: shown_example("null_in_loss"), Severity.NOTE, 1, "<|im_start|>"),
     Code.PYTHON_IN_TEXT: (lambda: shown_example("python_in_text"), Severity.ERROR, 1, "<|im_start|>"),
     Code.ENCODED_TWICE: (lambda: shown_example("encoded_twice"), Severity.ERROR, 1, "<|im_start|>"),
+    Code.KEYWORD_NOT_READ: (lambda: shown_example("keyword_not_read"), Severity.WARNING, None, ""),
     Code.FLAGS_NOT_OBEYED: (lambda: shown_example("flags_not_obeyed"), Severity.WARNING, 1, "<|im_start|>"),
     Code.TURNS_NOT_READ: (lambda: shown_example("turns_not_read"), Severity.NOTE, None, ""),
     Code.LABELS_DIFFER: (lambda: shown_example("labels_differ"), Severity.WARNING, 1, "'\\n'"),
