@@ -164,9 +164,7 @@ def inspect(
     return inspect_by(rule, model, conversation)
 
 
-def inspect_by(
-    rule: Rule, model: Model, conversation: Conversation | list[Any] | tuple[Any, ...] | Mapping[str, Any]
-) -> Inspection:
+def inspect_by(rule: Rule, model: Model, conversation: Source) -> Inspection:
     """Render, tokenize and label one conversation by a rule. Raises as `inspect`."""
     return inspect_as_rendered(rule, model, as_rendered(rule, model, conversation))
 
@@ -261,9 +259,7 @@ def _given_or_changed(
 def _with_cause(model: Model, conversation: Conversation, error: TemplateFailedError) -> TemplateFailedError:
     """The error with the field that the template fails at in its text, where that can be shown."""
     finding = diagnose(model, conversation, error)
-    if finding is None:
-        return error
-    if "The cause: " not in finding.detail:
+    if finding is None or "The cause: " not in finding.detail:
         return error
     caused = TemplateFailedError(f"{finding.detail.split('The cause: ')[-1]} {error}")
     caused.finding = finding

@@ -23,7 +23,7 @@ from inspector.data.normal import Source, normalized
 from inspector.data.readers import (
     ANSWERS,
     Sample,
-    is_answer,
+    holds_prompt,
     judgement,
     read_alpaca_prompt,
     read_exchange,
@@ -267,9 +267,7 @@ def _with_chats(
 
 def _order(known: Mapping[str, str], rows: Sequence[Mapping[str, Any]], wanted: Format | None) -> list[Format]:
     """The formats that are detected, in the order in which they are tried."""
-    order: list[Format] = [
-        format for format in _SHAPES if format not in (Format.ALPACA_PROMPT, Format.LABELLED_SHIFTED)
-    ]
+    order: list[Format] = [format for format in _SHAPES if format not in _ASKED_FOR]
     if wanted is None and "messages" in known:
         if "rejected" in known and ("chosen" not in known or not _ends_in_answer(rows[0].get(known["messages"]))):
             wanted = Format.PREFERENCE
@@ -293,16 +291,12 @@ def _variant(format: Format, known: Mapping[str, str], rows: Sequence[Mapping[st
                 labels = (row.get(known["label"]) for row in rows)
                 if any(label is not None and judgement(label) is None for label in labels):
                     continue
-            if needed[:1] == ("messages",) and "chosen" in needed and _has_prompt(rows[0].get(known["chosen"])):
+            if needed[:1] == ("messages",) and "chosen" in needed and holds_prompt(rows[0].get(known["chosen"])):
                 continue  # the answers hold the prompt themselves
             if format.is_labelled and not any(holds_ids(row.get(known[needed[0]])) for row in rows):
                 continue
             return needed
     return None
-
-
-def _has_prompt(value: Any) -> bool:
-    return isinstance(value, list | tuple) and is_chat(value) and any(not is_answer(message) for message in value)
 
 
 def _without_autotrain_keys(mapping: dict[str, str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

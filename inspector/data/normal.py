@@ -82,9 +82,8 @@ def normalized(
         messages, tools = source, None
     if not isinstance(messages, list | tuple) or not all(isinstance(message, Mapping) for message in messages):
         return Conversation.parse(source)  # which says what is wrong
-    if tools is None and all(map(_is_plain, messages)):
-        return Conversation.parse(source)
-    if not all(isinstance(message.get("role"), str) for message in messages):
+    is_readable = all(isinstance(message.get("role"), str) for message in messages)
+    if not is_readable or (tools is None and all(map(_is_plain, messages))):
         return Conversation.parse(source)
     steps = _Pass(as_given, takes)
     try:
@@ -200,8 +199,8 @@ class _Pass:
     # --- roles and calls
 
     def _with_known_role(self, message: Message, where: str) -> Message:
-        role = message.get("role")
-        if not isinstance(role, str) or role in _PLAIN_ROLES:
+        role = message["role"]
+        if role in _PLAIN_ROLES:
             return message
         known = known_role(role)
         if known in RESULT_ROLES and self._takes is not None and not self._takes.knows_role(role):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step
-from inspector.data.columns import Columns, exchange
+from inspector.data.columns import Columns, exchange, is_chat
 from inspector.data.labelled import read_labelled
 from inspector.errors import FormatError
 from inspector.model.tokenizer import Tokenizer
@@ -42,6 +42,16 @@ class Sample:
 def is_answer(message: Mapping[str, Any]) -> bool:
     """Whether a message is the assistant's, by its role or by ShareGPT's name of the speaker."""
     return str(message.get("role") or message.get("from")).lower() in ("assistant", "gpt", "model", "bot")
+
+
+def answered(messages: Sequence[Message]) -> int:
+    """How many messages come before the answer: up to the last one that is not an answer."""
+    return max((i + 1 for i, message in enumerate(messages) if not is_answer(message)), default=0)
+
+
+def holds_prompt(value: Any) -> bool:
+    """Whether the messages of an answer hold its prompt, too."""
+    return isinstance(value, list | tuple) and is_chat(value) and answered(value) > 0
 
 
 def read_messages(columns: Columns) -> Sample:
@@ -137,11 +147,6 @@ def read_preference(columns: Columns) -> Sample:
 def _may_hold_prompt(columns: Columns, prompt: Sequence[Message]) -> bool:
     """Whether an answer's text can be the whole chat: there is no prompt, or it is such a text itself."""
     return not prompt or any(change.step is Step.DIALOGUES for change in columns.changes)
-
-
-def answered(messages: Sequence[Message]) -> int:
-    """How many messages come before the answer: up to the last one that is not an answer."""
-    return max((i + 1 for i, message in enumerate(messages) if not is_answer(message)), default=0)
 
 
 def _last_text(messages: Sequence[Message]) -> Any:

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inspector.conversation import IGNORED, Conversation, LabelledIds, Message
-from inspector.data.columns import is_chat
 from inspector.data.dialogues import dialogue
 from inspector.data.formats import Format, Layout
 from inspector.data.labelled import MASKS
-from inspector.data.readers import ANSWERS, answered
+from inspector.data.readers import ANSWERS, answered, holds_prompt
 from inspector.errors import FormatError
 
 _PROMPTS = ("instruction", "question")
@@ -42,7 +41,8 @@ def written_back(row: Mapping[str, Any], layout: Layout, conversation: Conversat
         raise FormatError(f"A row of the layout {layout.format} cannot be written from a conversation.")
     answer = "chosen" if "chosen" in names else next(name for name in ANSWERS if name in names)
     at = answered(messages)
-    if _holds_prompt(row.get(names[answer])):
+    before = row.get(names[answer])
+    if holds_prompt(dialogue(before) if isinstance(before, str) else before):
         values[names[answer]] = messages
         return values
     values[names[answer]] = messages[at:]
@@ -75,12 +75,6 @@ def _labelled(layout: Layout, labelled: LabelledIds) -> dict[str, Any]:
 def _put(values: dict[str, Any], name: str, value: Any) -> None:
     """A value in a column; as JSON where the column held a text."""
     values[name] = json.dumps(value, ensure_ascii=False) if isinstance(values.get(name), str) else value
-
-
-def _holds_prompt(value: Any) -> bool:
-    """Whether an answer's column holds its prompt, too: as messages, or as a dialogue in one text."""
-    messages = dialogue(value) if isinstance(value, str) else value
-    return isinstance(messages, list | tuple) and is_chat(messages) and answered(messages) > 0
 
 
 def _put_texts(values: dict[str, Any], layout: Layout, messages: Sequence[Message], answer: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from inspector.conversation import TRAIN_FLAGS, Change, Step, is_flagged, is_media, listed
+from inspector.conversation import TRAIN_FLAGS, Change, Message, Step, is_flagged, is_media, listed
 from inspector.data.formats import is_meaningful
 from inspector.data.tally import unread_text
 from inspector.errors import RenderError
@@ -94,9 +94,11 @@ def find_messages_without_content(example: Example, labelled: Labelled) -> Itera
 
 def find_nulls_in_loss(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Fields that are null and are written as such in text that trains: the first of each message."""
-    trained = _trained_characters(example, labelled)
-    for index, message in enumerate(example.conversation.messages):
-        paths = dict.fromkeys(path for name in message for path, value in _values(message[name], name) if value is None)
+    for index, message in _with_more_than_text(example):
+        paths = {path for name in message for path, value in _values(message[name], name) if value is None}
+        if not paths:
+            continue
+        trained = _trained_characters(example, labelled)
         written = [
             run.origin.field
             for start, end, run in example.rendered.spans()
@@ -118,8 +120,7 @@ def find_nulls_in_loss(example: Example, labelled: Labelled) -> Iterator[Finding
 
 def find_python_in_text(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Lists and objects of messages that the template writes as Python does."""
-    trained = _trained_characters(example, labelled)
-    for index, message in enumerate(example.conversation.messages):
+    for index, message in _with_more_than_text(example):
         turn = example.turns.get(index)
         for path, value in () if turn is None else _values(message, ""):
             if not isinstance(value, list | dict) or not value or path == "" or (text := repr(value)) == _plain(value):
@@ -127,7 +128,7 @@ def find_python_in_text(example: Example, labelled: Labelled) -> Iterator[Findin
             start = example.rendered.text.find(text, turn.start, turn.end)  # type: ignore[union-attr]
             if start < 0:
                 continue
-            is_in_loss = any(trained[start : start + len(text)])
+            is_in_loss = any(_trained_characters(example, labelled)[start : start + len(text)])
             yield Finding(
                 code=Code.PYTHON_IN_TEXT,
                 severity=Severity.ERROR if is_in_loss else Severity.WARNING,
@@ -188,6 +189,13 @@ def find_flags_not_obeyed(example: Example, labelled: Labelled) -> Iterator[Find
         f"{f'{count} of its tokens train' if count else 'none of its tokens trains'}.{more}",
         remedy="keep: flagged goes by the messages' own flags; remove them if they mean nothing.",
     )
+
+
+def _with_more_than_text(example: Example) -> Iterator[tuple[int, Message]]:
+    """The messages that hold anything but texts, with their indices: hardly any do."""
+    for index, message in enumerate(example.conversation.messages):
+        if not all(isinstance(value, str) for value in message.values()):
+            yield index, message
 
 
 def _values(value: Any, path: str) -> Iterator[tuple[str, Any]]:
