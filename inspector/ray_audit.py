@@ -19,7 +19,7 @@ import ray.data
 
 from inspector.audit.report import AuditReport
 from inspector.audit.run import Auditor, Task
-from inspector.data.formats import Layout
+from inspector.data.layouts import Layout
 from inspector.data.source import DETECTED_FROM, Row, detect_rows
 from inspector.errors import DataError
 

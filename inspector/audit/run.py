@@ -26,7 +26,8 @@ from inspector.audit.report import KEPT_EXAMPLES, AuditReport, count
 from inspector.audit.server_process import helper
 from inspector.audit.skeletons import Skeleton
 from inspector.conversation import Conversation
-from inspector.data.formats import Format, Layout, read
+from inspector.data.formats import read
+from inspector.data.layouts import Format, Layout
 from inspector.data.readers import text_template
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, Row, detect_rows, raw_of
 from inspector.data.tally import Tally

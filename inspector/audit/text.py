@@ -15,7 +15,7 @@ from typing import Any
 
 from inspector.audit.report import AuditReport
 from inspector.audit.summary import data_findings, number, summarize
-from inspector.data.formats import Format
+from inspector.data.layouts import Format
 from inspector.findings.codes import Severity
 
 WIDTH = 100

@@ -21,7 +21,7 @@ from inspector.audit.run import Progress, Task, audit
 from inspector.audit.summary import compare_reports, failures, summarize
 from inspector.audit.text import format_report, printable
 from inspector.cli.input_files import read_template, rule_of
-from inspector.data.formats import Format
+from inspector.data.layouts import Format
 from inspector.data.readers import ANY_TEMPLATE, NO_TEMPLATE
 from inspector.data.source import BadRow, DataSource
 from inspector.errors import InputFileError, ReportError

@@ -15,8 +15,9 @@ from typing import Any
 from inspector.conversation import Conversation
 from inspector.data.columns import is_chat
 from inspector.data.files import suffix_of
-from inspector.data.formats import Format, conversation_of, read, unread_columns
+from inspector.data.formats import conversation_of, read
 from inspector.data.labelled import LABEL_COLUMNS
+from inspector.data.layouts import Format, unread_columns
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
 from inspector.errors import ConversationError, FormatError, InputFileError
 from inspector.strategies import Modifiers, Rule

@@ -24,8 +24,9 @@ from inspector.data.files import (
     rows_of_text,
     suffix_of,
 )
-from inspector.data.formats import Format, Layout, detect
+from inspector.data.formats import detect
 from inspector.data.labelled import rows_of_batch
+from inspector.data.layouts import Format, Layout
 from inspector.errors import DataError
 from inspector.model.model import Token
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from inspector.data.formats import Layout, is_meaningful, late_name
+from inspector.data.layouts import Layout, is_meaningful, late_name
 from inspector.data.readers import Sample
 
 MEDIA = re.compile(r"images?|videos?|audios?", re.IGNORECASE)

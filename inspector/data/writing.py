@@ -8,8 +8,8 @@ from typing import Any
 
 from inspector.conversation import IGNORED, Conversation, LabelledIds, Message
 from inspector.data.dialogues import dialogue
-from inspector.data.formats import Format, Layout
 from inspector.data.labelled import MASKS
+from inspector.data.layouts import Format, Layout
 from inspector.data.readers import ANSWERS, answered, holds_prompt
 from inspector.errors import FormatError
 

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from inspector.conversation import TRAIN_FLAGS, Change, Message, Step, is_flagged, is_media, listed
-from inspector.data.formats import is_meaningful
+from inspector.data.layouts import is_meaningful
 from inspector.data.tally import unread_text
 from inspector.errors import RenderError
 from inspector.findings.codes import Code, Finding, Severity

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.conversation import Conversation
-from inspector.data.formats import Format
+from inspector.data.layouts import Format
 from inspector.data.readers import Sample
 
 DOCS = Path(__file__).parents[2] / "docs" / "audit.md"

@@ -14,7 +14,8 @@ import pytest
 import inspector
 from inspector.audit.report import AuditReport
 from inspector.audit.run import Task, audit
-from inspector.data.formats import Format, detect
+from inspector.data.formats import detect
+from inspector.data.layouts import Format
 from inspector.data.source import DataSource, Row
 from inspector.errors import DataError
 from inspector.setup import Setup

@@ -10,7 +10,8 @@ from typing import Any
 
 import inspector
 from inspector.conversation import Conversation
-from inspector.data.formats import Format, Layout, read
+from inspector.data.formats import read
+from inspector.data.layouts import Format, Layout
 from inspector.data.readers import ANY_TEMPLATE, NO_TEMPLATE, Sample, text_template
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
 from inspector.data.tally import Tally

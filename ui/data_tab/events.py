@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from inspector.data.formats import Format
+from inspector.data.layouts import Format
 from inspector.data.source import BadRow
 from inspector.errors import InspectorError
 from ui.data_tab import figures

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from inspector.data.formats import Layout
+from inspector.data.layouts import Layout
 from inspector.data.source import BadRow, DataSource, Row
 from inspector.errors import InspectorError
 from inspector.setup import Setup

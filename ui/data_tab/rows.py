@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 
-from inspector.data.formats import Format, Layout, read
+from inspector.data.formats import read
+from inspector.data.layouts import Format, Layout
 from inspector.data.readers import text_template
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, Row, detect_rows
 from ui.visitors.access import hub_token

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from inspector.audit.report import AuditReport
 from inspector.audit.run import CHUNK, Auditor, Progress, Task, audit
-from inspector.data.formats import Format, Layout
+from inspector.data.layouts import Format, Layout
 from inspector.data.source import BadRow, DataSource, Row, raw_of
 from inspector.findings.codes import Severity
 from inspector.setup import Setup

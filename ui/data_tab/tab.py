@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from inspector.data.files import SUFFIXES
-from inspector.data.formats import Format
+from inspector.data.layouts import Format
 from ui.data_tab import events, files
 from ui.data_tab import open as opening
 from ui.data_tab.batch_pane import build_batch_pane, connect_batch_pane

@@ -25,7 +25,7 @@ from inspector.audit.report import AuditReport, RowCounts, count
 from inspector.audit.run import Auditor, Progress, Task, audit
 from inspector.audit.server_process import WAITS, helper, shut_down
 from inspector.conversation import Conversation
-from inspector.data.formats import Format, Layout
+from inspector.data.layouts import Format, Layout
 from inspector.data.source import BadRow, DataSource, Row, detect_rows
 from inspector.errors import DataError, FormatError, InspectorError, ReportError
 from inspector.findings.codes import Code, Reads

@@ -20,7 +20,8 @@ import pytest
 from inspector.audit.report import AuditReport
 from inspector.audit.text import WIDTH
 from inspector.cli import audit_commands
-from inspector.data.formats import Format, detect
+from inspector.data.formats import detect
+from inspector.data.layouts import Format
 from inspector.data.source import DataSource, Row
 from inspector.findings.codes import Code
 from tests.support import models

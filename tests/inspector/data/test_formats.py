@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import inspector
-from inspector.data.formats import Format, conversation_of, detect, read
+from inspector.data.formats import conversation_of, detect, read
+from inspector.data.layouts import Format
 from inspector.data.readers import ALPACA_PREAMBLE, Sample, text_template
 from inspector.errors import ConversationError, FormatError
 from tests.support import models

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from inspector.conversation import Conversation, LabelledIds, Step
-from inspector.data.formats import Format, conversation_of, detect, read
+from inspector.data.formats import conversation_of, detect, read
+from inspector.data.layouts import Format
 from inspector.data.source import DataSource, Row
 from inspector.errors import ConversationError, FormatError
 

@@ -13,7 +13,8 @@ from inspector.__main__ import main
 from inspector.audit.report import AuditReport
 from inspector.audit.run import Task, audit
 from inspector.audit.summary import data_findings
-from inspector.data.formats import Format, detect, read
+from inspector.data.formats import detect, read
+from inspector.data.layouts import Format
 from inspector.data.source import DataSource, Row
 from inspector.inspection import Inspection
 from inspector.model.model import Model

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import inspector
 from inspector.audit.run import Task, audit
 from inspector.conversation import Conversation, Step
-from inspector.data.formats import Format, detect, read
+from inspector.data.formats import detect, read
+from inspector.data.layouts import Format
 from inspector.data.normal import normalized
 from inspector.data.source import DataSource
 from inspector.data.tally import Tally

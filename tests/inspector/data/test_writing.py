@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from inspector.conversation import Conversation
-from inspector.data.formats import Format, detect, read
+from inspector.data.formats import detect, read
+from inspector.data.layouts import Format
 from inspector.data.writing import written_back
 from inspector.errors import FormatError
 from tests.oracles.row_formats import ROW_FORMATS, RowFormat

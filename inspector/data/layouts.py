@@ -1,0 +1,192 @@
+"""The layouts of rows: their names, the columns that each reads, and which columns mean something for training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from inspector.data.columns import Columns
+from inspector.data.labelled import LABEL_COLUMNS, LABELLED_NAMES
+from inspector.data.readers import (
+    ANSWERS,
+    Sample,
+    read_alpaca_prompt,
+    read_exchange,
+    read_labels,
+    read_messages,
+    read_preference,
+    read_shifted_labels,
+    read_text,
+    read_unpaired,
+)
+
+
+class Format(StrEnum):
+    """How a row says who wrote what."""
+
+    MESSAGES = "messages"
+    """A list of messages, role/content or ShareGPT's from/value; perhaps tools beside it."""
+    PROMPT_COMPLETION = "prompt_completion"
+    """A prompt and its completion, texts or lists of messages."""
+    ALPACA = "alpaca"
+    """An instruction, perhaps an input, and an output, as question and answer."""
+    ALPACA_PROMPT = "alpaca_prompt"
+    """The same in Alpaca's own two prompts; for the `alpaca` template. Never detected: ask for it."""
+    QUESTION_ANSWER = "question_answer"
+    """A question and an answer."""
+    PREFERENCE = "preference"
+    """A chosen and a rejected answer, with a prompt or (reward pairs) without."""
+    UNPAIRED = "unpaired"
+    """A prompt, a completion and a label that says whether it is good, as KTO takes it."""
+    LABELLED = "labelled"
+    """Ids of tokens, with labels or a mask: what trains is said already."""
+    LABELLED_SHIFTED = "labelled_shifted"
+    """The same with a mask that is about the next token. Never detected: ask for it."""
+    TEXT = "text"
+    """A text that is rendered already: nobody knows who wrote which part of it."""
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the rows hold ids and labels."""
+        return self in (Format.LABELLED, Format.LABELLED_SHIFTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How the rows of a data set are read. `columns`: our name of a column -> the data set's.
+
+    `roles`: the data set's own names of roles -> ours. `unused`: the columns of the first rows that are not read.
+    """
+
+    format: Format
+    columns: Mapping[str, str]
+    roles: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form: what decides how rows are read."""
+        roles = {"roles": dict(self.roles)} if self.roles else {}
+        return {"format": self.format.value, "columns": dict(self.columns)} | roles
+
+
+_PROMPTS = ("messages", "prompt", "instruction", "question", "input")
+"""Columns that hold what is answered, the first of them first."""
+_BESIDE = ("history", "system", "tools", "enable_thinking", "documents", "chat_template_kwargs")
+"""Columns that stand beside a chat of any layout."""
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "messages": ("conversations", "conversation", "dialogue", "dialog", "chat"),
+    "tools": ("functions",),
+    "system": ("system_prompt", "system_message"),
+    "prompt": (),
+    "completion": ("generation",),
+    "chosen": ("chosen_response", "chosen_conversations", "preferred_output", "preferred_response"),
+    "rejected": (
+        "rejected_response", "rejected_text", "rejected_conversations", "rejected_messages", "non_preferred_output",
+        "non_preferred_response",
+    ),
+    "label": ("kto_tag",),
+    "instruction": (),
+    "input": ("context",),
+    "output": ("response",),
+    "question": ("query",),
+    "answer": ("answers",),
+    "text": (),
+    "history": (),
+    "enable_thinking": (),
+    "prompt_messages": (),
+    "documents": (),
+    "chat_template_kwargs": (),
+    **LABELLED_NAMES,
+}  # fmt: skip
+"""Our name of a column, and other names that it goes by, in lower case."""
+OF_ROWS = frozenset({"history", "system", *NAMES["system"]})
+"""Columns beside messages that a row has, and a conversation has not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    """A layout. `needed`: the columns that it cannot do without, in every combination that it reads, the first that
+    fits first; `beside`: those that it reads where they are."""
+
+    needed: Sequence[tuple[str, ...]]
+    read: Callable[[Columns], Sample]
+    beside: tuple[str, ...] = _BESIDE
+
+
+ASKED_FOR = (Format.ALPACA_PROMPT, Format.LABELLED_SHIFTED)
+"""Formats that are never detected."""
+_BESIDE_IDS = tuple(name for name in LABELLED_NAMES if name not in ("input_ids", "model_input", "loss_fn_inputs"))
+
+SHAPES: Mapping[Format, _Shape] = {
+    Format.LABELLED: _Shape(
+        needed=[("model_input", "loss_fn_inputs"), *(("input_ids", name) for name in LABEL_COLUMNS[::-1])],
+        read=read_labels, beside=_BESIDE_IDS,
+    ),
+    Format.LABELLED_SHIFTED: _Shape(
+        needed=[("input_ids", name) for name in LABEL_COLUMNS[::-1]], read=read_shifted_labels, beside=_BESIDE_IDS
+    ),
+    Format.MESSAGES: _Shape(needed=[("messages",)], read=read_messages, beside=(*_BESIDE, "prompt_messages")),
+    Format.PREFERENCE: _Shape(
+        needed=[*((name, "chosen", "rejected") for name in _PROMPTS), ("messages", "rejected"), ("chosen", "rejected")],
+        read=read_preference,
+    ),
+    Format.UNPAIRED: _Shape(
+        needed=[
+            *((name, answer, "label") for name in _PROMPTS[3:0:-1] for answer in ANSWERS),
+            ("messages", "label"), ("prompt", "completion", "label"),
+        ],
+        read=read_unpaired,
+    ),
+    Format.PROMPT_COMPLETION: _Shape(needed=[("prompt", name) for name in ANSWERS], read=read_exchange),
+    Format.ALPACA: _Shape(needed=[("instruction", name) for name in ANSWERS[1::-1]], read=read_exchange),
+    Format.ALPACA_PROMPT: _Shape(needed=[("instruction", "output")], read=read_alpaca_prompt, beside=()),
+    Format.QUESTION_ANSWER: _Shape(
+        needed=[("question", "answer"), ("question", "output"), ("input", "output"), ("question", "completion")],
+        read=read_exchange,
+    ),
+    Format.TEXT: _Shape(needed=[("text",), ("prompt", "completion"), ("text",)], read=read_text, beside=()),
+}  # fmt: skip
+"""Every layout, in the order in which they are tried. The last combination is the one that an error names."""
+
+
+_MEANINGFUL = re.compile(
+    r"history|system\w*|tools?|functions|images?|videos?|audios?|objects|label|kto_tag|\w*rejected\w*|\w*chosen\w*|"
+    r"\w*thinking|reasoning\w*|thoughts?|rationale|cot|weights?|loss|train|mask|\w*_mask|labels|input_ids|messages|"
+    r"conversations?|\w*prompt|completions?|\w*instructions?|input|output|responses?|generations?|question|query|"
+    r"answers?|solution|context|role|margin|"
+    r"documents|chat_template_kwargs",
+    re.IGNORECASE,
+)
+"""Names of columns that say something about what is trained."""
+
+
+def is_meaningful(column: object) -> bool:
+    """Whether the name of a column says that it matters for what is trained."""
+    return isinstance(column, str) and _MEANINGFUL.fullmatch(column) is not None
+
+
+def late_name(column: str, layout: Layout) -> str | None:
+    """Our name of a column that the first rows did not have, and that is read beside a chat of the layout."""
+    if column in layout.unused or column in layout.columns.values():
+        return None
+    names = (name for name in SHAPES[layout.format].beside if name not in layout.columns)
+    return next((name for name in names if column.lower() in (name, *NAMES[name])), None)
+
+
+def columns_of(row: Mapping[str, Any], layout: Layout) -> Mapping[str, str]:
+    """The columns that are read of a row: the layout's, and what stands beside the chat in later rows alone."""
+    if row.keys() <= {*layout.columns.values(), *layout.unused}:
+        return layout.columns
+    late = {name: str(column) for column in row if (name := late_name(str(column), layout)) is not None}
+    return {**late, **layout.columns}
+
+
+def unread_columns(row: Mapping[str, Any], layout: Layout) -> tuple[str, ...]:
+    """The columns of a row that hold something, mean something for training, and are not read."""
+    read = columns_of(row, layout).values()
+    holding = (name for name, value in row.items() if name not in read and value not in (None, "", [], {}))
+    return tuple(filter(is_meaningful, holding))
