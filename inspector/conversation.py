@@ -77,7 +77,7 @@ class Step(StrEnum):
     TURNS = "turns", "The texts of prompt and completion are put into turns of the chat template"
     PAIRS = "pairs", "The prompt is put before the answer that lacks it"
     SYSTEM = "system", "The system text in a column of its own is left out: the messages begin with one"
-    NULLS = "nulls", "Null fields are dropped, as Arrow fills them in"
+    NULLS = "nulls", "Null fields, such as those that Arrow fills in, are dropped"
     ROLES = "roles", "Names of speakers become the roles that templates know"
     CALLS = "calls", "Calls of tools in other forms become tool_calls"
     ARGUMENTS = "arguments", "Arguments of calls are read from JSON text, or written as it, as the template takes them"

@@ -134,8 +134,9 @@ def read_preference(columns: Columns) -> Sample:
     if any(held) and not all(held) and not prompt and columns.does(Step.PAIRS):
         prompt = next(filter(None, held))
         columns.changes.append(Change(Step.PAIRS, columns.names["rejected" if held[0] else "chosen"]))
-    if all(held) and held[0] != held[1]:
-        columns.changes.append(Change(Step.PAIRS, "chosen and rejected", _last_text(held[0]), _last_text(held[1])))
+    asked = [own or prompt for own in held]
+    if all(asked) and asked[0] != asked[1]:
+        columns.changes.append(Change(Step.PAIRS, "chosen and rejected", _last_text(asked[0]), _last_text(asked[1])))
     lengths = [0 if own else len(prompt) for own in held]
     whole = [side if own else [*prompt, *side] for own, side in zip(held, sides, strict=True)]
     both = [columns.conversation(messages, count) for messages, count in zip(whole, lengths, strict=True)]

@@ -205,6 +205,19 @@ def test_columns_that_are_not_read_are_said_of_a_single_row() -> None:
         read(same, detect([same]))
 
 
+@pytest.mark.parametrize("other", [[USER, {**ASKED, "content": "No"}], "\n\nHuman: Hi\n\nAssistant: No"])
+def test_a_prompt_of_its_own_is_laid_beside_the_row_s(other: Any) -> None:
+    """One side holds its prompt, the other is given the row's: where they differ the pair compares nothing."""
+    rows = [{"prompt": [{**USER, "content": text}], "chosen": "Ho", "rejected": other} for text in ("Hi", "Hello")]
+    if isinstance(other, str):
+        rows = [
+            {**row, "prompt": f"\n\nHuman: {text}\n\nAssistant:"}
+            for row, text in zip(rows, ("Hi", "Hello"), strict=True)
+        ]
+    found = [inspector.inspect(inspector.load("tiny-chat"), row).findings for row in rows]
+    assert [any(f.code == "pair_prompts_differ" for f in findings) for findings in found] == [False, True]
+
+
 def test_roles_can_be_mapped() -> None:
     """A name that nobody knows is refused with the way out, which is taken."""
     row = {"messages": [{"role": "pilot", "content": "Hi"}, {"role": "tower", "content": "Ho"}]}
