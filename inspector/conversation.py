@@ -74,6 +74,8 @@ class Step(StrEnum):
     DATES = "dates", "Dates and other values that JSON does not know are written as text"
     LITERALS = "literals", "Text in Python's syntax is read as the value that it writes"
     DIALOGUES = "dialogues", "A text that names its speakers is split into messages"
+    SPEAKERS = "speakers", "Texts without speakers are taken for the user's and the assistant's in turn"
+    RANKING = "ranking", "Of answers in an order the best is taken, and of a pair the worst as the rejected one"
     TURNS = "turns", "The texts of prompt and completion are put into turns of the chat template"
     PAIRS = "pairs", "The prompt is put before the answer that lacks it"
     SYSTEM = "system", "The system text in a column of its own is left out: the messages begin with one"
@@ -128,6 +130,23 @@ class LabelledIds:
         return cls(tuple(ids), tuple(labels))
 
 
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a row's own text, which is tokenized by itself. `label`: whether it trains."""
+
+    label: bool
+    text: str
+
+    @classmethod
+    def parse(cls, value: Any, where: str) -> Self:
+        """From an object with `label` and `text`. Raises ConversationError."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("text"), str):
+            raise ConversationError(f"{where} must be an object with `label` and `text`, a text, not {_kind(value)}.")
+        if value.get("label") not in (True, False):
+            raise ConversationError(f"{where}: `label` is {value.get('label')!r:.60}, and must be true or false.")
+        return cls(bool(value["label"]), _checked_json(value["text"], where, 0))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
     """Messages and what `apply_chat_template` is given beside them.
@@ -138,7 +157,8 @@ class Conversation:
     row does not say. `changes`: what was changed while the row was read, and `unread`: columns of the row that mean
     something for training and are not read; neither is a part of what makes conversations equal. `labelled`: the ids
     and labels of a row that came with them; they are what is shown and trained, and the messages are only read back
-    from them: there are none before a model has done that.
+    from them: there are none before a model has done that. `segments`: texts of a row that came with labels, which a
+    model makes such ids of.
     """
 
     messages: tuple[Message, ...]
@@ -149,10 +169,11 @@ class Conversation:
     changes: tuple[Change, ...] = field(default=(), compare=False)
     unread: tuple[str, ...] = field(default=(), compare=False)
     labelled: LabelledIds | None = None
+    segments: tuple[Segment, ...] = ()
 
     @classmethod
     def parse(cls, source: Conversation | list[Any] | tuple[Any, ...] | Mapping[str, Any]) -> Conversation:
-        """Build a conversation from a list of messages, a dict with `messages`, or one with `input_ids` and `labels`.
+        """Build a conversation from messages, a dict with `messages`, one with `input_ids` and `labels`, or `segments`.
 
         A dict may also have `tools`, `documents`, `prompt_messages`, `chat_template_kwargs` (as TRL's data sets do),
         and template keywords by name. Raises ConversationError, which names the message and the field.
@@ -167,6 +188,9 @@ class Conversation:
             )
         if "messages" not in source and {"input_ids", "labels"} <= set(source):
             return cls(messages=(), labelled=LabelledIds.parse(source["input_ids"], source["labels"]))
+        if "messages" not in source and isinstance(source.get("segments"), list | tuple) and source["segments"]:
+            parts = enumerate(source["segments"])
+            return cls(messages=(), segments=tuple(Segment.parse(part, f"segments[{i}]") for i, part in parts))
         if "messages" not in source:
             raise ConversationError(f"The conversation has no `messages`; its keys are {listed(source) or 'none'}.")
         rest = {key: value for key, value in source.items() if key != "messages"}
@@ -200,6 +224,8 @@ class Conversation:
         """The dict that `parse` reads back."""
         if self.labelled is not None:
             return {"input_ids": list(self.labelled.ids), "labels": list(self.labelled.labels)}
+        if self.segments:
+            return {"segments": [{"label": part.label, "text": part.text} for part in self.segments]}
         out: dict[str, JsonValue] = {"messages": list(self.messages)}
         if self.tools is not None:
             out["tools"] = list(self.tools)

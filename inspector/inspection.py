@@ -11,15 +11,22 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from typing import Any
 
-from inspector.conversation import Conversation
+from inspector.conversation import IGNORED, Conversation, LabelledIds
 from inspector.data.formats import conversation_of, is_labelled_row
 from inspector.data.normal import Source, is_plain, normalized
-from inspector.errors import InspectorError, RenderError, TemplateFailedError, TemplateRefusedError, TokenizationError
+from inspector.errors import (
+    FormatError,
+    InspectorError,
+    RenderError,
+    TemplateFailedError,
+    TemplateRefusedError,
+    TokenizationError,
+)
 from inspector.findings.codes import Finding
 from inspector.findings.example import find_all
 from inspector.findings.refusals import explain_refusal
 from inspector.model.hub import Model
-from inspector.model.tokenizer import Tokenizer
+from inspector.model.tokenizer import Tokenizer, ids_alone
 from inspector.read_back import check_ids, read_back
 from inspector.rendering import sandbox
 from inspector.rendering.takes import TemplateTakes
@@ -198,6 +205,8 @@ def as_rendered(rule: Rule, model: Model, conversation: Source) -> Conversation:
     reads_rows = facts is not None and facts.reads_rows and not is_labelled_row(conversation)
     as_given = ("all",) if reads_rows else rule.modifiers.as_given
     plain = conversation if isinstance(conversation, Conversation) else conversation_of(conversation, as_given)
+    if plain.segments:
+        plain = _tokenized(model, plain)
     if plain.labelled is not None:
         check_ids(model, plain.labelled)
         return plain
@@ -205,6 +214,20 @@ def as_rendered(rule: Rule, model: Model, conversation: Source) -> Conversation:
         return plain
     _, source = model.template_for(plain.tools is not None)
     return normalized(plain, TemplateTakes.of(source, model.special_tokens), as_given)
+
+
+def _tokenized(model: Model, conversation: Conversation) -> Conversation:
+    """The ids and labels of a row of segments, each tokenized by itself as axolotl does. Raises FormatError."""
+    ids: list[int] = []
+    labels: list[int] = []
+    with named_panics(model.tokenizer):
+        for segment in conversation.segments:
+            more = ids_alone(model.tokenizer, segment.text)
+            ids += more
+            labels += more if segment.label else [IGNORED] * len(more)
+    if not ids:
+        raise FormatError("The row's segments hold no token.")
+    return replace(conversation, segments=(), labelled=LabelledIds(tuple(ids), tuple(labels)))
 
 
 def _as_labelled(rule: Rule) -> tuple[Rule, tuple[str, ...]]:

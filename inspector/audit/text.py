@@ -71,7 +71,11 @@ def audited_answer(report: AuditReport) -> str | None:
     layout = report.about.get("layout") or {}
     if layout.get("format") != Format.PREFERENCE.value:
         return None
-    chosen, rejected = (str(layout.get("columns", {}).get(name, name)) for name in ("chosen", "rejected"))
+    columns = layout.get("columns", {})
+    judge = next((str(columns[name]) for name in ("verdict", "first_score", "ranked") if name in columns), None)
+    if judge is not None and "chosen" not in columns:
+        return f"Of each pair only the better answer, by the column {judge!r}, is audited."
+    chosen, rejected = (str(columns.get(name, name)) for name in ("chosen", "rejected"))
     other = f"--map {shlex.quote(f'chosen={rejected}')} --map {shlex.quote(f'rejected={chosen}')}"
     return f"Of each pair only the answer in the column {chosen!r} is audited; {other} audits the other."
 

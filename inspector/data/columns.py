@@ -9,6 +9,7 @@ from datetime import date, time
 from typing import Any
 
 from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step, listed
+from inspector.data.dialects import alternating, exchange, gemini_text, is_message, turns
 from inspector.data.dialogues import dialogue, literal, tools_in
 from inspector.data.normal import CALL_ROLES, RESULT_ROLES, ROLES, known_role, normalized
 from inspector.errors import ConversationError, FormatError
@@ -23,8 +24,6 @@ SHAREGPT_ROLES: Mapping[str, str] = {
 }
 """ShareGPT's names of speakers, which its layout is defined by, and the roles that they are."""
 _KNOWN_ROLES = frozenset({*ROLES.values(), *CALL_ROLES, *RESULT_ROLES, "developer", "tool", "documents", TEXT_ROLE})
-_EXCHANGES = (("human", "assistant"), ("input", "output"), ("query", "response"))
-"""Fields of an object that holds a question and its answer, as ms-swift's and Capybara's chats are made of."""
 _KEYWORDS = ("enable_thinking", "documents", "chat_template_kwargs")
 """Columns that the template is given as they are."""
 
@@ -71,7 +70,7 @@ class Columns:
             if split is None:
                 return [{"role": role, "content": value}]
             self.changes.append(Change(Step.DIALOGUES, where, value, split))
-            return [self._message(message, f"{where}[{i}]") for i, message in enumerate(split)]
+            return [self.message(message, f"{where}[{i}]") for i, message in enumerate(split)]
         if role == "assistant" and _are_calls(value):
             message = {"role": role, "content": "", "tool_calls": value}
             self.changes.append(Change(Step.CALLS, where, self[name], message))
@@ -98,7 +97,7 @@ class Columns:
         for i, turn in enumerate(value or ()):
             where = f"{self.names['history']}[{i}]"
             if isinstance(turn, Mapping):
-                out.append(self._message(turn, where))
+                out.append(self.message(turn, where))
             elif isinstance(turn, list | tuple) and len(turn) == 2 and all(isinstance(text, str) for text in turn):
                 out += exchange(*turn)
             else:
@@ -114,7 +113,9 @@ class Columns:
         tools = self.parsed("tools")
         tools = tools if len(self.changes) > before else self["tools"]  # JSON text is read later, and said
         tools = self.beside.get("tools") if tools is None else tools
-        if system not in (None, "", []) and not isinstance(system, list | tuple):
+        if isinstance(system, Mapping) and isinstance(system.get("parts"), list | tuple):
+            system = gemini_text(system["parts"])
+        if system not in (None, "", []) and not isinstance(system, str | list | tuple):
             system = self.text("system")
         if isinstance(system, str) and tools is None and self.does(Step.DIALOGUES):
             text, tools = tools_in(system.strip().removeprefix("SYSTEM:").strip())
@@ -187,10 +188,14 @@ class Columns:
             value = value["messages"]
         if not isinstance(value, list | tuple):
             raise FormatError(f"The column {column!r} is {kind(value)}, and must be a list of messages.")
-        turns = [turn for item in value for turn in _turns(item)]
-        return [self._message(message, f"{column}[{index}]") for index, message in enumerate(turns)]
+        if are_texts(value) and self.does(Step.SPEAKERS):
+            messages = alternating(value)
+            self.changes.append(Change(Step.SPEAKERS, column, None, messages))
+            return messages
+        return [self.message(turn, f"{column}[{i}]") for i, item in enumerate(value) for turn in turns(item)]
 
-    def _message(self, message: Any, where: str) -> Message:
+    def message(self, message: Any, where: str) -> Message:
+        """A message with role and content, however its speaker is named. Raises FormatError."""
         if not isinstance(message, Mapping):
             raise FormatError(f"{where} is {kind(message)}, and must be a message with role and content.")
         fields = dict(message)
@@ -226,29 +231,26 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _turns(item: Any) -> list[Any]:
-    """A message as it is; an exchange in one object, as `{"human": ..., "assistant": ...}`, as two."""
-    if isinstance(item, Mapping) and "role" not in item and "from" not in item:
-        for question, answer in _EXCHANGES:
-            if set(item) == {question, answer}:
-                return exchange(item[question], item[answer])
-    return [item]
-
-
-def exchange(question: str, answer: str) -> list[Message]:
-    """A question and its answer as messages."""
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-
-
 def is_chat(value: object) -> bool:
     """Whether a value is a list of messages, or a message."""
     if isinstance(value, Mapping):
-        return "messages" in value or _is_message(value)
-    return isinstance(value, list | tuple) and bool(value) and all(map(_is_message, value))
+        return "messages" in value or is_message(value)
+    return isinstance(value, list | tuple) and bool(value) and all(map(is_message, value))
 
 
-def _is_message(value: object) -> bool:
-    return isinstance(value, Mapping) and ("role" in value or {"from", "value"} <= set(value))
+def holds_chat(value: Any) -> bool:
+    """Whether a value is messages, a text that is such a list, or the texts of a chat in turn."""
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = literal(value)
+    return are_texts(value) or is_chat(value)
+
+
+def are_texts(value: object) -> bool:
+    """Whether a value is the texts of a chat, of which there are two at least."""
+    return isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(text, str) for text in value)
 
 
 def _are_calls(value: object) -> bool:

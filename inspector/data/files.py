@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from inspector.data.columns import is_chat
 from inspector.data.labelled import is_labelled
 from inspector.errors import DataError
 
@@ -210,15 +211,11 @@ MAX_PACKED_JSON_BYTES = 200_000_000
 def _rows_of(value: Any, name: str) -> list[Any]:
     """Rows of a JSON value: a list, one row, also of ids, `{"data": [...]}`, or columns as pandas writes them."""
     if isinstance(value, list):
-        is_messages = bool(value) and all(isinstance(item, dict) and "role" in item for item in value)
-        rows = (
-            [{"messages": value}]
-            if is_messages
-            else [{"messages": row} if isinstance(row, list) else row for row in value]
-        )
-        if not rows:
+        if not value:
             raise DataError(f"{name} holds an empty list.")
-        return rows
+        if is_chat(value):
+            return [{"messages": value}]
+        return [{"messages": row} if isinstance(row, list) else row for row in value]
     if not isinstance(value, dict):
         raise DataError(f"{name} holds {kind_of(value)}, and must hold rows.")
     if is_labelled(value):
@@ -228,9 +225,9 @@ def _rows_of(value: Any, name: str) -> list[Any]:
         keys = list(columns[0])
         if all(list(column) == keys for column in columns) and all(key.isdecimal() for key in keys):
             return [{name: column[key] for name, column in value.items()} for key in keys]
-    if len(value) == 1 and isinstance(columns[0], list) and not _is_chat(columns[0]):
+    if len(value) == 1 and isinstance(columns[0], list) and not is_chat(columns[0]):
         return list(columns[0])
-    lists = [column for column in columns if isinstance(column, list) and not _is_chat(column)]
+    lists = [column for column in columns if isinstance(column, list) and not is_chat(column)]
     if columns and len(lists) == len(columns) and len({len(column) for column in lists}) == 1:
         return [dict(zip(value, items, strict=True)) for items in zip(*lists, strict=True)]
     return [value]
@@ -241,10 +238,6 @@ def _way_out(name: str, data: bytes = b"") -> str:
     encoding = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "WINDOWS-1252"
     certain = "It is" if encoding == "UTF-16" else "If it is"
     return f"{certain} {encoding}: iconv -f {encoding} -t UTF-8 {name} > utf8-{name}"
-
-
-def _is_chat(column: list[Any]) -> bool:
-    return bool(column) and all(isinstance(m, dict) and ("role" in m or "from" in m) for m in column)
 
 
 def _csv(stream: IO[bytes], name: str, delimiter: str = "") -> Iterator[tuple[str, Any]]:

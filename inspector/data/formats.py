@@ -8,17 +8,17 @@ where the prompt is, `{"role.bot": "assistant"}` what a role is. AutoTrain's key
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from inspector.conversation import Conversation, listed
-from inspector.data.columns import Columns, is_chat, plain_row
-from inspector.data.dialogues import literal
-from inspector.data.labelled import ID_NAMES, LABELLED_NAMES, holds_ids, holds_list
+from inspector.data.columns import Columns, plain_row
+from inspector.data.dialects import is_foreign, speaker
+from inspector.data.labelled import ID_NAMES, holds_ids, holds_segments
 from inspector.data.layouts import (
     ASKED_FOR,
+    HOLDS,
     NAMES,
     OF_ROWS,
     SHAPES,
@@ -33,6 +33,7 @@ from inspector.data.readers import (
     holds_prompt,
     judgement,
 )
+from inspector.data.unsupported import unsupported
 from inspector.errors import FormatError
 
 
@@ -61,8 +62,11 @@ def detect(
             raise FormatError(f"The data has no column {column!r}; it has: {listed(present)}.")
     known = {**_named(present, set(given.values()), rows), **given}
     if asked is None:
-        known = _with_chats(_with_pairs(known, given), given, rows)
+        known = _with_chats(_with_pairs(known, given), given)
         formats = [format for format in _order(known, rows, wanted) if _variant(format, known, rows) is not None]
+        is_text = formats == [Format.TEXT] and "text" not in given
+        if (not formats or is_text) and (why := unsupported(rows[0])) is not None:
+            raise FormatError(f"{why} The columns are {listed(present)}.")
         if not formats:
             if "input_ids" in known and holds_ids(rows[0].get(known["input_ids"])):
                 raise FormatError(
@@ -105,13 +109,13 @@ def conversation_of(source: Source, as_given: Collection[str] = ()) -> Conversat
 
     Of a pair the chosen answer. Raises ConversationError, and FormatError for a row that does not keep to its layout.
     """
-    if isinstance(source, list) and source and all(isinstance(one, Mapping) and "from" in one for one in source):
+    if isinstance(source, list) and any(map(_is_foreign, source)):
         source = {"messages": source}
     is_labelled = is_labelled_row(source)
     is_row = isinstance(source, Mapping) and (
         is_labelled
         or not isinstance(source.get("messages"), list | tuple)
-        or any("from" in one for one in _objects(source["messages"]))
+        or any(map(_is_foreign, source["messages"]))
         or not OF_ROWS.isdisjoint(name.lower() for name in source if isinstance(name, str))
     )
     if is_row and source and (is_labelled or "all" not in as_given):
@@ -130,27 +134,31 @@ def conversation_of(source: Source, as_given: Collection[str] = ()) -> Conversat
 def is_labelled_row(source: object) -> bool:
     """Whether a source is a row of ids, or a conversation that was read from one."""
     if isinstance(source, Conversation):
-        return source.labelled is not None
-    return isinstance(source, Mapping) and any(holds_ids(source.get(name)) for name in ("model_input", *ID_NAMES))
+        return source.labelled is not None or bool(source.segments)
+    if not isinstance(source, Mapping):
+        return False
+    has_ids = any(holds_ids(source.get(name)) for name in ("model_input", *ID_NAMES))
+    return has_ids or ("messages" not in source and holds_segments(source.get("segments")))
 
 
-def _objects(values: Any) -> list[Mapping[str, Any]]:
-    return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list | tuple) else []
+def _is_foreign(message: Any) -> bool:
+    """Whether a message has other fields than role and content."""
+    return is_foreign(message) or (isinstance(message, Mapping) and "from" in message)
 
 
 def _named(present: Sequence[str], taken: Collection[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Our names of the columns that go by one of the names that are known; each column once.
+    """Our names of the columns that go by one of the names that are known.
 
-    Of those about tokens only the ones that hold lists: a weight of a row is not a list of weights.
+    Of some only where they hold what they must: a weight of a row is not a list of weights.
     """
     by_name = {column.lower(): column for column in reversed(present) if column not in taken}
-    lists = {name for name, column in by_name.items() if any(holds_list(row.get(column)) for row in rows)}
     found = {}
     for name, others in NAMES.items():
-        usable = lists if name in LABELLED_NAMES else by_name
-        column = next((by_name[other] for other in (name, *others) if other in usable), None)
-        if column is not None:
-            found[name] = column
+        holds = HOLDS.get(name)
+        for column in (by_name[other] for other in (name, *others) if other in by_name):
+            if holds is None or any(holds(row.get(column)) for row in rows):
+                found[name] = column
+                break
     return found
 
 
@@ -163,18 +171,12 @@ def _with_pairs(known: Mapping[str, str], given: Mapping[str, str]) -> dict[str,
     return {**{name: column for name, column in known.items() if name != answer}, "chosen": known[answer]}
 
 
-def _with_chats(
-    known: Mapping[str, str], given: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
-) -> dict[str, str]:
-    """The columns, with a `text` that holds chats taken for messages."""
-    value = rows[0].get(known["text"]) if "text" in known and not {"messages", "text"} & set(given) else None
-    if "messages" in known or not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+def _with_chats(known: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """The columns, with one of another name that holds chats taken for messages."""
+    is_taken = known.get("turns") == known.get("chosen") or {"messages", "text"} & set(given)
+    if is_taken or "turns" not in known or "messages" in known:
         return dict(known)
-    try:
-        read = json.loads(value)
-    except (ValueError, RecursionError):
-        read = literal(value)
-    return {**known, "messages": known["text"]} if is_chat(read) else dict(known)
+    return {**known, "messages": known["turns"]}
 
 
 def _order(known: Mapping[str, str], rows: Sequence[Mapping[str, Any]], wanted: Format | None) -> list[Format]:
@@ -191,21 +193,23 @@ def _order(known: Mapping[str, str], rows: Sequence[Mapping[str, Any]], wanted: 
 def _ends_in_answer(messages: Any) -> bool:
     """Whether the last message is an answer; a column that is not a list of messages is not looked into."""
     last = messages[-1] if isinstance(messages, list | tuple) and messages else {}
-    speaker = last.get("role") or last.get("from") if isinstance(last, Mapping) else None
-    return str(speaker).lower() not in ("user", "human", "system", "tool", "observation")
+    said = speaker(last) if isinstance(last, Mapping) else ""
+    return said not in ("user", "human", "system", "tool", "observation")
 
 
 def _variant(format: Format, known: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...] | None:
     """The columns that a format reads of those that are known; None where it lacks some."""
     for needed in SHAPES[format].needed:
-        if all(name in known for name in needed):
+        if all(name in known for name in needed) and len({known[name] for name in needed}) == len(needed):
             if format is Format.UNPAIRED and needed != ("prompt", "completion", "label"):
                 labels = (row.get(known["label"]) for row in rows)
                 if any(label is not None and judgement(label) is None for label in labels):
                     continue
             if needed[:1] == ("messages",) and "chosen" in needed and holds_prompt(rows[0].get(known["chosen"])):
                 continue  # the answers hold the prompt themselves
-            if format.is_labelled and not any(holds_ids(row.get(known[needed[0]])) for row in rows):
+            if needed[0] in ("input_ids", "model_input") and not any(
+                holds_ids(row.get(known[needed[0]])) for row in rows
+            ):
                 continue
             return needed
     return None

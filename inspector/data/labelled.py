@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from inspector.conversation import IGNORED, Change, Conversation, LabelledIds, Step
+from inspector.conversation import IGNORED, Change, Conversation, LabelledIds, Segment, Step
 from inspector.data.columns import Columns, kind
 from inspector.errors import FormatError
 
@@ -23,14 +23,14 @@ MASKS = ("loss_mask", "assistant_masks", "completion_mask", "weights")
 LABEL_COLUMNS = ("labels", "target_tokens", *MASKS)
 """Columns that say of each token whether it trains."""
 LABELLED_NAMES: Mapping[str, tuple[str, ...]] = {
-    "input_ids": ("token_ids", "tokens"),
-    "labels": ("label_ids",),
+    "input_ids": ("token_ids", "tokens", "chosen_input_ids", "completion_input_ids"),
+    "labels": ("label_ids", "chosen_labels", "completion_labels"),
     "target_tokens": ("target_ids", "target_token_ids"),
     "loss_mask": ("loss_masks", "response_mask"),
     "assistant_masks": ("assistant_mask", "assistant_tokens_mask"),
     "completion_mask": (),
     "weights": ("token_weights", "loss_weights", "loss_scale"),
-    "attention_mask": (),
+    "attention_mask": ("chosen_attention_mask", "completion_attention_mask"),
     "position_ids": (),
     "seq_lengths": (),
     "model_input": (),
@@ -121,6 +121,24 @@ def read_labelled(columns: Columns, *, shifted: bool = False) -> Conversation:
     both = zip(ids, trained, strict=True)
     labelled = LabelledIds(tuple(ids), tuple(id if bit else IGNORED for id, bit in both))
     return Conversation(messages=(), labelled=labelled, changes=tuple(columns.changes))
+
+
+def holds_segments(value: Any) -> bool:
+    """Whether a value is texts with labels, as axolotl's `input_output` has them."""
+    return (
+        isinstance(value, list | tuple)
+        and bool(value)
+        and all(isinstance(part, Mapping) and {"label", "text"} <= part.keys() for part in value)
+    )
+
+
+def read_segments(columns: Columns) -> Conversation:
+    """The texts of a row, each with its label; a model makes ids of them. Raises FormatError, ConversationError."""
+    where, segments = columns.names["segments"], columns.parsed("segments")
+    if not isinstance(segments, list | tuple) or not segments:
+        raise FormatError(f"The column {where!r} is {kind(segments)}, and must be a list of texts with labels.")
+    read = tuple(Segment.parse(part, f"{where}[{i}]") for i, part in enumerate(segments))
+    return Conversation(messages=(), segments=read, changes=tuple(columns.changes))
 
 
 class _Row:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from inspector.data.columns import Columns
-from inspector.data.labelled import LABEL_COLUMNS, LABELLED_NAMES
+from inspector.data.columns import Columns, holds_chat
+from inspector.data.dialects import is_tree
+from inspector.data.labelled import LABEL_COLUMNS, LABELLED_NAMES, holds_list, holds_segments
 from inspector.data.readers import (
     ANSWERS,
     Sample,
@@ -17,11 +18,13 @@ from inspector.data.readers import (
     read_exchange,
     read_labels,
     read_messages,
+    read_own_segments,
     read_preference,
     read_shifted_labels,
     read_text,
     read_unpaired,
 )
+from inspector.data.verdicts import holds_ranked
 
 
 class Format(StrEnum):
@@ -43,6 +46,8 @@ class Format(StrEnum):
     """A prompt, a completion and a label that says whether it is good, as KTO takes it."""
     LABELLED = "labelled"
     """Ids of tokens, with labels or a mask: what trains is said already."""
+    SEGMENTS = "segments"
+    """Texts with labels, each tokenized by itself: what trains is said already, and no template writes anything."""
     LABELLED_SHIFTED = "labelled_shifted"
     """The same with a mask that is about the next token. Never detected: ask for it."""
     TEXT = "text"
@@ -50,8 +55,8 @@ class Format(StrEnum):
 
     @property
     def is_labelled(self) -> bool:
-        """Whether the rows hold ids and labels."""
-        return self in (Format.LABELLED, Format.LABELLED_SHIFTED)
+        """Whether the rows hold ids or texts with labels of their own."""
+        return self in (Format.LABELLED, Format.LABELLED_SHIFTED, Format.SEGMENTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +77,17 @@ class Layout:
         return {"format": self.format.value, "columns": dict(self.columns)} | roles
 
 
-_PROMPTS = ("messages", "prompt", "instruction", "question", "input")
+_PROMPTS = ("messages", "prompt", "instruction", "question", "problem", "input")
 """Columns that hold what is answered, the first of them first."""
+_PAIRS = (("chosen", "rejected"), ("first", "second", "verdict"), ("first", "second", "first_score", "second_score"))
+"""Columns that hold two answers, and by which it is known which is the better one."""
 _BESIDE = ("history", "system", "tools", "enable_thinking", "documents", "chat_template_kwargs")
 """Columns that stand beside a chat of any layout."""
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "messages": ("conversations", "conversation", "dialogue", "dialog", "chat"),
     "tools": ("functions",),
-    "system": ("system_prompt", "system_message"),
+    "system": ("system_prompt", "system_message", "systeminstruction", "system_instruction"),
     "prompt": (),
     "completion": ("generation",),
     "chosen": ("chosen_response", "chosen_conversations", "preferred_output", "preferred_response"),
@@ -88,12 +95,27 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "rejected_response", "rejected_text", "rejected_conversations", "rejected_messages", "non_preferred_output",
         "non_preferred_response",
     ),
+    "first": (
+        "response1", "response_0", "response_1", "response_a", "human_ref_a", "conversation_a", "answer_0", "answer_a",
+    ),
+    "second": (
+        "response2", "response_2", "response_1", "response_b", "human_ref_b", "conversation_b", "answer_1", "answer_b",
+    ),
+    "verdict": ("overall_preference", "preference_strength", "winner", "better_response_id", "labels"),
+    "first_score": ("score_0", "score_a", "score1"),
+    "second_score": ("score_1", "score_b", "score2"),
+    "ranked": ("completions", "responses", "answers", "candidates"),
     "label": ("kto_tag",),
     "instruction": (),
     "input": ("context",),
     "output": ("response",),
     "question": ("query",),
+    "problem": (),
     "answer": ("answers",),
+    "solution": ("generated_solution",),
+    "segments": (),
+    "turns": ("contents", "data", "text"),
+    "tree": ("prompt",),
     "text": (),
     "history": (),
     "enable_thinking": (),
@@ -103,6 +125,12 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     **LABELLED_NAMES,
 }  # fmt: skip
 """Our name of a column, and other names that it goes by, in lower case."""
+HOLDS: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(LABELLED_NAMES, holds_list),
+    "turns": holds_chat, "tree": is_tree, "ranked": holds_ranked, "segments": holds_segments,
+    "verdict": lambda value: not isinstance(value, list | tuple | Mapping),
+}  # fmt: skip
+"""What a column must hold in one of the first rows to go by a name that says too little by itself."""
 OF_ROWS = frozenset({"history", "system", *NAMES["system"]})
 """Columns beside messages that a row has, and a conversation has not."""
 
@@ -129,9 +157,15 @@ SHAPES: Mapping[Format, _Shape] = {
     Format.LABELLED_SHIFTED: _Shape(
         needed=[("input_ids", name) for name in LABEL_COLUMNS[::-1]], read=read_shifted_labels, beside=_BESIDE_IDS
     ),
-    Format.MESSAGES: _Shape(needed=[("messages",)], read=read_messages, beside=(*_BESIDE, "prompt_messages")),
+    Format.SEGMENTS: _Shape(needed=[("segments",)], read=read_own_segments, beside=()),
+    Format.MESSAGES: _Shape(
+        needed=[("tree",), ("messages",)], read=read_messages, beside=(*_BESIDE, "prompt_messages")
+    ),
     Format.PREFERENCE: _Shape(
-        needed=[*((name, "chosen", "rejected") for name in _PROMPTS), ("messages", "rejected"), ("chosen", "rejected")],
+        needed=[
+            *((name, *pair) for name in _PROMPTS for pair in _PAIRS), *((name, "ranked") for name in _PROMPTS),
+            *(("history", *pair) for pair in _PAIRS[1:]), *_PAIRS[1:], ("messages", "rejected"), ("chosen", "rejected"),
+        ],
         read=read_preference,
     ),
     Format.UNPAIRED: _Shape(
@@ -145,7 +179,11 @@ SHAPES: Mapping[Format, _Shape] = {
     Format.ALPACA: _Shape(needed=[("instruction", name) for name in ANSWERS[1::-1]], read=read_exchange),
     Format.ALPACA_PROMPT: _Shape(needed=[("instruction", "output")], read=read_alpaca_prompt, beside=()),
     Format.QUESTION_ANSWER: _Shape(
-        needed=[("question", "answer"), ("question", "output"), ("input", "output"), ("question", "completion")],
+        needed=[
+            *(("problem", name) for name in ("solution", *ANSWERS[::-1])),
+            ("question", "answer"), ("question", "output"), ("input", "output"), ("question", "solution"),
+            ("question", "completion"),
+        ],
         read=read_exchange,
     ),
     Format.TEXT: _Shape(needed=[("text",), ("prompt", "completion"), ("text",)], read=read_text, beside=()),

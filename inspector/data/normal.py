@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 from inspector.conversation import Change, Conversation, JsonValue, Message, Step, is_media
+from inspector.data.dialects import declared
 from inspector.data.dialogues import literal
 from inspector.errors import ConversationError
 
@@ -151,10 +152,11 @@ class _Pass:
         """The tools: a list of functions, or None for none."""
         if Step.NULLS not in self._as_given and self._is_filled and isinstance(tools, list | tuple):
             tools = [self._dropped(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
-        is_no_tool = isinstance(tools, Mapping) and not {"name", "function"} & set(tools)
+        is_no_tool = isinstance(tools, Mapping) and not {"name", "function"} & set(tools) and declared(tools) == [tools]
         if Step.TOOLS in self._as_given or tools is None or is_no_tool:
             return tools
-        read = [_function(tool, f"tools[{i}]") for i, tool in enumerate(_listed(parsed(tools, "tools")))]
+        listed = (tool for given in _listed(parsed(tools, "tools")) for tool in declared(given))
+        read = [_function(tool, f"tools[{i}]") for i, tool in enumerate(listed)]
         after = [tool for tool in read if tool is not None] or None
         if isinstance(tools, list | tuple) and list(tools) == (after or []):
             return after

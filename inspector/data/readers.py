@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step
-from inspector.data.columns import Columns, exchange, is_chat
-from inspector.data.labelled import read_labelled
+from inspector.data.columns import Columns, is_chat, kind
+from inspector.data.dialects import best_path, exchange, is_tree, speaker
+from inspector.data.labelled import read_labelled, read_segments
+from inspector.data.verdicts import best_and_worst, judged
 from inspector.errors import FormatError
 from inspector.model.tokenizer import Tokenizer
 
 ANSWERS = ("completion", "output", "answer")
 """Columns that hold an answer."""
+ALL_ANSWERS = (*ANSWERS, "solution")
+"""The same with what answers a problem alone: beside a prompt it is what an answer is checked against."""
 
 
 ALPACA_PREAMBLE = (
@@ -41,7 +45,7 @@ class Sample:
 
 def is_answer(message: Mapping[str, Any]) -> bool:
     """Whether a message is the assistant's, by its role or by ShareGPT's name of the speaker."""
-    return str(message.get("role") or message.get("from")).lower() in ("assistant", "gpt", "model", "bot")
+    return speaker(message) in ("assistant", "gpt", "model", "bot", "ai")
 
 
 def answered(messages: Sequence[Message]) -> int:
@@ -56,13 +60,28 @@ def holds_prompt(value: Any) -> bool:
 
 def read_messages(columns: Columns) -> Sample:
     """A chat, with the turns of `history` before it."""
-    history, messages, count = columns.history(), columns.chat("messages"), columns["prompt_messages"]
+    history, messages, count = columns.history(), _chat(columns), columns["prompt_messages"]
     if count is not None and type(count) is not int:
         raise FormatError(
             f"The column {columns.names['prompt_messages']!r} is {count!r:.60}, and must be the number of messages "
             "that are the prompt."
         )
     return Sample(conversation=columns.conversation([*history, *messages], len(history) + count if count else 0))
+
+
+def _chat(columns: Columns) -> list[Message]:
+    """The row's messages; of a tree those along its best ranked replies."""
+    if "tree" not in columns.names:
+        return columns.chat("messages")
+    tree, where = columns["tree"], columns.names["tree"]
+    if not is_tree(tree):
+        raise FormatError(f"The column {where!r} is {kind(tree)}, and must be a message with its replies.")
+    messages, left_out = best_path(tree)
+    if left_out:
+        columns.changes.append(Change(Step.RANKING, f"{where}, of whose replies {left_out} are left out"))
+        if not columns.does(Step.RANKING):
+            raise FormatError(f"The column {where!r} has {left_out} more replies: it is not one conversation.")
+    return [columns.message(message, f"{where}, message {i}") for i, message in enumerate(messages)]
 
 
 def _prompt(columns: Columns) -> list[Message]:
@@ -74,19 +93,21 @@ def _prompt(columns: Columns) -> list[Message]:
         texts = [columns.text("instruction"), columns.text("input") if "input" in columns else ""]
         messages = [{"role": "user", "content": "\n\n".join(filter(None, texts))}]
     else:
-        name = next((name for name in ("prompt", "question", "input") if name in columns), "")
+        name = next((name for name in ("prompt", "question", "problem", "input") if name in columns), "")
+        if not name and isinstance(columns["history"], str):  # what was written before the answers, as SHP has it
+            return columns.messages("history", "user")
         messages = columns.messages(name, "user") if name else []
     return [*columns.history(), *messages]
 
 
 def _answer_name(columns: Columns) -> str:
-    return next(name for name in ANSWERS if name in columns.names)
+    return next(name for name in ALL_ANSWERS if name in columns.names)
 
 
 def read_exchange(columns: Columns) -> Sample:
     """A prompt and what answers it."""
     name = _answer_name(columns)
-    for text in ("prompt", "question", name):
+    for text in ("prompt", "question", "problem", name):
         if text in columns.names and columns[text] is None:
             columns.text(text)  # which says that it is missing
     prompt = _prompt(columns)
@@ -120,6 +141,10 @@ def judgement(label: Any) -> bool | None:
 
 def read_preference(columns: Columns) -> Sample:
     """Chosen and rejected, with the prompt in front where they do not hold it themselves."""
+    if "first" in columns.names:
+        columns = judged(columns)
+    elif "ranked" in columns.names:
+        columns = best_and_worst(columns)
     if "chosen" not in columns.names:  # the answer in the messages is the chosen one
         messages = columns.chat("messages")
         at = answered(messages)
@@ -135,7 +160,7 @@ def read_preference(columns: Columns) -> Sample:
         prompt = next(filter(None, held))
         columns.changes.append(Change(Step.PAIRS, columns.names["rejected" if held[0] else "chosen"]))
     asked = [own or prompt for own in held]
-    if all(asked) and asked[0] != asked[1]:
+    if all(asked) and _questions(asked[0]) != _questions(asked[1]):
         columns.changes.append(Change(Step.PAIRS, "chosen and rejected", _last_text(asked[0]), _last_text(asked[1])))
     lengths = [0 if own else len(prompt) for own in held]
     whole = [side if own else [*prompt, *side] for own, side in zip(held, sides, strict=True)]
@@ -148,6 +173,11 @@ def read_preference(columns: Columns) -> Sample:
 def _may_hold_prompt(columns: Columns, prompt: Sequence[Message]) -> bool:
     """Whether an answer's text can be the whole chat: there is no prompt, or it is such a text itself."""
     return not prompt or any(change.step is Step.DIALOGUES for change in columns.changes)
+
+
+def _questions(messages: Sequence[Message]) -> list[Message]:
+    """What is asked: of two whole chats the answers on the way may differ."""
+    return [message for message in messages if not is_answer(message)]
 
 
 def _last_text(messages: Sequence[Message]) -> Any:
@@ -180,6 +210,11 @@ def read_labels(columns: Columns) -> Sample:
 def read_shifted_labels(columns: Columns) -> Sample:
     """Ids, and labels or a mask that stand a token before theirs."""
     return Sample(conversation=read_labelled(columns, shifted=True))
+
+
+def read_own_segments(columns: Columns) -> Sample:
+    """Texts with labels as they are."""
+    return Sample(conversation=read_segments(columns))
 
 
 NO_TEMPLATE = "none"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
+from inspector.data.columns import is_chat
 from inspector.data.files import (
     SUFFIXES,
     Unreadable,
@@ -136,8 +137,9 @@ class DataSource:
 
 
 def _each(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """The values; a batch of tokenized rows is one after the other."""
-    for place, value in values:
+    """The values; a list of messages is a row with these, a batch of tokenized rows one after the other."""
+    for place, given in values:
+        value = {"messages": given} if isinstance(given, list) and is_chat(given) else given
         batch = rows_of_batch(value) if isinstance(value, Mapping) else []
         yield from ((f"{place}, item {i}", row) for i, row in enumerate(batch)) if batch else ((place, value),)
 

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inspector.conversation import IGNORED, Conversation, LabelledIds, Message
+from inspector.data.columns import Columns
 from inspector.data.dialogues import dialogue
 from inspector.data.labelled import MASKS
 from inspector.data.layouts import Format, Layout
-from inspector.data.readers import ANSWERS, answered, holds_prompt
+from inspector.data.readers import ALL_ANSWERS, answered, holds_prompt
+from inspector.data.verdicts import judged
 from inspector.errors import FormatError
 
-_PROMPTS = ("instruction", "question")
+_PROMPTS = ("instruction", "question", "problem")
 """Columns that hold one text."""
 
 
@@ -23,8 +25,12 @@ def written_back(row: Mapping[str, Any], layout: Layout, conversation: Conversat
     Read again it gives this conversation. Raises FormatError for one that the layout cannot hold.
     """
     values, names = dict(row), layout.columns
-    if conversation.labelled is not None and layout.format.is_labelled:
+    if conversation.segments and layout.format is Format.SEGMENTS:
+        return values | {names["segments"]: conversation.to_json()["segments"]}
+    if conversation.labelled is not None and layout.format.is_labelled and "segments" not in names:
         return values | _labelled(layout, conversation.labelled)
+    if "first" in names and not layout.format.is_labelled:
+        names = judged(Columns(row, names, layout.roles, ())).names
     messages = [dict(message) for message in conversation.messages]
     for beside, empty in (("system", ""), ("history", [])):
         if beside in names:
@@ -34,12 +40,12 @@ def written_back(row: Mapping[str, Any], layout: Layout, conversation: Conversat
     if layout.format is Format.TEXT and "text" in names:
         values[names["text"]] = messages[0]["content"]
         return values
+    if layout.format.is_labelled or layout.format is Format.ALPACA_PROMPT or {"tree", "ranked"} & set(names):
+        raise FormatError(f"A row of the layout {layout.format} cannot be written from a conversation.")
     if layout.format is Format.MESSAGES or ("messages" in names and "chosen" not in names):
         _put(values, names["messages"], messages)
         return values
-    if layout.format.is_labelled or layout.format is Format.ALPACA_PROMPT:
-        raise FormatError(f"A row of the layout {layout.format} cannot be written from a conversation.")
-    answer = "chosen" if "chosen" in names else next(name for name in ANSWERS if name in names)
+    answer = "chosen" if "chosen" in names else next(name for name in ALL_ANSWERS if name in names)
     at = answered(messages)
     before = row.get(names[answer])
     if holds_prompt(dialogue(before) if isinstance(before, str) else before):
@@ -50,6 +56,8 @@ def written_back(row: Mapping[str, Any], layout: Layout, conversation: Conversat
         values[names[name]] = messages[:at]
     elif "input" in names and "instruction" not in names:
         values[names["input"]] = {"messages": messages[:at]}
+    elif "history" in names and "first" in names:
+        values[names["history"]] = messages[:at]
     else:
         _put_texts(values, layout, messages, answer)
     return values

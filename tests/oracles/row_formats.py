@@ -36,7 +36,7 @@ class RowFormat:
 def reading(sample: Sample) -> str:
     """What was read, in one line: `user: Hi / assistant: Hello`, calls as `name({...})`, the prompt before `→`.
 
-    Of ids and labels the ids, those that train in brackets.
+    Of ids and labels the ids, those that train in brackets, and so of texts with labels.
     """
     text = _messages(sample.conversation)
     if sample.rejected is not None:
@@ -50,6 +50,8 @@ def _messages(conversation: Conversation) -> str:
     if (given := conversation.labelled) is not None:
         both = zip(given.ids, given.labels, strict=True)
         return f"ids {' '.join(f'[{id}]' if id == label else str(id) for id, label in both)}"
+    if conversation.segments:
+        return " ".join(f"[{part.text!r}]" if part.label else repr(part.text) for part in conversation.segments)
     parts = []
     for index, message in enumerate(conversation.messages):
         calls = [call["function"] for call in message.get("tool_calls") or ()]
@@ -292,6 +294,88 @@ ROW_FORMATS: tuple[RowFormat, ...] = (
             "chat": "USER: Rain?\n\n\nASSISTANT: <functioncall> {\"name\": \"weather\", \"arguments\": '{\"city\": \"Oslo\"}'} "
             "<|endoftext|>\n\n\nFUNCTION RESPONSE: rain\n\n\nASSISTANT: Yes. <|endoftext|>"},
         Format.MESSAGES, f"system: You have functions. Use them if required - / {WEATHER}",
+    ),
+    RowFormat(
+        "HelpSteer3", {"domain": "general", "context": [_turn("user", "A red fruit?")], "response1": "Pear.", "response2": "Apple.",
+        "overall_preference": 2}, Format.PREFERENCE, RED, unused=("domain",),
+    ),
+    RowFormat(
+        "SHP", {"history": "A red fruit?", "human_ref_A": "Apple.", "human_ref_B": "Pear.", "labels": 1, "score_A": 9, "score_B": 2},
+        Format.PREFERENCE, RED, unused=("score_A", "score_B"),
+    ),
+    RowFormat(
+        "Chatbot Arena", {"model_a": "m", "model_b": "n", "winner": "model_b",
+        "conversation_a": [_turn("user", "A red fruit?"), _turn("assistant", "Pear.")],
+        "conversation_b": [_turn("user", "A red fruit?"), _turn("assistant", "Apple.")]}, Format.PREFERENCE, RED,
+        unused=("model_a", "model_b"),
+    ),
+    RowFormat(
+        "PKU-SafeRLHF", {"prompt": "A red fruit?", "response_0": "Pear.", "response_1": "Apple.", "better_response_id": 1},
+        Format.PREFERENCE, RED,
+    ),
+    RowFormat(
+        "UltraFeedback, as it was collected", {"instruction": "A red fruit?", "completions": [
+            {"model": "m", "response": "Plum.", "overall_score": 5.0}, {"model": "n", "response": "Apple.", "overall_score": 9.0},
+            {"model": "o", "response": "Pear.", "overall_score": 1.0}]}, Format.PREFERENCE, RED,
+    ),
+    RowFormat(
+        "NeMo-RL, preference", {"context": [_turn("user", "A red fruit?")], "completions": [
+            {"rank": 0, "completion": [_turn("assistant", "Apple.")]}, {"rank": 1, "completion": [_turn("assistant", "Pear.")]}]},
+        Format.PREFERENCE, RED,
+    ),
+    RowFormat(
+        "OpenMathInstruct-1", {"question": "2+2?", "generated_solution": "4", "expected_answer": "4"}, Format.QUESTION_ANSWER,
+        "user: 2+2? / assistant: 4", unused=("expected_answer",),
+    ),
+    RowFormat(
+        "NuminaMath, OpenMathInstruct-2", {"problem": "2+2?", "solution": "2+2 is 4.", "answer": "4"}, Format.QUESTION_ANSWER,
+        "user: 2+2? / assistant: 2+2 is 4.", unused=("answer",),
+    ),
+    RowFormat(
+        "UltraChat", {"id": "0", "data": ["2+2?", "4", "+1?", "5"]}, Format.MESSAGES,
+        "user: 2+2? / assistant: 4 / user: +1? / assistant: 5", unused=("id",),
+    ),
+    RowFormat(
+        "OASST, trees", {"message_tree_id": "t", "prompt": {"role": "prompter", "text": "2+2?", "replies": [
+            {"role": "assistant", "text": "5", "rank": 1, "replies": []}, {"role": "assistant", "text": "4", "rank": 0, "replies": []}]}},
+        Format.MESSAGES, "user: 2+2? / assistant: 4", unused=("message_tree_id",),
+    ),
+    RowFormat(
+        "Gemini, contents", {"systemInstruction": {"parts": [{"text": "Be brief."}]}, "contents": [
+            {"role": "user", "parts": [{"text": "Rain?"}]},
+            {"role": "model", "parts": [{"functionCall": {"name": "weather", "args": {"city": "Oslo"}}}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "weather", "response": {"rain": True}}}]},
+            {"role": "model", "parts": [{"text": "Yes."}]}], "tools": [{"functionDeclarations": [BARE_TOOL]}]},
+        Format.MESSAGES, f"system: Be brief. / {WEATHER}".replace("tool: rain", "tool: {'rain': True}"),
+    ),
+    RowFormat(
+        "LangChain, messages", {"messages": [
+            {"type": "human", "content": "Rain?"},
+            {"type": "ai", "content": "", "tool_calls": [{"name": "weather", "args": {"city": "Oslo"}, "id": "c", "type": "tool_call"}]},
+            {"type": "tool", "content": "rain", "tool_call_id": "c"}, {"type": "ai", "content": "Yes."}], "tools": [BARE_TOOL]},
+        Format.MESSAGES, WEATHER,
+    ),
+    RowFormat(
+        "LangChain, with data", {"messages": [
+            {"type": "human", "data": {"content": "2+2?", "additional_kwargs": {}}}, {"type": "ai", "data": {"content": "4"}}]},
+        Format.MESSAGES, "user: 2+2? / assistant: 4",
+    ),
+    RowFormat(
+        "OpenAI, items of Responses", {"messages": [
+            _turn("user", "Rain?"), {"type": "function_call", "call_id": "c", "name": "weather", "arguments": ARGUMENTS},
+            {"type": "function_call_output", "call_id": "c", "output": "rain"}, _turn("assistant", "Yes.", type="message")],
+            "tools": [{"type": "function", **BARE_TOOL}]},
+        Format.MESSAGES, WEATHER.replace('{"city": "Oslo"}', json.dumps(ARGUMENTS)),
+    ),
+    RowFormat(
+        "axolotl, input_output", {"segments": [{"label": False, "text": "Q: 2+2?\n"}, {"label": True, "text": "4"}]},
+        Format.SEGMENTS, "'Q: 2+2?\\n' ['4']",
+    ),
+    RowFormat(
+        "TRL and LLaMA-Factory, a prepared pair", {
+            "chosen_input_ids": IDS, "chosen_attention_mask": [1, 1, 1, 1], "chosen_labels": LABELS,
+            "rejected_input_ids": [11, 12, 15], "rejected_labels": [-100, -100, 15]},
+        Format.LABELLED, TRAINS, unused=("rejected_input_ids", "rejected_labels"),
     ),
     RowFormat(
         "TRL, prepared", {"input_ids": IDS, "completion_mask": [0, 1, 1, 1], "assistant_masks": [0, 0, 1, 1], "seq_lengths": [4]},

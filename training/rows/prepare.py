@@ -10,7 +10,7 @@ from typing import Any
 
 import inspector
 from inspector.conversation import Conversation
-from inspector.data.formats import read
+from inspector.data.formats import is_labelled_row, read
 from inspector.data.layouts import Format, Layout
 from inspector.data.readers import ANY_TEMPLATE, NO_TEMPLATE, Sample, text_template
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
@@ -146,7 +146,7 @@ def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRo
         ids, labels = inspection.row
         row = PreparedRow(
             number=number, input_ids=ids, labels=labels, texts=inspection.row_texts,
-            conversation=conversation if conversation.labelled is None else inspection.example.conversation,
+            conversation=inspection.example.conversation if is_labelled_row(conversation) else conversation,
             turns=inspection.row_turns, cut=len(inspection.ids) - len(ids),
         )  # fmt: skip
         if spec.facts.is_reward:

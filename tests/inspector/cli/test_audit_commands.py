@@ -78,6 +78,7 @@ EXAMPLES_SAY: dict[str, tuple[tuple[str, ...], int, str]] = {
         "rows: labelled (model_input, loss_fn_inputs) 3 of 3 rows inspected; 13 of 85 token",
     ),
     "labelled-weights.jsonl": ((), 0, "rows: labelled (input_ids = token_ids, weights = token_weights) 3 of 3 rows"),
+    "segments.jsonl": ((), 0, "rows: segments (segments) 2 of 2 rows inspected; 6 of 36 tokens train (16.7%)."),
     "mapped-columns.tsv": (MAPPED, 0, "rows: question_answer (question = ask, answer = reply) 6 of 6 rows inspected"),
     "merged-boundaries.jsonl": ((), 0, "warning boundary_merge: 6 times in 6 rows"),
     "brief-answers.jsonl": ((), 0, "Of each pair only the answer in the column 'chosen' is audited"),

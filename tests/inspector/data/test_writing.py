@@ -15,10 +15,12 @@ from tests.oracles.row_formats import ROW_FORMATS, RowFormat
 
 ONE_TEXT = {"LLaMA-Factory, alpaca", "ms-swift, query and response", "xLAM"}
 """Rows whose layout holds a question and its answer as texts, and whose conversation is more."""
+NOT_WRITTEN = {"UltraFeedback, as it was collected", "NeMo-RL, preference", "OASST, trees"}
+"""Rows that hold several answers, of which one was read."""
 
 
 CHATS = [one for one in ROW_FORMATS if not one.format.is_labelled]
-LABELLED = [one for one in ROW_FORMATS if one.format.is_labelled]
+LABELLED = [one for one in ROW_FORMATS if one.format.is_labelled and one.format is not Format.SEGMENTS]
 
 
 @pytest.mark.parametrize("one", LABELLED, ids=[one.name for one in LABELLED])
@@ -35,6 +37,18 @@ def test_edited_labels_are_read_again(one: RowFormat) -> None:
     assert {name: row[name] for name in layout.unused} == {name: one.row[name] for name in layout.unused}
 
 
+def test_edited_segments_are_read_again() -> None:
+    """Texts with labels; ids of tokens cannot become texts."""
+    row = {"id": 1, "segments": [{"label": False, "text": "Q"}, {"label": True, "text": "A"}]}
+    layout = detect([row])
+    edited = Conversation.parse({"segments": [{"label": True, "text": "Other"}]})
+    again = written_back(row, layout, edited)
+    assert again == {"id": 1, "segments": [{"label": True, "text": "Other"}]}
+    assert read(again, layout).conversation == edited
+    with pytest.raises(FormatError, match="layout segments cannot be written"):
+        written_back(row, layout, Conversation.parse({"input_ids": [7], "labels": [7]}))
+
+
 @pytest.mark.parametrize("one", CHATS, ids=[one.name for one in CHATS])
 def test_what_was_written_back_is_read_again(one: RowFormat) -> None:
     """The edited answer, everything else as it was; what a layout cannot hold is refused."""
@@ -44,6 +58,10 @@ def test_what_was_written_back_is_read_again(one: RowFormat) -> None:
     edited = replace(before.conversation, messages=(*rest, {**last, "content": "Edited."}))
     if one.name in ONE_TEXT:
         with pytest.raises(FormatError, match="holds one question and its answer, and this conversation is "):
+            written_back(one.row, layout, edited)
+        return
+    if one.name in NOT_WRITTEN:
+        with pytest.raises(FormatError, match=f"layout {one.format} cannot be written from a conversation"):
             written_back(one.row, layout, edited)
         return
     row = written_back(one.row, layout, edited)
