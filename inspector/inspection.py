@@ -11,8 +11,9 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from typing import Any
 
-from inspector.conversation import IGNORED, Conversation, LabelledIds
+from inspector.conversation import IGNORED, RESERVED_KEYWORDS, Conversation, LabelledIds
 from inspector.data.formats import conversation_of, is_labelled_row
+from inspector.data.layouts import OF_ROWS
 from inspector.data.normal import Source, is_plain, normalized
 from inspector.errors import (
     FormatError,
@@ -204,7 +205,11 @@ def as_rendered(rule: Rule, model: Model, conversation: Source) -> Conversation:
     facts = FACTS.get(rule.strategy)
     reads_rows = facts is not None and facts.reads_rows and not is_labelled_row(conversation)
     as_given = ("all",) if reads_rows else rule.modifiers.as_given
-    plain = conversation if isinstance(conversation, Conversation) else conversation_of(conversation, as_given)
+    if isinstance(conversation, Conversation):
+        plain = conversation
+    else:
+        names = template_names(model) if isinstance(conversation, Mapping) else ()
+        plain = conversation_of(conversation, as_given, names)
     if plain.segments:
         plain = _tokenized(model, plain)
     if plain.labelled is not None:
@@ -214,6 +219,19 @@ def as_rendered(rule: Rule, model: Model, conversation: Source) -> Conversation:
         return plain
     _, source = model.template_for(plain.tools is not None)
     return normalized(plain, TemplateTakes.of(source, model.special_tokens), as_given)
+
+
+def template_names(model: Model) -> frozenset[str]:
+    """The names of columns beside the messages that the model's template reads, with tools and without."""
+    names: set[str] = set()
+    for _, source in {model.template_for(True), model.template_for(False)}:
+        with suppress(RenderError):  # a template that does not compile says so when it renders
+            names |= sandbox.keywords(source)
+    return frozenset(names - RESERVED_KEYWORDS - OF_ROWS - _GIVEN - set(model.special_tokens))
+
+
+_GIVEN = frozenset({"messages", "tools", "documents", "prompt_messages", "chat_template_kwargs"})
+"""What the template is given of a row anyway."""
 
 
 def _tokenized(model: Model, conversation: Conversation) -> Conversation:

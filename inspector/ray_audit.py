@@ -22,6 +22,7 @@ from inspector.audit.run import Auditor, Task
 from inspector.data.layouts import Layout
 from inspector.data.source import DETECTED_FROM, Row, detect_rows
 from inspector.errors import DataError
+from inspector.inspection import template_names
 
 BATCH = 1024
 """Rows that a worker audits at a time."""
@@ -49,7 +50,7 @@ def _audit(
     head = dataset.limit(DETECTED_FROM).take_all()
     has_numbers = bool(head) and all(type(row.get(NUMBER)) is int for row in head)
     rows = [Row(number=i, place=f"row {i}", value=_value(row, has_numbers)) for i, row in enumerate(head)]
-    layout = detect_rows(rows, mapping)
+    layout = detect_rows(rows, mapping).for_template(template_names(task.model))
     task = task.for_layout(layout)
     report = AuditReport(about={**task.about(), "layout": layout.to_dict(), "complete": True})
     cpus = int(ray.cluster_resources().get("CPU", 1))

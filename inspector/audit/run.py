@@ -41,7 +41,7 @@ from inspector.errors import (
     TokenizationError,
     TraceError,
 )
-from inspector.inspection import as_rendered, diagnose, inspect_as_rendered, inspect_by
+from inspector.inspection import as_rendered, diagnose, inspect_as_rendered, inspect_by, template_names
 from inspector.model.model import Model, Token
 from inspector.strategies import OWN_LABELS, Keep, Rule
 
@@ -131,7 +131,7 @@ def audit(
     """
     rows = islice(source.rows(token), limit)
     head = list(islice(rows, DETECTED_FROM))
-    layout = detect_rows(head, mapping)
+    layout = detect_rows(head, mapping).for_template(template_names(task.model))
     task = task.for_layout(layout)
     task.check()
     about = {**task.about(), "layout": layout.to_dict(), "data": [source.about(limit)], "complete": True}

@@ -88,6 +88,8 @@ def about_lines(report: AuditReport) -> list[tuple[str, str]]:
     columns = ", ".join(
         name if name == column else f"{name} = {column}" for name, column in layout.get("columns", {}).items()
     )
+    if keywords := layout.get("keywords"):
+        columns += f"; the template reads {', '.join(keywords)}"
     lines = [
         ("model", f"{about.get('model')}" + (f" at {about['revision']}" if about.get("revision") else "")),
         ("template", f"{about.get('template')} ({about.get('template_hash')})"),

@@ -23,7 +23,7 @@ from inspector.cli.input_files import (
 )
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError, RenderError
-from inspector.inspection import inspect_by
+from inspector.inspection import inspect_by, template_names
 from inspector.model.model import Model
 from inspector.text_files import read_text, write_text
 
@@ -32,13 +32,13 @@ def run_inspect(options: argparse.Namespace) -> int:
     """Print one conversation's tokens. Raises InspectorError; a refusal carries its finding as a note."""
     from inspector.cli.terminal import format_inspection
 
+    model = _load(options).with_special_tokens(options.special_tokens)
+    name, given, reads = options.conversation, options.as_given, template_names(model)
     if options.labels or options.row is not None or options.map:
-        conversation = read_row(
-            options.conversation, options.row or 0, dict(options.map), options.as_given, labels=options.labels
-        )
+        conversation = read_row(name, options.row or 0, dict(options.map), given, reads, labels=options.labels)
     else:
-        conversation = read_conversation(options.conversation, options.as_given)
-    inspection = _inspected(options, _load(options).with_special_tokens(options.special_tokens), conversation)
+        conversation = read_conversation(name, given, reads)
+    inspection = _inspected(options, model, conversation)
     if options.json:
         _print_json(inspection.to_dict())
     else:
@@ -76,7 +76,8 @@ def run_compare(options: argparse.Namespace) -> int:
     from inspector.cli.terminal import format_comparison
     from inspector.trainers.compare import compare
 
-    comparison = compare(_load(options), read_conversation(options.conversation))
+    model = _load(options)
+    comparison = compare(model, read_conversation(options.conversation, reads=template_names(model)))
     if options.json:
         _print_json(comparison.to_dict())
     else:
@@ -91,8 +92,8 @@ def run_markers(options: argparse.Namespace) -> int:
     from inspector.samples import sample_conversations
     from inspector.trainers.markers import WORDS, find_split, pieces, propose_markers
 
-    rows = sample_conversations() if options.data is None else read_conversations(options.data)
     model = _load(options)
+    rows = sample_conversations() if options.data is None else read_conversations(options.data, template_names(model))
     inspections = inspect_rendered(model, rows)
     refused = len(rows) - len(inspections)
     markers = propose_markers(inspections)
@@ -150,8 +151,8 @@ def run_export(options: argparse.Namespace) -> int:
 
     if options.rows is not None:
         refuse_existing(Path(options.rows))
-    conversations = read_conversations(options.conversation)
     model = _load(options).with_special_tokens(options.special_tokens)
+    conversations = read_conversations(options.conversation, template_names(model))
     if options.rows is None or options.to or options.out or options.json:
         _show_exports(options, _inspected(options, model, conversations[0]))
         if len(conversations) > 1:

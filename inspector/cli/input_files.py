@@ -24,10 +24,10 @@ from inspector.strategies import Modifiers, Rule
 from inspector.text_files import read_text, write_text
 
 
-def read_conversation(name: str, as_given: Collection[str] = ()) -> Conversation:
+def read_conversation(name: str, as_given: Collection[str] = (), reads: Collection[str] = ()) -> Conversation:
     """The conversation in a JSON file, or in the first row of a data set of any kind; `-` is standard input.
 
-    Raises InputFileError, ConversationError, FormatError, DataError.
+    `reads`: names of columns that the template reads. Raises InputFileError, ConversationError, FormatError, DataError.
     """
     path = Path(name)
     is_data = name != "-" and (path.is_dir() or suffix_of(path) not in ("", ".json", ".txt"))
@@ -35,22 +35,29 @@ def read_conversation(name: str, as_given: Collection[str] = ()) -> Conversation
         value = _parsed(name, read_text(name))
         is_rows = isinstance(value, list) and value and not is_chat(value) and all(isinstance(v, dict) for v in value)
         if not is_rows:
-            return conversation_of(value, as_given)
-    return read_row(name, 0, {}, as_given)
+            return conversation_of(value, as_given, reads)
+    return read_row(name, 0, {}, as_given, reads)
 
 
 def read_row(
-    name: str, number: int, mapping: Mapping[str, str], as_given: Collection[str] = (), *, labels: bool = False
+    name: str,
+    number: int,
+    mapping: Mapping[str, str],
+    as_given: Collection[str] = (),
+    reads: Collection[str] = (),
+    *,
+    labels: bool = False,
 ) -> Conversation:
     """The row with a number in a file or folder of rows, read as an audit reads it; of a pair the chosen answer.
 
-    `labels`: the rows must hold ids and labels, whatever they hold beside. Raises InputFileError, DataError,
+    `reads`: names of columns that the template reads. `labels`: the rows must hold ids and labels, whatever they hold
+    beside. Raises InputFileError, DataError,
     FormatError, ConversationError.
     """
     source = DataSource(text=read_text(name)) if name == "-" else DataSource(name=name)
     with closing(source.rows()) as rows:  # type: ignore[type-var]
         head = list(islice(rows, DETECTED_FROM))
-        layout = detect_rows(head, mapping, Format.LABELLED if labels else None)
+        layout = detect_rows(head, mapping, Format.LABELLED if labels else None).for_template(reads)
         row = next((row for row in chain(head, rows) if row.number == number), None)
     if labels and not layout.format.is_labelled:
         raise FormatError(
@@ -64,10 +71,10 @@ def read_row(
     return replace(read(row.value, layout, as_given).conversation, unread=unread_columns(row.value, layout))
 
 
-def read_conversations(name: str) -> list[Conversation]:
+def read_conversations(name: str, reads: Collection[str] = ()) -> list[Conversation]:
     """The conversations in a file: a JSON list of them, or one a line (.jsonl); `-` is standard input.
 
-    Raises InputFileError, or ConversationError, which names the row.
+    `reads`: names of columns that the template reads. Raises InputFileError, or ConversationError, which names the row.
     """
     text = read_text(name)
     if name.endswith(".jsonl"):
@@ -79,7 +86,7 @@ def read_conversations(name: str) -> list[Conversation]:
     out = []
     for number, row in enumerate(rows):
         try:
-            out.append(conversation_of(row))
+            out.append(conversation_of(row, reads=reads))
         except ConversationError as error:
             raise ConversationError(f"{name}, row {number}: {error}") from error
     if not out:

@@ -30,12 +30,14 @@ _KEYWORDS = ("enable_thinking", "documents", "chat_template_kwargs")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A row by our names. `roles`: the data set's own names of roles; `as_given`: steps that are left out."""
+    """A row by our names. `roles`: the data set's own names of roles; `as_given`: steps that are left out; `reads`:
+    columns that the template is given by their own names."""
 
     row: Mapping[str, Any]
     names: Mapping[str, str]
     roles: Mapping[str, str]
     as_given: Collection[str]
+    reads: frozenset[str] = frozenset()
     changes: list[Change] = field(default_factory=list)
     beside: dict[str, Any] = field(default_factory=dict)
     """What stands beside the messages within a column, as OpenAI's `input` has its tools."""
@@ -132,6 +134,8 @@ class Columns:
         if tools not in (None, []):
             source["tools"] = tools
         source |= {name: self[name] for name in _KEYWORDS if self[name] not in (None, [], {})}
+        given = (name for name in sorted(self.reads.intersection(self.row)) if name not in source)
+        source |= {name: self.row[name] for name in given if self.row[name] is not None}
         if any(message.get("role") == "assistant" for message in messages[:prompt_messages]):
             source["prompt_messages"] = prompt_messages + len(first)
         return self._normalized(source)

@@ -99,15 +99,17 @@ def read(row: Mapping[str, Any], layout: Layout, as_given: Collection[str] = ())
     Raises FormatError or ConversationError, which say what is wrong with it.
     """
     try:
-        return SHAPES[layout.format].read(Columns(plain_row(row), columns_of(row, layout), layout.roles, as_given))
+        columns = Columns(plain_row(row), columns_of(row, layout), layout.roles, as_given, layout.reads)
+        return SHAPES[layout.format].read(columns)
     except RecursionError:
         raise FormatError("The row's values are nested too deeply.") from None
 
 
-def conversation_of(source: Source, as_given: Collection[str] = ()) -> Conversation:
+def conversation_of(source: Source, as_given: Collection[str] = (), reads: Collection[str] = ()) -> Conversation:
     """A conversation from a list of messages, an object with `messages`, or a row of any layout that is detected.
 
-    Of a pair the chosen answer. Raises ConversationError, and FormatError for a row that does not keep to its layout.
+    Of a pair the chosen answer. `reads`: names of columns that the template reads. Raises ConversationError, and
+    FormatError for a row that does not keep to its layout.
     """
     if isinstance(source, list) and any(map(_is_foreign, source)):
         source = {"messages": source}
@@ -120,7 +122,7 @@ def conversation_of(source: Source, as_given: Collection[str] = ()) -> Conversat
     )
     if is_row and source and (is_labelled or "all" not in as_given):
         try:
-            layout = detect([source])  # type: ignore[list-item]
+            layout = detect([source]).for_template(reads)  # type: ignore[list-item]
         except FormatError:
             if is_labelled and "messages" not in source:  # type: ignore[operator]
                 raise

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -64,17 +64,44 @@ class Layout:
     """How the rows of a data set are read. `columns`: our name of a column -> the data set's.
 
     `roles`: the data set's own names of roles -> ours. `unused`: the columns of the first rows that are not read.
+    `keywords`: those that the template is given, since it reads them by their names; `reads`: all such names.
     """
 
     format: Format
     columns: Mapping[str, str]
     roles: Mapping[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    reads: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Layout:
+        """A layout from its JSON form."""
+        return cls(
+            format=Format(value["format"]),
+            columns=value["columns"],
+            roles=value.get("roles", {}),
+            unused=tuple(value.get("keywords", ())),
+        ).for_template(value.get("keywords", ()))
+
+    def for_template(self, names: Collection[str]) -> Layout:
+        """The layout for a template that reads these names: columns that are called so are given to it."""
+        if self.format is Format.TEXT or self.format.is_labelled:
+            return self
+        reads = frozenset(names).difference(self.columns.values())
+        left = (*self.keywords, *self.unused)
+        return replace(
+            self,
+            reads=reads,
+            keywords=tuple(name for name in left if name in reads),
+            unused=tuple(name for name in left if name not in reads),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form: what decides how rows are read."""
         roles = {"roles": dict(self.roles)} if self.roles else {}
-        return {"format": self.format.value, "columns": dict(self.columns)} | roles
+        keywords = {"keywords": list(self.keywords)} if self.keywords else {}
+        return {"format": self.format.value, "columns": dict(self.columns)} | roles | keywords
 
 
 _PROMPTS = ("messages", "prompt", "instruction", "question", "problem", "input")
@@ -217,7 +244,7 @@ def late_name(column: str, layout: Layout) -> str | None:
 
 def columns_of(row: Mapping[str, Any], layout: Layout) -> Mapping[str, str]:
     """The columns that are read of a row: the layout's, and what stands beside the chat in later rows alone."""
-    if row.keys() <= {*layout.columns.values(), *layout.unused}:
+    if row.keys() <= {*layout.columns.values(), *layout.unused, *layout.keywords}:
         return layout.columns
     late = {name: str(column) for column in row if (name := late_name(str(column), layout)) is not None}
     return {**late, **layout.columns}
@@ -225,6 +252,6 @@ def columns_of(row: Mapping[str, Any], layout: Layout) -> Mapping[str, str]:
 
 def unread_columns(row: Mapping[str, Any], layout: Layout) -> tuple[str, ...]:
     """The columns of a row that hold something, mean something for training, and are not read."""
-    read = columns_of(row, layout).values()
+    read = {*columns_of(row, layout).values(), *layout.reads}
     holding = (name for name, value in row.items() if name not in read and value not in (None, "", [], {}))
     return tuple(filter(is_meaningful, holding))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from inspector.conversation import listed
 from inspector.data.layouts import Layout, is_meaningful, late_name
 from inspector.data.readers import Sample
 
@@ -29,7 +30,8 @@ class Tally:
         for name, value in row.items():
             counted = self._is_counted.get(name)
             if counted is None:
-                is_read = name in self.layout.columns.values() or late_name(str(name), self.layout) is not None
+                is_read = name in self.layout.columns.values() or name in self.layout.reads
+                is_read = is_read or late_name(str(name), self.layout) is not None
                 counted = self._is_counted[name] = not is_read and is_meaningful(name)
             if counted and value not in (None, "", [], {}):
                 self.unread[str(name)] += 1
@@ -39,7 +41,13 @@ class Tally:
     @property
     def notes(self) -> list[str]:
         """What is to be said of the rows before they train."""
-        return [text for text in (unread_text(self.unread), labels_text(self.labels)) if text]
+        given = keywords_text(self.layout.keywords)
+        return [text for text in (given, unread_text(self.unread), labels_text(self.labels)) if text]
+
+
+def keywords_text(names: Collection[str]) -> str:
+    """The columns that the template reads by their names; "" without any."""
+    return f"The template reads by name: {listed(names)}." if names else ""
 
 
 def unread_text(unread: Mapping[str, int]) -> str:

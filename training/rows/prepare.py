@@ -16,7 +16,7 @@ from inspector.data.readers import ANY_TEMPLATE, NO_TEMPLATE, Sample, text_templ
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
 from inspector.data.tally import Tally
 from inspector.errors import InspectorError
-from inspector.inspection import inspect_by
+from inspector.inspection import inspect_by, template_names
 from inspector.model.model import Model
 from inspector.paths import found_name
 from inspector.strategies.base import IGNORED
@@ -85,6 +85,7 @@ def prepare(
     mapping = {**({"format": Format.TEXT.value} if spec.template == NO_TEMPLATE else {}), **data.map}
     layout = detect_rows(head, mapping, _WANTED.get(spec.facts.answers))
     _check_layout(spec, layout)
+    layout = layout.for_template(template_names(model))
     if layout.format is Format.TEXT:
         adds_eos = not spec.facts.is_in_blocks or spec.blocks.add_eos
         model = model.with_template(text_template(model.tokenizer, add_eos=adds_eos))

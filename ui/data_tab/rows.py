@@ -10,6 +10,7 @@ from inspector.data.formats import read
 from inspector.data.layouts import Format, Layout
 from inspector.data.readers import text_template
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, Row, detect_rows
+from inspector.inspection import template_names
 from ui.visitors.access import hub_token
 from ui.wiring.models import LoadedSetup
 
@@ -36,6 +37,7 @@ def row_setup(shared: LoadedSetup, row: Row, layout: Layout) -> LoadedSetup:
 
     A text that is rendered already gets the template that the audit gives it.
     """
+    layout = layout.for_template(template_names(shared.model))
     conversation = read(row.value, layout, shared.setup.rule.modifiers.as_given).conversation
     template = text_template(shared.model.tokenizer) if layout.format is Format.TEXT else shared.setup.template
     return shared.with_row(conversation, template)

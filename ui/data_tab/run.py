@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from inspector.audit.report import AuditReport
 from inspector.audit.run import CHUNK, Auditor, Progress, Task, audit
-from inspector.data.layouts import Format, Layout
+from inspector.data.layouts import Layout
 from inspector.data.source import BadRow, DataSource, Row, raw_of
 from inspector.findings.codes import Severity
 from inspector.setup import Setup
@@ -45,8 +45,7 @@ class Audited:
     @property
     def layout(self) -> Layout:
         """How the rows were read."""
-        layout = self.report.about["layout"]
-        return Layout(format=Format(layout["format"]), columns=layout["columns"], roles=layout.get("roles", {}))
+        return Layout.from_dict(self.report.about["layout"])
 
     @property
     def rejected(self) -> int:

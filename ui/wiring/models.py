@@ -71,7 +71,7 @@ class LoadedSetup:
     def with_row(self, conversation: Conversation, template: str) -> LoadedSetup:
         """The same with the conversation of a row, which keeps what was changed while it was read."""
         value = conversation.to_json()
-        fields = {"conversation": value if len(value) > 1 else value["messages"], "template": template}
+        fields = {"conversation": value["messages"] if list(value) == ["messages"] else value, "template": template}
         return LoadedSetup(replace(self.setup, **fields), self.plain_model, conversation)
 
     def inspect(self) -> Inspection:
