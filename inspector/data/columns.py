@@ -10,7 +10,7 @@ from typing import Any
 
 from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step, listed
 from inspector.data.dialects import alternating, exchange, gemini_text, is_message, turns
-from inspector.data.dialogues import dialogue, literal, tools_in
+from inspector.data.dialogues import dialogue, is_printed, literal, not_json, tools_in
 from inspector.data.normal import CALL_ROLES, RESULT_ROLES, ROLES, known_role, normalized
 from inspector.errors import ConversationError, FormatError
 
@@ -24,6 +24,8 @@ SHAREGPT_ROLES: Mapping[str, str] = {
 }
 """ShareGPT's names of speakers, which its layout is defined by, and the roles that they are."""
 _KNOWN_ROLES = frozenset({*ROLES.values(), *CALL_ROLES, *RESULT_ROLES, "developer", "tool", "documents", TEXT_ROLE})
+_BEGINNINGS = ("[", "{", "array([")
+"""How texts begin that hold a list or an object."""
 _KEYWORDS = ("enable_thinking", "documents", "chat_template_kwargs")
 """Columns that the template is given as they are."""
 
@@ -160,12 +162,14 @@ class Columns:
 
     def _chat_or_text(self, value: Any, name: str) -> Any:
         """A value; a text that is a chat, or calls of tools that the row has, is read: other JSON is what is said."""
-        if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        if not isinstance(value, str) or not value.lstrip().startswith(_BEGINNINGS):
             return value
         before = len(self.changes)
         try:
             read = self.parsed(name)
         except FormatError:
+            if is_printed(value):
+                raise
             return value
         if is_chat(read) or (_are_calls(read) and "tools" in self):
             return read
@@ -175,7 +179,7 @@ class Columns:
     def parsed(self, name: str) -> Any:
         """A column's value; a text that is JSON or a literal of Python is read."""
         value, where = self[name], self.names.get(name, name)
-        if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        if not isinstance(value, str) or not value.lstrip().startswith(_BEGINNINGS):
             return value
         try:
             return json.loads(value)
@@ -183,7 +187,7 @@ class Columns:
             if self.does(Step.LITERALS) and (read := literal(value)) is not None:
                 self.changes.append(Change(Step.LITERALS, where, value, read))
                 return read
-            raise FormatError(f"{where} is a text that begins like JSON and is not JSON: {error}.") from error
+            raise FormatError(not_json(where, value, error)) from error
 
     def _messages(self, value: Any, column: str) -> list[Message]:
         """Messages with role and content; ShareGPT's are renamed."""

@@ -74,6 +74,24 @@ def tools_in(system: str) -> tuple[str, list[Any]]:
     return system[:begin].strip(), tools
 
 
+_PRINTED = re.compile(r"\s*(?:array\()?\[\s*\{.*\}\s*\](?:,\s*dtype=\w+)?\)?\s*|\s*\[[-+\d.e\s]*\]\s*", re.DOTALL)
+
+
+def is_printed(text: str) -> bool:
+    """Whether a text is an array as NumPy prints it, which is neither JSON nor Python: `[{...} {...}]`, `[1 2 3]`."""
+    return _PRINTED.fullmatch(text) is not None and literal(text) is None
+
+
+def not_json(where: str, text: str, error: Exception) -> str:
+    """What is wrong with a text that begins like JSON: who wrote it so, where that is known, and what to do."""
+    if not is_printed(text):
+        return f"{where} is a text that begins like JSON and is not JSON: {error}."
+    return (
+        f"{where} is an array as NumPy prints it, without commas, and cannot be read back: a column of lists was "
+        "written to CSV. Save the data as Parquet, or as JSONL: df.to_json(path, orient='records', lines=True)."
+    )
+
+
 def literal(text: str) -> Any:
     """The value of a text in Python's syntax, such as a list of dicts in a CSV cell; None where it is none."""
     if len(text) > MAX_LITERAL_CHARS:

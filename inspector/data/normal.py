@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 
 from inspector.conversation import Change, Conversation, JsonValue, Message, Step, is_media
 from inspector.data.dialects import declared
-from inspector.data.dialogues import literal
+from inspector.data.dialogues import literal, not_json
 from inspector.errors import ConversationError
 
 ROLES: Mapping[str, str] = {
@@ -262,12 +262,15 @@ class _Pass:
             function = call.get("function") if isinstance(call, Mapping) else None
             before = function.get("arguments") if isinstance(function, Mapping) else None
             after = before
+            step = Step.ARGUMENTS
             if isinstance(before, str) and (read := _json_object(before)) is not None:
                 after = read if self._takes.argument_objects() else before
+            elif isinstance(before, str) and Step.LITERALS not in self._as_given and (read := _python(before)):
+                step, after = Step.LITERALS, read if self._takes.argument_objects() else _json(read)
             elif isinstance(before, Mapping) and not self._takes.argument_objects():
                 after = _json(before)
             if after is not before:
-                self._changed(Step.ARGUMENTS, f"{where} · tool_calls[{index}].function.arguments", before, after)
+                self._changed(step, f"{where} · tool_calls[{index}].function.arguments", before, after)
                 call = {**call, "function": {**function, "arguments": after}}  # type: ignore[dict-item]
             out.append(call)
         return {**message, "tool_calls": out}
@@ -382,7 +385,7 @@ def parsed(value: Any, where: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConversationError(f"{where} is a text that begins like JSON and is not JSON: {error}.") from error
+        raise ConversationError(not_json(where, text, error)) from error
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
@@ -394,6 +397,12 @@ def _json_object(text: str) -> dict[str, Any] | None:
         except (ValueError, RecursionError):
             return None
     return value if isinstance(value, dict) else None
+
+
+def _python(text: str) -> dict[str, Any] | None:
+    """The object in a text that str() has written of it; None for any other text."""
+    value = literal(text) if text.lstrip().startswith("{") else None
+    return value if isinstance(value, dict) and all(isinstance(name, str) for name in value) else None
 
 
 def _json(value: Any) -> str:
