@@ -25,7 +25,15 @@ from inspector.trainers.decode.home_llm import as_home_llm
 from inspector.trainers.decode.known import KNOWN
 from inspector.trainers.decode.log_text import plain, squashed, unprefixed
 from inspector.trainers.decode.masked_text import masked_rows, rendered_rows
-from inspector.trainers.decode.rows import LoggedRow, instance_rows, listed_rows, paired_rows, run_rows, table_rows
+from inspector.trainers.decode.rows import (
+    LoggedRow,
+    coloured_rows,
+    instance_rows,
+    listed_rows,
+    paired_rows,
+    run_rows,
+    table_rows,
+)
 from inspector.trainers.decode.searching import unsloth_settings
 from inspector.trainers.decode.trl import trl_exact
 from inspector.trainers.markers import Markers, propose_markers
@@ -100,7 +108,7 @@ def decode_log(model: Model, log: str) -> Decoded:
     said = squashed(unprefixed(shown))
     matches = [(message, match) for message in KNOWN if (match := message.pattern.search(said))]
     notes: list[str] = []
-    rows = _rows(model, shown, notes, is_message=bool(matches))
+    rows = _rows(model, log, shown, notes, is_message=bool(matches))
     if not matches and not rows:
         raise LogError(
             "There is no list of token ids in the log, and no warning this program knows: paste the lines that the "
@@ -134,9 +142,12 @@ def decode_log(model: Model, log: str) -> Decoded:
     )
 
 
-def _rows(model: Model, log: str, notes: list[str], *, is_message: bool) -> list[LoggedRow]:
-    """The rows of the log, by the first way of printing them that it has: texts may hold lists, lists hold no texts."""
-    rows = paired_rows(model, log) or table_rows(model, log)
+def _rows(model: Model, raw: str, log: str, notes: list[str], *, is_message: bool) -> list[LoggedRow]:
+    """The rows of the log, by the first way of printing them that it has: texts may hold lists, lists hold no texts.
+
+    `raw`: the log with its colours.
+    """
+    rows = paired_rows(model, log) or coloured_rows(model, raw) or table_rows(model, log)
     rows = rows or listed_rows(model, log, notes, named=True) or run_rows(model, log)
     if rows:
         return rows

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from inspector.findings.places import short
+from inspector.errors import short
 from inspector.inspection import Inspection
 from inspector.strategies.base import Reason, ranges_of
 
@@ -138,7 +138,7 @@ SETTINGS: Mapping[str, Mapping[Difference, tuple[str, ...]]] = {
 """
 
 MEANINGS: Mapping[str, str] = {
-    "axolotl": "axolotl's check of labels: each token's text, then its label and its id; -100 does not train.",
+    "axolotl": "axolotl's check of labels: each token's text, then its label and its id; -100, in red, does not train.",
     "LLaMA-Factory": "LLaMA-Factory's first example: its ids, and label_ids, in which -100 does not train.",
     "ms-swift": "ms-swift's first example: its ids, and its labels, in which -100 does not train.",
     "Unsloth": "The labels decoded with a space in place of each -100, as in Unsloth's notebooks: what is left trains.",

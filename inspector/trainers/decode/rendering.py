@@ -5,8 +5,7 @@ As in `trl`, what is named as a cause was shown; settings are in the trainer's o
 
 from __future__ import annotations
 
-from inspector.errors import InspectorError
-from inspector.findings.places import short
+from inspector.errors import InspectorError, short
 from inspector.strategies import Example
 from inspector.trainers.decode.case import Case, Shown, stop_texts
 

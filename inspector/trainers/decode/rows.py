@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from inspector.errors import LogError
 from inspector.model.model import Model
@@ -230,6 +231,50 @@ def _pairs(model: Model, text: str) -> Iterator[tuple[int, int, bool]]:
         is_blank = not wanted or "\ufffd" in wanted or not there.strip("[](),")  # nothing to compare
         if is_blank or there.endswith(wanted):
             yield (IGNORED if label < 0 else label), id, not is_blank
+
+
+_COLOURED = re.compile(r"\x1b?\[3([1-3])m(.*?)\x1b?\[0m", re.DOTALL)
+_RED = "1"
+
+
+def coloured_rows(model: Model, log: str) -> list[LoggedRow]:
+    """axolotl's check of labels without numbers (`--debug-text-only`): each token's text, red where it does not train.
+
+    `log`: with its colours. The ids are those of the text, where they are printed so token by token. Else, in a log of
+    axolotl's, only what trains is known: single tokens may be printed without their blanks.
+    """
+    rows = []
+    for printed in _runs(log.replace("\r\n", "\n")):
+        ids = _ids(model, "".join(text for _, text in printed))
+        is_trained = [colour != _RED for colour, _ in printed]
+        if [text_of(model.tokenizer, [id]) for id in ids] == [text for _, text in printed]:
+            labels = tuple(id if bit else IGNORED for id, bit in zip(ids, is_trained, strict=True))
+            rows.append(LoggedRow(ids=ids, labels=labels, trainer="axolotl"))
+        elif "axolotl" in log:
+            parts = [(bit, _ids(model, text)) for bit, text in _joined(is_trained, [text for _, text in printed])]
+            trained = tuple(id for bit, part in parts for id in part if bit)
+            labels = tuple(id if bit else IGNORED for bit, part in parts for id in part)
+            rows.append(LoggedRow(ids=trained, labels=labels, trainer="axolotl", is_partial=True))
+    return rows
+
+
+def _runs(log: str) -> Iterator[list[tuple[str, str]]]:
+    """(colour, text) of texts that follow each other without anything between, where they are enough for a row."""
+    run: list[tuple[str, str]] = []
+    end = -1
+    for match in _COLOURED.finditer(log):
+        if match.start() != end and run:
+            yield from [run] * (len(run) >= MIN_IDS)
+            run = []
+        run.append((match.group(1), match.group(2)))
+        end = match.end()
+    yield from [run] * (len(run) >= MIN_IDS)
+
+
+def _joined(bits: Sequence[bool], texts: Sequence[str]) -> Iterator[tuple[bool, str]]:
+    """The texts that follow each other with the same bit, as one."""
+    for bit, group in groupby(zip(bits, texts, strict=True), key=lambda one: one[0]):
+        yield bit, "".join(text for _, text in group)
 
 
 _TABLE = re.compile(r"^[ \t|]*(\d{1,12})[ \t|]+(-100|\d{1,12})(?:[ \t|].*)?$", re.MULTILINE)

@@ -12,8 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from inspector.conversation import Conversation
-from inspector.errors import InspectorError
-from inspector.findings.places import short
+from inspector.errors import InspectorError, short
 from inspector.inspection import Inspection, inspect
 from inspector.model.model import Model
 from inspector.model.tokenizer import ids_alone, text_of

@@ -62,6 +62,18 @@ def axolotl_bare(row: Inspection, labels: Sequence[int]) -> str:
     return log
 
 
+def axolotl_text(row: Inspection, labels: Sequence[int]) -> str:
+    """As axolotl with --debug-text-only: the colours alone say what trains."""
+    decode = row.model.tokenizer.decode
+    tokens = [f"{RED if label < 0 else GREEN}{decode(id)}{RESET}" for id, label in zip(row.ids, labels, strict=True)]
+    return f"[2025-03-01 10:00:00,123] [INFO] [axolotl.check_example_labels:45] {''.join(tokens)}\n\n\n\n"
+
+
+def axolotl_text_bare(row: Inspection, labels: Sequence[int]) -> str:
+    """The same, of which a copy has lost the escape characters."""
+    return axolotl_text(row, labels).replace("\x1b", "")
+
+
 def llama_factory(row: Inspection, labels: Sequence[int]) -> str:
     """As LLaMA-Factory prints its first example."""
     trained = row.model.tokenizer.decode([label for label in labels if label >= 0])
@@ -178,6 +190,8 @@ def console(row: Inspection, labels: Sequence[int]) -> str:
 PRINTED: list[Callable[[Inspection, Sequence[int]], str]] = [
     axolotl,
     axolotl_bare,
+    axolotl_text,
+    axolotl_text_bare,
     llama_factory,
     swift,
     swift_text,
@@ -207,6 +221,7 @@ def test_ids_and_labels_come_back(row: Inspection, printed: Callable[[Inspection
 
 TRAINERS = {
     axolotl: "axolotl",
+    axolotl_text: "axolotl",
     llama_factory: "LLaMA-Factory",
     swift: "ms-swift",
     verl: "verl",
@@ -235,6 +250,31 @@ def test_several_rows_of_axolotl_are_told_apart() -> None:
     row = tiny_row()
     examples = decode_log(row.model, axolotl(row, row.labels) * 3).examples
     assert [list(example.ids) for example in examples] == [row.ids] * 3
+
+
+def test_several_coloured_rows_are_told_apart() -> None:
+    """What stands between them has no colour."""
+    row = tiny_row()
+    examples = decode_log(row.model, axolotl_text(row, row.labels) * 2).examples
+    assert [list(example.labels or ()) for example in examples] == [row.labels] * 2
+
+
+def test_colours_of_other_tokens_show_what_trains_alone() -> None:
+    """Where the text is not printed token by token as the model has it, as that of tokens without their blanks."""
+    row = tiny_row()
+    log = axolotl_text(row, row.labels).replace("capital", f"cap{RESET}{RED}ital").replace(" the", "the")
+    example = decoded(row, log)
+    assert example.is_partial
+    assert "".join(text for text, _ in example.pieces) == row.model.tokenizer.decode(example.ids)
+    assert example.compared is None
+    assert "labels alone" in example.says[-1]
+
+
+def test_other_colours_are_not_rows() -> None:
+    """Of a log that is not axolotl's."""
+    log = "".join(f"{colour}word{RESET}" for colour in (RED, GREEN) * 4)
+    with pytest.raises(LogError, match="There is no list of token ids"):
+        decode_log(inspector.load("tiny-chat"), log)
 
 
 def test_batches_are_paired_row_by_row() -> None:
