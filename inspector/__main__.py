@@ -184,7 +184,9 @@ def _object(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"{text!r:.120} is not a JSON object")
+        from inspector.errors import quoted
+
+        raise argparse.ArgumentTypeError(f"{quoted(text, 120)} is not a JSON object")
     return value
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, Self, TypeAlias
 
-from inspector.errors import ConversationError
+from inspector.errors import ConversationError, quoted
 
 JsonValue: TypeAlias = Any
 """A value JSON can hold: None, bool, int, float, str, list, dict with str keys."""
@@ -143,7 +143,7 @@ class Segment:
         if not isinstance(value, Mapping) or not isinstance(value.get("text"), str):
             raise ConversationError(f"{where} must be an object with `label` and `text`, a text, not {_kind(value)}.")
         if value.get("label") not in (True, False):
-            raise ConversationError(f"{where}: `label` is {value.get('label')!r:.60}, and must be true or false.")
+            raise ConversationError(f"{where}: `label` is {quoted(value.get('label'))}, and must be true or false.")
         return cls(bool(value["label"]), _checked_json(value["text"], where, 0))
 
 
@@ -272,7 +272,7 @@ def _strings(value: JsonValue, path: str) -> Iterator[tuple[str, str]]:
 
 def listed(names: Iterable[object], most: int = 20) -> str:
     """The names in quotes, for a message: the first of them, where there are many."""
-    first = [f"{name!r:.60}" for name in islice(names, most + 1)]
+    first = [quoted(name) for name in islice(names, most + 1)]
     return ", ".join(first[:most]) + (", ..." if len(first) > most else "")
 
 
@@ -300,7 +300,7 @@ def _checked_message(index: int, message: Any) -> Message:
 
 def _checked_count(value: Any, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise ConversationError(f"`prompt_messages` is {value!r:.60}, and must be a number from 0 to {most}.")
+        raise ConversationError(f"`prompt_messages` is {quoted(value)}, and must be a number from 0 to {most}.")
     return value
 
 

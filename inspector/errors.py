@@ -46,6 +46,21 @@ InspectorError
 from __future__ import annotations
 
 
+def short(text: str, limit: int = 60) -> str:
+    """A text as errors and findings show it: of one longer than `limit` characters the beginning, with a mark."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def quoted(value: object, limit: int = 60) -> str:
+    """A value as errors show it: as Python writes it, and no longer than `limit` characters."""
+    return short(repr(value), limit)
+
+
+def excerpt(text: str, start: int, size: int = 20) -> str:
+    """What stands in a text from `start` on, in ASCII; with a mark where the text goes on."""
+    return ascii(text[start : start + size]) + ("…" if len(text) > start + size else "")
+
+
 class InspectorError(Exception):
     """Root of every error the inspector raises on purpose."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from inspector.errors import TokenizationError
+from inspector.errors import TokenizationError, excerpt, short
 from inspector.model.failures import is_panic
 from inspector.model.tokenizer import Tokenizer, ids_alone, text_of
 from inspector.rendering.origins import Origin, OriginKind, Run
@@ -85,8 +85,8 @@ def named_panics(tokenizer: Tokenizer) -> Iterator[None]:
         if not is_panic(error):
             raise
         raise TokenizationError(
-            f"The tokenizer of {tokenizer.name_or_path!r} gave up on the text: {str(error)[:200]}. Its normalizer or "
-            "pre-tokenizer cannot cope with it: shorten what repeats, or use another model."
+            f"The tokenizer of {tokenizer.name_or_path!r} gave up on the text: {short(str(error), 200)}. Its "
+            "normalizer or pre-tokenizer cannot cope with it: shorten what repeats, or use another model."
         ) from None
 
 
@@ -179,7 +179,7 @@ def _aligned_by_decoding(tokenizer: Tokenizer, text: str, ids: list[int]) -> lis
     if len(spans) != len(ids) or position != len(text):
         raise TokenizationError(
             f"{type(tokenizer).__name__} reports no character offsets, and decoding its tokens does not give the text "
-            f"back: they part at character {position} ({text[position : position + 20]!a}, token "
+            f"back: they part at character {position} ({excerpt(text, position)}, token "
             f"{min(len(spans), len(ids))} of {len(ids)}). Its tokens cannot be shown over the text; use the model's "
             "fast tokenizer."
         )

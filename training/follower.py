@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from inspector.errors import short
 from training.errors import JobError, TrainingError
 from training.launch.jobs import Job, Jobs, seconds_of
 from training.run.files import append_line, write_json
@@ -42,7 +43,7 @@ def main(folder: Path) -> int:
     except Exception as error:  # the run's files have to say why
         traceback.print_exc()
         message = str(error) if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
-        journal.say(phase=Phase.FAILED, error=message[:2000], suggestion=follower.what_goes_on())
+        journal.say(phase=Phase.FAILED, error=short(message, 2000), suggestion=follower.what_goes_on())
         return 1
     return 0
 

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from inspector.errors import short
 from inspector.rendering import sandbox
 from training.errors import DeviceError, TrainingError
 from training.launch.idle import FORK, READY
@@ -58,10 +59,11 @@ def main(folder: Path) -> int:
         run.free_reserve()
         with contextlib.suppress(TrainingError):  # a full disk may not take the message; the log has it
             if ranks.is_first():
-                journal.say(phase=Phase.FAILED, error=message[:2000], suggestion=what_to_do, waits_for=None)
+                journal.say(phase=Phase.FAILED, error=short(message, 2000), suggestion=what_to_do, waits_for=None)
             else:
                 write_json(
-                    run.fault_file, {"error": f"Process {ranks.rank()}: {message[:2000]}", "suggestion": what_to_do}
+                    run.fault_file,
+                    {"error": f"Process {ranks.rank()}: {short(message, 2000)}", "suggestion": what_to_do},
                 )
         return 1
     return 0

@@ -18,9 +18,8 @@ from hashlib import blake2b
 from typing import Any
 
 from inspector.data.source import BadRow
-from inspector.errors import ReportError
+from inspector.errors import ReportError, quoted, short
 from inspector.findings.codes import Code, Finding, KindBy, Severity
-from inspector.findings.places import short
 from inspector.inspection import Inspection
 from inspector.rendering.origins import OriginKind
 from inspector.strategies.base import ranges_of
@@ -101,13 +100,13 @@ def answer_hash(text: str) -> int:
 def cluster_of(inspection: Inspection, finding: Finding) -> str:
     """What findings of one code are told apart by: the token and the template line, else the words without numbers."""
     if finding.token_span is None or finding.code.kind_by is KindBy.WORDS:
-        return re.sub(r"\d+", "N", finding.detail.split(":")[0])[:100]
+        return short(re.sub(r"\d+", "N", finding.detail.split(":")[0]), 100)
     if finding.code.kind_by is KindBy.END:
         return finding.detail.rsplit("; ", 1)[-1].rstrip(".")
     tokens, index = inspection.example.tokens, finding.token_span[0]
     origins = (run.origin for run in tokens.runs[index])
     line = next((o.line for o in origins if o.kind is not OriginKind.MESSAGE and o.line is not None), None)
-    return f"{tokens.texts[index][:40]!r}" + ("" if line is None else f", template line {line}")
+    return f"{short(tokens.texts[index], 40)!r}" + ("" if line is None else f", template line {line}")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -252,8 +251,8 @@ class AuditReport:
         for name in ("model", "template_hash", "strategy", "options", "modifiers", "special_tokens"):
             if self.about and other.about and self.about.get(name) != other.about.get(name):
                 raise ReportError(
-                    f"The reports cannot be merged: their {name} differ, {self.about.get(name)!r:.60} and "
-                    f"{other.about.get(name)!r:.60}."
+                    f"The reports cannot be merged: their {name} differ, {quoted(self.about.get(name))} and "
+                    f"{quoted(other.about.get(name))}."
                 )
         self.about = self.about or dict(other.about)
         for name in _SUMS:

@@ -9,10 +9,10 @@ from datetime import date, time
 from typing import Any
 
 from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step, listed
-from inspector.data.dialects import alternating, exchange, gemini_text, is_message, turns
+from inspector.data.dialects import alternating, exchange, is_message, text_of_parts, turns
 from inspector.data.dialogues import dialogue, is_printed, literal, not_json, tools_in
 from inspector.data.normal import CALL_ROLES, RESULT_ROLES, ROLES, known_role, normalized
-from inspector.errors import ConversationError, FormatError
+from inspector.errors import ConversationError, FormatError, quoted, short
 
 SHAREGPT_ROLES: Mapping[str, str] = {
     "human": "user",
@@ -79,7 +79,7 @@ class Columns:
             message = {"role": role, "content": "", "tool_calls": value}
             self.changes.append(Change(Step.CALLS, where, self[name], message))
             return [message]
-        if isinstance(value, Mapping) and is_chat(value) and "messages" not in value:
+        if isinstance(value, Mapping) and is_chat(value) and "messages" not in value and not _is_columnar(value):
             value = [value]
         if not isinstance(value, list | tuple | Mapping) or (isinstance(value, Mapping) and not is_chat(value)):
             raise FormatError(f"The column {where!r} is {kind(value)}, and must be a text or a list of messages.")
@@ -113,12 +113,18 @@ class Columns:
 
         `prompt_messages`: how many of them are the prompt of the others.
         """
+        return self.parted(messages, prompt_messages)[0]
+
+    def parted(self, messages: Sequence[Message], prompt_messages: int) -> tuple[Conversation, int]:
+        """The same, and how many of its messages the prompt is."""
         before, system = len(self.changes), self["system"]
         tools = self.parsed("tools")
         tools = tools if len(self.changes) > before else self["tools"]  # JSON text is read later, and said
         tools = self.beside.get("tools") if tools is None else tools
         if isinstance(system, Mapping) and isinstance(system.get("parts"), list | tuple):
-            system = gemini_text(system["parts"])
+            system = text_of_parts(system["parts"])
+        elif isinstance(system, list | tuple) and len(system) == 1 and is_chat(system):
+            system = self.message(turns(system[0])[0], self.names["system"]).get("content")
         if system not in (None, "", []) and not isinstance(system, str | list | tuple):
             system = self.text("system")
         if isinstance(system, str) and tools is None and self.does(Step.DIALOGUES):
@@ -138,9 +144,12 @@ class Columns:
         source |= {name: self[name] for name in _KEYWORDS if self[name] not in (None, [], {})}
         given = (name for name in sorted(self.reads.intersection(self.row)) if name not in source)
         source |= {name: self.row[name] for name in given if self.row[name] is not None}
-        if any(message.get("role") == "assistant" for message in messages[:prompt_messages]):
+        if prompt_messages:
             source["prompt_messages"] = prompt_messages + len(first)
-        return self._normalized(source)
+        conversation = self._normalized(source)
+        count = conversation.prompt_messages
+        has_answers = any(message["role"] == "assistant" for message in conversation.messages[:count])
+        return (conversation if has_answers else replace(conversation, prompt_messages=0)), count
 
     def _normalized(self, source: Mapping[str, Any]) -> Conversation:
         try:
@@ -155,8 +164,8 @@ class Columns:
         for index, message in enumerate(conversation.messages):
             if message["role"] not in _KNOWN_ROLES:
                 raise FormatError(
-                    f"Message {index} has the role {message['role']!r:.60}, which is none of: "
-                    f"{', '.join(sorted(_KNOWN_ROLES - {TEXT_ROLE}))}. Map it: role.{message['role']:.60}=assistant."
+                    f"Message {index} has the role {quoted(message['role'])}, which is none of: "
+                    f"{', '.join(sorted(_KNOWN_ROLES - {TEXT_ROLE}))}. Map it: role.{short(message['role'])}=assistant."
                 )
         return replace(conversation, changes=(*self.changes, *conversation.changes)) if self.changes else conversation
 
@@ -194,6 +203,8 @@ class Columns:
         if isinstance(value, Mapping) and "messages" in value:
             self.beside.update({name: item for name, item in value.items() if name == "tools" and item})
             value = value["messages"]
+        if isinstance(value, Mapping) and _is_columnar(value):
+            value = [dict(zip(value, fields, strict=True)) for fields in zip(*value.values(), strict=True)]
         if not isinstance(value, list | tuple):
             raise FormatError(f"The column {column!r} is {kind(value)}, and must be a list of messages.")
         if are_texts(value) and self.does(Step.SPEAKERS):
@@ -221,8 +232,8 @@ class Columns:
             fields["role"] = self.roles[str(role)]
         elif not isinstance(role, str) or (role not in _KNOWN_ROLES and known_role(role) not in _KNOWN_ROLES):
             raise FormatError(
-                f"{where} has the role {role!r:.60}, which is none of: {', '.join(sorted(_KNOWN_ROLES))}. Map it: "
-                f"role.{role!s:.60}=assistant."
+                f"{where} has the role {quoted(role)}, which is none of: {', '.join(sorted(_KNOWN_ROLES))}. Map it: "
+                f"role.{short(str(role))}=assistant."
             )
         return fields
 
@@ -254,6 +265,13 @@ def holds_chat(value: Any) -> bool:
         except (ValueError, RecursionError):
             value = literal(value)
     return are_texts(value) or is_chat(value)
+
+
+def _is_columnar(value: Mapping[str, Any]) -> bool:
+    """Whether an object holds the fields of messages as lists, as `datasets` keeps a Sequence of objects."""
+    lists = [item for item in value.values() if isinstance(item, list | tuple)]
+    is_all = len(lists) == len(value) and len({len(item) for item in lists}) == 1
+    return is_all and ("role" in value or {"from", "value"} <= value.keys())
 
 
 def are_texts(value: object) -> bool:

@@ -1,7 +1,8 @@
 """Messages as other projects write them -> messages with role and content, one or several for each.
 
-Read are Gemini's contents with their parts, LangChain's objects in all of its three forms, the items of OpenAI's
-Responses, nodes of OASST's trees, and an exchange in one object. ShareGPT's from and value are left to `columns`.
+Read are Gemini's contents with their parts, Anthropic's calls and results among parts, LangChain's objects in all of
+their three forms, the items of OpenAI's Responses, OASST's trees, and an exchange in one object. ShareGPT's from and
+value are left to `columns`.
 """
 
 from __future__ import annotations
@@ -100,13 +101,13 @@ def _of_gemini(message: Mapping[str, Any]) -> Iterator[Message]:
             said.append(_content_part(part, held))
     if has_results and not (said or calls or thoughts):
         return
-    after: Message = {**fields, "content": gemini_text(said)}
+    after: Message = {**fields, "content": text_of_parts(said)}
     if thoughts:
         after["reasoning_content"] = "".join(thoughts)
     yield {**after, "tool_calls": calls} if calls else after
 
 
-def gemini_text(parts: Sequence[Any]) -> Any:
+def text_of_parts(parts: Sequence[Any]) -> Any:
     """The content that parts are: one text as it is."""
     text = _held(parts[0]).get("text") if len(parts) == 1 else None
     return "" if not parts else text if isinstance(text, str) else list(parts)
@@ -131,6 +132,34 @@ def _content_part(part: Any, held: Mapping[str, Any]) -> Any:
         media = str(_held(data).get("mime_type") or "file").split("/")[0]
         return {"type": media if media in ("image", "audio", "video") else "file", **held}
     return {"type": "text", "text": held["text"]} if isinstance(held.get("text"), str) else part
+
+
+# --- Anthropic
+
+
+def without_call_parts(message: Mapping[str, Any]) -> list[Message] | None:
+    """A message with calls and results among its parts as one with `tool_calls`, after one for each result; None for
+    any other message."""
+    parts = message.get("content")
+    if not isinstance(parts, list | tuple):
+        return None
+    of_kind = [(part.get("type") if isinstance(part, Mapping) else None, part) for part in parts]
+    if not any(kind in ("tool_use", "tool_result") for kind, _ in of_kind):
+        return None
+    results = [part for kind, part in of_kind if kind == "tool_result"]
+    calls = [_of_tool_use(part) for kind, part in of_kind if kind == "tool_use"]
+    said = [part for kind, part in of_kind if kind not in ("tool_use", "tool_result")]
+    out: list[Message] = [
+        {"role": "tool", "tool_call_id": part.get("tool_use_id"), "content": part.get("content")} for part in results
+    ]
+    if said or calls or not results:
+        out.append({**message, "content": text_of_parts(said), **({"tool_calls": calls} if calls else {})})
+    return out
+
+
+def _of_tool_use(part: Mapping[str, Any]) -> dict[str, Any]:
+    function = {"name": part.get("name"), "arguments": part.get("input") or {}}
+    return {"id": part.get("id"), "type": "function", "function": function}
 
 
 # --- LangChain and Responses

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from inspector.data.columns import is_chat
 from inspector.data.labelled import is_labelled
-from inspector.errors import DataError
+from inspector.errors import DataError, quoted, short
 
 MAX_LINE_BYTES = 64_000_000
 """Longest line of a JSONL file that is read; no chat is that long."""
@@ -51,7 +51,7 @@ def path_of(name: str) -> Path:
         pass
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{name[:120]!a} is not the name of a data set: {reason}.") from error
+        raise DataError(f"{quoted(name, 120)} is not the name of a data set: {reason}.") from error
     return path
 
 
@@ -270,7 +270,7 @@ def _csv(stream: IO[bytes], name: str, delimiter: str = "") -> Iterator[tuple[st
         if header is None:
             header = cells
             if len(set(header)) < len(header):
-                raise DataError(f"{name} names a column twice: {', '.join(header)[:1000]}.")
+                raise DataError(f"{name} names a column twice: {short(', '.join(header), 1000)}.")
         elif cells and len(cells) != len(header):
             why = f"the line has {len(cells)} cells, the header {len(header)}"
             named = dict(zip(header, cells, strict=False))

@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 from inspector.conversation import Change, Conversation, JsonValue, Message, Step, is_media
-from inspector.data.dialects import declared
+from inspector.data.dialects import declared, without_call_parts
 from inspector.data.dialogues import literal, not_json
-from inspector.errors import ConversationError
+from inspector.errors import ConversationError, quoted
 
 ROLES: Mapping[str, str] = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
@@ -86,7 +86,9 @@ def normalized(
     is_readable = all(isinstance(message.get("role"), str) for message in messages)
     if not is_readable or (tools is None and all(map(_is_plain, messages))):
         return Conversation.parse(source)
-    steps = _Pass(as_given, takes)
+    before = source.prompt_messages if isinstance(source, Conversation) else 0
+    before = source.get("prompt_messages", 0) if isinstance(source, Mapping) else before
+    steps = _Pass(as_given, takes, before if type(before) is int else 0)
     try:
         messages = steps.messages(list(map(dict, messages)))
         tools = steps.tools(tools)
@@ -97,11 +99,19 @@ def normalized(
             return source
         checked = Conversation.parse({"messages": messages, **({} if tools is None else {"tools": tools})})
         changes = (*source.changes, *steps.changes)
-        return replace(source, messages=checked.messages, tools=checked.tools, changes=changes)
+        return replace(
+            source,
+            messages=checked.messages,
+            tools=checked.tools,
+            changes=changes,
+            prompt_messages=steps.prompt_messages,
+        )
     rest = dict(source) if isinstance(source, Mapping) else {}
     if "tools" not in rest and Step.TOOLS not in as_given:
         rest.pop("functions", None)
     rest |= {"messages": messages, "tools": tools}
+    if steps.prompt_messages != before:
+        rest["prompt_messages"] = steps.prompt_messages if type(before) is int else before
     return replace(Conversation.parse(rest), changes=tuple(steps.changes))
 
 
@@ -122,9 +132,10 @@ _PLAIN_ROLES = frozenset({"user", "assistant", "system", "tool", "developer", "t
 
 
 class _Pass:
-    """The steps over one conversation, and what they changed."""
+    """The steps over one conversation, and what they changed. `prompt_messages`: how many messages the prompt is."""
 
-    def __init__(self, as_given: Collection[str], takes: Takes | None) -> None:
+    def __init__(self, as_given: Collection[str], takes: Takes | None, prompt_messages: int) -> None:
+        self.prompt_messages = prompt_messages
         self._as_given = as_given
         self._takes = takes
         self._calls_at: set[str] = set()
@@ -134,6 +145,8 @@ class _Pass:
     def messages(self, messages: list[Message]) -> list[Message]:
         """The messages after every step."""
         self._is_filled = len({frozenset(message) for message in messages}) <= 1
+        if Step.CALLS not in self._as_given:
+            messages = self._without_call_parts(messages)
         for step, change in (
             (Step.NULLS, self._without_nulls),
             (Step.ROLES, self._with_known_role),
@@ -212,16 +225,29 @@ class _Pass:
         self._changed(Step.ROLES, f"{where} · role", role, known)
         return {**message, "role": known}
 
+    def _without_call_parts(self, messages: list[Message]) -> list[Message]:
+        """The messages with the calls and results that stand among the parts of their content as Anthropic has them."""
+        out: list[Message] = []
+        prompt = self.prompt_messages
+        for index, message in enumerate(messages):
+            parted = without_call_parts(message)
+            if parted is not None:
+                self._changed(Step.CALLS, f"message {index} · content", message["content"], parted)
+                self.prompt_messages += len(parted) - 1 if index < prompt else 0
+            out += [message] if parted is None else parted
+        return out
+
     def _with_calls(self, message: Message, where: str) -> Message:
         """A message whose calls, whatever their form, are a list of functions."""
         if message.get("role") in CALL_ROLES:
-            said, calls = _thought_and_calls(message.get("content"))
+            own = () if message.get("content") else _CALL_FIELDS & message.keys()
+            said, calls = _thought_and_calls({name: message[name] for name in own} if own else message.get("content"))
             if not calls:
                 raise ConversationError(
-                    f"{where} ({message['role']}) is {message.get('content')!r:.60}, and must be a call: JSON with "
+                    f"{where} ({message['role']}) is {quoted(message.get('content'))}, and must be a call: JSON with "
                     "a name and arguments."
                 )
-            after = {name: value for name, value in message.items() if name != "content"}
+            after = {name: value for name, value in message.items() if name != "content" and name not in own}
             after |= {"role": "assistant", "content": said, "tool_calls": calls}
             self._changed(Step.CALLS, where, message, after)
             self._calls_at.add(where)
@@ -242,15 +268,19 @@ class _Pass:
         return message
 
     def _joined_calls(self, messages: list[Message]) -> list[Message]:
-        """Calls that follow each other as messages of their own are one message's: they are made at once."""
+        """Calls that are messages of their own belong to the answer or the calls that they follow: all are one turn."""
         out: list[Message] = []
+        prompt = self.prompt_messages
         for index, message in enumerate(messages):
-            are_both = {f"message {index - 1}", f"message {index}"} <= self._calls_at
-            before = out[-1] if are_both else {}
-            if before.get("tool_calls") and {**message, "tool_calls": None} == {**before, "tool_calls": None}:
-                out[-1] = {**before, "tool_calls": [*before["tool_calls"], *message["tool_calls"]]}
-            else:
+            is_call = f"message {index}" in self._calls_at and message["content"] == "" and index != prompt
+            before = out[-1] if out and is_call else {}
+            if before.get("role") != "assistant" or _beside_calls(message) != _beside_calls(before):
                 out.append(message)
+                continue
+            out[-1] = {**before, "tool_calls": [*before.get("tool_calls", ()), *message["tool_calls"]]}
+            self.prompt_messages -= index < prompt
+            if not before.get("tool_calls"):
+                self._changed(Step.CALLS, f"message {index}, which is joined to the answer before it", None, None)
         return out
 
     def _with_arguments(self, message: Message, where: str) -> Message:
@@ -324,6 +354,15 @@ def _part(part: Any) -> dict[str, Any] | None:
 # --- calls and tools
 
 
+_CALL_FIELDS = frozenset({"name", "arguments", "parameters"})
+"""Fields of a call, which a message that is one may have itself."""
+
+
+def _beside_calls(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What a message has beside its text and its calls."""
+    return {name: value for name, value in message.items() if name not in ("content", "tool_calls")}
+
+
 def _thought_and_calls(content: Any) -> tuple[str, list[Any] | None]:
     """What stands before a call, up to the end of its reasoning, and the calls."""
     if not isinstance(content, str):
@@ -364,7 +403,7 @@ def _function(tool: Any, where: str) -> dict[str, Any] | None:
     if tool is None or tool == "":
         return None
     if not isinstance(tool, Mapping):
-        raise ConversationError(f"{where} is {tool!r:.60}, and must be a tool: an object with a name and parameters.")
+        raise ConversationError(f"{where} is {quoted(tool)}, and must be a tool: an object with a name and parameters.")
     if "input_schema" in tool and "parameters" not in tool:  # Anthropic's name of it
         tool = {"parameters" if name == "input_schema" else name: value for name, value in tool.items()}
     is_wrapped = isinstance(tool.get("function"), Mapping) or "name" not in tool

@@ -12,7 +12,7 @@ from inspector.data.columns import Columns, is_chat, kind
 from inspector.data.dialects import best_path, exchange, is_tree, speaker
 from inspector.data.labelled import read_labelled, read_segments
 from inspector.data.verdicts import best_and_worst, judged
-from inspector.errors import FormatError
+from inspector.errors import FormatError, quoted
 from inspector.model.tokenizer import Tokenizer
 
 ANSWERS = ("completion", "output", "answer")
@@ -63,7 +63,7 @@ def read_messages(columns: Columns) -> Sample:
     history, messages, count = columns.history(), _chat(columns), columns["prompt_messages"]
     if count is not None and type(count) is not int:
         raise FormatError(
-            f"The column {columns.names['prompt_messages']!r} is {count!r:.60}, and must be the number of messages "
+            f"The column {columns.names['prompt_messages']!r} is {quoted(count)}, and must be the number of messages "
             "that are the prompt."
         )
     return Sample(conversation=columns.conversation([*history, *messages], len(history) + count if count else 0))
@@ -116,8 +116,8 @@ def read_exchange(columns: Columns) -> Sample:
             raise FormatError("Prompt and completion are texts without turns: read them with format=text.")
         columns.changes.append(Change(Step.TURNS, f"{columns.names['prompt']} and {columns.names[name]}"))
     messages = [*prompt, *columns.messages(name, "assistant", is_dialogue=False)]
-    conversation = columns.conversation(messages, len(prompt))
-    return Sample(conversation=conversation, prompt_messages=len(conversation.messages) - len(messages) + len(prompt))
+    conversation, count = columns.parted(messages, len(prompt))
+    return Sample(conversation=conversation, prompt_messages=count)
 
 
 def read_unpaired(columns: Columns) -> Sample:
@@ -125,7 +125,7 @@ def read_unpaired(columns: Columns) -> Sample:
     is_good = judgement(columns["label"])
     if is_good is None:
         raise FormatError(
-            f"The column {columns.names['label']!r} is {columns['label']!r:.60}, and must be true or false."
+            f"The column {columns.names['label']!r} is {quoted(columns['label'])}, and must be true or false."
         )
     if "messages" not in columns.names:
         return replace(read_exchange(columns), is_good=is_good)

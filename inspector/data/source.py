@@ -28,7 +28,7 @@ from inspector.data.files import (
 from inspector.data.formats import detect
 from inspector.data.labelled import rows_of_batch
 from inspector.data.layouts import Format, Layout
-from inspector.errors import DataError
+from inspector.errors import DataError, quoted, short
 from inspector.model.model import Token
 
 DETECTED_FROM = 20
@@ -156,7 +156,7 @@ def _keep_inside() -> None:
     def resolve_inside(pattern: str, base_path: str, *args: Any, **options: Any) -> list[str]:
         is_outside = pattern.startswith(("/", "~")) or "::" in pattern or re.match(r"(?!hf:)[a-z0-9+]+:", pattern, re.I)
         if base_path.startswith("hf://") and is_outside:
-            raise ValueError(f"it names {pattern[:120]!r}, which is not a file of its own")
+            raise ValueError(f"it names {quoted(pattern, 120)}, which is not a file of its own")
         return list(resolve(pattern, base_path, *args, **options))
 
     resolve_inside.keeps_inside = True  # type: ignore[attr-defined]
@@ -180,7 +180,7 @@ def _hub(source: DataSource, token: Token) -> Iterator[tuple[str, Any]]:
         for number, row in enumerate(rows.decode(False)):  # decoding opens paths and addresses that a row names
             yield f"{source.name}, {split} row {number}", row
     except Exception as error:  # the libraries below raise nothing more precise
-        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        reason = short(str(error).splitlines()[0], 300) if str(error) else type(error).__name__
         raise DataError(
             f"The data set {source.name!r} ({split}) cannot be read from the hub: {reason}. Check its name, config and "
             "split, and that it may be read."

@@ -11,6 +11,7 @@ from typing import Any
 from inspector.conversation import listed
 from inspector.data.layouts import Layout, is_meaningful, late_name
 from inspector.data.readers import Sample
+from inspector.errors import quoted
 
 MEDIA = re.compile(r"images?|videos?|audios?", re.IGNORECASE)
 GOOD, BAD = "good", "bad"
@@ -54,7 +55,7 @@ def unread_text(unread: Mapping[str, int]) -> str:
     """The columns that are not read, with the rows that hold something in them; "" without any."""
     if not unread:
         return ""
-    columns = ", ".join(f"{name!r:.60} ({rows:,} row{'' if rows == 1 else 's'})" for name, rows in unread.items())
+    columns = ", ".join(f"{quoted(name)} ({rows:,} row{'' if rows == 1 else 's'})" for name, rows in unread.items())
     media = " Images, sounds and videos do not train here." if any(map(MEDIA.fullmatch, unread)) else ""
     return f"Columns that are not read: {columns}.{media}"
 

@@ -56,8 +56,8 @@ _KNOWN: tuple[tuple[Callable[[Mapping[str, Any]], bool], str], ...] = (
     ),
     (
         lambda row: "prompt" in row,
-        "The rows hold a prompt and no answer to it: there is nothing to train. Where a column is the answer, map it: "
-        "completion=COLUMN.",
+        "The rows hold a prompt, and no column that is known to be its answer: without one there is nothing to train. "
+        "Where one is, map it: completion=COLUMN.",
     ),
 )
 """Whether a row, its columns in lower case, is of a format, and what is said then. The first that fits says it."""

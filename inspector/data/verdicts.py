@@ -8,7 +8,7 @@ from typing import Any
 
 from inspector.conversation import Change, Step
 from inspector.data.columns import Columns, kind
-from inspector.errors import FormatError
+from inspector.errors import FormatError, quoted
 
 _BY_SIGN = frozenset({"overall_preference", "preference_strength"})
 """Columns with a number that is below 0 where the first answer is better, as HelpSteer has them."""
@@ -31,8 +31,8 @@ def judged(columns: Columns) -> Columns:
     if side is None:
         column = columns.names.get("verdict") or columns.names["first_score"]
         raise FormatError(
-            f"The column {column!r} is {columns.row.get(column)!r:.60}, by which neither answer is better: the row is "
-            "not a pair."
+            f"The column {column!r} is {quoted(columns.row.get(column))}, by which neither answer is better: the row "
+            "is not a pair."
         )
     both = ("first", "second") if side == 0 else ("second", "first")
     sides = {name: columns.names[answer] for name, answer in zip(("chosen", "rejected"), both, strict=True)}
@@ -55,7 +55,7 @@ def _better(columns: Columns) -> int | None:
     if isinstance(verdict, str) and verdict.strip().lower() in _SIDES:
         return _SIDES[verdict.strip().lower()]
     raise FormatError(
-        f"The column {name!r} is {verdict!r:.60}, and must say which answer is better: "
+        f"The column {name!r} is {quoted(verdict)}, and must say which answer is better: "
         + ("a number below 0 for the first." if name.lower() in _BY_SIGN else "model_a, model_b or tie; or 0 or 1.")
     )
 

@@ -11,11 +11,12 @@ from dataclasses import replace
 from itertools import groupby
 
 from inspector.conversation import TEXT_ROLE, is_flagged
+from inspector.errors import short
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.findings.content import find_lost_content
 from inspector.findings.labels import LABEL_FINDERS, REMEDY, with_own_remedy
 from inspector.findings.loss import LOSS_FINDERS
-from inspector.findings.places import describe, message_of, short, span_of
+from inspector.findings.places import describe, message_of, span_of
 from inspector.findings.rows import ROW_FINDERS
 from inspector.findings.template import TEMPLATE_FINDERS
 from inspector.findings.tokenizer import TOKENIZER_FINDERS

@@ -27,8 +27,3 @@ def message_of(example: Example, index: int) -> int | None:
     """The message in whose turn a token is; None for the template's own text."""
     turns = (run.turn for run in example.tokens.runs[index])
     return next((turn for turn in turns if turn is not None), None)
-
-
-def short(text: str, limit: int = 60) -> str:
-    """The beginning of a text that is longer than `limit` characters."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -10,9 +10,9 @@ from typing import Any
 from inspector.conversation import TRAIN_FLAGS, Change, Message, Step, is_flagged, is_media, listed
 from inspector.data.layouts import is_meaningful
 from inspector.data.tally import unread_text
-from inspector.errors import RenderError
+from inspector.errors import RenderError, short
 from inspector.findings.codes import Code, Finding, Severity
-from inspector.findings.places import short, span_of
+from inspector.findings.places import span_of
 from inspector.rendering import sandbox
 from inspector.strategies import Example, Labelled, is_trained
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 
-from inspector.errors import StrategyError
+from inspector.errors import StrategyError, short
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.rendering.origins import CLOCK, OriginKind, Run
 from inspector.strategies import Example, Labelled, is_trained
@@ -33,7 +33,7 @@ def find_misplaced_tags(example: Example, labelled: Labelled) -> Iterator[Findin
                 message_index=index,
                 token_span=turn.token_span,
                 detail=f"A generation tag is recorded at characters {start} to {end}, "
-                f"{example.rendered.text[start:end][:60]!r}, and does not hold the answer of message {index}, which "
+                f"{short(example.rendered.text[start:end])!r}, and does not hold the answer of message {index}, which "
                 f"goes on at {lost}: transformers counts what was written before the tag, and text captured by a set "
                 "block or a macro is not written yet.",
                 remedy="Move the tags to the top level of the loop over the messages.",

@@ -23,6 +23,7 @@ from inspector.errors import (
     RepoNotFoundError,
     RevisionNotFoundError,
     UnsupportedTokenizerError,
+    short,
 )
 
 _JSON_FILES = ("tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "added_tokens.json", "config.json")
@@ -175,7 +176,7 @@ def _json_problem(path: Path) -> str | None:
     except BaseException as error:  # the tokenizers library raises nothing more precise, and panics
         if not isinstance(error, Exception) and not is_panic(error):
             raise
-        return f"it is JSON but not a tokenizer ({str(error)[:200]})"
+        return f"it is JSON but not a tokenizer ({short(str(error), 200)})"
     return None
 
 
@@ -193,4 +194,5 @@ def _first_line(error: BaseException, token: object) -> str:
     if isinstance(token, str):
         text = text.replace(token, "<token>")
     text = re.sub(r"hf_\w{8,}", "<token>", text)
-    return f"{type(error).__name__}: {text.strip().splitlines()[0][:300]}" if text.strip() else type(error).__name__
+    first = next(iter(text.strip().splitlines()), "")
+    return f"{type(error).__name__}: {short(first, 300)}" if first else type(error).__name__

@@ -32,6 +32,7 @@ from inspector.errors import (
     OfflineError,
     RevisionNotFoundError,
     UnsupportedTokenizerError,
+    quoted,
 )
 from inspector.model.failures import explain, has_vocabulary, is_panic, no_tokenizer
 from inspector.model.model import BUILT_IN_TEMPLATES, Model, Source, Token, choose_template
@@ -97,7 +98,7 @@ def _locate(name: str, revision: str | None, token: Token) -> _Place:
     name = name.strip()
     name = name.rstrip("/") or name
     if "\0" in name:
-        raise ModelNameError(f"{name[:120]!a} is not a model name: it has a character that no name can have.")
+        raise ModelNameError(f"{quoted(name, 120)} is not a model name: it has a character that no name can have.")
     path = str(EMBEDDED[name]) if name in EMBEDDED else os.path.expanduser(name)
     if name in EMBEDDED or name.startswith((".", "/", "~")) or os.path.isdir(path):
         if not os.path.isdir(path):
@@ -116,9 +117,11 @@ def _locate(name: str, revision: str | None, token: Token) -> _Place:
         hint = f"Type {match[1]!r}." if is_model else "It leads to a data set or a Space; give a model."
         raise ModelNameError(f"{name!r} is an address, not a name. {hint}")
     if not _HUB_ID.fullmatch(name) or ".." in name or "--" in name or len(name) > 96:
-        raise ModelNameError(f"{name[:120]!r} is not a model name. Type a hub id such as 'owner/name', or a folder.")
+        raise ModelNameError(
+            f"{quoted(name, 120)} is not a model name. Type a hub id such as 'owner/name', or a folder."
+        )
     if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
-        raise RevisionNotFoundError(f"{revision[:120]!r} cannot be a branch, tag or commit of {name!r}.")
+        raise RevisionNotFoundError(f"{quoted(revision, 120)} cannot be a branch, tag or commit of {name!r}.")
     if isinstance(token, str):
         token = token.strip() or None
     if token and not (token.isascii() and token.isprintable() and " " not in token):

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from inspector.errors import NoTemplateError, SpecialTokensError
+from inspector.errors import NoTemplateError, SpecialTokensError, quoted
 from inspector.model.tokenizer import Tokenizer
 
 Token = str | Literal[False] | None
@@ -127,7 +127,7 @@ def _check_special_tokens(tokens: Mapping[str, Any]) -> None:
         texts = value if name == ADDITIONAL else [value]
         if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
             what = "a list of texts" if name == ADDITIONAL else "a text"
-            raise SpecialTokensError(f"{name} is {value!r:.80}, and must be {what}, none of them empty.")
+            raise SpecialTokensError(f"{name} is {quoted(value, 80)}, and must be {what}, none of them empty.")
         if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
             raise SpecialTokensError(f"{name} has half of a surrogate pair, which no tokenizer can read: remove it.")
 
@@ -168,6 +168,6 @@ def choose_template(model: str, templates: Mapping[str, str], wanted: str | None
         return "custom", wanted
     named = f"its own: {', '.join(templates)}" if templates else "it has none of its own"
     raise NoTemplateError(
-        f"{model!r} has no chat template {wanted[:80]!r} ({named}; built in: {names}), "
+        f"{model!r} has no chat template {quoted(wanted, 80)} ({named}; built in: {names}), "
         "and it is not Jinja source, which has {% or {{ in it."
     )

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from inspector.conversation import REASONING_FIELDS, Conversation, Message
-from inspector.errors import TemplateTooLargeError, TraceError
+from inspector.errors import TemplateTooLargeError, TraceError, excerpt, short
 from inspector.rendering.frames import Resolved, resolve, says
 from inspector.rendering.jinja import compiled, tracing_environment
 from inspector.rendering.origins import TEMPLATE, OriginStr, Run, common_start, placed
@@ -121,7 +121,7 @@ def render(
             raise
         raise TraceError(
             "transformers renders this conversation, but the traced render fails, so nothing can be said about this "
-            f"template's characters ({type(error).__name__}: {str(error)[:200]}). Please report the template."
+            f"template's characters ({type(error).__name__}: {short(str(error), 200)}). Please report the template."
         ) from error
     if traced != expected:  # a clock in the template may have ticked between the two
         before, expected = expected, plain(conversation.messages, conversation.adds_generation_prompt)
@@ -130,14 +130,14 @@ def render(
             same = common_start(before, expected)
             raise TraceError(
                 f"The chat template renders the same conversation differently each time, from character {same} on "
-                f"({before[same : same + 20]!a}, then {expected[same : same + 20]!a}): no two epochs would train the "
+                f"({excerpt(before, same)}, then {excerpt(expected, same)}): no two epochs would train the "
                 "same tokens. Remove what is random or counts time from it."
             )
     if traced != expected:
         same = common_start(traced, expected)
         raise TraceError(
             f"The traced render differs from transformers' from character {same} on "
-            f"({traced[same : same + 20]!a} instead of {expected[same : same + 20]!a}), so nothing "
+            f"({excerpt(traced, same)} instead of {excerpt(expected, same)}), so nothing "
             "can be said about this template's characters. Please report the template."
         )
     usual_prompt = lru_cache(maxsize=1)(lambda: _usual_prompt(source, conversation, special_tokens, plain))

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from inspector.conversation import Conversation
-from inspector.errors import InspectorError, TemplateFailedError, TemplateTooLargeError
+from inspector.errors import InspectorError, TemplateFailedError, TemplateTooLargeError, short
 from inspector.rendering.origins import Origin
 from inspector.rendering.plain_jinja import render_plain
 from inspector.rendering.render import Rendered, render, render_tagged, render_text, template_keywords
@@ -121,7 +121,7 @@ def _reported(error: BaseException) -> dict[str, Any]:
 
     line = _template_line(error)
     at = f" at line {line}" if line is not None else ""
-    reason = str(error)[:2000]
+    reason = short(str(error), 2000)
     report: dict[str, Any] = {"line": line}
     if isinstance(error, InspectorError):
         return report | {"error": type(error).__name__, "message": reason}

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from inspector.conversation import Step, is_flagged
-from inspector.errors import StrategyError
+from inspector.errors import StrategyError, quoted
 from inspector.strategies.base import IGNORED, Example, Labelled, Reason
 
 
@@ -61,11 +61,11 @@ class Modifiers:
         if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
             raise StrategyError(f"max_length is {length!r}, and must be a number of tokens from 1 on, or None.")
         if isinstance(self.as_given, str) or not isinstance(self.as_given, Sequence):
-            raise StrategyError(f"as_given is {self.as_given!r:.60}, and must be a list of names.")
+            raise StrategyError(f"as_given is {quoted(self.as_given)}, and must be a list of names.")
         object.__setattr__(self, "as_given", tuple(self.as_given))
         for name in self.as_given:
             if name not in (*Step, "all"):
-                raise StrategyError(f"as_given names {name!r:.60}, which is none of: all, {', '.join(Step)}.")
+                raise StrategyError(f"as_given names {quoted(name)}, which is none of: all, {', '.join(Step)}.")
 
     @classmethod
     def parse(cls, value: Modifiers | Mapping[str, Any] | None) -> Modifiers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inspector.conversation import Conversation, Message, Step
-from inspector.errors import RenderError, StrategyError, StrategyRefusedError
+from inspector.errors import RenderError, StrategyError, StrategyRefusedError, excerpt
 from inspector.model.tokenizer import Tokenizer
 from inspector.rendering.origins import common_start
 from inspector.rendering.plain_jinja import keeping_whitespace
@@ -63,8 +63,8 @@ def _about_text(shown: str, text: str) -> list[str]:
     if shown == text:
         return []
     return [
-        f"Plain Jinja renders another text than the one shown from character {same} on: {text[same : same + 20]!r} "
-        f"instead of {shown[same : same + 20]!r}."
+        f"Plain Jinja renders another text than the one shown from character {same} on: {excerpt(text, same)} "
+        f"instead of {excerpt(shown, same)}."
     ]
 
 

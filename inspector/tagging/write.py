@@ -27,6 +27,7 @@ from inspector.errors import (
     TemplateMemoryError,
     TemplateRefusedError,
     TemplateTimeoutError,
+    excerpt,
 )
 from inspector.inspection import make_example
 from inspector.model.model import Model
@@ -300,7 +301,7 @@ def _text_difference(one: str | InspectorError, other: str | InspectorError) -> 
             return ""
         pairs = enumerate(zip(one, other, strict=False))
         at = next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
-        return f"the text differs from character {at} on ({other[at : at + 20]!a} instead of {one[at : at + 20]!a})."
+        return f"the text differs from character {at} on ({excerpt(other, at)} instead of {excerpt(one, at)})."
     if isinstance(one, InspectorError) and isinstance(other, InspectorError):
         return "" if _refusal(one) == _refusal(other) else f"it is refused otherwise: {other} Before: {one}"
     if isinstance(one, InspectorError):

@@ -215,6 +215,13 @@ ROW_FORMATS: tuple[RowFormat, ...] = (
         WEATHER.replace("tool: rain", "tool_response: rain"),
     ),
     RowFormat(
+        "ms-swift, calls as fields", {"messages": [
+            _turn("user", "Rain?"), _turn("assistant", "<think>I look.</think>"),
+            {"role": "tool_call", "name": "weather", "arguments": {"city": "Oslo"}}, _turn("tool", "rain"),
+            _turn("assistant", "Yes.")], "tools": [TOOL]},
+        Format.MESSAGES, WEATHER.replace("assistant: weather", "assistant: <think>I look.</think> weather"),
+    ),
+    RowFormat(
         "ms-swift, kto", {"messages": CHAT, "label": True}, Format.UNPAIRED, "user: 2+2? / assistant: 4 · good",
         wanted=Format.UNPAIRED,
     ),
@@ -332,6 +339,14 @@ ROW_FORMATS: tuple[RowFormat, ...] = (
         "user: 2+2? / assistant: 2+2 is 4.", unused=("answer",),
     ),
     RowFormat(
+        "Aya, FLAN", {"inputs": "2+2?", "targets": "4", "language": "eng"}, Format.QUESTION_ANSWER, "user: 2+2? / assistant: 4",
+        unused=("language",),
+    ),
+    RowFormat(
+        "datasets, a Sequence of messages", {"messages": {"role": ["user", "assistant"], "content": ["2+2?", "4"]}},
+        Format.MESSAGES, "user: 2+2? / assistant: 4",
+    ),
+    RowFormat(
         "UltraChat", {"id": "0", "data": ["2+2?", "4", "+1?", "5"]}, Format.MESSAGES,
         "user: 2+2? / assistant: 4 / user: +1? / assistant: 5", unused=("id",),
     ),
@@ -347,6 +362,14 @@ ROW_FORMATS: tuple[RowFormat, ...] = (
             {"role": "user", "parts": [{"functionResponse": {"name": "weather", "response": {"rain": True}}}]},
             {"role": "model", "parts": [{"text": "Yes."}]}], "tools": [{"functionDeclarations": [BARE_TOOL]}]},
         Format.MESSAGES, f"system: Be brief. / {WEATHER}".replace("tool: rain", "tool: {'rain': True}"),
+    ),
+    RowFormat(
+        "Anthropic, tools", {"system": "Be brief.", "messages": [
+            _turn("user", "Rain?"),
+            _turn("assistant", [{"type": "tool_use", "id": "t", "name": "weather", "input": {"city": "Oslo"}}]),
+            _turn("user", [{"type": "tool_result", "tool_use_id": "t", "content": "rain"}]), _turn("assistant", "Yes.")],
+            "tools": [{"name": "weather", "input_schema": SCHEMA}]},
+        Format.MESSAGES, f"system: Be brief. / {WEATHER}",
     ),
     RowFormat(
         "LangChain, messages", {"messages": [

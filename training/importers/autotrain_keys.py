@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from inspector.errors import quoted
 from training.errors import Problem, SpecError
 from training.importers.reading import checked, unknown_key
 from training.spec.checks import problem
@@ -194,7 +195,7 @@ def _trainer(config: Mapping[str, Any], values: dict[str, Any], problems: list[P
         problems.append(problem("task", "is missing.", "Write llm-sft, llm-dpo, llm-orpo, llm-reward or llm."))
     elif name not in TASKS or (name != "llm" and name == task):
         known = ", ".join(f"llm-{name}" for name in TASKS if name not in ("llm", "default"))
-        problems.append(problem("task", f"there is no {task!r:.60} here.", f"There are: llm, {known}."))
+        problems.append(problem("task", f"there is no {quoted(task)} here.", f"There are: llm, {known}."))
     else:
         values = {"trainer": TASKS[name], **values}
     if values.get("trainer") == "generic":

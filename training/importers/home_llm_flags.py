@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from inspector.errors import quoted
 from training.errors import Problem, SpecError
 from training.importers.reading import checked
 from training.spec.checks import problem
@@ -167,7 +168,7 @@ def _pairs(words: Sequence[str], switches: frozenset[str]) -> Iterator[tuple[str
     while at < len(words):
         word, at = words[at], at + 1
         if not word.startswith("--"):
-            yield "", "", f"{word!r:.60} belongs to no option."
+            yield "", "", f"{quoted(word)} belongs to no option."
             continue
         name, equals, value = word[2:].partition("=")
         name = name.replace("-", "_")

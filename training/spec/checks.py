@@ -213,7 +213,9 @@ def explained(item: Any) -> Problem:
 
 def shown(value: Any) -> str:
     """The beginning of a value's repr; Python writes no number of thousands of digits."""
+    from inspector.errors import quoted
+
     try:
-        return f"{value!r:.60}"
+        return quoted(value)
     except ValueError:
         return "a number of thousands of digits"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from inspector.errors import quoted
 from training.spec.methods import FACTS, Method, MethodFacts
 from training.spec.parts import (
     BlockSpec,
@@ -37,7 +38,7 @@ def _lora(value: Any) -> Any:
 
 def _method(value: Any) -> Any:
     if value not in list(Method):
-        raise ValueError(f"there is no {value!r:.60}; there are: {', '.join(Method)}")
+        raise ValueError(f"there is no {quoted(value)}; there are: {', '.join(Method)}")
     return Method(value)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from inspector.errors import short
+
 MAX_CHARS = 100_000
 """Longest text that is read."""
 MAX_VALUES = 100_000
@@ -32,7 +34,7 @@ def load_yaml(text: str) -> Any:
     except RecursionError:
         raise _error("it is nested too deeply") from None
     except Exception as error:  # dates, numbers and tags that are none
-        raise _error(f"a value does not fit its type ({type(error).__name__}: {str(error)[:200]})") from error
+        raise _error(f"a value does not fit its type ({type(error).__name__}: {short(str(error), 200)})") from error
     finally:
         loader.dispose()
 

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from inspector.conversation import Message
+from inspector.errors import quoted, short
 from training.errors import EndpointError
 from training.spec import EndpointSpec
 
@@ -34,7 +35,7 @@ def ask(endpoint: EndpointSpec, messages: tuple[Message, ...], max_new_tokens: i
         answer.raise_for_status()
         return _text(answer.json())
     except httpx.HTTPStatusError as error:
-        reason = " ".join(error.response.text.split())[:300]
+        reason = short(" ".join(error.response.text.split()), 300)
         raise EndpointError(f"{address} answered with status {error.response.status_code}: {reason}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise EndpointError(f"{address} cannot be reached: {error}.") from error
@@ -46,5 +47,7 @@ def _text(answer: Any) -> str:
     try:
         content = answer["choices"][0]["message"]["content"]
     except (KeyError, IndexError, TypeError) as error:
-        raise EndpointError(f"The endpoint's answer has no choices[0].message.content: {answer!r:.300}") from error
+        raise EndpointError(
+            f"The endpoint's answer has no choices[0].message.content: {quoted(answer, 300)}"
+        ) from error
     return str(content or "")

@@ -20,6 +20,9 @@ from tests.oracles.row_formats import reading
 from tests.support import models
 
 U, A, B = ({"role": role, "content": text} for role, text in (("user", "Q"), ("assistant", "A"), ("assistant", "B")))
+CALL = {"role": "tool_call", "content": '{"name": "f", "arguments": {}}'}
+TOOL_USE = {"type": "tool_use", "id": "t", "name": "f", "input": {"x": 1}}
+RESULT = {"type": "tool_result", "tool_use_id": "t", "content": "r"}
 PAIR = "user: Q / assistant: A · rejected: user: Q / assistant: B"
 OTHER = "user: Q / assistant: B · rejected: user: Q / assistant: A"
 
@@ -184,6 +187,59 @@ def test_messages_of_others_are_read_alike_by_themselves_and_in_rows() -> None:
             assert list(conversation_of(source).messages) == [U, A]
 
 
+def test_call_after_an_answer_is_of_the_same_turn() -> None:
+    """Its text and its calls are one message; another flag, or text before the call, makes it another."""
+    read = conversation_of({"messages": [U, A, CALL, CALL]})
+    (_, answer) = read.messages
+    assert (answer["content"], len(answer["tool_calls"])) == ("A", 2)
+    assert [change.where for change in read.changes if "joined" in change.where] == [
+        "message 2, which is joined to the answer before it"
+    ]
+    for other in ({**CALL, "loss": False}, {**CALL, "content": f"<think>t</think>{CALL['content']}"}):
+        assert len(conversation_of({"messages": [U, A, other]}).messages) == 3
+    assert len(conversation_of({"messages": [U, CALL]}).messages) == 2
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion", "count"),
+    [
+        ([U, *[CALL] * 2, {"role": "tool", "content": "r"}], [A], 3),
+        ([U], [CALL, CALL], 1),
+        ([U, A], [CALL, CALL], 2),
+        ([U, CALL], [CALL, A], 2),
+        ([U, {**A, "content": [TOOL_USE]}, {**U, "content": [RESULT, RESULT, {"type": "text", "text": "!"}]}], [A], 5),
+    ],
+)
+def test_prompt_ends_where_it_ended(prompt: list[Any], completion: list[Any], count: int) -> None:
+    """However many messages its calls and results become: none of the prompt trains, and all of the completion."""
+    row = {"prompt": prompt, "completion": completion}
+    sample = read(row, detect([row]))
+    assert sample.prompt_messages == count
+    found = inspector.inspect(models.model("chatml"), sample.conversation)
+    trained = [index for index, turn in found.example.answers() if any(found.trained[i] for i in turn.tokens)]
+    answers = sample.conversation.assistant_indices()
+    assert trained == [index for index in answers if index >= count]
+    assert sample.conversation.prompt_messages == (count if any(index < count for index in answers) else 0)
+
+
+def test_calls_among_parts_are_read() -> None:
+    """Text and calls are one message, each result is one, and what was said with it another; said as changes."""
+    chat = [U, {**A, "content": [{"type": "text", "text": "A"}, TOOL_USE]}, {**U, "content": [RESULT, U["content"]]}, B]
+    read = conversation_of({"messages": chat})
+    assert [message["role"] for message in read.messages] == ["user", "assistant", "tool", "user", "assistant"]
+    assert read.messages[1]["content"] == "A"
+    assert read.messages[1]["tool_calls"][0]["function"] == {"name": "f", "arguments": {"x": 1}}
+    assert read.messages[2] == {"role": "tool", "tool_call_id": "t", "content": "r"}
+    assert [change.where for change in read.changes] == ["message 1 · content", "message 2 · content"]
+    assert conversation_of({"messages": chat}, ["calls"]).messages[1]["content"][1] == TOOL_USE
+
+
+def test_system_text_may_be_a_message() -> None:
+    """In a list of one."""
+    row = {"system": [{"role": "system", "content": "S"}], "prompt": "Q", "completion": "A"}
+    assert as_read(row) == "system: S / user: Q / assistant: A"
+
+
 def test_parts_of_gemini_become_fields() -> None:
     """Thoughts, several texts, several results and media, and one text as it is."""
     model = {"role": "model", "parts": [{"text": "T", "thought": True}, {"text": "A"}, {"text": "B"}]}
@@ -246,7 +302,7 @@ def test_texts_in_turn_are_not_taken_for_messages_where_that_is_not_wanted() -> 
             {"prompt": [U], "reward_model": {"ground_truth": "4"}},
             "These are prompts with what an answer is checked agai",
         ),
-        ({"prompt": "Q", "reply": "A"}, "The rows hold a prompt and no answer to it: there is nothing to train."),
+        ({"prompt": "Q", "reply": "A"}, "The rows hold a prompt, and no column that is known to be its answer"),
     ],
 )
 def test_known_rows_without_a_conversation_are_named(row: dict[str, Any], message: str) -> None:
