@@ -27,8 +27,11 @@ MAX_DEPTH = 64
 MAX_NUMBER_BITS = 10_000
 """Largest whole number accepted; Python writes no number of more than 4,300 digits."""
 
-TRAIN_FLAGS = ("train", "training", "weight", "loss")
-"""Per-message flags that say whether a message is trained: ours, axolotl's, OpenAI's, ms-swift's."""
+TRAIN_FLAGS = ("train", "training", "weight", "loss", "trainable", "loss_mask")
+"""Per-message flags that say whether a message is trained: ours, axolotl's, OpenAI's, ms-swift's, tinker's, verl's."""
+PART_FLAGS = ("train_detail", "training_detail")
+"""axolotl's lists of which characters of a message train."""
+_FALSE = frozenset({"", "0", "0.0", "false", "no"})
 
 PREFILL = "continue_final_message"
 """The argument that leaves the last message open; False, its default, changes nothing."""
@@ -239,7 +242,9 @@ class Conversation:
 def is_flagged(message: Message) -> bool:
     """Whether a message is to be trained by its own flag; without one, whether it is the assistant's."""
     given = next((message[name] for name in TRAIN_FLAGS if message.get(name) is not None), None)
-    return message["role"] == "assistant" if given is None else bool(given)
+    if given is None:
+        return bool(message["role"] == "assistant")
+    return given.strip().lower() not in _FALSE if isinstance(given, str) else bool(given)
 
 
 def string_fields(message: Message) -> Iterator[tuple[str, str]]:

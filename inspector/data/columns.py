@@ -90,7 +90,12 @@ class Columns:
         value = self.parsed(name)
         if isinstance(value, str) and self.does(Step.DIALOGUES) and dialogue(value) is not None:
             return self.messages(name, "user")
-        return self._messages(value, self.names.get(name, name))
+        where = self.names.get(name, name)
+        if are_texts(value) and self.does(Step.SPEAKERS):
+            messages = alternating(value)
+            self.changes.append(Change(Step.SPEAKERS, where, None, messages))
+            return messages
+        return self._messages(value, where)
 
     def history(self) -> list[Message]:
         """The turns before the row's own: pairs of question and answer, or messages."""
@@ -207,10 +212,6 @@ class Columns:
             value = [dict(zip(value, fields, strict=True)) for fields in zip(*value.values(), strict=True)]
         if not isinstance(value, list | tuple):
             raise FormatError(f"The column {column!r} is {kind(value)}, and must be a list of messages.")
-        if are_texts(value) and self.does(Step.SPEAKERS):
-            messages = alternating(value)
-            self.changes.append(Change(Step.SPEAKERS, column, None, messages))
-            return messages
         return [self.message(turn, f"{column}[{i}]") for i, item in enumerate(value) for turn in turns(item)]
 
     def message(self, message: Any, where: str) -> Message:
@@ -261,9 +262,9 @@ def holds_chat(value: Any) -> bool:
     """Whether a value is messages, a text that is such a list, or the texts of a chat in turn."""
     if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
         try:
-            value = json.loads(value)
+            return is_chat(json.loads(value))
         except (ValueError, RecursionError):
-            value = literal(value)
+            return is_chat(literal(value))
     return are_texts(value) or is_chat(value)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from inspector.conversation import TRAIN_FLAGS, Change, Message, Step, is_flagged, is_media, listed
+from inspector.conversation import PART_FLAGS, TRAIN_FLAGS, Change, Message, Step, is_flagged, is_media, listed
 from inspector.data.layouts import is_meaningful
 from inspector.data.tally import unread_text
 from inspector.errors import RenderError, short
@@ -165,7 +165,8 @@ def find_encoded_twice(example: Example, labelled: Labelled) -> Iterator[Finding
 
 
 def find_flags_not_obeyed(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Messages whose own flag says other than what trains: the first, and how many there are."""
+    """Messages whose own flag says other than what trains: the first, and how many there are; and flags of parts."""
+    yield from _part_flags(example)
     odd = []
     for index, message in enumerate(example.conversation.messages):
         name = next((name for name in TRAIN_FLAGS if message.get(name) is not None), None)
@@ -189,6 +190,22 @@ def find_flags_not_obeyed(example: Example, labelled: Labelled) -> Iterator[Find
         f"{f'{count} of its tokens train' if count else 'none of its tokens trains'}.{more}",
         remedy="keep: flagged goes by the messages' own flags; remove them if they mean nothing.",
     )
+
+
+def _part_flags(example: Example) -> Iterator[Finding]:
+    """The first message that says itself which of its characters train: nothing here goes by that."""
+    for index, message in _with_more_than_text(example):
+        if name := next((name for name in PART_FLAGS if message.get(name)), None):
+            yield Finding(
+                code=Code.FLAGS_NOT_OBEYED,
+                severity=Severity.WARNING,
+                message_index=index,
+                token_span=span_of(example, index),
+                detail=f"A flag is not obeyed: message {index} has {name}, which says what of it trains, and the whole "
+                "message is trained or is not.",
+                remedy="Write rows with segments, texts with a label each, where parts of a message are to train.",
+            )
+            return
 
 
 def _with_more_than_text(example: Example) -> Iterator[tuple[int, Message]]:

@@ -182,8 +182,12 @@ def test_string_fields_are_found_at_every_depth() -> None:
         ({"role": "assistant", "train": None, "weight": 0}, False),
         ({"role": "assistant", "train": None}, True),
         ({"role": "assistant", "train": True, "weight": 0}, True),
+        ({"role": "assistant", "trainable": False}, False),
+        ({"role": "assistant", "loss_mask": 0}, False),
+        ({"role": "assistant", "train": "False"}, False),
+        ({"role": "user", "train": "true"}, True),
     ],
 )
-def test_flags_of_four_trainers_are_read(fields: dict[str, Any], flagged: bool) -> None:
+def test_flags_of_trainers_are_read(fields: dict[str, Any], flagged: bool) -> None:
     """The first that is set decides; without one the role does."""
     assert is_flagged(fields) is flagged

@@ -319,6 +319,33 @@ def test_text_beside_a_role_can_be_asked_for() -> None:
     assert detect([row], {"format": "text"}).format is Format.TEXT
     assert detect([row], {"text": "text"}).format is Format.TEXT
     assert detect([{"text": "Hi", "label": 1}]).format is Format.TEXT
+    assert detect([{"text": '["a", "b"]'}]).format is Format.TEXT
+
+
+@pytest.mark.parametrize("flag", [{"trainable": False}, {"loss_mask": 0}, {"train": "false"}])
+def test_flags_of_other_names_are_found(flag: dict[str, Any]) -> None:
+    """As verl's and tinker's, and as texts; `keep: flagged` goes by them."""
+    model, chat = models.model("chatml"), [U, {**A, **flag}, U, B]
+    codes = [finding.code.value for finding in inspector.inspect(model, chat).findings]
+    assert "flags_not_obeyed" in codes
+    kept = inspector.inspect(model, chat, modifiers={"keep": "flagged"})
+    assert models.trained_text(kept).startswith("B")
+
+
+def test_characters_that_are_flagged_are_said() -> None:
+    """axolotl's `train_detail`: the message trains whole all the same."""
+    detail = [{"begin_offset": 0, "end_offset": 1, "train": False}]
+    found = inspector.inspect(models.model("chatml"), [U, {**A, "train_detail": detail}]).findings
+    assert [f.detail.split(",")[0] for f in found if f.code == "flags_not_obeyed"] == [
+        "A flag is not obeyed: message 1 has train_detail"
+    ]
+
+
+def test_several_answers_are_not_a_chat() -> None:
+    """A list of texts is taken in turn only where a chat stands."""
+    row = {"prompt": "Q", "completion": ["A", "B"]}
+    with pytest.raises(FormatError, match=r"completion\[0\] is a text, and must be a message with role and content"):
+        read(row, detect([row]))
 
 
 def test_segments_are_a_part_of_what_makes_conversations_equal() -> None:
