@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
-from inspector.conversation import Change, Conversation, JsonValue, Message, Step, is_media
+from inspector.conversation import REASONING_FIELDS, Change, Conversation, JsonValue, Message, Step, is_media
 from inspector.data.dialects import declared, without_call_parts
 from inspector.data.dialogues import literal, not_json
 from inspector.errors import ConversationError, quoted
@@ -311,6 +311,11 @@ class _Pass:
         content = message.get("content")
         if type(content) is str or "content" not in message:
             return message
+        if self._takes is not None and (thoughts := _thoughts(message)) and not self._takes.parts(str(message["role"])):
+            rest = [part for part in message["content"] if part not in thoughts]
+            told = {**message, "content": rest, "reasoning_content": "".join(map(_thought, thoughts))}
+            self._changed(Step.CONTENT, f"{where} · content", content, rest)
+            return self._with_content(told, where) if rest else {**told, "content": ""}
         after: Any = content
         if content is None or (isinstance(content, float) and math.isnan(content)):  # as pandas writes null
             after = "" if message.get("tool_calls") else None
@@ -338,6 +343,18 @@ class _Pass:
         if len(texts) + sum(map(is_media, content)) < len(content):
             return content  # a part that says something else, such as a call, is not left out
         return "".join(texts)
+
+
+def _thoughts(message: Mapping[str, Any]) -> list[Any]:
+    """The parts of a message that are reasoning, as Anthropic has them; none where it stands in a field already."""
+    if not isinstance(message.get("content"), list | tuple) or any(message.get(name) for name in REASONING_FIELDS):
+        return []
+    return [part for part in message["content"] if isinstance(part, Mapping) and _thought(part)]
+
+
+def _thought(part: Mapping[str, Any]) -> str:
+    text = part.get("thinking") if part.get("type") == "thinking" else None
+    return text if isinstance(text, str) else ""
 
 
 def _part(part: Any) -> dict[str, Any] | None:

@@ -234,6 +234,23 @@ def test_calls_among_parts_are_read() -> None:
     assert conversation_of({"messages": chat}, ["calls"]).messages[1]["content"][1] == TOOL_USE
 
 
+def test_reasoning_among_parts_becomes_a_field() -> None:
+    """Where the template takes text alone."""
+    parts = [{"type": "thinking", "thinking": "T", "signature": "x"}, {"type": "text", "text": "A"}]
+    said = "{{ m.reasoning_content }}{{ m.content }}"
+    template = f"{{% for m in messages %}}<|im_start|>{{{{ m.role }}}}\n{said}<|im_end|>{{% endfor %}}"
+    found = inspector.inspect(inspector.load("tiny-chat", template=template), [U, {**A, "content": parts}])
+    assert found.text.endswith("assistant\nTA<|im_end|>")
+    assert found.example.conversation.messages[1] == {**A, "reasoning_content": "T"}
+    assert {change.step for change in found.example.conversation.changes} == {Step.CONTENT}
+    alone = inspector.inspect(found.model, [U, {**A, "content": parts[:1]}]).example.conversation
+    assert alone.messages[1] == {**A, "content": "", "reasoning_content": "T"}
+    loop = "{% for p in m.content %}{{ p if m.content is string else p.text }}{% endfor %}"
+    takes = inspector.load("tiny-chat", template=template.replace(said, loop))
+    kept = inspector.inspect(takes, [U, {**A, "content": parts}]).example.conversation
+    assert kept.messages[1] == {**A, "content": parts}
+
+
 def test_system_text_may_be_a_message() -> None:
     """In a list of one."""
     row = {"system": [{"role": "system", "content": "S"}], "prompt": "Q", "completion": "A"}

@@ -683,8 +683,8 @@ def test_missed_marker_shows_its_nearest_match(
 
 
 def test_part_that_says_something_is_not_left_out() -> None:
-    """A call among the parts makes a template for texts fail; without it the answer would train alone."""
-    content = [{"type": "text", "text": "Let me see."}, {"type": "tool_use", "name": "w", "input": {}}]
+    """A part that is neither text nor a call nor media is said; without it the answer would train alone."""
+    content = [{"type": "text", "text": "Let me see."}, {"type": "computer", "action": "click"}]
     chat = [{"role": "user", "content": "Rain?"}, {"role": "assistant", "content": content}]
     findings = inspector.inspect(inspector.load("tiny-chat"), chat).findings
     assert Code.PYTHON_IN_TEXT in {finding.code for finding in findings}
