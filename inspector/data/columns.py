@@ -149,9 +149,10 @@ class Columns:
         source |= {name: self[name] for name in _KEYWORDS if self[name] not in (None, [], {})}
         given = (name for name in sorted(self.reads.intersection(self.row)) if name not in source)
         source |= {name: self.row[name] for name in given if self.row[name] is not None}
-        if prompt_messages:
-            source["prompt_messages"] = prompt_messages + len(first)
-        conversation = self._normalized(source)
+        count = prompt_messages + len(first) if prompt_messages else 0
+        if all(map(_is_asked, messages[:prompt_messages])):
+            return self._normalized(source), count
+        conversation = self._normalized({**source, "prompt_messages": count})
         count = conversation.prompt_messages
         has_answers = any(message["role"] == "assistant" for message in conversation.messages[:count])
         return (conversation if has_answers else replace(conversation, prompt_messages=0)), count
@@ -266,6 +267,11 @@ def holds_chat(value: Any) -> bool:
         except (ValueError, RecursionError):
             return is_chat(literal(value))
     return are_texts(value) or is_chat(value)
+
+
+def _is_asked(message: Message) -> bool:
+    """Whether a message of a prompt is a text of somebody else's: it stays one, and does not train."""
+    return message.get("role") in ("user", "system") and type(message.get("content")) is str
 
 
 def _is_columnar(value: Mapping[str, Any]) -> bool:
