@@ -33,7 +33,7 @@ from inspector.data.readers import (
     holds_prompt,
     judgement,
 )
-from inspector.data.unsupported import unsupported
+from inspector.data.unsupported import one_message, unsupported
 from inspector.errors import FormatError
 
 
@@ -64,8 +64,8 @@ def detect(
     if asked is None:
         known = _with_chats(_with_pairs(known, given), given)
         formats = [format for format in _order(known, rows, wanted) if _variant(format, known, rows) is not None]
-        is_text = formats == [Format.TEXT] and "text" not in given
-        if (not formats or is_text) and (why := unsupported(rows[0])) is not None:
+        is_message = formats == [Format.TEXT] and "text" not in given and one_message(rows[0])
+        if (not formats or is_message) and (why := unsupported(rows[0])) is not None:
             raise FormatError(f"{why} The columns are {listed(present)}.")
         if not formats:
             if "input_ids" in known and holds_ids(rows[0].get(known["input_ids"])):

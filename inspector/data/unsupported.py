@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from inspector.data.dialects import speaker
+from inspector.data.normal import RESULT_ROLES, ROLES
 
 _SIDE_IDS = re.compile(r"(prompt|chosen|rejected|completion)_(input_)?ids|input_ids_(chosen|rejected)")
+_SPEAKERS = frozenset({*ROLES, *RESULT_ROLES, "tool", "developer"})
 _CHECKS = frozenset({"solution", "ground_truth", "reward_model", "reference_answer", "verification_info", "answer_key"})
 
 
@@ -19,9 +21,9 @@ def unsupported(row: Mapping[str, Any]) -> str | None:
 
 
 def one_message(row: Mapping[str, Any]) -> bool:
-    """Whether a row is a single message: who says it, and what."""
+    """Whether a row, its columns in lower case, is a single message: who says it, and what."""
     said = next((row[name] for name in ("content", "text", "value", "parts") if name in row), None)
-    return isinstance(said, str | list) and speaker(row) != ""
+    return isinstance(said, str | list) and speaker(row) in _SPEAKERS
 
 
 def _is_stepwise(row: Mapping[str, Any]) -> bool:

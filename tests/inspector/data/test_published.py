@@ -337,6 +337,8 @@ def test_text_beside_a_role_can_be_asked_for() -> None:
     assert detect([row], {"text": "text"}).format is Format.TEXT
     assert detect([{"text": "Hi", "label": 1}]).format is Format.TEXT
     assert detect([{"text": '["a", "b"]'}]).format is Format.TEXT
+    assert detect([{"text": "Hi", "role": "engineer"}]).format is Format.TEXT
+    assert detect([{"text": "Hi", "prompt": "Hi"}]).format is Format.TEXT
 
 
 @pytest.mark.parametrize("flag", [{"trainable": False}, {"loss_mask": 0}, {"train": "false"}])
