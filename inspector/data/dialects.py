@@ -31,7 +31,8 @@ def is_message(value: object) -> bool:
     """Whether a value is a message, however it is written."""
     if not isinstance(value, Mapping):
         return False
-    return "role" in value or {"from", "value"} <= value.keys() or _speaker(value) != "" or _is_item(value)
+    is_known = "role" in value or {"from", "value"} <= value.keys()
+    return is_known or _speaker(value) != "" or _is_item(value) or _is_gemini(value)
 
 
 def is_foreign(value: object) -> bool:
@@ -83,7 +84,8 @@ def _is_gemini(value: Mapping[str, Any]) -> bool:
 
 def _of_gemini(message: Mapping[str, Any]) -> Iterator[Message]:
     """Results of functions as messages of their own, and the rest of the parts after them as one."""
-    fields = {name: value for name, value in message.items() if name not in ("parts", "content")}
+    fields = {name: value for name, value in message.items() if name not in ("parts", "content", "role")}
+    fields = {"role": message.get("role") or "user", **fields}
     said: list[Any] = []
     calls, thoughts = [], []
     has_results = False

@@ -63,7 +63,9 @@ def detect(
     known = {**_named(present, set(given.values()), rows), **given}
     if asked is None:
         known = _with_chats(_with_pairs(known, given), given)
-        formats = [format for format in _order(known, rows, wanted) if _variant(format, known, rows) is not None]
+        order = _order(known, rows, wanted)
+        formats = [format for format in order if _variant(format, known, rows, is_filled=True) is not None]
+        formats = formats or [format for format in order if _variant(format, known, rows) is not None]
         is_message = formats == [Format.TEXT] and "text" not in given and one_message(rows[0])
         if (not formats or is_message) and (why := unsupported(rows[0])) is not None:
             raise FormatError(f"{why} The columns are {listed(present)}.")
@@ -80,7 +82,7 @@ def detect(
             )
         asked = formats[0]
     format = Format(asked)
-    variant = _variant(format, known, rows)
+    variant = _variant(format, known, rows, is_filled=True) or _variant(format, known, rows)
     if variant is None:
         missing = next((name for name in SHAPES[format].needed[-1] if name not in known), "messages")
         raise FormatError(
@@ -199,9 +201,16 @@ def _ends_in_answer(messages: Any) -> bool:
     return said not in ("user", "human", "system", "tool", "observation")
 
 
-def _variant(format: Format, known: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...] | None:
-    """The columns that a format reads of those that are known; None where it lacks some."""
+def _variant(
+    format: Format, known: Mapping[str, str], rows: Sequence[Mapping[str, Any]], *, is_filled: bool = False
+) -> tuple[str, ...] | None:
+    """The columns that a format reads of those that are known; None where it lacks some.
+
+    `is_filled`: each of them must hold something in one of the rows.
+    """
     for needed in SHAPES[format].needed:
+        if is_filled and not all(any(row.get(known.get(name, "")) is not None for row in rows) for name in needed):
+            continue
         if all(name in known for name in needed) and len({known[name] for name in needed}) == len(needed):
             if format is Format.UNPAIRED and needed != ("prompt", "completion", "label"):
                 labels = (row.get(known["label"]) for row in rows)

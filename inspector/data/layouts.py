@@ -134,8 +134,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "ranked": ("completions", "responses", "answers", "candidates"),
     "label": ("kto_tag",),
     "instruction": (),
-    "input": ("context", "inputs"),
-    "output": ("response", "targets"),
+    "input": ("context", "inputs", "input_text"),
+    "output": ("response", "targets", "output_text"),
     "question": ("query",),
     "problem": (),
     "answer": ("answers",),
@@ -220,7 +220,7 @@ SHAPES: Mapping[Format, _Shape] = {
 
 _MEANINGFUL = re.compile(
     r"history|system\w*|tools?|functions|images?|videos?|audios?|objects|label|kto_tag|\w*rejected\w*|\w*chosen\w*|"
-    r"\w*thinking|reasoning\w*|thoughts?|rationale|cot|weights?|loss|train|mask|\w*_mask|labels|input_ids|messages|"
+    r"\w*thinking|reasoning\w*|thoughts?|rationale|(\w+_)?cot|weights?|loss|train|mask|\w*_mask|labels|input_ids|messages|"
     r"conversations?|\w*prompt|completions?|\w*instructions?|input|output|responses?|generations?|question|query|"
     r"answers?|solution|context|role|margin|"
     r"documents|chat_template_kwargs",

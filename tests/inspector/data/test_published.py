@@ -175,7 +175,7 @@ def test_messages_of_others_are_read_alike_by_themselves_and_in_rows() -> None:
     """A list, an object with messages, and a row of a data set."""
     chats: list[list[dict[str, Any]]] = [
         [{"type": "human", "content": "Q"}, {"type": "ai", "content": "A"}],
-        [{"role": "user", "parts": [{"text": "Q"}]}, {"role": "model", "parts": [{"text": "A", "functionCall": None}]}],
+        [{"parts": [{"text": "Q"}]}, {"role": "model", "parts": [{"text": "A", "functionCall": None}]}],
         [{"type": "chat", "data": {"role": "user", "content": "Q"}}, {"type": "AIMessageChunk", "content": "A"}],
         [
             {"lc": 1, "type": "constructor", "id": ["schema", f"{name}Message"], "kwargs": {"content": text}}
@@ -358,6 +358,16 @@ def test_characters_that_are_flagged_are_said() -> None:
     assert [f.detail.split(",")[0] for f in found if f.code == "flags_not_obeyed"] == [
         "A flag is not obeyed: message 1 has train_detail"
     ]
+
+
+def test_columns_that_hold_nothing_are_not_the_layout() -> None:
+    """As Arrow fills them in where data sets were joined: the layout is told from what is there."""
+    row = {"messages": None, "prompt": "Q", "completion": "A", "tools": None}
+    assert as_read(row) == "user: Q / assistant: A"
+    assert detect([row]).columns == {"prompt": "prompt", "completion": "completion", "tools": "tools"}
+    assert as_read({"problem": "Q", "solution": "A", "messages": None}) == "user: Q / assistant: A"
+    with pytest.raises(FormatError, match="The column 'messages' is missing"):
+        as_read({"messages": None})
 
 
 def test_several_answers_are_not_a_chat() -> None:
