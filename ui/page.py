@@ -29,6 +29,9 @@ _HEADING = """
 </header>
 """
 
+_LOOKS_S = (0.01, 0.2)
+"""How often gradio's queue looks for events, and for progress, which no handler here reports. Its own thousand times a
+second cost an idle app a tenth of a core."""
 _WEIGHTS = (400, 700)
 """gradio's own files of weight 600 lack most letters, which are then set in other fonts."""
 _CONTRAST = {
@@ -67,6 +70,7 @@ def build_page() -> gr.Blocks:
         api.connect()
     demo.unload(on_leave)
     demo.queue(default_concurrency_limit=4, max_size=64)
+    demo._queue.sleep_when_free, demo._queue.progress_update_sleep_when_free = _LOOKS_S
     return demo
 
 

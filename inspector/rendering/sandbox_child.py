@@ -5,6 +5,7 @@ An answer is a rendered conversation or an error, as data: origins in a table, r
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -39,6 +40,8 @@ def serve() -> None:
     os.dup2(2, 1)  # nothing a library prints may reach the pipe
     input_ = os.fdopen(os.dup(0), "rb")
     template_keywords("")  # imports transformers now, not during the first render
+    gc.collect()
+    gc.freeze()  # the libraries' objects, which every later collection would look through
     _limit()
     _write(output, {"ready": True})
     while len(head := input_.read(HEAD.size)) == HEAD.size:

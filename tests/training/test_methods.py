@@ -200,9 +200,16 @@ def test_runs_log_what_trl_logs(tmp_path: Path, folder: Path, method: str, field
     found = logged(trainer)
     assert len([line for line in found if "grad_norm" in line]) == 3
     assert any("eval_loss" in line for line in found)
-    assert [{name: line[name] for name in other} for line, other in zip(found, expected, strict=True)] == [
-        pytest.approx(line, rel=2e-4, abs=1e-5) for line in expected
-    ]
+    for line, other in zip(found, expected, strict=True):
+        compared = other.keys() - ({"rewards/accuracies"} if is_tie(line) and is_tie(other) else set())
+        assert {name: line[name] for name in compared} == pytest.approx(
+            {name: other[name] for name in compared}, rel=2e-4, abs=1e-5
+        )
+
+
+def is_tie(line: dict[str, float]) -> bool:
+    """Whether no answer is preferred, as before the first step: what the last bit says of a pair is then chance."""
+    return abs(line.get("rewards/margins", 1.0)) < 1e-6
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])

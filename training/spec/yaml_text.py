@@ -16,13 +16,22 @@ MAX_CHARS = 100_000
 """Longest text that is read."""
 MAX_VALUES = 100_000
 """Most values, each reference counted as all that it stands for."""
+MAX_BRACKETS = 200
+"""Most lists and mappings in brackets, each inside the one before: PyYAML looks through all of them at every sign."""
+
+
+class _Loader(yaml.SafeLoader):
+    def fetch_flow_collection_start(self, token_class: Any) -> None:
+        if self.flow_level >= MAX_BRACKETS:
+            raise _error("it is nested too deeply")
+        super().fetch_flow_collection_start(token_class)
 
 
 def load_yaml(text: str) -> Any:
     """The value in a text, as `yaml.safe_load`. Raises yaml.YAMLError, and nothing else."""
     if len(text) > MAX_CHARS:
         raise _error(f"it has {len(text):,} characters, and up to {MAX_CHARS:,} are read")
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,16 @@ class Setting:
     @property
     def default(self) -> Any:
         """What the spec has there when it says nothing; None for what depends on other fields."""
-        value: Any = RunSpec.model_construct(model="", data=None)  # type: ignore[arg-type]
+        value: Any = _silent_spec()
         for name in self.path:
             value = getattr(value, name, None)
         return value
+
+
+@cache
+def _silent_spec() -> RunSpec:
+    """What a spec has that says nothing; not to be changed."""
+    return RunSpec.model_construct(model="", data=None)  # type: ignore[arg-type]
 
 
 SETTINGS: Mapping[str, Setting] = {
