@@ -606,6 +606,7 @@ YAML = {
     "merges": ("\n".join([*MERGES, ""]), "references"),
     "itself": ("model: &a [*a]\n", "it refers to itself"),
     "nested": ("[" * 5_000 + "\n", "it is nested too deeply"),
+    "nested in a mapping": ("a: " + "{b: [" * 101 + "]}" * 101 + "\n", "it is nested too deeply"),
     "no date": ("data: 2001-99-99\n", "a value does not fit its type (ValueError: month must be in 1..12)"),
     "no number": ("a: !!int x\n", "a value does not fit its type (ValueError"),
     "an object": ("a: !!python/object:os.system x\n", "could not determine a constructor"),

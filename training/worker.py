@@ -33,7 +33,7 @@ from training.run.folder import ENDED, Phase, RunDir
 from training.run.journal import Journal, SilentJournal
 from training.run.queue import POLL_S, turn
 from training.spec import RunSpec
-from training.weights import ranks
+from training.weights import bitsandbytes, ranks
 from training.weights.memory import is_out_of_memory
 
 
@@ -101,6 +101,10 @@ def _work(run: RunDir, journal: Journal) -> None:
     from training.weights.load import device_of
 
     spec = run.spec()
+    if "8bit" in spec.optimizer:
+        bitsandbytes.let_in()
+    else:
+        bitsandbytes.leave_out()
     device = device_of(spec)
     _take_own_device(device)
     journal.say(device=device, error=None, suggestion=None)
@@ -247,6 +251,7 @@ def _import_everything() -> None:
     Nothing of it is garbage: the collector, which would look through all of it again and again, waits.
     """
     gc.disable()
+    bitsandbytes.leave_out()
     import datasets  # noqa: F401
     import peft  # noqa: F401
     import trl

@@ -41,6 +41,17 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+_FEWER_FRAMES = """(() => {
+  const ask = window.requestAnimationFrame.bind(window);
+  let links = 0;
+  window.requestAnimationFrame = act => {
+    const own = links + 1;
+    const show = time => { links = own; try { act(time); } finally { links = 0; } };
+    return own < 60 ? ask(show) : setTimeout(() => ask(show), 200);
+  };
+})()"""
+"""gradio's first spinner asks for the next frame for ever, also when it is gone: a page that rests costs a tenth of a
+core. Here a frame waits when sixty others led to it, each asked for in the one before."""
 _CUT_OFF = "Unexpected error Connection errored out"
 _SHOWN = "() => ['shown', 'failed'].includes(document.querySelector('.token-view')?.dataset.state)"
 
@@ -292,6 +303,7 @@ def context(browser: Any) -> Iterator[Any]:
     made = browser.new_context(viewport=WINDOW)
     made.set_default_timeout(HANG_S * 1000)
     made.grant_permissions(["clipboard-read", "clipboard-write"])
+    made.add_init_script(_FEWER_FRAMES)
     yield made
     made.close()
 

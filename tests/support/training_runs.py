@@ -127,7 +127,7 @@ def wait_for(run: RunDir, is_reached: Callable[[Status], bool], seconds: float =
         status = run.status()
         if is_reached(status):
             return status
-        time.sleep(0.01)
+        time.sleep(0.03)
     raise AssertionError((run.status(), run.log_tail()))
 
 

@@ -1,8 +1,11 @@
-"""Tokens that a spec adds: their embeddings train, are saved with the adapter, and come back with it."""
+"""Tokens that a spec adds: their embeddings train, are saved with the adapter, and come back with it; bitsandbytes."""
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,7 +15,10 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from trl.trainer.utils import add_fused_lm_head
 
 import inspector
+from tests.support.training_runs import begin, ended, wait_for
+from training.run.folder import Phase
 from training.spec import RunSpec, parse_spec
+from training.weights import bitsandbytes
 from training.weights.load import complete_head, lora_config
 
 ADDED = {"pad_token": "[PAD]", "additional_special_tokens": ["<|a|>", "<|b|>"]}
@@ -82,3 +88,35 @@ def test_saved_embeddings_train_whole() -> None:
     plain = parse_spec({"model": "tiny-chat", "data": "x"})
     config = lora_config(plain, weights, tokenizer)
     assert (config.trainable_token_indices, config.modules_to_save) == (None, None)
+
+
+# --- bitsandbytes
+
+
+def test_bitsandbytes_is_left_out_where_nothing_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine without an accelerator, until a run uses it; who has imported it keeps it."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    monkeypatch.delitem(sys.modules, "bitsandbytes", raising=False)
+    bitsandbytes.leave_out()
+    assert find_spec("bitsandbytes") is None
+    bitsandbytes.let_in()
+    assert find_spec("bitsandbytes") is not None
+    imported = ModuleType("bitsandbytes")
+    monkeypatch.setitem(sys.modules, "bitsandbytes", imported)
+    bitsandbytes.leave_out()
+    bitsandbytes.let_in()
+    assert sys.modules["bitsandbytes"] is imported
+
+
+def test_bitsandbytes_is_there_with_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights of 4 bits need it."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.delitem(sys.modules, "bitsandbytes", raising=False)
+    bitsandbytes.leave_out()
+    assert find_spec("bitsandbytes") is not None
+
+
+def test_an_optimizer_of_8_bits_trains_on_a_cpu(tmp_path: Path) -> None:
+    """In a worker that waited without bitsandbytes."""
+    run = begin(tmp_path, optimizer="adamw_bnb_8bit", max_steps=2)
+    assert wait_for(run, ended).phase is Phase.SUCCEEDED, run.log_tail()

@@ -20,7 +20,7 @@ MAX_BRACKETS = 200
 """Most lists and mappings in brackets, each inside the one before: PyYAML looks through all of them at every sign."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     def fetch_flow_collection_start(self, token_class: Any) -> None:
         if self.flow_level >= MAX_BRACKETS:
             raise _error("it is nested too deeply")

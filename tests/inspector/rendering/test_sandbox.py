@@ -299,6 +299,15 @@ def test_a_trace_of_300_messages_is_far_from_the_limit(name: str) -> None:
     assert sandbox.spent_s() - before < sandbox.MOST_CPU_S / 3
 
 
+def test_the_libraries_objects_are_not_looked_through() -> None:
+    """The garbage collector of a child leaves out what was there before the first request."""
+    script = "import gc; from inspector.rendering.sandbox_child import serve; serve(); print(gc.get_freeze_count())"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=oracle.ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=True
+    )
+    assert int(done.stderr.split()[-1]) > 10_000
+
+
 def test_refused_renders_count_as_spent() -> None:
     """A template that works for a while and then refuses has worked."""
     before = sandbox.spent_s()
