@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,6 +36,20 @@ def test_a_quick_run_leaves_out_the_long_modules(pytestconfig: pytest.Config, is
         patch.setattr(pytestconfig.option, "quick", is_quick)
         left_out = {path.stem for path in MODULES if is_left_out(path)}
     assert left_out == (set(LONGEST_FIRST) if is_quick else set())
+
+
+@pytest.mark.parametrize(
+    ("what", "sign"),
+    [
+        ("browser", r"^(@|pytestmark = .*)pytest\.mark\.browser"),
+        ("training", r"^from tests\.support\.training_runs import .*\b(begin|waiting_worker)\b"),
+    ],
+)
+def test_every_module_is_known_that_needs_what_takes_long_to_start(what: str, sign: str) -> None:
+    """Another worker would start a second one for it."""
+    found = {path.stem for path in MODULES if re.search(sign, path.read_text(encoding="utf-8"), re.MULTILINE)}
+    assert len(found) > 4
+    assert {name for name in found if scheduling.needs(name) != what} == set()
 
 
 class Node:

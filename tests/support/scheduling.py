@@ -56,9 +56,10 @@ LONGEST_FIRST = (
 """Modules that take more than ten seconds or so; the others follow by their names. A quick run is the others."""
 
 TOGETHER = {
-    "browser": ("test_page", "test_accessibility", "test_report_html"),
+    "browser": ("test_page", "test_accessibility", "test_report_html", "test_hostile"),
     "training": (
         "test_methods", "test_engines", "test_training", "test_jobs", "test_publish", "test_export_rows",
+        "test_importers",
     ),
 }  # fmt: skip
 """What takes long to start (the app with its browser; a worker that has imported the libraries) -> how the names of the

@@ -130,6 +130,12 @@ def test_runs_of_one_waiting_worker_are_those_of_two(tmp_path: Path) -> None:
     assert idle.is_warm()
 
 
+def test_an_optimizer_of_8_bits_trains(tmp_path: Path) -> None:
+    """Though the worker that waited has kept bitsandbytes out, which it is made of."""
+    run = begin(tmp_path, optimizer="adamw_bnb_8bit", max_steps=2)
+    assert wait_for(run, ended).phase is Phase.SUCCEEDED, run.log_tail()
+
+
 def test_worker_of_another_environment_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting changed since it was started would be lost; without one that waits, runs start cold."""
     monkeypatch.delenv("PYTEST_CURRENT_TEST")

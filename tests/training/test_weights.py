@@ -15,8 +15,6 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from trl.trainer.utils import add_fused_lm_head
 
 import inspector
-from tests.support.training_runs import begin, ended, wait_for
-from training.run.folder import Phase
 from training.spec import RunSpec, parse_spec
 from training.weights import bitsandbytes
 from training.weights.load import complete_head, lora_config
@@ -114,9 +112,3 @@ def test_bitsandbytes_is_there_with_an_accelerator(monkeypatch: pytest.MonkeyPat
     monkeypatch.delitem(sys.modules, "bitsandbytes", raising=False)
     bitsandbytes.leave_out()
     assert find_spec("bitsandbytes") is not None
-
-
-def test_an_optimizer_of_8_bits_trains_on_a_cpu(tmp_path: Path) -> None:
-    """In a worker that waited without bitsandbytes."""
-    run = begin(tmp_path, optimizer="adamw_bnb_8bit", max_steps=2)
-    assert wait_for(run, ended).phase is Phase.SUCCEEDED, run.log_tail()
