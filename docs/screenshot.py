@@ -85,7 +85,7 @@ def take_all(browser: Any, address: str, folder: Path) -> None:
         for width in (1400, 420):
             page = DataPage(browser.new_page(viewport={"width": width, "height": 1000}), address)
             page.open(theme=theme)
-            for tab in ("Inspect", "Data", "Train"):
+            for tab in ("Inspect", "Audit", "Train"):
                 page.tab.get_by_role("tab", name=tab, exact=True).click()
                 page.tab.wait_for_timeout(1_500)
                 page.tab.screenshot(path=folder / f"{tab.lower()}-{theme}-{width}.png", full_page=True)

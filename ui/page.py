@@ -12,8 +12,10 @@ import gradio as gr
 
 from ui import api
 from ui.data_tab import tab as data_tab
+from ui.data_tab.address import FIELDS, on_address
 from ui.data_tab.open import INSPECT
 from ui.inspect_tab import tab as inspect_tab
+from ui.inspect_tab.open import OPENED
 from ui.parts.scripts import script, start
 from ui.train_tab import tab as train_tab
 from ui.visitors.access import KEPT_S, UPLOAD_BYTES, is_public
@@ -23,9 +25,10 @@ from ui.wiring.wires import Wires
 _HERE = Path(__file__).parent
 _SCRIPTS = ("wiring/dropdowns.js", "wiring/loading.js")
 _HEADING = """
+<a class="skip-link" href="#view">Skip to the tokens</a>
 <header class="ms-heading">
   <h1>Maskscope</h1>
-  <p>See which tokens of a chat example train, whose text each is, and why. The underlined ones train: point at one.</p>
+  <p>See which tokens your trainer actually trains on.</p>
 </header>
 """
 
@@ -56,14 +59,15 @@ def build_page() -> gr.Blocks:
         with gr.Tabs(selected=INSPECT, elem_id="tabs") as tabs:
             with gr.Tab("Inspect", id=INSPECT):
                 widgets = inspect_tab.build()
-            with gr.Tab("Data", id="data", elem_id="data") as tab:
+            with gr.Tab("Audit", id="data", elem_id="data") as tab:
                 widgets |= data_tab.build()
             with gr.Tab("Train", id="train", elem_id="train") as train:
                 training = train_tab.build()
         if training:
             training |= train_tab.build_timer()
         wires = Wires({**widgets, **training, "tabs": tabs, "data_tab": tab, "train_tab": train})
-        inspect_tab.connect(wires, demo)
+        wires.on_load(demo, on_address, OPENED, FIELDS)
+        inspect_tab.connect(wires)
         data_tab.connect(wires)
         if training:
             train_tab.connect(wires, demo)

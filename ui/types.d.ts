@@ -25,7 +25,9 @@ interface Finding {
   detail: string;
   remedy: string;
   token_span: [number, number] | null;
+  heading: string;
 }
+interface Verdict { level: "right" | "warning" | "wrong" | "unknown"; trainer: string; setting: string; sentence: string; short: string; }
 interface Remedy { name: string; label: string; what: string; }
 
 /** What the token view says beside its tokens. `row`: number, count and title of the row that is shown. */
@@ -38,22 +40,26 @@ interface ViewNotes {
   canUndo: boolean;
 }
 interface FailureJson extends ViewNotes {
-  failure: {title: string; detail: string; line: number | null};
+  failure: {title: string; detail: string; line: number | null; isTemplate: boolean};
 }
 
 /** A strategy over the tokens shown. `reasons`: a character a token, its code less 48 an index into `reasonTexts`; null
- * where the strategy refuses the example, and then so are `count` and `agreement`. */
+ * where the trainer takes no such row, and then so is `count`. `isKnown`: shown before "Show all". */
 interface StrategyJson {
   name: string;
   options: string;
   count: number | null;
-  agreement: number | null;
+  verdict: Verdict;
+  isKnown: boolean;
   reasons: string | null;
   remarks: string[];
 }
+/** `key`: of the inspection whose tokens these are. `waits`: how many tokens there are, where nothing was compared yet. */
+interface ComparisonJson { key: string; waits: number | null; strategies: StrategyJson[]; }
 
 /** An inspection. Most lists have an entry a token: its text, id, span of characters, class (a hexadecimal digit), turn
- * (null for the template's own text), reason (an index into `reasonTexts`) and origins (indices into `origins`). */
+ * (null for the template's own text), reason, right reason (indices into `reasonTexts`) and origins (indices into
+ * `origins`). */
 interface InspectionJson extends ViewNotes {
   failure?: undefined;
   model: string;
@@ -61,6 +67,9 @@ interface InspectionJson extends ViewNotes {
   source: string;
   template: string;
   strategy: string;
+  verdict: Verdict;
+  key: string;
+  versions: [string, string][];
   modifiers: string;
   texts: string[];
   whole: Record<number, string>;
@@ -70,13 +79,13 @@ interface InspectionJson extends ViewNotes {
   classes: string;
   turns: (number | null)[];
   reasons: number[];
+  truth: number[];
   reasonTexts: string[];
   reasonTrains: boolean[];
   cut: number;
   roles: string[];
   origins: {text: string; kind: string; line: number | null; message: number | null}[];
   tokenOrigins: number[][];
-  strategies: StrategyJson[];
   link: string;
   selected: number | null;
 }
@@ -139,6 +148,7 @@ type BatchJson = {failure: string} | Batch;
 
 interface DataFinding {
   code: string;
+  heading: string;
   severity: string;
   rows: number;
   count: number | null;
@@ -186,6 +196,7 @@ interface ScoresJson { rows: ScoredRow[]; }
 interface Window {
   Plotly?: Plotly;
   chosenIn(id: string, value: unknown): unknown;
+  addressAsked(fields: string[]): string;
   modelAsked(model: string | null, revision: string | null): void;
   modelShown(loaded: [string | null, string | null] | null): void;
 }

@@ -16,6 +16,7 @@ from inspector.model.model import Model
 from inspector.trainers.compare import Comparison, Entry
 from inspector.trainers.decode import Decoded, LoggedExample
 from inspector.trainers.markers import Markers, Split, shown_ids
+from inspector.trainers.verdict import verdict_on
 
 _TRAINED, _STRADDLER, _DIM, _RESET = "\x1b[4;32m", "\x1b[7m", "\x1b[2m", "\x1b[0m"
 _SEVERITY_COLOURS = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b[1;33m", Severity.NOTE: "\x1b[1;36m"}
@@ -92,25 +93,25 @@ def _finding(finding: Finding, colour: bool) -> Iterator[str]:
 
 
 def format_comparison(comparison: Comparison) -> str:
-    """One line a strategy: how much it trains, how far it agrees with the truth, and where it first differs."""
+    """One line a strategy: whose it is, how much it trains, what is wrong with that, and where that begins."""
     truth = comparison.truth
     tokens = truth.example.tokens
     name = max(len(_strategy(entry)) for entry in comparison.entries)
+    trainer = max(len(entry.verdict.trainer) for entry in comparison.entries)
     lines = [
         f"{truth.model.name} · template {truth.model.template_name} · {len(tokens)} tokens, "
-        f"{truth.strategy} trains {sum(truth.trained)}",
+        f"{sum(truth.trained)} of them should be trained",
+        verdict_on(truth).sentence,
         "",
-        f"{'strategy':<{name}}  {'trains':>6}  {'agrees':>7}  first difference",
+        f"{'trainer':<{trainer}}  {'strategy':<{name}}  {'trains':>6}  verdict",
     ]
-    for entry in comparison.entries:
+    for entry in comparison.by_verdict:
         count = "-" if entry.labelled is None else str(sum(entry.labelled.trained))
-        agreement = "-" if entry.agreement is None else f"{entry.agreement:.1%}"
-        remark = entry.error or "none"
-        if entry.disagreements and entry.labelled is not None:
-            first = entry.disagreements[0][0]
-            verb = "trains" if entry.labelled.trained[first] else "leaves out"
-            remark = f"{verb} token {first} {tokens.texts[first]!r}"
-        lines.append(f"{_strategy(entry):<{name}}  {count:>6}  {agreement:>7}  {remark}")
+        first = entry.disagreements[0][0] if entry.disagreements else None
+        where = "" if first is None else f"; first at token {first} {tokens.texts[first]!r}"
+        lines.append(
+            f"{entry.verdict.trainer:<{trainer}}  {_strategy(entry):<{name}}  {count:>6}  {entry.verdict.short}{where}"
+        )
         lines += [f"{'':<{name}}  {warning}" for warning in (entry.labelled.warnings if entry.labelled else ())]
     return "\n".join(lines)
 

@@ -21,6 +21,7 @@ from inspector.strategies import Example, Labelled, label
 from inspector.strategies.base import ranges_of
 from inspector.strategies.modifiers import kept_range, truncated
 from inspector.trainers.stops import text_stops
+from inspector.trainers.verdict import trainer_of, verdict_of
 
 _PLACES = 3
 """Most places where two trainers differ that are spelled out."""
@@ -166,7 +167,10 @@ def judge(
         difference = f"Renders {len(tokens)} other tokens than the {len(inspection.ids)} that are shown."
         return Outcome(verdict=_joined(difference, passes, *_warnings(labelled)), same=False)
     difference = sentence(inspection, bits)
-    return Outcome(verdict=_joined(difference, *_warnings(labelled)), same=bits == inspection.labelled.trained)
+    same = bits == inspection.labelled.trained
+    short = verdict_of(inspection.example, trainer_of(strategy, options), bits, inspection.labelled).short
+    kinds = "" if same else f"{short[0].upper()}{short[1:]}."
+    return Outcome(verdict=_joined(kinds, difference, *_warnings(labelled)), same=same)
 
 
 def sentence(inspection: Inspection, bits: Sequence[bool]) -> str:

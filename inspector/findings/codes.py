@@ -34,109 +34,118 @@ class KindBy(StrEnum):
 class Code(StrEnum):
     """What was found, with what it reads. The public names; docs/findings.md has a section for each."""
 
+    heading: str
     reads: Reads
     kind_by: KindBy
 
-    def __new__(cls, name: str, reads: Reads = Reads.WORDS, kind_by: KindBy = KindBy.TOKEN) -> Self:
-        """A code by its public name; whoever does not say what it reads closes the fast path of an audit."""
+    def __new__(cls, name: str, heading: str = "", reads: Reads = Reads.WORDS, kind_by: KindBy = KindBy.TOKEN) -> Self:
+        """A code by its public name; whoever does not say what it reads closes the fast path of an audit.
+
+        `heading`: what is wrong, in a few words, as the page and the terminal head a finding.
+        """
         code = str.__new__(cls, name)
-        code._value_, code.reads, code.kind_by = name, reads, kind_by
+        code._value_, code.heading, code.reads, code.kind_by = name, heading, reads, kind_by
         return code
 
-    BOUNDARY_MERGE = "boundary_merge", Reads.TOKENS
+    BOUNDARY_MERGE = "boundary_merge", "One token spans two texts", Reads.TOKENS
     """A token straddles a boundary: text of a message and of the template in one id."""
-    NO_TRAINED_TOKENS = "no_trained_tokens", Reads.SHAPE
+    NO_TRAINED_TOKENS = "no_trained_tokens", "Nothing is trained", Reads.SHAPE
     """Nothing in the example is trained."""
-    STOP_TOKEN_NOT_TRAINED = "stop_token_not_trained", Reads.SHAPE
+    STOP_TOKEN_NOT_TRAINED = "stop_token_not_trained", "The stop token is not trained", Reads.SHAPE
     """A trained turn does not end in a trained stop token."""
-    FOREIGN_TEXT_IN_LOSS = "foreign_text_in_loss", Reads.SHAPE, KindBy.WORDS
+    FOREIGN_TEXT_IN_LOSS = "foreign_text_in_loss", "Text of others is trained", Reads.SHAPE, KindBy.WORDS
     """User, system, tool or document text is trained."""
-    CONTENT_LOST = "content_lost", Reads.SHAPE, KindBy.WORDS
+    CONTENT_LOST = "content_lost", "The template drops part of a message", Reads.SHAPE, KindBy.WORDS
     """Text of a message does not survive the render or the tokenizer."""
-    TRAILING_GENERATION_PROMPT = "trailing_generation_prompt", Reads.SHAPE
+    TRAILING_GENERATION_PROMPT = "trailing_generation_prompt", "The row ends in an empty assistant header", Reads.SHAPE
     """The example ends in the header of an answer that never comes."""
-    SYSTEM_UNSUPPORTED = "system_unsupported", Reads.SHAPE
+    SYSTEM_UNSUPPORTED = "system_unsupported", "The template takes no system message", Reads.SHAPE
     """The template refuses or drops the system message."""
-    CONTENT_UNSUPPORTED = "content_unsupported", Reads.SHAPE
+    CONTENT_UNSUPPORTED = "content_unsupported", "The template does not take this content", Reads.SHAPE
     """The template refuses the form of a message's content: null, or a list of parts."""
-    FIELD_UNSUPPORTED = "field_unsupported", Reads.SHAPE
+    FIELD_UNSUPPORTED = "field_unsupported", "The template does not take this field", Reads.SHAPE
     """The template fails at the form of a field: a call's arguments, a missing id, a tool without a schema."""
-    ROLES_MUST_ALTERNATE = "roles_must_alternate", Reads.SHAPE
+    ROLES_MUST_ALTERNATE = "roles_must_alternate", "The template refuses this order of roles", Reads.SHAPE
     """The template refuses the order of roles."""
-    UNREACHABLE_FIRST_TOKEN = "unreachable_first_token", Reads.SHAPE
+    UNREACHABLE_FIRST_TOKEN = "unreachable_first_token", "An answer does not start where the prompt ends", Reads.SHAPE
     """An answer does not begin where the generation prompt ends."""
-    HEADER_ASSUMED = "header_assumed", Reads.SHAPE
+    HEADER_ASSUMED = "header_assumed", "Some headers are assumed", Reads.SHAPE
     """In a very long conversation, headers past a limit were taken over from the turn before."""
-    SLOW_TOKENIZER = "slow_tokenizer", Reads.SHAPE
+    SLOW_TOKENIZER = "slow_tokenizer", "The tokenizer reports no offsets", Reads.SHAPE
     """The tokenizer reports no offsets: spans were found by decoding."""
-    MARKER_NOT_FOUND = "marker_not_found", Reads.SHAPE
+    MARKER_NOT_FOUND = "marker_not_found", "A marker is not found", Reads.SHAPE
     """A strategy that searches did not find its marker before an answer."""
-    SUFFIX_INCLUDES_NEXT_HEADER = "suffix_includes_next_header", Reads.SHAPE
+    SUFFIX_INCLUDES_NEXT_HEADER = "suffix_includes_next_header", "The suffix ids include the next header", Reads.SHAPE
     """The suffix ids hold the header of the next turn, so they match only where that turn follows."""
-    PROMPT_TEXT_IN_LOSS = "prompt_text_in_loss", Reads.SHAPE
+    PROMPT_TEXT_IN_LOSS = "prompt_text_in_loss", "Prompt text is trained", Reads.SHAPE
     """Text that the generation prompt supplies is trained."""
-    ONLY_STOP_TRAINED = "only_stop_trained", Reads.SHAPE
+    ONLY_STOP_TRAINED = "only_stop_trained", "Only the stop token is trained", Reads.SHAPE
     """A trained turn whose only trained token is the stop token."""
-    BOILERPLATE_LOSS_SHARE = "boilerplate_loss_share", Reads.COUNTS
+    BOILERPLATE_LOSS_SHARE = "boilerplate_loss_share", "Most of what is trained is template text", Reads.COUNTS
     """Most of what trains is the template's text."""
-    TAGS_MISPLACED = "tags_misplaced", Reads.SHAPE
+    TAGS_MISPLACED = "tags_misplaced", "The generation tags are in the wrong place", Reads.SHAPE
     """The template's generation tags record spans that do not hold the answers."""
-    TEMPLATE_NOT_PREFIX_STABLE = "template_not_prefix_stable", Reads.SHAPE
+    TEMPLATE_NOT_PREFIX_STABLE = "template_not_prefix_stable", "The template rewrites earlier messages", Reads.SHAPE
     """The template renders earlier messages differently once later ones follow."""
-    CONTROL_TOKEN_IN_CONTENT = "control_token_in_content", Reads.TOKENS
+    CONTROL_TOKEN_IN_CONTENT = "control_token_in_content", "Message text contains a control token", Reads.TOKENS
     """Text of a message becomes a control token."""
-    STOP_TOKEN_MISMATCH = "stop_token_mismatch", Reads.SHAPE
+    STOP_TOKEN_MISMATCH = "stop_token_mismatch", "Turns do not end in the EOS token", Reads.SHAPE
     """The template ends turns in another token than the tokenizer's eos."""
-    STOP_IS_TEXT = "stop_is_text", Reads.SHAPE
+    STOP_IS_TEXT = "stop_is_text", "The stop marker is plain text", Reads.SHAPE
     """What ends an answer is text to this tokenizer, not one special token: generation does not end there by itself."""
-    TURN_READ_OFF = "turn_read_off", Reads.SHAPE
+    TURN_READ_OFF = "turn_read_off", "Turn boundaries are inferred", Reads.SHAPE
     """Where a turn begins or ends was read off renders of the conversation's beginning, not off the template's loop."""
-    TURN_UNKNOWN = "turn_unknown", Reads.SHAPE
+    TURN_UNKNOWN = "turn_unknown", "Turn boundaries are unknown", Reads.SHAPE
     """Whose the template's text around an answer is cannot be told."""
-    PAD_IS_EOS = "pad_is_eos", Reads.SHAPE
+    PAD_IS_EOS = "pad_is_eos", "The padding token equals the stop token", Reads.SHAPE
     """Padding and the stop token are one id: collators that mask by id erase the stop."""
-    PAD_ID_ZERO = "pad_id_zero", Reads.SHAPE
+    PAD_ID_ZERO = "pad_id_zero", "The padding id is 0", Reads.SHAPE
     """The padding id is 0, which some code takes for missing."""
-    DOUBLE_BOS = "double_bos", Reads.SHAPE
+    DOUBLE_BOS = "double_bos", "Two BOS tokens start the row", Reads.SHAPE
     """The rendered text tokenized again, with special tokens, begins with two bos tokens."""
-    TRUNCATED_RESPONSE = "truncated_response", Reads.TOKENS, KindBy.END
+    TRUNCATED_RESPONSE = "truncated_response", "An answer is cut off", Reads.TOKENS, KindBy.END
     """Truncation cuts through an answer."""
-    TRUNCATED_AWAY = "truncated_away", Reads.TOKENS, KindBy.END
+    TRUNCATED_AWAY = "truncated_away", "Truncation removes everything that is trained", Reads.TOKENS, KindBy.END
     """Truncation leaves nothing that trains."""
-    THINKING_DEFAULT = "thinking_default", Reads.SHAPE
+    THINKING_DEFAULT = "thinking_default", "The thinking mode is not set", Reads.SHAPE
     """The prompt depends on enable_thinking, which is not set."""
-    ROW_CHANGED = "row_changed", Reads.SHAPE, KindBy.WORDS
+    ROW_CHANGED = "row_changed", "The row was changed before rendering", Reads.SHAPE, KindBy.WORDS
     """The row was changed before the template saw it."""
-    PAIR_PROMPTS_DIFFER = "pair_prompts_differ", Reads.SHAPE, KindBy.WORDS
+    PAIR_PROMPTS_DIFFER = "pair_prompts_differ", "The two answers have different prompts", Reads.SHAPE, KindBy.WORDS
     """The two answers of a pair answer different prompts."""
-    NO_CONTENT = "no_content", Reads.SHAPE, KindBy.WORDS
+    NO_CONTENT = "no_content", "A message has no content", Reads.SHAPE, KindBy.WORDS
     """A message has no content."""
-    NULL_IN_LOSS = "null_in_loss", Reads.SHAPE, KindBy.WORDS
+    NULL_IN_LOSS = "null_in_loss", "The model learns to write null", Reads.SHAPE, KindBy.WORDS
     """The model learns to write null where the row has a null field."""
-    PYTHON_IN_TEXT = "python_in_text", Reads.SHAPE, KindBy.WORDS
+    PYTHON_IN_TEXT = "python_in_text", "The text contains Python syntax", Reads.SHAPE, KindBy.WORDS
     """The template writes a value in Python's syntax."""
-    ENCODED_TWICE = "encoded_twice", Reads.SHAPE, KindBy.WORDS
+    ENCODED_TWICE = "encoded_twice", "Arguments are encoded twice", Reads.SHAPE, KindBy.WORDS
     """Arguments that are JSON text are written as a JSON string."""
-    FLAGS_NOT_OBEYED = "flags_not_obeyed", Reads.SHAPE, KindBy.WORDS
+    FLAGS_NOT_OBEYED = "flags_not_obeyed", "Train flags are ignored", Reads.SHAPE, KindBy.WORDS
     """Messages have train flags, and the rule does not go by them."""
-    TURNS_NOT_READ = "turns_not_read", Reads.SHAPE, KindBy.WORDS
+    TURNS_NOT_READ = "turns_not_read", "The turns of this row are unknown", Reads.SHAPE, KindBy.WORDS
     """The turns of a row that came with ids are unknown."""
-    LABELS_DIFFER = "labels_differ", Reads.SHAPE, KindBy.WORDS
+    LABELS_DIFFER = "labels_differ", "The row's labels are not the exact ones", Reads.SHAPE, KindBy.WORDS
     """The labels that a row came with are not those of traced."""
-    IDS_DIFFER = "ids_differ", Reads.SHAPE, KindBy.WORDS
+    IDS_DIFFER = "ids_differ", "The row's ids are not the tokenizer's", Reads.SHAPE, KindBy.WORDS
     """The ids that a row came with are not those that the tokenizer gives for their text."""
-    KEYWORD_NOT_READ = "keyword_not_read", Reads.SHAPE, KindBy.WORDS
+    KEYWORD_NOT_READ = "keyword_not_read", "The template ignores a keyword", Reads.SHAPE, KindBy.WORDS
     """A keyword beside the messages means something for training, and the template does not read it."""
-    NONDETERMINISTIC_RENDER = "nondeterministic_render", Reads.SHAPE
+    NONDETERMINISTIC_RENDER = "nondeterministic_render", "The text contains today's date", Reads.SHAPE
     """The render holds today's date or time."""
-    DUPLICATE_ANSWER = "duplicate_answer", Reads.COUNTS
+    DUPLICATE_ANSWER = "duplicate_answer", "The same answer is repeated", Reads.COUNTS
     """Several rows of a data set train the same text."""
-    COLUMN_NOT_READ = "column_not_read", Reads.COUNTS
+    COLUMN_NOT_READ = "column_not_read", "A column is not read", Reads.COUNTS
     """A column that carries meaning for training is not read."""
-    ONE_LABEL = "one_label", Reads.COUNTS
+    ONE_LABEL = "one_label", "All rows have the same label", Reads.COUNTS
     """All judged rows have the same label."""
-    NEAR_EMPTY_LOSS = "near_empty_loss", Reads.COUNTS
+    NEAR_EMPTY_LOSS = "near_empty_loss", "Almost nothing is trained", Reads.COUNTS
     """Rows of a data set train next to nothing."""
+
+
+def heading_of(code: str) -> str:
+    """What heads a finding of this code; the code itself, where it is that of another version."""
+    return Code(code).heading if code in set(Code) else code
 
 
 class Severity(StrEnum):

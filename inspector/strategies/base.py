@@ -76,17 +76,20 @@ OWN_LABELS = "own_labels"
 class Facts:
     """Whose mask a strategy reproduces, and what the rest of the inspector has to know of it.
 
-    `trainer`: the project, as its users call it. `setting`: what they set to get this mask. `version`: of the code that
-    it was checked against. `searches_from`: of a strategy that searches for a marker the first answer that it is sure
-    to look for (-1: the last); None where it does not search. `reads_tags`: it goes by `{% generation %}` tags.
+    `trainer`: the project, as its users call it. `title`: what a list of masks calls this one, where that is not the
+    trainer. `setting`: what they set to get this mask. `version`: of the code that it was checked against.
+    `searches_from`: of a strategy that searches for a marker the first answer that it is sure to look for (-1: the
+    last); None where it does not search. `reads_tags`: it goes by `{% generation %}` tags.
     `changes`: what the trainer hands to a template (conversation, template -> conversation), where that may render
     although the row as it is given does not. `takes`: options that proposed markers can fill besides those that it
     needs. `makes`: the changes of a row that its trainer makes itself. `reads_rows`: it brings rows into its own form,
-    so that it is given them as they are. `is_compared`: it stands in a comparison that names no strategies.
+    so that it is given them as they are. `is_compared`: it stands in a comparison that names no strategies;
+    `is_known`: among the first of it.
     """
 
     trainer: str
     setting: str = ""
+    title: str = ""
     version: str = ""
     searches_from: int | None = None
     reads_tags: bool = False
@@ -95,6 +98,7 @@ class Facts:
     makes: frozenset[Step] = frozenset()
     reads_rows: bool = False
     is_compared: bool = True
+    is_known: bool = False
 
 
 FACTS: dict[str, Facts] = {}

@@ -16,7 +16,7 @@ from inspector.errors import StrategyRefusedError
 from inspector.strategies.base import Example, Labelled, facts
 
 
-@facts("TRL", "prompt and completion rows", version="1.16", makes=frozenset({Step.TOOLS}))
+@facts("TRL", "prompt/completion rows", version="1.16", makes=frozenset({Step.TOOLS}))
 def trl_completion_only(example: Example) -> Labelled:
     """Train the tokens from where the row's ids part from those of the prompt and its generation prompt.
 
@@ -28,7 +28,7 @@ def trl_completion_only(example: Example) -> Labelled:
     return _labelled(example, prompt, [example.tokens.ids])
 
 
-@facts("TRL DPO", "chosen and rejected", version="1.16", makes=frozenset({Step.TOOLS}))
+@facts("TRL DPO", "chosen/rejected rows", version="1.16", makes=frozenset({Step.TOOLS}))
 def dpo_boundary(example: Example, *, rejected: str | Sequence[Message]) -> Labelled:
     """Train the chosen answer as DPO does: the prompt ends where either answer's ids part from it.
 

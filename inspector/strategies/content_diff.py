@@ -29,7 +29,10 @@ End: TypeAlias = tuple[frozenset[int], str]
 _CHOICES = ("turn", "all", "last", "none")
 
 
-@facts("axolotl", "type: chat_template", version="0.19", changes=axolotl_conversation, reads_rows=True, makes=MADE)
+@facts(
+    "axolotl", "type: chat_template", version="0.19", changes=axolotl_conversation, reads_rows=True, makes=MADE,
+    is_known=True,
+)  # fmt: skip
 def content_diff(
     example: Example,
     *,

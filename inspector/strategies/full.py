@@ -10,7 +10,10 @@ from inspector.conversation import Step
 from inspector.strategies.base import Example, Labelled, Reason, facts
 
 
-@facts("TRL", "assistant_only_loss=False", version="1.16", makes=frozenset({Step.TOOLS}))
+@facts(
+    "TRL", "HF Trainer; TRL without assistant_only_loss", title="No masking", version="1.16",
+    makes=frozenset({Step.TOOLS}), is_known=True,
+)  # fmt: skip
 def full(example: Example) -> Labelled:
     """Train every token, whoever wrote it. No options, no errors."""
     return Labelled.by_rule([True] * len(example), why=Reason.EVERY_TOKEN)

@@ -27,7 +27,7 @@ class Marker:
     right: tuple[int, ...] = ()
 
 
-@facts("Unsloth", "train_on_responses_only", version="2026.10.9", searches_from=0)
+@facts("Unsloth", "train_on_responses_only", version="2026.10.9", searches_from=0, is_known=True)
 def responses_only(
     example: Example,
     *,

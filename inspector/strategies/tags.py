@@ -110,7 +110,7 @@ def _kept(example: Example, max_length: int | None) -> range:
 # --- TRL
 
 
-@facts("TRL", "assistant_only_loss=True", version="1.16", makes=frozenset({Step.TOOLS}), reads_tags=True)
+@facts("TRL", "assistant_only_loss=True", version="1.16", makes=frozenset({Step.TOOLS}), reads_tags=True, is_known=True)
 def trl_assistant_only(example: Example, *, max_length: int | None = None) -> Labelled:
     """Train what TRL's SFTTrainer trains with `assistant_only_loss=True`.
 

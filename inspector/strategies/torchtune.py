@@ -20,7 +20,9 @@ MASKINGS = ("train_on_assistant", "train_on_last", "train_on_all")
 """What torchtune's data sets call their masking strategies."""
 
 
-@facts("torchtune", "HuggingFaceModelTokenizer", version="2026-04", reads_rows=True, makes=frozenset(Step))
+@facts(
+    "torchtune", "HuggingFaceModelTokenizer", version="2026-04", reads_rows=True, makes=frozenset(Step), is_known=True
+)
 def torchtune(example: Example, *, masking_strategy: str = "train_on_assistant", add_eos: bool = True) -> Labelled:
     """Train the ids that each assistant message adds to the row, header included, and the header after the last one.
 

@@ -17,6 +17,7 @@ from inspector.model.model import Model
 from inspector.strategies import EXACT, FACTS, OWN_LABELS, STRATEGIES, Labelled, label, needs_of
 from inspector.strategies.base import ranges_of
 from inspector.trainers.markers import Markers, propose_markers
+from inspector.trainers.verdict import Verdict, refused, trainer_of, verdict_of
 
 Choice = tuple[str, Mapping[str, Any]]
 """A strategy's name and its options."""
@@ -29,7 +30,7 @@ class Entry:
     `labelled` is None when the strategy refuses the conversation: `error` says why. `agreement` is the share of tokens
     that both train or both leave out, and `disagreements` are half-open token spans where they differ; both are None
     when the strategy's trainer renders other tokens than those shown, since nothing can be laid side by side then.
-    Where it renders more after those shown, a warning of `labelled` says so.
+    Where it renders more after those shown, a warning of `labelled` says so. `verdict`: all this in one sentence.
     """
 
     strategy: str
@@ -38,6 +39,7 @@ class Entry:
     error: str | None
     agreement: float | None
     disagreements: tuple[tuple[int, int], ...] | None
+    verdict: Verdict
 
     def to_dict(self) -> dict[str, Any]:
         """The public JSON form."""
@@ -51,6 +53,7 @@ class Entry:
             "disagreements": None if self.disagreements is None else [list(span) for span in self.disagreements],
             "warnings": [] if labelled is None else list(labelled.warnings),
             "error": self.error,
+            "verdict": self.verdict.to_dict(),
         }
 
 
@@ -60,6 +63,15 @@ class Comparison:
 
     truth: Inspection
     entries: tuple[Entry, ...]
+
+    @property
+    def by_verdict(self) -> list[Entry]:
+        """The best-known trainers first, among them the worst first; those that take no such row last."""
+
+        def place(entry: Entry) -> tuple[bool, bool, tuple[int, int]]:
+            return entry.agreement is None, not FACTS[entry.strategy].is_known, entry.verdict.rank
+
+        return sorted(self.entries, key=place)
 
     def to_dict(self) -> dict[str, Any]:
         """The public JSON form: that of the truth's inspection, and `strategies`."""
@@ -114,23 +126,15 @@ def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entr
             raise StrategyRefusedError(f"The turns of this row are unknown: {truth.example.unread}.")
         labelled = label(truth.example, strategy, options)
     except InspectorError as error:
-        return Entry(
-            strategy=strategy, options=options, labelled=None, error=str(error), agreement=None, disagreements=None
-        )
+        return _without(strategy, options, None, str(error), f"does not take this row: {error}")
     if reads := _read_as_it_is(truth, strategy):
         labelled = replace(labelled, warnings=(*labelled.warnings, reads))
     labelled = truth.modifiers.apply(labelled.example or truth.example, labelled)
     labelled = _cut_to(truth, labelled)
     other = labelled.example
     if other is not None and other.tokens.ids != truth.example.tokens.ids:
-        return Entry(
-            strategy=strategy,
-            options=options,
-            labelled=labelled,
-            error=f"The trainer's row is another one, of {len(other)} tokens: no side by side.",
-            agreement=None,
-            disagreements=None,
-        )
+        reason = f"The trainer's row is another one, of {len(other)} tokens: no side by side."
+        return _without(strategy, options, labelled, reason, f"trains other tokens, {len(other):,} of them in this row")
     pairs = enumerate(zip(labelled.trained, truth.labelled.trained, strict=True))
     differing = [index for index, (one, other) in pairs if one != other]
     return Entry(
@@ -140,7 +144,16 @@ def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entr
         error=None,
         agreement=1 - len(differing) / len(truth.ids) if truth.ids else 1.0,
         disagreements=tuple(ranges_of(differing)),
+        verdict=verdict_of(truth.example, trainer_of(strategy, options), labelled.trained, truth.labelled),
     )
+
+
+def _without(strategy: str, options: Mapping[str, Any], labelled: Labelled | None, error: str, does: str) -> Entry:
+    """The entry of a strategy whose answer cannot stand beside the truth."""
+    return Entry(
+        strategy=strategy, options=options, labelled=labelled, error=error, agreement=None, disagreements=None,
+        verdict=refused(strategy, options, does),
+    )  # fmt: skip
 
 
 def _read_as_it_is(truth: Inspection, strategy: str) -> str:

@@ -78,6 +78,12 @@ class Markers:
             "the rows named under misses, or use exact labels."
         )
 
+    @property
+    def counted(self) -> str:
+        """What the search finds, in one sentence."""
+        hits = "no false matches" if not self.false_hits else f"{self.false_hits} false matches"
+        return f"Found {self.found} of {self.turns} answers, {hits}."
+
     def lines(self) -> list[tuple[str, str]]:
         """What is proposed and what it finds, as (name, value)."""
         return [
@@ -297,7 +303,11 @@ class Split:
 
     def tokenizations(self) -> list[tuple[str, Ids]]:
         """Each way to tokenize the text, with its ids."""
-        return [("alone", self.alone), ("after a space", self.after_space), ("after a line end", self.after_newline)]
+        return [
+            ("on its own", self.alone),
+            ("after a space", self.after_space),
+            ("after a newline", self.after_newline),
+        ]
 
 
 def shown_ids(ids: Sequence[int] | None) -> str:

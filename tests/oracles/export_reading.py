@@ -242,6 +242,8 @@ def check_verdict(inspection: Inspection, written: Export, row: Row) -> None:
         )
         assert said.startswith(f"Trains {count}")
         return
+    kinds, said = said.split(". ", 1)  # in words, and then in numbers
+    assert kinds.split()[0] in ("Trains", "Misses")
     assert said.startswith(f"Trains {sum(bits) or 'none'} of {len(bits)} tokens, not the {sum(shown)} that are shown: ")
     more = [ours and not theirs for ours, theirs in zip(bits, shown, strict=True)]
     less = [theirs and not ours for ours, theirs in zip(bits, shown, strict=True)]

@@ -125,6 +125,7 @@ class Page:
         """Go away from the app: the next test has the tab as a new one would be, without the second that one takes."""
         self._is_leaving = True
         self.tab.mouse.move(0, 0)
+        self.tab.evaluate("localStorage.clear()")
         self.tab.goto("about:blank")
         for event, listener in self._listeners.items():
             self.tab.remove_listener(event, listener)
@@ -188,8 +189,33 @@ class Page:
         return str(self.tab.inner_text(".tv-failure"))
 
     def unfold(self, pane: str) -> None:
-        """Open an accordion."""
-        self.tab.locator(f"{pane} > button").first.click()
+        """Open an accordion, where it is not open; that of a tool in its drawer."""
+        if self.tab.locator(f"#drawer {pane}").count() and not self.tab.locator("#drawer.open").count():
+            self.tab.click("#open-tools")
+            self.tab.wait_for_selector("#drawer.open")
+        button = self.tab.locator(f"{pane} > button").first
+        if "open" not in (button.get_attribute("class") or "").split():
+            button.click()
+
+    def share(self, name: str) -> str:
+        """Copy something from the menu; what the clipboard holds then."""
+        self.tab.evaluate("navigator.clipboard.writeText('')")
+        self.tab.click(".tv-menu > summary")
+        self.tab.get_by_role("button", name=name).click()
+        self.tab.wait_for_function("() => navigator.clipboard.readText().then(t => t !== '')")
+        self.tab.keyboard.press("Escape")
+        return str(self.tab.evaluate("navigator.clipboard.readText()"))
+
+    def verdict(self) -> str:
+        """The sentence above the tokens."""
+        return str(self.tab.inner_text(".tv-verdict-title"))
+
+    def compared(self) -> Any:
+        """The rows of the other trainers, all of them, once they are about what is shown."""
+        self.tab.wait_for_selector(".comparison:not(.stale) .cp-row")
+        if self.tab.get_attribute(".cp-all", "aria-expanded") == "false":
+            self.tab.click(".cp-all")
+        return self.tab.locator(".cp-row")
 
     def choose(self, dropdown: str, name: str, *, inside: str = "") -> None:
         """Choose from a dropdown by the start of a label and wait for the view; `inside`: an accordion to open."""
@@ -219,6 +245,7 @@ class Page:
 
     def set_template(self, source: str) -> None:
         """Edit the template and wait for the view."""
+        self.unfold("#template-pane")
         with self.redrawn():
             self.tab.fill("#template-source textarea", source)
 
@@ -229,7 +256,7 @@ class DataPage(Page):
     def open_data(self) -> None:
         """Go to the tab and wait for the first rows, or for what is wrong with them."""
         with self.drawn("#data-preview .rows-view"):
-            self.tab.get_by_role("tab", name="Data").click()
+            self.tab.get_by_role("tab", name="Audit").click()
 
     @contextlib.contextmanager
     def drawn(self, selector: str) -> Iterator[None]:

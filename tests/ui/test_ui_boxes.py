@@ -15,6 +15,7 @@ from inspector.setup import Setup
 from inspector.strategies import STRATEGIES
 from inspector.trainers.markers import propose_markers
 from ui.inspect_tab import events
+from ui.inspect_tab.comparison import on_compare, on_compare_long
 from ui.inspect_tab.export_pane import LABELS, on_export, on_rows
 from ui.inspect_tab.markers_pane import on_find, on_words
 from ui.inspect_tab.open import OPENED, open_rows
@@ -113,8 +114,8 @@ def test_a_bad_value_is_the_views_failure(bad: dict[str, Any], says: str) -> Non
 
 
 def test_every_input_has_a_box_that_opening_fills() -> None:
-    """Only `compare`, which is no part of a setup, is left as it is."""
-    assert set(INPUTS) - set(OPENED) == {"compare"}
+    """None is left as it was."""
+    assert set(INPUTS) <= set(OPENED)
     assert set(open_rows([setup()])) == set(OPENED)
 
 
@@ -145,13 +146,34 @@ def test_markers_fill_the_options_they_fit() -> None:
     assert training_values("traced")["policy_box"]["visible"] is True
 
 
-def test_another_strategy_is_laid_beside_the_truth_too() -> None:
-    """The comparison's base is what is shown; the truth is one of the rows."""
-    data = view(events.on_inspect(boxes(TWO, strategy="full", compare=True)))
-    assert data["strategy"] == "full"
-    assert data["strategies"][0]["name"] == "traced"
-    assert data["strategies"][0]["agreement"] < 1
-    assert {"home_llm", "chatml"} <= {entry["name"] for entry in data["strategies"]}
+def test_other_trainers_are_measured_by_the_exact_mask() -> None:
+    """Whatever is shown; over the same tokens, the best-known first."""
+    shown = boxes(TWO, strategy="full")
+    data, compared = view(events.on_inspect(shown)), json.loads(on_compare(shown)["comparison"])
+    assert data["verdict"]["sentence"].startswith("No masking trains every token")
+    assert compared["key"] == data["key"] == view(events.on_inspect(boxes(TWO)))["key"]
+    names = [entry["name"] for entry in compared["strategies"]]
+    assert {"full", "home_llm", "chatml"} <= set(names)
+    known = [entry["isKnown"] for entry in compared["strategies"] if entry["reasons"]]
+    assert known == sorted(known, reverse=True)
+    assert view(events.on_inspect(boxes(TWO, turns="last")))["key"] != data["key"]
+
+
+def test_a_long_conversation_is_compared_on_request() -> None:
+    """How many tokens there are is said until then."""
+    long = boxes([{**message, "content": message["content"] * 400} for message in TWO])
+    waiting = json.loads(on_compare(long)["comparison"])
+    assert waiting["waits"] > 4_000
+    assert waiting["strategies"] == []
+    compared = json.loads(on_compare_long(long)["comparison"])
+    assert compared["waits"] is None
+    assert compared["key"] == waiting["key"]
+    assert compared["strategies"]
+
+
+def test_nothing_is_compared_where_nothing_is_shown() -> None:
+    """The view says why."""
+    assert on_compare(boxes().with_changes({"conversation": "["})) == {"comparison": ""}
 
 
 def test_the_trainers_own_warning_is_shown() -> None:
@@ -196,7 +218,7 @@ def test_rows_are_walked_to_their_ends() -> None:
     assert view(events.on_row({"step": -1}, now))["row"] == [0, 2, ""]
     assert view(events.on_row({}, now))["row"] == [0, 2, ""]
     broken = events.on_row({"step": 1}, now.with_changes({"conversation": "["}))
-    assert view(broken)["notices"] == ["Mend this row before you leave it."]
+    assert view(broken)["notices"] == ["Fix this row before you leave it."]
     assert view(broken)["row"] == [0, 2, ""]
 
 
@@ -289,12 +311,12 @@ def test_every_entry_opens_with_its_finding(entry: Any) -> None:
     assert changes["strategy"] == entry.setup.strategy
 
 
-def test_the_gallery_is_grouped_in_its_labels() -> None:
-    """Findings by code, then the lessons in their order."""
-    labels = [label for label, _ in events.gallery_choices()]
-    assert labels[0] == "Finding · boundary_merge"
-    assert [label.split(" · ")[0] for label in labels] == sorted(label.split(" · ")[0] for label in labels)
-    assert sum(label.startswith("Lesson") for label in labels) >= 4
+def test_mistakes_are_listed_in_words() -> None:
+    """Those of findings by what heads them, then the lessons in their order."""
+    labels = dict(events.gallery_choices())
+    assert next(iter(labels.items())) == ("One token spans two texts", "boundary_merge")
+    assert len(labels) == len(gallery())
+    assert not [label for label in labels if "_" in label and " " not in label]
 
 
 # --- panes
@@ -323,7 +345,7 @@ def test_markers_are_found_and_missed_by_name() -> None:
     assert "2,1558,203" in text
     assert "26 of 31 answers" in text
     assert r"'\\n\\n'" in text
-    assert "after a line end" in text
+    assert "after a newline" in text
     assert "not JSON" in said(on_find(boxes().with_changes({"conversation": "["})), "markers_report")
 
 
@@ -341,11 +363,11 @@ def test_tags_are_shown_as_a_diff_or_refused_with_the_reason() -> None:
     assert blocks["code"]["isDiff"]
     assert "+" in [line[:1] for line in blocks["code"]["text"].splitlines()]
     assert blocks["files"]["files"] == [{"name": "training_template.jinja", "text": changes["template"]}]
-    assert said(changes, "template_report").startswith("Proven: ")
+    assert said(changes, "template_report").startswith("Verified: ")
     refused = on_tags(boxes(template="no loop here {{ messages[0].content }}"))
     assert "template" not in refused
-    assert said(refused, "template_report").startswith("Not proven: ")
-    assert said(on_tags(boxes(template="{% for")), "template_report").startswith("Not proven: ")
+    assert said(refused, "template_report").startswith("Not verified: ")
+    assert said(on_tags(boxes(template="{% for")), "template_report").startswith("Not verified: ")
 
 
 @pytest.mark.parametrize("target", list(TARGETS))
@@ -353,7 +375,7 @@ def test_every_trainer_has_a_label_and_a_verdict(target: str) -> None:
     """The sentence comes first, with a sign and its words; the code is there to copy."""
     assert target in LABELS
     first, second, *_ = json.loads(on_export(target, boxes(TWO))["export_report"])["blocks"]
-    assert first["sign"] in ("= same tokens", "≠ other tokens", "? unknown")
+    assert first["sign"] in ("✓ Same tokens.", "✗ Other tokens.", "? Unknown.")
     assert first["text"]
     assert second["kind"] == "code"
 

@@ -14,6 +14,7 @@ from ui.data_tab.boxes import DataBoxes
 from ui.data_tab.events import on_preview
 from ui.data_tab.open import on_open, on_open_first
 from ui.inspect_tab import events
+from ui.inspect_tab.comparison import on_compare
 from ui.inspect_tab.links import decode_link
 from ui.inspect_tab.view import boxes_view
 from ui.wiring.boxes import Boxes, conversation_values
@@ -34,14 +35,18 @@ def viewed(conversation: Any, **fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("form", ["labels", "loss_mask"])
 def test_a_pasted_row_is_shown_as_it_is(form: str) -> None:
-    """In the JSON box; the turns are those of the conversation, and traced is laid beside it."""
+    """In the JSON box; the turns are those of the conversation, and the exact mask is compared with it."""
     given = row()
     mask = {"input_ids": given["input_ids"], "loss_mask": [int(one != -100) for one in given["labels"]]}
-    view = viewed(given if form == "labels" else mask, compare=True)
+    view = viewed(given if form == "labels" else mask)
     trained = [view["reasonTrains"][reason] for reason in view["reasons"]]
     assert trained == [one != -100 for one in given["labels"]]
     assert (view["strategy"], view["roles"], view["ids"]) == ("own_labels", ["user", "assistant"], given["input_ids"])
-    assert view["strategies"][0]["name"] == "traced"
+    assert view["verdict"]["sentence"] == "This row: only the answer is trained"
+    shown = Boxes(model="tiny-chat", conversation=dump(given if form == "labels" else mask))
+    compared = json.loads(on_compare(shown)["comparison"])
+    assert compared["key"] == view["key"]
+    assert {"traced", "full"} <= {entry["name"] for entry in compared["strategies"]}
     assert view["notices"] == []
     state = decode_link(view["link"])
     assert json.loads(state.conversation) == (given if form == "labels" else mask)
@@ -57,7 +62,7 @@ def test_another_strategy_changes_nothing_and_that_is_said() -> None:
 
 def test_unknown_turns_are_no_template_of_their_own() -> None:
     """What is shown is the text of the ids."""
-    view = viewed({"input_ids": [1, 2, 3, 4], "labels": [-100, -100, 3, 4]}, compare=True)
+    view = viewed({"input_ids": [1, 2, 3, 4], "labels": [-100, -100, 3, 4]})
     assert (view["roles"], view["notices"]) == (["text"], [])
     assert [finding["code"] for finding in view["findings"]] == ["turns_not_read"]
 

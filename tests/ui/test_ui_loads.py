@@ -66,7 +66,7 @@ VIEWS = {
     "one that fails": boxes(template="{% for m in messages %}{{ 1 / 0 }}{% endfor %}"),
     "one that is none": boxes(template="words"),
     "other special tokens": boxes(special_tokens='{"pad_token": "<|im_start|>"}'),
-    "a strategy beside the truth": boxes(strategy="full", compare=True),
+    "a strategy beside the truth": boxes(strategy="full"),
     "a conversation that is refused": boxes(template=REFUSED.template, conversation=dump(REFUSED.conversation)),
 }
 

@@ -148,6 +148,21 @@ def test_a_broken_option_is_named(options: dict[str, str], says: str) -> None:
         write_options(json.dumps(CHAT), TemplateOptions(**options))
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("  ", r"^Paste a conversation, or load an example\.$"),
+        ("[1,\n 2, ]", "a comma before the closing bracket at line 2, column 3"),
+        ('{"a": 1,\n}', "a comma before the closing bracket at line 1, column 8"),
+        ("[{'role': 'user'}]", "single quotes where JSON has double ones at line 1, column 3"),
+    ],
+)
+def test_common_slips_are_named(text: str, says: str) -> None:
+    """In words, with their place."""
+    with pytest.raises(ConversationJsonError, match=says):
+        parse_json(text)
+
+
 def test_text_that_is_no_json_is_refused_with_its_place() -> None:
     """Line and column, size, and depth are each named."""
     with pytest.raises(ConversationJsonError, match="line 2, column 1"):

@@ -23,7 +23,7 @@ EXAMPLE, FILE, NAME, PASTED = "example", "file", "name", "pasted"
 MAX_PASTED_CHARS = 2_000_000
 DETECTED = "detected"
 """The choice of a format that leaves it to the inspector."""
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 class NoSourceError(DataError):
@@ -75,7 +75,7 @@ def _named(data: DataBoxes) -> DataSource:
     name = (data.data_name or "").strip()
     if not name:
         raise NoSourceError("Type the id of a hub data set" + ("." if is_public() else ", or a path."))
-    if is_public() and (not _HUB_ID.fullmatch(name) or ".." in name or _is_local(name)):
+    if is_public() and (not HUB_ID.fullmatch(name) or ".." in name or _is_local(name)):
         raise DataError("Here only data sets of the hub can be named, such as owner/name. Upload a file instead.")
     split, config, revision = ((box or "").strip() for box in (data.data_split, data.data_config, data.data_revision))
     return DataSource(name=name, split=split, config=config, revision=revision)

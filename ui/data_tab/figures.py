@@ -100,7 +100,7 @@ def role_figure(report: AuditReport) -> Any:
 
 def role_text(report: AuditReport) -> str:
     """The same in words, and what of the whole trains."""
-    whole = f"{_percent(report.trained, report.tokens)} of all tokens train"
+    whole = f"{_percent(report.trained, report.tokens)} of all tokens are trained"
     text = f"{_percent(report.boilerplate, report.trained)} of them are the template's text"
     return f"{whole}; {text}. {_share_text(_roles(report))}".rstrip()
 
@@ -135,7 +135,7 @@ def _shares(entries: Sequence[tuple[str, Sequence[int]]]) -> Any:
     trained = [count for _, (_, _, count) in entries]
     figure.add_bar(
         **sure, x=trained, name="trained", marker={"color": TRAINED}, cliponaxis=False,
-        hovertemplate="%{y}: %{x:,} tokens train<extra></extra>",
+        hovertemplate="%{y}: %{x:,} tokens are trained<extra></extra>",
     )  # fmt: skip
     figure.add_bar(
         **sure, x=[tokens - count for _, (_, tokens, count) in entries], name="not trained",

@@ -34,7 +34,7 @@ class FindingsView extends Component {
     const head = ["finding", "severity", "rows", "of all", "times"].map(name => set(make("th", "", name), {scope: "col"}));
     return make("div", "rp-scroll", make("table", "fv-table", make("thead", "", make("tr", "", ...head)),
       make("tbody", "", ...findings.map(finding => make("tr", finding.severity,
-        set(make("th", "", this.#choice(finding.code)), {scope: "row"}), make("td", "fv-severity", finding.severity),
+        set(make("th", "", this.#choice(finding)), {scope: "row"}), make("td", "fv-severity", finding.severity),
         ...FindingsView.figures(finding, rows).map(text => make("td", "fv-number", text)))))));
   }
 
@@ -45,9 +45,9 @@ class FindingsView extends Component {
       finding.count === null ? "" : number(finding.count)];
   }
 
-  /** @param {string} code */
-  #choice(code) {
-    const choose = button(code, "List the rows of this finding only, or of all again", () => {
+  /** @param {DataFinding} finding */
+  #choice({code, heading}) {
+    const choose = button(heading, "List the rows of this finding only, or of all again", () => {
       this.chosen = this.chosen === code ? null : code;
       this.#drawDetails();
     });

@@ -70,7 +70,7 @@ def _opened(
     if at is None:
         return _refused(f"row {wanted} is not a conversation, or is no longer there.")
     changes = open_rows(
-        [setup for _, _, setup in usable], at, compare=boxes.compare, titles=[place + suffix for _, place, _ in usable],
+        [setup for _, _, setup in usable], at, titles=[place + suffix for _, place, _ in usable],
         tokens=[row.token for row, _, _ in usable], numbers=[row.number for row, _, _ in usable],
     )  # fmt: skip
     return {**changes, "tabs": gr.update(selected=INSPECT)}

@@ -9,7 +9,7 @@ from typing import Any
 from inspector.audit.report import AuditReport
 from inspector.audit.summary import summarize
 from inspector.audit.text import Shown, about_lines, ranked_findings
-from inspector.findings.codes import Severity
+from inspector.findings.codes import Severity, heading_of
 from inspector.findings.explanations import explanation
 from ui.parts.report import Block, table, text
 from ui.parts.token_view import as_json
@@ -65,6 +65,7 @@ def _entry(report: AuditReport, found: Shown) -> dict[str, Any]:
     first = found.examples[0] if found.examples else {}
     return {
         "code": found.code,
+        "heading": heading_of(found.code),
         "severity": found.severity.value,
         "rows": found.rows,
         "count": None if found.detail else found.count,  # about the data set as a whole there is one
@@ -79,11 +80,12 @@ def _entry(report: AuditReport, found: Shown) -> dict[str, Any]:
 def _unused(report: AuditReport) -> dict[str, Any]:
     return {
         "code": UNUSED,
+        "heading": "Unreadable rows",
         "severity": Severity.ERROR.value,
         "rows": report.bad + report.refused,
         "count": report.bad + report.refused,
         "detail": f"{report.bad:,} cannot be read as a conversation, {report.refused:,} are refused by the template.",
-        "remedy": "Mend these rows, or go on with the clean ones: both can be downloaded below.",
+        "remedy": "Fix these rows, or download the clean ones and continue.",
         "about": "",
         **_clusters(report.reasons.most_common()),
         **_examples(report, UNUSED),
@@ -112,23 +114,29 @@ def summary_blocks(report: AuditReport, name: str) -> Iterator[Block]:
     dropped, packing = summary["dropped"], summary["packing"]
     if not about.get("complete", True):
         yield text("Stopped before the end: this is about the rows seen until then.", "◼")
+    harmed = report.bad + report.refused + report.erroneous
+    yield (
+        text(f"{harmed:,} of {report.rows:,} rows would harm training", "✗")
+        if harmed
+        else text(f"None of the {report.rows:,} rows has an error", "✓")
+    )
     parts = [f"{what} {value}" for what, value in about_lines(report) if what in ("model", "template", "strategy")]
     yield text(" · ".join([name, *parts]))
     rows = [
         ["rows", f"{report.rows:,} read, {report.inspected:,} inspected"],
-        ["tokens", f"{report.tokens:,}, of which {report.trained:,} train ({summary['trained_share']:.1%})"],
+        ["tokens", f"{report.tokens:,}, of which {report.trained:,} are trained ({summary['trained_share']:.1%})"],
         [
             "left out",
             f"{dropped['unreadable']:,} unreadable, {dropped['refused']:,} refused, "
-            f"{dropped['nothing_trained']:,} with nothing that trains",
+            f"{dropped['nothing_trained']:,} with nothing trained",
         ],
     ]
     if packing is not None:
         rows.append(
             [
-                f"rows of {packing['max_length']:,}",
-                f"{packing['packed_share']:.1%} full when packed; rows padded to the longest are "
-                f"{packing['padded_share']:.1%} full",
+                "batches",
+                f"padding to the longest row ({packing['max_length']:,}) wastes {1 - packing['padded_share']:.0%}; "
+                f"packing wastes {1 - packing['packed_share']:.0%}",
             ]
         )
     yield table(["", ""], rows)

@@ -98,17 +98,16 @@ def _build_columns() -> dict[str, Any]:
 def _build_run() -> dict[str, Any]:
     with gr.Row(equal_height=True, elem_id="data-as"):
         with gr.Column(scale=4, min_width=220):
-            build_note("Model, template and training are those of the Inspect tab:")
+            build_note("Set on the Inspect tab:")
             setup = build_report("data-setup")
-        change = gr.Button("Change them", size="sm", scale=1, min_width=110, elem_id="data-change")
+        change = gr.Button("Edit in Inspect", size="sm", scale=1, min_width=110, elem_id="data-change")
     with gr.Row(equal_height=True):
         limit = gr.Number(
-            0, label="Rows", precision=0, min_width=80, elem_id="data-limit",
-            info="At most so many; 0: all",
+            0, label="Row limit", precision=0, min_width=80, elem_id="data-limit", info="0 = no limit",
         )  # fmt: skip
         workers = gr.Number(
-            0, label="Processes", precision=0, min_width=80, elem_id="data-workers",
-            info=f"Up to {os.cpu_count() or 1}; 0: one a core",
+            0, label="Workers", precision=0, min_width=80, elem_id="data-workers",
+            info=f"0 = one per core, up to {os.cpu_count() or 1}",
         )  # fmt: skip
     with gr.Row(equal_height=True):
         run = gr.Button("Run the audit", variant="primary", min_width=120, elem_id="data-run")
@@ -121,10 +120,16 @@ def _build_run() -> dict[str, Any]:
 
 def _build_report() -> dict[str, Any]:
     with gr.Column(visible=True) as none:
-        build_note("Run the audit: every row is rendered, tokenized and looked at, and what is found is shown here.")
+        build_note("Run the audit to render, tokenize and check every row. What it finds appears here.")
     widgets: dict[str, Any] = {}
     with gr.Column(visible=False, elem_id="data-result") as result:
         widgets["data_summary"] = build_report("data-summary")
+        widgets |= _build_downloads()
+        widgets["data_findings"] = gr.HTML(
+            value="", html_template='<div class="findings-view"></div>',
+            js_on_load=tokens_script("data_tab/findings_view.js"), apply_default_css=False,
+            elem_id="data-findings",
+        )  # fmt: skip
         with gr.Row(elem_id="data-figures"):
             for name in events.FIGURES:
                 with gr.Column(min_width=300):
@@ -132,34 +137,30 @@ def _build_report() -> dict[str, Any]:
                     widgets[f"data_{name}"] = gr.Plot(
                         show_label=False, container=False, elem_id=f"data-{name}", elem_classes=["ms-figure"]
                     )
-        widgets["data_findings"] = gr.HTML(
-            value="", html_template='<div class="findings-view"></div>',
-            js_on_load=tokens_script("data_tab/findings_view.js"), apply_default_css=False,
-            elem_id="data-findings",
-        )  # fmt: skip
-        widgets |= _build_files()
+        widgets |= _build_earlier()
     return {**widgets, "data_none": none, "data_result": result}
 
 
-def _build_files() -> dict[str, Any]:
+def _build_downloads() -> dict[str, Any]:
     with gr.Row(elem_id="data-files-row"):
         buttons = {
             f"data_save_{name}": gr.Button(label, size="sm", min_width=120, elem_id=f"data-save-{name}")
             for name, label in (
-                ("report", "Report as JSON"), ("page", "Report as HTML"), ("clean", "Clean rows"),
-                ("rejected", "Rejected rows, with reasons"), ("edits", "Take over edited rows"),
+                ("clean", "Clean rows"), ("rejected", "Rejected rows, with reasons"), ("edits", "Save edited rows"),
+                ("report", "Report as JSON"), ("page", "Report as HTML"),
             )
         }  # fmt: skip
     pane = build_report("data-files")
     download = gr.DownloadButton(visible="hidden", elem_id="data-download")
     saver = build_saver("data-saver")
+    return {**buttons, "data_files": pane, "data_download": download, "data_saver": saver}
+
+
+def _build_earlier() -> dict[str, Any]:
     with gr.Accordion("Compare with an earlier report", open=False, elem_id="data-compare"):
         earlier = gr.File(label="Report as JSON", file_types=[".json"], height=110, elem_id="data-earlier")
         compared = build_report("data-compared")
-    return {
-        **buttons, "data_files": pane, "data_download": download, "data_saver": saver, "data_earlier": earlier,
-        "data_compared": compared,
-    }  # fmt: skip
+    return {"data_earlier": earlier, "data_compared": compared}
 
 
 # --- events

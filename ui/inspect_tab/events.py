@@ -26,7 +26,7 @@ from inspector.trainers.markers import Markers, propose_markers
 from ui.inspect_tab.links import LinkError, ViewState, decode_link
 from ui.inspect_tab.open import open_rows, template_values
 from ui.inspect_tab.training_box import prefilled, training_values
-from ui.inspect_tab.view import boxes_view, decoded_conversation, failure_view
+from ui.inspect_tab.view import boxes_view, failure_view
 from ui.parts.token_view import pack_failure
 from ui.visitors.access import hub_token
 from ui.wiring.boxes import Boxes, conversation_values, load_boxes, setup_of
@@ -36,25 +36,26 @@ from ui.wiring.open_setups import Rows
 from ui.wiring.wires import Changes
 
 DEFAULT_MODEL = "tiny-chat"
-_SECTIONS = {"findings": "Finding", "lesson": "Lesson"}
 _COUNTED_ROWS = 24
 """Of more rows only these are looked at when a remedy's effect is counted."""
 
 
 def on_open(fragment: str) -> Changes:
     """The page as a link describes it, or as it opens by default."""
-    state = ViewState(model=DEFAULT_MODEL, conversation=_example_text(next(iter(examples()))[1]))
+    state = default_state()
     if not fragment:
-        return {**open_rows(state.setups()), "compare": False}
+        return open_rows(state.setups())
     try:
         asked = decode_link(fragment)
-        changes = open_rows(
-            asked.setups(), asked.row, asked.token, compare=asked.compare, expected_hash=asked.template_hash
-        )
-        return {**changes, "compare": asked.compare}
+        return open_rows(asked.setups(), asked.row, asked.token, expected_hash=asked.template_hash)
     except (LinkError, InspectorError) as error:
         view = pack_failure("This link cannot be opened", str(error))
-        return {**open_rows(state.setups()), "compare": False, "view": view}
+        return {**open_rows(state.setups()), "view": view}
+
+
+def default_state() -> ViewState:
+    """What the page opens with."""
+    return ViewState(model=DEFAULT_MODEL, conversation=_example_text(next(iter(examples()))[1]))
 
 
 def on_model(boxes: Boxes) -> Changes:
@@ -154,7 +155,7 @@ def on_gallery(name: str | None, boxes: Boxes) -> Changes:
         entry = find_entry(name)
     except GalleryError as error:
         raise gr.Error(html.escape(str(error))) from error
-    return {**open_rows([entry.setup], compare=boxes.compare, notices=[entry.about]), "example": None}
+    return {**open_rows([entry.setup], notices=[entry.about]), "example": None}
 
 
 def on_tour(boxes: Boxes) -> Changes:
@@ -162,7 +163,7 @@ def on_tour(boxes: Boxes) -> Changes:
     entries = [find_entry(name) for name in TOUR]
     titles = [f"{entry.title}. {entry.about}" for entry in entries]
     tokens = [_first_token(entry.setup) for entry in entries]
-    shown = open_rows([entry.setup for entry in entries], compare=boxes.compare, titles=titles, tokens=tokens)
+    shown = open_rows([entry.setup for entry in entries], titles=titles, tokens=tokens)
     return {**shown, "example": None, "gallery": None}
 
 
@@ -170,16 +171,6 @@ def _first_token(setup: Setup) -> int | None:
     """The first token that a finding points at."""
     spans = (finding.token_span for finding in LoadedSetup(setup).inspect().findings)
     return next((span[0] for span in spans if span is not None), None)
-
-
-def on_decode(log: str, boxes: Boxes) -> Changes:
-    """A pasted log: its first example becomes the conversation, and the view says what went wrong."""
-    try:
-        text, blocks = decoded_conversation(log or "", setup_of(boxes))
-    except (InspectorError, ConversationJsonError) as error:
-        return {"view": failure_view(error, rows=boxes.rows)}
-    values = {} if text is None else {**conversation_values(text), "rows": None}
-    return _shown(boxes, values, notices=blocks)
 
 
 def on_row(event: Mapping[str, Any], boxes: Boxes) -> Changes:
@@ -190,8 +181,8 @@ def on_row(event: Mapping[str, Any], boxes: Boxes) -> Changes:
     try:
         rows = boxes.rows.edited(setup_of(boxes)).moved(step)
     except (InspectorError, ConversationJsonError) as error:
-        return {"view": failure_view(error, rows=boxes.rows, notices=["Mend this row before you leave it."])}
-    return open_rows(rows.setups, rows.at, compare=boxes.compare, titles=rows.titles, tokens=rows.tokens)
+        return {"view": failure_view(error, rows=boxes.rows, notices=["Fix this row before you leave it."])}
+    return open_rows(rows.setups, rows.at, titles=rows.titles, tokens=rows.tokens)
 
 
 def on_remedy(event: Mapping[str, Any], boxes: Boxes) -> Changes:
@@ -202,9 +193,7 @@ def on_remedy(event: Mapping[str, Any], boxes: Boxes) -> Changes:
         changed = apply_remedy(name, before, hub_token())
         rows = (boxes.rows.edited(before) if boxes.rows else Rows(setups=(before,))).replaced(changed)
         message = f"Applied: {REMEDIES[name].what} {_effect(code, changed)}"
-        return open_rows(
-            rows.setups, rows.at, compare=boxes.compare, notices=[message], undo=rows.undo, titles=rows.titles
-        )
+        return open_rows(rows.setups, rows.at, notices=[message], undo=rows.undo, titles=rows.titles)
     except (InspectorError, ConversationJsonError) as error:
         return _shown(boxes, {}, notices=[f"Not applied: {error}"])
     except Exception as error:  # the button waits for a view, whatever happens
@@ -216,7 +205,7 @@ def on_undo(_: Mapping[str, Any], boxes: Boxes) -> Changes:
     if boxes.rows is None or boxes.rows.undo is None:
         return _shown(boxes, {})
     before = boxes.rows.undo
-    return open_rows(before.setups, before.at, compare=boxes.compare, notices=["Undone."], titles=before.titles)
+    return open_rows(before.setups, before.at, notices=["Undone."], titles=before.titles)
 
 
 def _effect(code: str, setups: list[Setup]) -> str:
@@ -265,11 +254,8 @@ def examples() -> list[tuple[str, str]]:
 
 
 def gallery_choices() -> list[tuple[str, str]]:
-    """(label, name) of each entry of the gallery; the section stands first in its label."""
-    return [
-        (f"{_SECTIONS.get(entry.section, entry.section)} · {entry.code or entry.title}", entry.name)
-        for entry in gallery()
-    ]
+    """(label, name) of each entry of the gallery."""
+    return [(Code(entry.code).heading if entry.code else entry.title, entry.name) for entry in gallery()]
 
 
 def _example_text(name: str) -> str:

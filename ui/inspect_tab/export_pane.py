@@ -21,7 +21,7 @@ from inspector.exports.targets import TARGETS, export, write_rows
 from inspector.exports.verdict import Export
 from inspector.inspection import Inspection
 from inspector.setup import Setup
-from ui.parts.report import Block, build_report, code, files, report, text
+from ui.parts.report import Block, build_note, build_report, code, files, report, text
 from ui.parts.saver import build_saver
 from ui.wiring.boxes import Boxes, load_boxes, setup_of
 from ui.wiring.conversation_json import ConversationJsonError
@@ -38,28 +38,25 @@ LABELS = {
     "llama_factory": "LLaMA-Factory",
     "autotrain": "AutoTrain",
 }
-SIGNS = {True: "= same tokens", False: "≠ other tokens", None: "? unknown"}
+SIGNS = {True: "✓ Same tokens.", False: "✗ Other tokens.", None: "? Unknown."}
 MAX_FILE_BYTES = 64_000_000
 """Larger files of rows are not sent through the page."""
 
 
 def build_export_pane() -> dict[str, Any]:
     """The widgets, by name."""
-    with gr.Accordion("Export", open=False, elem_id="export") as pane:
+    with gr.Accordion("Export settings", open=False, elem_id="export") as pane:
         with gr.Row(equal_height=True):
             target = gr.Dropdown(
                 [(LABELS.get(name, name), name) for name in TARGETS], value=next(iter(TARGETS)), label="Trainer",
                 elem_id="target", scale=4,
             )  # fmt: skip
-            write = gr.Button("Write it", size="sm", scale=1, min_width=80, elem_id="write")
+            write = gr.Button("Generate config", size="sm", scale=1, min_width=130, elem_id="write")
         found = build_report("export-report", follows_view=True)
-        gr.HTML(
-            "<p class='pane-note'>Rows with exactly the labels shown, all of them where several are open:</p>",
-            elem_classes=["pane-note-box"],
-        )
+        build_note("Rows with exactly the labels shown:")
         with gr.Row():
-            jsonl = gr.Button("Rows as JSONL", size="sm", min_width=120, elem_id="rows-jsonl")
-            parquet = gr.Button("Rows as Parquet", size="sm", min_width=120, elem_id="rows-parquet")
+            jsonl = gr.Button("Download rows as JSONL", size="sm", min_width=120, elem_id="rows-jsonl")
+            parquet = gr.Button("Download rows as Parquet", size="sm", min_width=120, elem_id="rows-parquet")
         answer = build_report("rows-report", follows_view=True)
         saved = build_saver("saver")
     return {

@@ -32,7 +32,8 @@ class ViewState:
     """What a link reopens: the setup that is shown, as plain values.
 
     `template_source` only for a template without a name; `template_hash` is checked. `conversation`: JSON text.
-    `rows`: where several setups are open, all of them in their JSON form; `row` is the one shown. `token`: to open at.
+    `compare`: of older links; the page always compares now. `rows`: where several setups are open, all of them in their
+    JSON form; `row` is the one shown. `token`: to open at.
     """
 
     model: str

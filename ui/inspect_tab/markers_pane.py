@@ -1,4 +1,4 @@
-"""The Markers pane: ids to search for, verified; how find_split sees them; what whitespace does to a word."""
+"""Prefix and suffix ids: those to search for, verified; how find_split sees them; what whitespace does to a word."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from inspector.inspection import Inspection, inspect_rendered
 from inspector.model.model import Model
 from inspector.samples import sample_conversations
 from inspector.trainers.markers import WORDS, Markers, Split, find_split, pieces, propose_markers, shown_ids
-from ui.parts.report import Block, build_note, build_report, heading, report, table, text
+from ui.parts.report import Block, build_note, build_report, code, heading, report, table, text
 from ui.parts.report import pieces as pieces_block
 from ui.parts.text_box import build_text_box
 from ui.wiring.answers import About
@@ -27,10 +27,10 @@ _MAX_WORD_CHARS = 2_000
 
 def build_markers_pane() -> dict[str, Any]:
     """The widgets, by name."""
-    with gr.Accordion("Markers", open=False, elem_id="markers") as pane:
-        find = gr.Button("Find markers", size="sm", elem_id="find-markers")
+    with gr.Accordion("Prefix and suffix ids", open=False, elem_id="markers") as pane:
+        find = gr.Button("Find them", size="sm", elem_id="find-markers")
         found = build_report("markers-report", follows_view=True)
-        build_note("Whitespace belongs to the token beside it:")
+        build_note('Why " word" and "word" get different ids:')
         with gr.Row():
             one = build_text_box("Text", rows=1, elem_id="word-one", value=WORDS[0])
             other = build_text_box("With a space", rows=1, elem_id="word-two", value=WORDS[1])
@@ -98,21 +98,27 @@ def _splits(model: Model) -> tuple[Split, Split] | None:
 
 
 def _found(model: Model, markers: Markers, rows: int, refused: int) -> Iterator[Block]:
+    """The ids to copy, first of all; what they find; and the texts of the same."""
+    for name, ids in (("prefix_ids", markers.prefix_ids), ("suffix_ids", markers.suffix_ids)):
+        if ids is not None:
+            yield code(",".join(map(str, ids)), label=name)
     is_exact = markers.found == markers.turns and markers.turns and not markers.false_hits
-    yield text(markers.advice, "✓" if is_exact else "✗")
-    yield table(
-        ["marker", f"{model.name} · template {model.template_name}"],
-        [
-            *map(list, markers.lines()),
-            ["looked at", f"{rows} conversations" + (f", {refused} more were refused by the template" * bool(refused))],
-        ],
-    )
+    where = f"in {rows} conversations" + (f" ({refused} more were refused by the template)" * bool(refused))
+    if is_exact:
+        yield text(f"Verified {where}: {_lower(markers.counted)}", "✓")
+    else:
+        yield text(markers.advice, "✗")
+    yield table(["text", f"{model.name} · template {model.template_name}"], list(map(list, markers.lines()[2:-1])))
     if markers.misses:
         yield heading("Missed: the boundary is inside a merged token")
         yield table(
             ["turns", "token", "ids before the answer"],
             [[str(miss.count), repr(miss.token), shown_ids(miss.ids)] for miss in markers.misses],
         )
+
+
+def _lower(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
 
 
 def _split_blocks(
@@ -126,7 +132,7 @@ def _split_blocks(
     ids_in_context = (markers.prefix_ids, markers.suffix_ids)
     for split, name, ids in zip(splits, ("before", "after"), ids_in_context, strict=True):
         yield heading(f"find_split: {split.text!r}, the text {name} an answer")
-        found = [("in context", ids), *split.tokenizations()]
+        found = [("in a row", ids), *split.tokenizations()]
         yield table(
             ["tokenized", "ids", "occur in"],
             [[how, shown_ids(token_ids), _occurring(token_ids, rows)] for how, token_ids in found],

@@ -33,7 +33,6 @@ def open_rows(
     at: int = 0,
     token: int | None = None,
     *,
-    compare: bool = False,
     undo: Rows | None = None,
     notices: Sequence[str] = (),
     expected_hash: str = "",
@@ -61,7 +60,7 @@ def open_rows(
     except Exception as error:  # the view has to say so, whatever it is
         return {**changes, "rows": rows, "view": failure_view(error, LoadedSetup(setup, model), rows=rows, **answer)}
     rows = replace(rows, setups=(*setups[:at], shown.setup, *setups[at + 1 :]), opened=shown.setup)
-    view = inspect_view(shown, compare=compare, rows=rows, token=token, expected_hash=expected_hash, **answer)
+    view = inspect_view(shown, rows=rows, token=token, expected_hash=expected_hash, **answer)
     return {**changes, "rows": rows, "view": view}
 
 

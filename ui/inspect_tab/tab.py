@@ -7,12 +7,12 @@ from typing import Any
 import gradio as gr
 
 from ui.inspect_tab import events
+from ui.inspect_tab.comparison import build_comparison, connect_comparison
 from ui.inspect_tab.events import DEFAULT_MODEL
-from ui.inspect_tab.export_pane import build_export_pane, connect_export_pane
-from ui.inspect_tab.markers_pane import build_markers_pane, connect_markers_pane
 from ui.inspect_tab.open import OPENED
-from ui.inspect_tab.template_pane import build_template_pane, connect_template_pane
-from ui.inspect_tab.training_box import build_training_box
+from ui.inspect_tab.template_pane import build_template_box
+from ui.inspect_tab.tools import build_tools, connect_tools
+from ui.inspect_tab.training_box import build_trainer, build_training_box
 from ui.parts.scripts import component
 from ui.parts.text_box import build_text_box
 from ui.parts.token_view import build_token_view
@@ -40,62 +40,49 @@ def build() -> dict[str, Any]:
     """The tab's widgets, by name."""
     widgets = {"rows": gr.State(None), "loaded": gr.JSON(None, visible=False), **_build_head()}
     with gr.Row(elem_id="main-row", elem_classes=_WAITS):
-        with gr.Column(scale=5, min_width=320, elem_id="inputs"):
+        with gr.Column(scale=4, min_width=320, elem_id="inputs"):
             widgets |= _build_conversation()
-            widgets |= _build_options()
+            widgets |= build_template_box()
             widgets |= build_training_box()
-            widgets |= build_template_pane()
-            widgets |= build_markers_pane()
-            widgets |= build_export_pane()
-            widgets |= _build_decode()
+            widgets |= _build_options()
         with gr.Column(scale=7, min_width=320, elem_id="output"):
-            widgets["compare"] = gr.Checkbox(
-                label="Compare trainers", info="Lay beside it what each trainer itself would train",
-                elem_id="compare", container=False,
-            )  # fmt: skip
             widgets["view"] = build_token_view(elem_id="view")
-    return widgets
+            widgets |= build_comparison()
+            gr.HTML("<div class='findings-host'></div>", apply_default_css=False, elem_id="findings")
+    return widgets | build_tools()
 
 
-def connect(wires: Wires, demo: gr.Blocks) -> None:
+def connect(wires: Wires) -> None:
     """Everything that happens on the tab."""
-    wires.on_load(demo, events.on_open, [*OPENED, "compare"])
     _connect_boxes(wires)
     _connect_conversation(wires)
     _connect_view(wires)
-    connect_template_pane(wires)
-    connect_markers_pane(wires)
-    connect_export_pane(wires)
+    connect_comparison(wires)
+    connect_tools(wires, ("conversation", "editor", *_OPTIONS))
 
 
 def _build_head() -> dict[str, Any]:
     with gr.Row(elem_id="model-row", equal_height=True):
         model = gr.Dropdown(
-            MODELS, value=DEFAULT_MODEL, label="Model", info="A hub id, a local folder, or the embedded tiny-chat",
-            allow_custom_value=True, elem_id="model", scale=4,
-        )  # fmt: skip
-        revision = gr.Textbox(
-            label="Revision", info="Branch, tag or commit", placeholder="main", max_lines=1, elem_id="revision", scale=2
+            MODELS, value=DEFAULT_MODEL, label="Model", allow_custom_value=True, elem_id="model", scale=4
         )
+        trainer = build_trainer()
         example = gr.Dropdown(
-            list(events.examples()), value=None, label="Examples", info="Conversations that show something", scale=3,
-            elem_id="example", elem_classes=_WAITS,
-        )  # fmt: skip
+            list(events.examples()), value=None, label="Example", elem_id="example", elem_classes=_WAITS, scale=3
+        )
         gallery = gr.Dropdown(
-            events.gallery_choices(), value=None, label="Findings and lessons",
-            info="What goes wrong, with a way out", scale=3, elem_id="gallery", elem_classes=_WAITS,
+            events.gallery_choices(), value=None, label="Common mistakes", elem_id="gallery", elem_classes=_WAITS,
+            scale=3,
         )  # fmt: skip
     with gr.Row(elem_id="head-row", equal_height=True):
         info = gr.HTML(elem_id="model-info")
-        tour = gr.Button("Tour: three failures", size="sm", min_width=150, elem_id="tour", elem_classes=_WAITS)
+        tour = gr.Button("Show me three mistakes", size="sm", min_width=180, elem_id="tour", elem_classes=_WAITS)
+        decode = gr.Button("Decode a warning", size="sm", min_width=140, elem_id="open-decode", elem_classes=_WAITS)
+        tools = gr.Button("Tools", size="sm", min_width=70, elem_id="open-tools", elem_classes=_WAITS)
     return {
-        "model": model,
-        "revision": revision,
-        "example": example,
-        "gallery": gallery,
-        "model_info": info,
-        "tour": tour,
-    }
+        "model": model, "strategy": trainer, "example": example, "gallery": gallery, "model_info": info, "tour": tour,
+        "open_decode": decode, "open_tools": tools,
+    }  # fmt: skip
 
 
 def _build_conversation() -> dict[str, Any]:
@@ -119,9 +106,9 @@ def _build_conversation() -> dict[str, Any]:
 
 
 def _build_options() -> dict[str, Any]:
-    with gr.Accordion("Template options", open=False, elem_id="options"):
+    with gr.Accordion("Template inputs", open=False, elem_id="options"):
         generation_prompt = gr.Checkbox(
-            label="Generation prompt", info="End in the header of an answer that is to come", elem_id="gen-prompt"
+            label="Generation prompt", info="End with an empty assistant header", elem_id="gen-prompt"
         )
         thinking = gr.Radio(THINKING, value=THINKING[0], label="Thinking (enable_thinking)", elem_id="thinking")
         tools = build_text_box("Tools (JSON list)", rows=3, elem_id="tools")
@@ -138,24 +125,12 @@ def _build_options() -> dict[str, Any]:
     }
 
 
-def _build_decode() -> dict[str, Any]:
-    with gr.Accordion("A trainer's warning", open=False, elem_id="decode"):
-        log = build_text_box(
-            "Log",
-            info="Paste what the trainer printed, a message or rows: they are shown, cause and settings are named.",
-            rows=6,
-            elem_id="log",
-        )
-        explain = gr.Button("Explain it", size="sm", elem_id="explain")
-    return {"log": log, "explain": explain}
-
-
 # --- events
 
 _OPTIONS = ("generation_prompt", "thinking", "tools", "documents", "keywords")
 _TRAINING = (
     "strategy_options", "turns", "stop", "reasoning", "tool_calls", "straddlers", "closing_header", "keep",
-    "max_length", "truncation", "as_given", "special_tokens", "compare",
+    "max_length", "truncation", "as_given", "special_tokens",
 )  # fmt: skip
 
 
@@ -197,7 +172,6 @@ def _connect_conversation(wires: Wires) -> None:
     ):
         wires.on(wires[name].input, handler, changes, also=[wires[name]], dropdown=name, **defaults)
     wires.on(wires["tour"].click, events.on_tour, [*OPENED, "example", "gallery"], about=About.NOTHING)
-    wires.on(wires["explain"].click, events.on_decode, [*forms, "rows", "view"], also=[wires["log"]])
 
 
 def _connect_view(wires: Wires) -> None:

@@ -11,7 +11,7 @@ from inspector.errors import InspectorError
 from inspector.tagging.trl_status import trl_status
 from inspector.tagging.write import write_training_template
 from ui.inspect_tab.view import boxes_view
-from ui.parts.report import Block, build_report, code, files, report, text
+from ui.parts.report import Block, build_note, build_report, code, files, report, text
 from ui.parts.text_box import build_text_box
 from ui.wiring.boxes import Boxes, setup_of
 from ui.wiring.conversation_json import ConversationJsonError
@@ -21,31 +21,41 @@ from ui.wiring.wires import Changes, Wires
 FILE = "training_template.jinja"
 
 
-def build_template_pane() -> dict[str, Any]:
-    """The widgets, by name; `reset` and `add_tags` are buttons."""
-    with gr.Accordion("Chat template", open=True, elem_id="template-pane"):
+def build_template_box() -> dict[str, Any]:
+    """The widgets of the template itself, by name; `reset` is a button."""
+    with gr.Accordion("Template", open=False, elem_id="template-pane"):
         with gr.Row(equal_height=True):
-            choice = gr.Dropdown([], label="Template", elem_id="template-choice", scale=4)
-            reset = gr.Button("Reset", size="sm", scale=1, min_width=80, elem_id="reset")
-            tags = gr.Button("Add generation tags", size="sm", scale=2, min_width=140, elem_id="add-tags")
-        found = build_report("template-report")
+            choice = gr.Dropdown([], label="Template", elem_id="template-choice", scale=4, min_width=140)
+            revision = gr.Textbox(
+                label="Model revision",
+                placeholder="main",
+                max_lines=1,
+                elem_id="revision",
+                scale=3,
+                min_width=120,
+            )
+            reset = gr.Button("Reset", size="sm", scale=1, min_width=70, elem_id="reset")
         source = build_text_box(
             "Source",
             info="The line that wrote the token you point at is marked. Edit it to try a change.",
             rows=16,
             elem_id="template-source",
         )
-    return {
-        "template_choice": choice,
-        "template": source,
-        "template_report": found,
-        "reset": reset,
-        "add_tags": tags,
-    }
+        gr.HTML("<p class='template-error' role='alert' hidden></p>", apply_default_css=False, elem_id="template-error")
+    return {"template_choice": choice, "revision": revision, "template": source, "reset": reset}
 
 
-def connect_template_pane(wires: Wires) -> None:
-    """The button that writes tags; what else happens here is the tab's."""
+def build_tags_pane() -> dict[str, Any]:
+    """The widgets of the tool that writes tags, by name; `add_tags` is a button."""
+    with gr.Accordion("Template tags", open=False, elem_id="tags"):
+        build_note("Trainers that use assistant_only_loss need {% generation %} tags in the chat template.")
+        tags = gr.Button("Add generation tags", size="sm", elem_id="add-tags")
+        found = build_report("template-report")
+    return {"template_report": found, "add_tags": tags}
+
+
+def connect_tags_pane(wires: Wires) -> None:
+    """The button that writes tags."""
     wires.on(wires["add_tags"].click, on_tags, ["template", "template_report", "view"], says="template_report")
 
 
@@ -56,16 +66,16 @@ def on_tags(boxes: Boxes) -> Changes:
         status = trl_status(model).reason
         written = write_training_template(model)
     except (InspectorError, ConversationJsonError) as error:
-        return {"template_report": report(text(f"Not proven: {error}", "✗"))}
+        return {"template_report": report(text(f"Not verified: {error}", "✗"))}
     if written.template is None:
-        return {"template_report": report(text(f"Not proven: {written.reason}", "✗"), text(status))}
+        return {"template_report": report(text(f"Not verified: {written.reason}", "✗"), text(status))}
     blocks = _proven(written.reason, status, written.template, written.diff)
     changes = {"template": written.template, "template_report": report(*blocks)}
     return {**changes, "view": boxes_view(boxes.with_changes(changes))}
 
 
 def _proven(reason: str, status: str, template: str, diff: str) -> Iterator[Block]:
-    yield text(f"Proven: {reason}", "✓")
+    yield text(f"Verified: {reason}", "✓")
     yield text(status)
     if diff:
         yield code(diff, label="What changed", is_diff=True)

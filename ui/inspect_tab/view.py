@@ -17,15 +17,11 @@ from inspector.model.model import Model, short_hash
 from inspector.remedies import offers, offers_for_refusal
 from inspector.rendering import sandbox
 from inspector.setup import Setup
-from inspector.strategies import EXACT, OWN_LABELS
-from inspector.trainers.compare import Comparison, compare_with, default_choices
-from inspector.trainers.decode import Decoded, LoggedExample, decode_log
-from inspector.trainers.markers import propose_markers
 from ui.inspect_tab.links import ViewState, encode_link
 from ui.parts.token_view import pack, pack_failure
 from ui.wiring.boxes import Boxes, load_boxes
 from ui.wiring.conversation_json import ConversationJsonError, dump
-from ui.wiring.models import LoadedSetup, model_of
+from ui.wiring.models import LoadedSetup
 from ui.wiring.open_setups import Rows
 
 _LOG = logging.getLogger(__name__)
@@ -38,13 +34,12 @@ def boxes_view(boxes: Boxes, loaded: Model | None = None, **extra: Any) -> str:
     except Exception as error:  # whatever it is, the page has to say so and stay alive
         return failure_view(error, rows=boxes.rows, **extra)
     rows = boxes.rows.edited(loaded_setup.setup) if boxes.rows else None
-    return inspect_view(loaded_setup, compare=boxes.compare, rows=rows, **extra)
+    return inspect_view(loaded_setup, rows=rows, **extra)
 
 
 def inspect_view(
     loaded: LoadedSetup,
     *,
-    compare: bool = False,
     rows: Rows | None = None,
     token: int | None = None,
     expected_hash: str = "",
@@ -53,13 +48,13 @@ def inspect_view(
 ) -> str:
     """The token view's value.
 
-    `compare`: whether other strategies are laid beside; `rows`: all that are open, `loaded` the one shown; `token`: to
-    point at; `expected_hash`: of the template a link was made with; `notices`: what the view says above the tokens,
-    before what it has to say itself; `can_undo`: whether the first of them has a button for that.
+    `rows`: all that are open, `loaded` the one shown; `token`: to point at; `expected_hash`: of the template a link was
+    made with; `notices`: what the view says above the tokens, before what it has to say itself; `can_undo`: whether the
+    first of them has a button for that.
     """
     try:
         inspection = loaded.inspect()
-        link = _link(loaded.setup, inspection, compare, rows, token)
+        link = _link(loaded.setup, inspection, rows, token)
         notes = [*_mismatch(inspection, expected_hash), *notices, *_notices(inspection)]
         if not link:
             notes.append("This view is too long for a link: keep the JSON instead.")
@@ -67,7 +62,6 @@ def inspect_view(
             inspection,
             notices=notes,
             link=link,
-            comparison=_comparison(inspection) if compare else None,
             remedies=offers(inspection),
             row=_place(rows),
             selected=token,
@@ -97,61 +91,14 @@ def failure_view(
         _TITLES.get(type(error).__name__, _title(error)),
         str(error),
         line=error.line if isinstance(error, RenderError) else None,
+        is_template=isinstance(error, RenderError),
         finding=finding,
         remedies={} if finding is None else {finding.code: offers_for_refusal(finding)},
         **beside,
     )
 
 
-def decoded_conversation(log: str, setup: Setup) -> tuple[str | None, list[str]]:
-    """A pasted trainer warning -> (the JSON of its first readable example, or None; what is to be said about it).
-
-    Raises InspectorError.
-    """
-    decoded = decode_log(model_of(setup), log)
-    shown = next((example for example in decoded.examples if example.inspection is not None), None)
-    blocks = list(_said(decoded, shown))
-    if shown is None or shown.inspection is None:
-        return None, blocks
-    value = shown.inspection.example.conversation.to_json()
-    return dump(value if len(value) > 1 else value["messages"]), blocks
-
-
-def _said(decoded: Decoded, shown: LoggedExample | None) -> Iterator[str]:
-    """What a decoded log has to say, for the head of the view."""
-    for answer in decoded.answers:
-        yield " ".join([f"{answer.trainer}: {answer.meaning}", *answer.causes])
-        if answer.settings:
-            yield f"Set in {answer.trainer}:\n{answer.settings}"
-    for number, example in enumerate(decoded.examples):
-        if example.says:
-            yield f"Example {number + 1} of the log: {' '.join(example.says)}"
-    yield from decoded.notes
-    if shown is not None:
-        number, count = decoded.examples.index(shown) + 1, len(decoded.examples)
-        yield f"Below is example {number} of {count} in the log. " + (
-            "Its ids are exactly the logged ones." if shown.is_exact else "Its ids are not exactly the logged ones."
-        )
-    codes = {finding.code for finding in shown.inspection.findings} if shown and shown.inspection else set()
-    for finding in decoded.findings:
-        if finding.code not in codes:
-            yield f"{finding.code}: {finding.detail} {finding.remedy}"
-    markers = decoded.markers
-    is_home_llm = any(answer.trainer == "home-llm" for answer in decoded.answers)
-    if (is_home_llm or not decoded.answers) and markers.prefix_ids is not None and markers.suffix_ids is not None:
-        prefix, suffix = (",".join(map(str, ids)) for ids in (markers.prefix_ids, markers.suffix_ids))
-        yield (
-            f"Use prefix_ids {prefix} and suffix_ids {suffix}: they find {markers.found} of {markers.turns} answers, "
-            f"with {markers.false_hits} false hits, in the log's examples and the built-in conversations."
-        )
-        if markers.open_headers:
-            yield (
-                f"{markers.open_headers} of the examples end in the prefix: it opens an answer that never comes, which "
-                "no ids can find."
-            )
-
-
-def _link(setup: Setup, inspection: Inspection, compare: bool, rows: Rows | None, token: int | None) -> str:
+def _link(setup: Setup, inspection: Inspection, rows: Rows | None, token: int | None) -> str:
     model, used = inspection.model, short_hash(inspection.template)
     is_named = model.template_name != "custom"
     others = rows.setups if rows is not None and 1 < len(rows.setups) <= _LINKED_ROWS else ()
@@ -167,7 +114,6 @@ def _link(setup: Setup, inspection: Inspection, compare: bool, rows: Rows | None
             strategy=setup.strategy,
             options=setup.options,
             modifiers=setup.modifiers,
-            compare=compare,
             rows=[row.to_dict() for row in others],
             row=rows.at if rows and others else 0,
             token=token,
@@ -184,14 +130,6 @@ def _place(rows: Rows | None) -> tuple[int, int, str] | None:
     if rows is None or (len(rows.setups) < 2 and not rows.title):
         return None
     return rows.at, len(rows.setups), rows.title
-
-
-def _comparison(inspection: Inspection) -> Comparison:
-    """Every strategy beside the one that is shown; markers are those of the truth."""
-    if inspection.strategy in (EXACT, OWN_LABELS):
-        return compare_with(inspection)
-    truth = inspector.inspect(inspection.model, inspection.example.conversation)
-    return compare_with(inspection, [(EXACT, {}), *default_choices(propose_markers([truth]))])
 
 
 def _mismatch(inspection: Inspection, expected_hash: str) -> Iterator[str]:

@@ -7,8 +7,13 @@ build the page from the parsed JSON with text nodes only.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import platform
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import gradio as gr
@@ -20,12 +25,12 @@ from inspector.inspection import Inspection
 from inspector.model.model import short_hash
 from inspector.remedies import Remedy
 from inspector.rendering.origins import Origin, OriginKind
-from inspector.strategies import REASON_TEXTS, Reason
-from inspector.trainers.compare import Comparison
+from inspector.strategies import REASON_TEXTS, Example, Labelled, Reason
+from inspector.trainers.verdict import truth_of, verdict_on
 from ui.parts.tokens import Bit, tokens_script
 
 _SCRIPTS = tuple(
-    f"token_view/{name}.js" for name in ("inspection", "template_pane", "heading", "comparison", "notes", "token_view")
+    f"token_view/{name}.js" for name in ("inspection", "report", "template_pane", "heading", "notes", "token_view")
 )
 _SHELL = '<div class="token-view" data-rev="0"></div>'
 
@@ -42,7 +47,6 @@ def pack(
     *,
     notices: Sequence[str],
     link: str,
-    comparison: Comparison | None = None,
     remedies: Mapping[Code, Iterable[Remedy]] | None = None,
     row: tuple[int, int, str] | None = None,
     selected: int | None = None,
@@ -50,11 +54,11 @@ def pack(
 ) -> str:
     """Everything the view shows of an inspection.
 
-    `link`: the address fragment that opens this view again. `comparison`: other strategies over the same tokens.
-    `remedies`: what can be done about each finding. `row`: (number, count, where it is from) of rows that are
-    open. `selected`: the token to open at. `can_undo`: whether the first notice has a button for that.
+    `link`: the address fragment that opens this view again. `remedies`: what can be done about each finding. `row`:
+    (number, count, where it is from) of rows that are open. `selected`: the token to open at. `can_undo`: whether the
+    first notice has a button for that.
     """
-    tokens, labelled = inspection.example.tokens, inspection.labelled
+    tokens, labelled, truth = inspection.example.tokens, inspection.labelled, truth_of(inspection)
     origins: dict[Origin, int] = {}
     token_origins = [[origins.setdefault(o, len(origins)) for o in tokens.origins(i)] for i in range(len(tokens))]
     reasons = list(Reason)
@@ -65,6 +69,9 @@ def pack(
             "source": inspection.model.source.value,
             "template": _template(inspection),
             "strategy": inspection.strategy,
+            "verdict": verdict_on(inspection, truth).to_dict(),
+            "key": key_of(inspection.example, truth),
+            "versions": _versions(),
             "modifiers": _modifiers(inspection),
             "texts": tokens.pieces(),
             "whole": {i: tokens.texts[i] for i in range(len(tokens)) if tokens.is_part(i)},
@@ -74,14 +81,14 @@ def pack(
             "classes": "".join(f"{bits & ~Bit.CUT:x}" for bits in classes_of(inspection)),
             "turns": turns_of(inspection),
             "reasons": [reasons.index(reason) for reason in labelled.reasons],
+            "truth": [reasons.index(reason) for reason in truth.reasons],
             "reasonTexts": [REASON_TEXTS[reason] for reason in reasons],
             "reasonTrains": [reason.is_trained for reason in reasons],
             "cut": reasons.index(Reason.CUT),
             "roles": [message["role"] for message in inspection.example.conversation.messages],
             "origins": [_origin(origin) for origin in origins],
             "tokenOrigins": token_origins,
-            "findings": [finding.to_dict() for finding in inspection.findings],
-            "strategies": [] if comparison is None else _strategies(comparison),
+            "findings": [_finding(finding) for finding in inspection.findings],
             "explanations": {f.code.value: explanation(f.code).text for f in inspection.findings},
             "remedies": _remedies(remedies or {}),
             "notices": list(notices),
@@ -98,17 +105,19 @@ def pack_failure(
     detail: str,
     *,
     line: int | None = None,
+    is_template: bool = False,
     finding: Finding | None = None,
     remedies: Mapping[Code, Iterable[Remedy]] | None = None,
     notices: Sequence[str] = (),
     row: tuple[int, int, str] | None = None,
     can_undo: bool = False,
 ) -> str:
-    """A view that has no tokens to show, only why. `line`: the template line to blame; the others as in `pack`."""
+    """A view that has no tokens to show, only why. `line`: the template line to blame; `is_template`:
+    whether it is the template that failed; the others as in `pack`."""
     return as_json(
         {
-            "failure": {"title": title, "detail": detail, "line": line},
-            "findings": [] if finding is None else [finding.to_dict()],
+            "failure": {"title": title, "detail": detail, "line": line, "isTemplate": is_template},
+            "findings": [] if finding is None else [_finding(finding)],
             "explanations": {} if finding is None else {finding.code.value: explanation(finding.code).text},
             "remedies": _remedies(remedies or {}),
             "notices": list(notices),
@@ -124,26 +133,26 @@ def as_json(value: Mapping[str, Any]) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _strategies(comparison: Comparison) -> list[dict[str, Any]]:
-    """One entry a strategy. `reasons`: one character per token, its code less 48 an index into `reasonTexts`."""
-    reasons = list(Reason)
-    out = []
-    for entry in comparison.entries:
-        labelled = entry.labelled if entry.agreement is not None else None
-        out.append(
-            {
-                "name": entry.strategy,
-                "options": json.dumps(dict(entry.options), ensure_ascii=False) if entry.options else "",
-                "count": None if labelled is None else sum(labelled.trained),
-                "agreement": entry.agreement,
-                "reasons": None if labelled is None else "".join(chr(48 + reasons.index(r)) for r in labelled.reasons),
-                "remarks": [
-                    *(entry.labelled.warnings if entry.labelled else ()),
-                    *([entry.error] if entry.error else []),
-                ],
-            }
-        )
-    return out
+@cache
+def _versions() -> list[tuple[str, str]]:
+    """What an issue report says of the machine, in the layout of `trl env`."""
+    versions = [("Platform", platform.platform()), ("Python version", platform.python_version())]
+    for title, package in _PACKAGES.items():
+        with suppress(PackageNotFoundError):
+            versions.append((f"{title} version", version(package)))
+    return versions
+
+
+_PACKAGES = {"Transformers": "transformers", "Tokenizers": "tokenizers", "Jinja2": "jinja2", "TRL": "trl"}
+
+
+def key_of(example: Example, truth: Labelled) -> str:
+    """What tells tokens and their right labels from others: a comparison is drawn over those that it was made for."""
+    return hashlib.sha256(json.dumps([example.tokens.ids, truth.trained]).encode()).hexdigest()[:16]
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {**finding.to_dict(), "heading": finding.code.heading}
 
 
 def _remedies(offered: Mapping[Code, Iterable[Remedy]]) -> dict[str, list[dict[str, str]]]:

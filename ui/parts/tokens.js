@@ -53,9 +53,10 @@ const legendKey = (sampleClass, ...parts) =>
 const moreTokens = (total, shown) => total > shown ? `… ${number(total - shown)} more tokens` : "";
 
 /** The name of a finding, with what else stands in its head.
- * @template {"button" | "div"} Tag @param {Tag} tag @param {{code: string, severity: string}} finding @param {...Part} parts */
+ * @template {"button" | "div"} Tag
+ * @param {Tag} tag @param {{code: string, severity: string, heading: string}} finding @param {...Part} parts */
 const findingHead = (tag, finding, ...parts) => make(tag, "tv-finding-head",
-  make("span", "tv-severity", finding.severity), make("code", "", finding.code), ...parts);
+  make("span", "tv-severity", finding.severity), make("b", "tv-title", finding.heading), make("code", "", finding.code), ...parts);
 
 /** What a finding is, to be unfolded; nothing without an explanation.
  * @param {string} code @param {string | undefined} explanation */

@@ -1,55 +1,88 @@
-/** The head of the token view: how many tokens train, buttons, where the tokens are from, and what the colours mean. */
+/** The head of the token view: the verdict, and what can be done with the tokens. */
 class Heading {
-  static LEGEND = [["1", "tv-token trained", "trained"], ["0", "tv-token", "not trained"],
-    ["3", "tv-token special", "special"], ["5", "tv-token straddler", "straddler: merged across a boundary"],
-    ["cut", "tv-token cut", "cut off: the trainer never sees it"]];
+  static SIGNS = {right: "✓", warning: "!", wrong: "✗", unknown: "?"};
 
   /** @param {TokenView} view @param {Inspection} inspection */
   constructor(view, inspection) {
     this.inspection = inspection;
-    this.root = make("div", "tv-head",
-      make("div", "tv-bar", make("div", "tv-count"), make("div", "tv-tools", ...this.#tools(view))),
-      make("div", "tv-from", inspection.source),
-      make("div", "tv-legend", ...Heading.LEGEND.map(([key, sample, name]) => set(
-        legendKey(sample, ` ${name} `, make("span", "tv-number")), {"data-key": key}))));
-    this.#write("3", inspection.count(i => inspection.bits(i) & SPECIAL));
-    this.#write("5", inspection.count(inspection.isStraddler));
+    this.ring = set(make("span", "tv-ring"), {"aria-hidden": true});
+    this.title = make("h2", "tv-verdict-title");
+    this.count = make("p", "tv-count");
+    this.verdict = make("div", "tv-verdict", this.ring, make("div", "", this.title, this.count));
+    this.next = button("Next problem ›", "Next token that is trained wrongly or missing (d)",
+      () => view.jump(1, inspection.startsDifference));
+    this.root = make("div", "tv-head", this.verdict, make("div", "tv-tools", ...this.#tools(view)));
   }
 
   /** @param {TokenView} view */
   #tools(view) {
     const {inspection} = this;
-    /** @param {string} label @param {() => string} text */
-    const copy = (label, text) => copyButton(label, label + " to the clipboard", text);
     return [
-      button("‹ Trained", "Previous trained span (p)", () => view.jump(-1, inspection.startsSpan)),
+      this.next,
+      button("‹", "Previous trained span (p)", () => view.jump(-1, inspection.startsSpan)),
       button("Trained ›", "Next trained span (n)", () => view.jump(1, inspection.startsSpan)),
-      view.settingButton("whitespace", "Whitespace", "Show spaces, tabs and line ends"),
       view.settingButton("ids", "Ids", "Show token ids beside the text"),
-      copy("Copy ids", () => JSON.stringify(inspection.data.ids)),
-      copy("Copy labels", () => JSON.stringify(inspection.labels())),
-      copy("Copy as issue report", () => inspection.issueReport(location.href)),
-      copy("Copy link", () => inspection.address(location.href)),
+      view.settingButton("edges", "Edges", "Show where each token ends"),
+      view.settingButton("whitespace", "Whitespace", "Show spaces, tabs and line ends"),
+      this.#share(view),
     ];
   }
 
-  /** Count what trains by the strategy chosen. */
-  count() {
-    const {length, strategy, chosen, isTrained, isCut} = this.inspection;
-    const trained = this.inspection.count(isTrained), cut = this.inspection.count(isCut);
-    const shares = [length && ` ${(100 * trained / length).toFixed(1)} %`,
-      (strategy !== "traced" || chosen) && ` under ${strategy}`];
-    find(this.root, ".tv-count").replaceChildren(make("strong", "", number(trained)), ` of ${number(length)} tokens train`,
-      ...shares.flatMap(text => text ? make("span", "tv-share", text) : []));
-    this.#write("1", trained);
-    this.#write("0", length - trained - cut);
-    this.#write("cut", cut).hidden = !cut;
+  /** @param {TokenView} view */
+  #share(view) {
+    const {inspection} = this;
+    /** @param {string} label @param {() => string} text */
+    const copy = (label, text) => copyButton(label, label + " to the clipboard", text);
+    const menu = make("details", "tv-menu", make("summary", "tv-button", "Share ▾"), make("div", "tv-menu-items",
+      copy("Copy link", () => inspection.address(location.href)),
+      copy("Copy issue report", () => new IssueReport(inspection, view.compared).text(location.href)),
+      copy("Copy ids", () => JSON.stringify(inspection.data.ids)),
+      copy("Copy labels", () => JSON.stringify(inspection.labels())),
+      button("Forget this conversation", "Open with the example the next time", () => {
+        localStorage.removeItem("maskscope");
+        location.assign(location.pathname);
+      })));
+    menu.addEventListener("keydown", event => { if (event.key === "Escape") menu.open = false; });
+    menu.addEventListener("focusout", event => {
+      if (event.relatedTarget instanceof Node && !menu.contains(event.relatedTarget)) menu.open = false;
+    });
+    return menu;
   }
 
-  /** @param {string} key @param {number} count @returns the legend's entry */
-  #write(key, count) {
-    const entry = find(this.root, `[data-key="${key}"]`);
-    find(entry, ".tv-number").textContent = number(count);
-    return entry;
+  /** Say what the trainer chosen does. */
+  draw() {
+    const {inspection} = this, {length, verdict, isTrained} = inspection, trained = inspection.count(isTrained);
+    const share = length ? 100 * trained / length : 0;
+    this.verdict.dataset.level = verdict.level;
+    this.ring.textContent = Heading.SIGNS[verdict.level];
+    this.ring.style.setProperty("--tv-share", share.toFixed(1) + "%");
+    this.title.textContent = visible(verdict.sentence);
+    this.count.replaceChildren(make("strong", "", `${number(trained)} of ${number(length)}`),
+      ` tokens ${trained === 1 ? "is" : "are"} trained (${share.toFixed(1)}%)` + (verdict.setting && ` · ${verdict.setting}`));
+    this.next.hidden = !inspection.count(inspection.differs);
+  }
+}
+
+/** The foot of the tokens: what the colours mean, and where the tokens are from. */
+class Legend {
+  /** @type {[string, string, (it: Inspection) => (i: number) => unknown][]} sample, name, which tokens */
+  static KEYS = [["trained", "trained", it => i => it.isTrained(i) && !it.isWrong(i)],
+    ["trained wrong", "wrongly trained", it => it.isWrong], ["missing", "missing: should be trained", it => it.isMissing],
+    ["", "context", it => i => !it.isTrained(i) && !it.isMissing(i) && !it.isCut(i)],
+    ["straddler", "shared token: spans template and message", it => it.isStraddler],
+    ["cut", "cut off: the trainer never sees it", it => it.isCut]];
+
+  /** @param {Inspection} inspection */
+  constructor(inspection) {
+    this.inspection = inspection;
+    this.root = make("div", "tv-foot");
+  }
+
+  draw() {
+    const {inspection} = this, keys = Legend.KEYS.flatMap(([sample, name, test]) => {
+      const count = inspection.count(test(inspection));
+      return count ? legendKey("tv-token " + sample, ` ${name} `, make("span", "tv-number", number(count))) : [];
+    });
+    this.root.replaceChildren(make("div", "tv-legend", ...keys), make("div", "tv-from", inspection.source));
   }
 }

@@ -1,18 +1,15 @@
-/** An inspection as token_view.py packs it, and the strategy whose answer colours its tokens. Nothing here draws. */
+/** An inspection as token_view.py packs it, and the trainer whose mask colours its tokens. Nothing here draws. */
 class Inspection {
-  static REPORT_TOKENS = 400; // of a copied report: issue trackers cut longer texts
+  /** @type {StrategyJson | null} of those compared the one that is chosen; null for the one that is shown anyway */
+  chosen = null;
 
-  /** @param {InspectionJson} data @param {string | null} choice the `choice` of the inspection shown before */
-  constructor(data, choice) {
+  /** @param {InspectionJson} data */
+  constructor(data) {
     this.data = data;
     this.length = data.ids.length;
-    this.chosen = data.strategies.find(one => one.reasons && one.name + one.options === choice) || null;
   }
 
-  /** The strategy chosen, by name and options: an edit keeps it. Null for the one that is shown anyway. */
-  get choice() { return this.chosen && this.chosen.name + this.chosen.options; }
-  get strategy() { return this.chosen ? this.chosen.name : this.data.strategy; }
-  get baseName() { return this.data.strategy === "traced" ? "traced (the truth)" : this.data.strategy + " (as shown)"; }
+  get verdict() { return (this.chosen || this.data).verdict; }
   get source() {
     const {model, revision, source, template, modifiers} = this.data;
     return [model, revision || source, "template " + template, modifiers].filter(Boolean).join(" · ");
@@ -24,11 +21,15 @@ class Inspection {
   reasonIn(strategy, i) { return strategy?.reasons ? strategy.reasons.charCodeAt(i) - 48 : this.data.reasons[i]; }
   /** @param {StrategyJson | null} strategy @param {number} i */
   trainsIn(strategy, i) { return this.data.reasonTrains[this.reasonIn(strategy, i)]; }
+  /** @param {number} i */
+  shouldTrain(i) { return this.data.reasonTrains[this.data.truth[i]]; }
   /** @param {StrategyJson | null} strategy @param {number} i */
-  differsIn(strategy, i) { return this.trainsIn(strategy, i) !== this.trainsIn(null, i); }
+  differsIn(strategy, i) { return this.trainsIn(strategy, i) !== this.shouldTrain(i); }
 
   // What keys and buttons go to; each takes a token's number.
   isTrained = (/** @type {number} */ i) => this.trainsIn(this.chosen, i);
+  isWrong = (/** @type {number} */ i) => this.isTrained(i) && !this.shouldTrain(i);
+  isMissing = (/** @type {number} */ i) => !this.isTrained(i) && this.shouldTrain(i);
   differs = (/** @type {number} */ i) => this.differsIn(this.chosen, i);
   isCut = (/** @type {number} */ i) => this.reasonIn(this.chosen, i) === this.data.cut;
   isStraddler = (/** @type {number} */ i) => Boolean(this.bits(i) & STRADDLER);
@@ -100,8 +101,9 @@ class Inspection {
 
   /** What is known of a token, as names and texts. @param {number} i */
   facts(i) {
-    const {ids, starts, ends, reasonTexts, strategy} = this.data, bits = this.bits(i);
-    const kinds = [bits & SPECIAL && "special", bits & STRADDLER && "straddler", bits & PART && "part of a character"];
+    const {ids, starts, ends, reasonTexts, truth} = this.data, bits = this.bits(i);
+    const kinds = [bits & SPECIAL && "special", bits & STRADDLER && "shared: spans template and message",
+      bits & PART && "part of a character"];
     /** @type {[string, string][]} */
     const facts = [
       ["token", [`${i} of ${this.length}`, ...kinds.filter(Boolean)].join(" · ")],
@@ -111,7 +113,7 @@ class Inspection {
       ["origin", this.originText(i)],
       ["training", reasonTexts[this.reasonIn(this.chosen, i)]],
     ];
-    if (this.chosen) facts.push([strategy, reasonTexts[this.reasonIn(null, i)]]);
+    if (this.differs(i)) facts.push(["should be", reasonTexts[truth[i]]]);
     return facts;
   }
 
@@ -119,32 +121,4 @@ class Inspection {
   labels() { return this.data.ids.map((id, i) => this.isTrained(i) ? id : -100); }
   /** The address that opens this view again. @param {string} address the page's */
   address(address) { return address.split("#")[0] + (this.data.link ? "#" + this.data.link : ""); }
-
-  /** Markdown: what was inspected, every token with what happens to it, and the findings. @param {string} address */
-  issueReport(address) {
-    const {model, revision, source, template, modifiers} = this.data, size = Inspection.REPORT_TOKENS;
-    const setup = [`**${model}**`, revision || source, "template " + template, "strategy " + this.strategy, modifiers];
-    const ids = this.data.ids.slice(0, size);
-    return [
-      setup.filter(Boolean).join(" · "), "", ...this.#findingLines(), "",
-      `<details><summary>${number(this.length)} tokens</summary>`, "",
-      "| # | id | text | | turn |", "|---|---|---|---|---|", ...ids.map((_, i) => this.#tokenLine(i)),
-      ...(this.length > size ? ["", moreTokens(this.length, size)] : []), "", "</details>", "",
-      "`ids`: `" + JSON.stringify(ids) + "`", "", this.address(address),
-    ].join("\n");
-  }
-
-  #findingLines() {
-    const lines = this.data.findings.map(({severity, code, token_span, detail}) =>
-      `- **${severity} ${code}**${token_span ? ` at token ${token_span[0]}` : ""}: ${visible(detail)}`);
-    return lines.length ? lines : ["No findings."];
-  }
-
-  /** @param {number} i */
-  #tokenLine(i) {
-    const {ids, texts, turns, roles} = this.data, turn = turns[i];
-    const cell = "`" + JSON.stringify(texts[i]).slice(1, -1).replaceAll("`", "'").replaceAll("|", "\\|") + "`";
-    const role = turn === null ? "" : visible(roles[turn]);
-    return `| ${i} | ${ids[i]} | ${cell} | ${this.isTrained(i) ? "trained" : ""} | ${role} |`;
-  }
 }

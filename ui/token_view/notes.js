@@ -38,6 +38,9 @@ class Notes {
     return set(node, {"aria-label": title});
   }
 
+  /** Where the findings stand: below the other trainers. */
+  static host() { return /** @type {HTMLElement} */ (document.querySelector("#findings .findings-host")); }
+
   findings() {
     const {findings} = this.notes;
     return make("section", "tv-findings", make("h2", "", Notes.title(findings.length)),
@@ -45,7 +48,7 @@ class Notes {
   }
 
   /** @param {number} count */
-  static title(count) { return count ? `${count} finding${count > 1 ? "s" : ""}` : "No findings"; }
+  static title(count) { return count ? `${count} thing${count > 1 ? "s" : ""} to know` : "Nothing else to know about this row"; }
 
   /** @param {Finding} finding */
   #finding(finding) {
@@ -68,7 +71,7 @@ class Notes {
   /** @param {string} code @param {Remedy} remedy */
   #remedy(code, {name, label, what}) {
     const node = button(label, what, () => {
-      for (const other of this.view.root.querySelectorAll(".tv-remedies button")) set(other, {disabled: ""});
+      for (const other of Notes.host().querySelectorAll(".tv-remedies button")) set(other, {disabled: ""});
       node.textContent = label + " …";
       this.view.ask("remedy", {name, code}, ".tv-notice");
     });

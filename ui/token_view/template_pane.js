@@ -16,6 +16,14 @@ class TemplatePane {
     if (from < area.scrollTop || to > area.scrollTop + area.clientHeight) area.scrollTop = from - area.clientHeight / 2;
   }
 
+  /** Say under the source what is wrong with it; nothing where it renders. @param {string} text */
+  static say(text) {
+    const place = /** @type {HTMLElement | null} */ (document.querySelector(".template-error"));
+    if (!place) return;
+    place.textContent = visible(text);
+    place.hidden = !text;
+  }
+
   /** From where to where each line, counted from 1, reaches.
    * @param {number[]} lines @param {number} top @param {number} height */
   static bands(lines, top, height) { return lines.map(line => [top + (line - 1) * height, top + line * height]); }

@@ -2,8 +2,8 @@
  * @extends {Component<InspectionJson | FailureJson>} */
 class TokenView extends Component {
   static CHUNK = 600; // tokens per block: small enough for content-visibility to skip most of a long text
-  static HELP = "Arrow keys move by token and line, n and p jump to the next and previous trained span, s to the next " +
-    "straddler, d to the next difference from another strategy, Home and End to the ends, Enter keeps the token selected.";
+  static HELP = "Arrow keys move by token and line, n and p go to the next and previous trained span, s to the next " +
+    "shared token, d to the next problem, Home and End to the ends, Enter keeps the token selected, Escape lets it go.";
 
   /** @type {Inspection | null} null when there are no tokens */
   inspection = null;
@@ -16,16 +16,23 @@ class TokenView extends Component {
   pointer = "";
   isHidden = false;
   /** @type {Record<string, boolean>} */
-  settings = {whitespace: false, ids: false, differences: false};
+  settings = {whitespace: false, ids: false, edges: false};
+  /** @type {StrategyJson[]} the trainers compared over these tokens */
+  compared = [];
+  /** @type {string | null} name and options of the trainer chosen among them: an edit keeps it */
+  choice = null;
   /** @type {string[]} where the keyboard goes once the answer to a click is drawn: the first of these that is there */
   focusThen = [];
   /** @type {Heading | null} */
   head = null;
+  /** @type {Legend | null} */
+  legend = null;
   body = make("div");
   detail = make("div");
   live = make("div");
 
   start() {
+    Object.assign(this.root, {component: this}); // where the comparison finds it
     document.addEventListener("mousemove", event => { this.pointer = TokenView.placeOf(event); });
     new ResizeObserver(() => this.#onSize()).observe(this.root);
     super.start();
@@ -35,19 +42,25 @@ class TokenView extends Component {
 
   draw() {
     super.draw();
-    for (const node of document.querySelectorAll(".follows-view .report")) node.classList.add("stale");
+    for (const node of document.querySelectorAll(".follows-view .report, #comparison .comparison")) node.classList.add("stale");
     this.#selectFirst();
     this.isHidden = !this.root.offsetParent;
     this.#moveFocus();
-    if (this.inspection?.data.link) history.replaceState(null, "", "#" + this.inspection.data.link);
+    if (this.inspection?.data.link) this.#keep(this.inspection.data.link);
+  }
+
+  /** In the address, and for the next visit. @param {string} link */
+  #keep(link) {
+    history.replaceState(null, "", "#" + link);
+    try { localStorage.setItem("maskscope", link); } catch { /* the browser keeps nothing, or has no more room */ }
   }
 
   /** @param {InspectionJson | FailureJson | null} data */
   build(data) {
-    const choice = this.inspection && this.inspection.choice;
-    Object.assign(this, {inspection: null, nodes: [], idNodes: [], current: -1, hovered: -1});
+    Object.assign(this, {inspection: null, nodes: [], idNodes: [], current: -1, hovered: -1, compared: []});
+    Notes.host()?.replaceChildren(); // not there yet when the page is being built
     if (data?.failure) this.#buildFailure(data);
-    else if (data) this.#buildTokens(new Inspection(data, choice), new Notes(this, data));
+    else if (data) this.#buildTokens(new Inspection(data), new Notes(this, data));
     this.root.dataset.n = String(this.nodes.length);
     this.root.dataset.state = !data ? "empty" : data.failure ? "failed" : "shown";
   }
@@ -56,20 +69,23 @@ class TokenView extends Component {
   #buildFailure(data) {
     const notes = new Notes(this, data);
     this.root.append(...notes.rowBar(), ...notes.notices(), notes.failure(data.failure));
-    if (data.findings.length) this.root.append(notes.findings());
+    if (data.findings.length) Notes.host().append(notes.findings());
     TemplatePane.mark(data.failure.line ? [data.failure.line] : []);
+    TemplatePane.say(data.failure.isTemplate ? data.failure.detail : "");
   }
 
   /** @param {Inspection} inspection @param {Notes} notes */
   #buildTokens(inspection, notes) {
     this.inspection = inspection;
+    TemplatePane.say("");
     this.head = new Heading(this, inspection);
+    this.legend = new Legend(inspection);
     this.body = this.#tokens(inspection);
     this.detail = make("div", "tv-detail");
     this.live = set(make("div", "tv-live"), {role: "status", "aria-live": "polite"});
-    this.root.append(...notes.rowBar(), this.head.root, ...notes.notices(), this.body, this.detail, this.live);
-    if (inspection.data.strategies.length) this.root.append(new Comparison(this, inspection).section());
-    this.root.append(notes.findings());
+    this.root.append(...notes.rowBar(), this.head.root, ...notes.notices(),
+      make("div", "tv-stage", this.body, this.detail), this.live, this.legend.root);
+    Notes.host().append(notes.findings());
     this.#applySettings();
     this.#colour();
     this.#showDetail(-1);
@@ -111,17 +127,19 @@ class TokenView extends Component {
     return box;
   }
 
-  /** Colour the tokens, and count them, by the strategy chosen. */
+  /** Colour the tokens by what the trainer chosen does, and say it. */
   #colour() {
     const {inspection} = this;
     if (!inspection) return;
     for (let i = 0; i < inspection.length; i++) {
       this.#mark(i, "trained", inspection.isTrained(i));
+      this.#mark(i, "wrong", inspection.isWrong(i));
+      this.#mark(i, "missing", inspection.isMissing(i));
       this.#mark(i, "cut", inspection.isCut(i));
-      this.nodes[i].classList.toggle("differs", inspection.differs(i));
     }
-    this.head?.count();
-    this.root.dataset.strategy = inspection.strategy;
+    this.head?.draw();
+    this.legend?.draw();
+    this.root.dataset.strategy = inspection.chosen?.name ?? inspection.data.strategy;
   }
 
   // --- settings
@@ -141,8 +159,17 @@ class TokenView extends Component {
     }
   }
 
-  /** Colour the tokens by a strategy's answer; null for the one that is shown anyway. @param {StrategyJson | null} strategy */
+  /** Trainers that can be chosen for these tokens; the one that was chosen for the tokens before is again.
+   * @param {StrategyJson[]} strategies */
+  offer(strategies) {
+    this.compared = strategies;
+    const chosen = strategies.find(one => one.reasons && one.name + one.options === this.choice);
+    if (chosen) this.choose(chosen);
+  }
+
+  /** Colour the tokens by a trainer's mask; null for the one that is shown anyway. @param {StrategyJson | null} strategy */
   choose(strategy) {
+    this.choice = strategy && strategy.name + strategy.options;
     if (this.inspection) this.inspection.chosen = strategy;
     this.#colour();
     this.#showDetail(this.current);
@@ -176,6 +203,12 @@ class TokenView extends Component {
     this.live.textContent = this.inspection.sentence(i);
   }
 
+  #letGo() {
+    this.#mark(this.current, "current", false);
+    this.current = -1;
+    this.#showDetail(-1);
+  }
+
   /** Select a token, and have the keys go on from there. @param {number} i */
   goTo(i) {
     this.select(i, true);
@@ -204,8 +237,9 @@ class TokenView extends Component {
   /** @param {number} i */
   #showDetail(i) {
     const {inspection, detail} = this;
+    detail.hidden = !inspection || i < 0;
     if (!inspection || i < 0) {
-      detail.replaceChildren(make("p", "tv-hint", "Point at a token, or tab to the text and use the keys: " + TokenView.HELP));
+      detail.replaceChildren();
       TemplatePane.mark([]);
       return;
     }
@@ -213,6 +247,19 @@ class TokenView extends Component {
       make("div", "tv-row " + (name === "training" && inspection.isTrained(i) ? "is-trained" : ""),
         make("dt", "", name), make("dd", "", value)))));
     TemplatePane.mark(inspection.templateLines(i));
+    this.#placeDetail(i);
+  }
+
+  /** Below the token, or above it where there is more room; never over it. @param {number} i */
+  #placeDetail(i) {
+    const {detail, body} = this, stage = detail.parentElement;
+    if (!stage) return;
+    const rects = this.nodes[i].getClientRects(), at = rects[rects.length - 1] ?? this.nodes[i].getBoundingClientRect();
+    const box = stage.getBoundingClientRect(), height = detail.offsetHeight;
+    const left = Math.max(0, Math.min(at.left - box.left, box.width - detail.offsetWidth));
+    const isAbove = at.bottom + height + 8 > Math.max(box.bottom, innerHeight) && rects[0].top - height - 8 > 0;
+    const top = isAbove ? rects[0].top - box.top - height - 6 : Math.min(at.bottom, body.getBoundingClientRect().bottom) - box.top + 6;
+    Object.assign(detail.style, {left: left + "px", top: top + "px"});
   }
 
   // --- keys and pointer
@@ -220,6 +267,7 @@ class TokenView extends Component {
   /** @param {KeyboardEvent} event */
   #onKey(event) {
     if (!this.inspection || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape") this.#letGo();
     const to = this.inspection.move(event.key, this.current, step => this.#lineMove(step));
     if (to === null) return;
     event.preventDefault();
@@ -263,7 +311,7 @@ class TokenView extends Component {
   #moveFocus() {
     const at = document.activeElement, wanted = this.focusThen.map(selector => find(this.root, selector)).find(Boolean);
     this.focusThen = [];
-    if (at && at !== document.body && !this.root.contains(at)) return; // the reader has gone on to something else
+    if (at && at !== document.body && !this.root.contains(at) && !Notes.host().contains(at)) return; // the reader has gone on to something else
     wanted?.focus({preventScroll: true});
   }
 

@@ -14,6 +14,7 @@ import yaml
 
 from inspector.setup import Setup
 from inspector.strategies import STRATEGIES
+from inspector.trainers.verdict import title_of
 from training.errors import RunFolderError, SpecError
 from training.spec import Method, RunSpec, spec_fields
 from ui.data_tab.boxes import EXAMPLE, EXAMPLES, FILE, PASTED, DataBoxes, limit_of, mapping_of, source_of
@@ -51,22 +52,33 @@ SETTINGS: Mapping[str, Setting] = {
     "model": Setting(path=("model",), label="Model", kind="text", info="A hub id, a folder, or tiny-chat"),
     "data": Setting(path=("data", "name"), label="Data set", kind="text", info="A file, a folder, or a hub id"),
     "method": Setting(path=("method",), label="Method", kind="choice", info="What is learned from a row"),
-    "strategy": Setting(path=("strategy",), label="Strategy", kind="choice", info="Which tokens train"),
-    "max_steps": Setting(path=("max_steps",), label="Steps", kind="count", info="Empty: by epochs"),
+    "strategy": Setting(
+        path=("strategy",), label="Trainer", kind="choice", info="Whose mask decides which tokens are trained"
+    ),
+    "max_steps": Setting(path=("max_steps",), label="Steps", kind="count", info="Empty = by epochs"),
     "epochs": Setting(path=("epochs",), label="Epochs", kind="number", info="Passes over the rows"),
     "learning_rate": Setting(path=("learning_rate",), label="Learning rate", kind="number", info="LoRA: 2e-4"),
-    "micro_batch": Setting(path=("micro_batch",), label="Rows at a time", kind="count", info="The micro-batch"),
-    "accumulation": Setting(path=("accumulation",), label="Accumulation", kind="count", info="Micro-batches a step"),
-    "rank": Setting(path=("lora", "rank"), label="LoRA rank", kind="count", info="0: all weights train"),
-    "max_length": Setting(path=("max_length",), label="Max length", kind="count", info="Tokens; longer is cut"),
+    "micro_batch": Setting(path=("micro_batch",), label="Batch size", kind="count", info="Rows at a time"),
+    "accumulation": Setting(
+        path=("accumulation",), label="Gradient accumulation", kind="count", info="Batches per step"
+    ),
+    "rank": Setting(path=("lora", "rank"), label="LoRA rank", kind="count", info="0 = train all weights"),
+    "max_length": Setting(
+        path=("max_length",), label="Maximum length", kind="count", info="Tokens. Longer rows are cut"
+    ),
     "beta": Setting(path=("preference", "beta"), label="Beta", kind="number", info="DPO, ORPO, KTO"),
-    "packing": Setting(path=("packing",), label="Packing", kind="switch", info="Rows end to end, to max length"),
-    "held_out": Setting(path=("evaluation", "share"), label="Held out", kind="share", info="Share for evaluation"),
+    "packing": Setting(
+        path=("packing",), label="Packing", kind="switch", info="Fill each row up to the maximum length"
+    ),
+    "held_out": Setting(path=("evaluation", "share"), label="Evaluation split", kind="share", info="Share of the rows"),
     "prompts": Setting(path=("sampling", "prompts"), label="Questions", kind="lines", info="Asked before and after"),
 }
 
 
-CHOICES = {"strategy": list(STRATEGIES), "method": [method.value for method in Method]}
+CHOICES: Mapping[str, list[Any]] = {
+    "strategy": [(title_of(name), name) for name in STRATEGIES],
+    "method": [method.value for method in Method],
+}
 """What a choice is among."""
 
 

@@ -4,7 +4,7 @@
 class ScoresView extends Component {
   static MOMENTS = ["before", "after"];
   static STEPS = [0.1, 0.7, 2, 4]; // nats: the bounds between shades
-  static SHADES = ["under 0.1", "under 0.7 (a coin's toss)", "under 2", "under 4", "4 and more"];
+  static SHADES = ["under 0.1", "under 0.7", "under 2", "under 4", "4 and more"];
   moment = "after";
 
   /** @param {ScoresJson | null} data */
@@ -34,7 +34,7 @@ class ScoresView extends Component {
     const item = (/** @type {Part[]} */ ...parts) => make("span", "sv-item", ...parts);
     return make("div", "sv-legend",
       ...ScoresView.SHADES.map((text, i) => item(make("i", `sv-token sv-${i} trained`, String(i)), " " + text)),
-      item("Loss in nats; underlined tokens train:"),
+      item("Loss in nats; underlined tokens are trained:"),
       item(make("i", "sv-token sv-2 trained wrong", "ab"), " the model's own first guess is another"));
   }
 }

@@ -45,20 +45,20 @@ def build() -> dict[str, Any]:
 def _build_spec() -> dict[str, Any]:
     with gr.Row():
         example = gr.Dropdown(
-            view.spec_examples(), value=None, label="Examples", info="A run that is ready to start",
+            view.spec_examples(), value=None, label="Example", info="A run that is ready to start",
             elem_id="train-example", min_width=160,
         )  # fmt: skip
-        tabs = gr.Button("From the Inspect and Data tabs", size="sm", min_width=160, elem_id="train-from-tabs")
+        tabs = gr.Button("Use my audited data", size="sm", min_width=160, elem_id="train-from-tabs")
     with gr.Accordion("Settings", open=True, elem_id="train-settings"):
         settings = build_settings()
     spec = build_text_box(
         "Spec (YAML)", rows=10, elem_id="train-spec",
-        info="What is above, and everything else. AutoTrain's configs can be pasted or dropped here, too.",
+        info="The settings above, and all others. AutoTrain configs work here, too.",
     )  # fmt: skip
     with gr.Row(equal_height=True):
         start = gr.Button("Train", variant="primary", min_width=90, elem_id="train-start")
-        rows = gr.Button("Show the rows", min_width=100, elem_id="train-rows")
-        plan = gr.Button("What would it cost?", min_width=120, elem_id="train-plan")
+        rows = gr.Button("Preview training rows", min_width=100, elem_id="train-rows")
+        plan = gr.Button("Estimate time and memory", min_width=120, elem_id="train-plan")
     own = {"spec": spec, "example": example, "tabs": tabs, "start": start, "rows": rows, "plan": plan}
     own |= {f"set_{name}": widget for name, widget in settings.items()}
     own |= {"planned": build_report("train-planned"), "preview": build_rows_view("train-preview")}
@@ -75,7 +75,7 @@ def _build_run() -> dict[str, Any]:
     with gr.Row():
         smoothing = gr.Slider(0, 0.95, 0, step=0.05, label="Smoothing", elem_id="train-smoothing", min_width=140)
         others = gr.Dropdown(
-            [], value=[], multiselect=True, label="Beside it", info="Runs to lay over this one", elem_id="train-others",
+            [], value=[], multiselect=True, label="Compare with", info="Other runs", elem_id="train-others",
             min_width=180,
         )  # fmt: skip
     chart = gr.HTML(
@@ -84,7 +84,7 @@ def _build_run() -> dict[str, Any]:
     )  # fmt: skip
     build_note("Answers before and after")
     answers = build_report("train-answers")
-    with gr.Accordion("What still surprises it", open=False, elem_id="train-surprise"):
+    with gr.Accordion("Loss per token", open=False, elem_id="train-surprise"):
         scores = build_scores_view("train-scores")
     with gr.Accordion("Command, spec and log", open=False, elem_id="train-more"):
         details = build_report("train-details")
@@ -95,7 +95,7 @@ def _build_run() -> dict[str, Any]:
     own_hub = gr.Accordion("Publish", open=False, visible=not is_public(), elem_id="train-publishing")
     with own_hub, gr.Row(equal_height=True):
         repo = gr.Textbox(
-            label="Repository", info="user/name on the hub; HF_TOKEN says who you are", max_lines=1,
+            label="Repository", info="owner/name. Uses your HF_TOKEN", max_lines=1,
             elem_id="train-repo", min_width=160, scale=3,
         )  # fmt: skip
         private = gr.Checkbox(True, label="Private", elem_id="train-private", min_width=80)

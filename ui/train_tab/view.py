@@ -96,7 +96,7 @@ def state_value(run: RunDir) -> str:
     if proof := manifest.get("proof"):
         blocks.append(text(proof["sentence"], "="))
     elif status.trained_tokens is not None:
-        blocks.append(text(f"{status.trained_tokens:,} of {status.total_tokens:,} tokens train in each pass."))
+        blocks.append(text(f"{status.trained_tokens:,} of {status.total_tokens:,} tokens are trained in each pass."))
     if published := manifest.get("published"):
         blocks.append(text(f"Published: {published['url']}", "="))
     if cut := manifest.get("cut_rows"):

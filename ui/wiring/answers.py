@@ -29,7 +29,7 @@ class About(Enum):
 
 
 _PARTS: Mapping[About, Callable[[Boxes], Any]] = {
-    About.BOXES: lambda boxes: replace(boxes, compare=False, loaded=None),
+    About.BOXES: lambda boxes: replace(boxes, loaded=None),
     About.MODEL: lambda boxes: boxes.loading,
     About.NOTHING: lambda boxes: None,
 }

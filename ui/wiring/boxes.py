@@ -49,7 +49,6 @@ class Boxes:
     max_length: int | None = None
     truncation: str = Truncation.KEEP_START.value
     as_given: Sequence[str] = ()
-    compare: bool = False
     rows: Rows | None = None
     loaded: Sequence[str] | None = None
 

@@ -39,11 +39,24 @@ def parse_json(text: str, what: str = "The conversation") -> Any:
     except RecursionError:
         raise ConversationJsonError(f"{what} is nested too deeply.") from None
     except json.JSONDecodeError as error:
-        raise ConversationJsonError(
-            f"{what} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-        ) from error
+        if not text.strip():
+            raise ConversationJsonError("Paste a conversation, or load an example.") from error
+        raise ConversationJsonError(f"{what} is not JSON: {_why(text, error)}.") from error
     except ValueError as error:
         raise ConversationJsonError(f"{what} holds a number of thousands of digits: make it a text.") from error
+
+
+def _why(text: str, error: json.JSONDecodeError) -> str:
+    """Where a text stops being JSON, and why where that is plain."""
+    before, rest = text[: error.pos].rstrip(), text[error.pos :]
+    line, column = error.lineno, error.colno
+    reason = error.msg
+    if before.endswith(",") and rest[:1] in ("]", "}"):
+        reason = "a comma before the closing bracket"
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n") - 1
+    elif rest[:1] == "'":
+        reason = "single quotes where JSON has double ones"
+    return f"{reason} at line {line}, column {column}"
 
 
 def parse_object(text: str, what: str, example: str) -> dict[str, Any]:

@@ -7,7 +7,14 @@ class Loading {
 
   start() {
     window.modelAsked = (model, revision) => { this.ask(model, revision); this.draw(); };
+    window.addressAsked = Loading.address;
     window.modelShown = loaded => { this.answer(loaded); this.draw(); };
+  }
+
+  /** What the page is to open with; see address.py. @param {string[]} fields that a query may have */
+  static address(fields) {
+    const query = new URLSearchParams(location.search), last = localStorage.getItem("maskscope");
+    return location.hash.slice(1) || (fields.some(name => query.has(name)) && location.search) || (last && "last:" + last) || "";
   }
 
   /** @param {string | null} model @param {string | null} revision */

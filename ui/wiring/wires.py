@@ -106,14 +106,19 @@ class Wires:
         """Have loading.js know which model is shown."""
         then.then(None, [self._widgets["loaded"]], None, js="loaded => { window.modelShown(loaded); }", **_QUIET)
 
-    def on_load(self, demo: gr.Blocks, handler: Callable[[str], Changes], names: Sequence[str]) -> None:
-        """Call `handler(address fragment)` when the page is opened; it may change the widgets named."""
+    def on_load(
+        self, demo: gr.Blocks, handler: Callable[[str], Changes], names: Sequence[str], fields: Sequence[str] = ()
+    ) -> None:
+        """Call `handler(address)` when the page is opened; it may change the widgets named.
+
+        The address is its fragment, else its query if that has one of the `fields`, else what the last visit kept.
+        """
         fragment = gr.Textbox(visible=False)
         opened = demo.load(
             lambda text: _listed(handler, handler(text), names),
             [fragment],
             [self._widgets[name] for name in names],
-            js="() => [window.location.hash.slice(1)]",
+            js=f"() => [window.addressAsked({json.dumps(fields)})]",
             **_QUIET,
             concurrency_id="inspect",
             concurrency_limit=_LIMITS["inspect"],

@@ -198,7 +198,10 @@ def test_labelled_rows_are_shown_by_their_number(called: Called, rows: str) -> N
     mapped = called("inspect", "tiny-chat", "-", "--labels", "--map", "loss_mask=own", "--json", text=text)
     assert json.loads(mapped.stdout)["trained"] == [0, 1]
     done = called("compare", "tiny-chat", rows)
-    assert done.stdout.startswith("tiny-chat · template default · 3 tokens, own_labels trains 1")
+    assert done.stdout.startswith(
+        "tiny-chat · template default · 3 tokens, 1 of them should be trained\n"
+        "This row: its turns are unknown; 1 of 3 tokens are trained\n"
+    )
     assert "The turns of this row are unknown" in done.stdout
 
 

@@ -104,6 +104,7 @@ def test_verdicts_read_like_this() -> None:
     inspection = inspect(model("tiny-chat"), chat)
     assert export(inspection, "trl_labels").verdict == "Trains the 23 tokens that are shown."
     assert export(inspection, "home_llm").verdict == (
+        "Misses 23 tokens (both answers) and trains 1 token it should not (the newline after an answer). "
         r"Trains 1 of 56 tokens, not the 23 that are shown: also '\n' (token 55), not '\n\nred\ngreen\nblue<|im_end|>' "
         r"(tokens 18-29), '\n\n\nyellow\nviolet<|im_end|>' (tokens 44-54). warning! example had no assistant response "
         "in it! The prefix and suffix were not found."
@@ -116,6 +117,7 @@ def test_verdicts_read_like_this() -> None:
     )
     many = inspect(model("tiny-chat"), CORPUS["one turn"] * 5, stop="never")
     assert export(many, "home_llm").verdict == (
+        "Trains 6 tokens it should not: answers that are left out and the newline after an answer. "
         "Trains 36 of 135 tokens, not the 30 that are shown: also '<|im_end|>' (token 25), '<|im_end|>' (token 52), "
         "'<|im_end|>' (token 79) and 2 more places."
     )

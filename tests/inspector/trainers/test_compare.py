@@ -114,7 +114,9 @@ def test_the_command_prints_a_table_and_json(called: Called, tmp_path: Path) -> 
     assert done.returncode == 0
     assert "strategy" in text
     assert "trl_completion_collator + instruction" in text
-    assert "leaves out token" in text
+    assert "Exact: only the two answers are trained, but one token spans two texts" in text
+    assert "misses 2 tokens: the stop tokens" not in text
+    assert "; first at token " in text
     done = called("compare", "tiny-chat", str(file), "--json")
     assert json.loads(done.stdout) == json.loads(json.dumps(compare(inspector.load("tiny-chat"), CHAT).to_dict()))
 

@@ -26,7 +26,7 @@ def _inspect(page: Any) -> None:
 
 
 def _data(page: Any) -> None:
-    page.get_by_role("tab", name="Data", exact=True).click()
+    page.get_by_role("tab", name="Audit", exact=True).click()
     page.wait_for_function("() => document.querySelectorAll('#data-preview .rv-row').length > 1")
     page.get_by_role("button", name="Run the audit").click()
     page.wait_for_function("() => document.querySelector('#data-status').innerText.includes('audited')")

@@ -34,11 +34,13 @@ def test_it_opens_on_the_embedded_model(page: Page) -> None:
     assert "embedded model" in page.tab.inner_text("#model-info")
     assert page.trained_text() == "The capital of France is Paris.<|im_end|>Tuesday comes after Monday.<|im_end|>"
     trained = sum("trained" in classes for _, classes in page.tokens())
-    assert page.count().startswith(f"{trained} of {len(page.tokens())} tokens train")
+    assert page.count().startswith(f"{trained} of {len(page.tokens())} tokens are trained")
+    assert page.verdict() == "Exact: only the two answers are trained"
 
 
 def test_pointing_at_a_token_tells_all_about_it(page: Page) -> None:
     """Hovering shows id, exact text, span, origin and reason, and marks the template line that wrote it."""
+    page.unfold("#template-pane")
     special = page.tab.locator(".tv-body .tv-token.special").first
     special.hover()
     detail = page.detail()
@@ -70,7 +72,7 @@ def test_the_keyboard_alone_reaches_every_token(page: Page) -> None:
     first = page.detail()["token"]
     page.tab.get_by_role("button", name="Trained ›").click()
     assert page.detail()["token"] != first
-    page.tab.get_by_role("button", name="‹ Trained").click()
+    page.tab.get_by_role("button", name="‹", exact=True).click()
     assert page.detail()["token"] == first
     page.tab.focus(".tv-body")
     assert "trained: " in page.detail()["training"]
@@ -130,7 +132,7 @@ def test_bad_json_says_where_and_loses_nothing(page: Page) -> None:
 def test_template_options_write_into_the_json(page: Page) -> None:
     """The generation prompt's box sets the keyword, ends the text in a header, and raises the finding."""
     page.set_json(CHAT)
-    page.tab.click("#options button")
+    page.unfold("#options")
     with page.redrawn():
         page.tab.check("#gen-prompt input")
     assert page.json()["add_generation_prompt"] is True
@@ -142,12 +144,13 @@ def test_template_options_write_into_the_json(page: Page) -> None:
 
 def test_a_policy_changes_what_trains(page: Page) -> None:
     """Training every token colours all but the first, and the page says whose text that is."""
-    page.tab.click("#training button")
+    page.unfold("#training")
     page.tab.click("#turns input")
     with page.redrawn():
-        page.tab.get_by_role("option", name="every token").click()
+        page.tab.get_by_role("option", name="Every token").click()
     total = len(page.tokens())
-    assert page.count().startswith(f"{total - 1} of {total} tokens train")
+    assert page.count().startswith(f"{total - 1} of {total} tokens are trained")
+    assert page.verdict() == "Exact: text of others is trained"
     assert "foreign_text_in_loss" in page.findings()
 
 
@@ -159,9 +162,11 @@ def test_the_template_can_be_edited_and_reset(page: Page) -> None:
     page.set_template("{% for m in messages %}\n{{ m.content }")
     assert "line 2" in page.failure()
     assert page.tab.get_attribute("#template-source textarea", "data-lines") == "2"
+    assert "line 2" in page.tab.inner_text(".template-error")
     with page.redrawn():
         page.tab.click("#reset")
     assert page.tokens() == before
+    assert not page.tab.is_visible(".template-error")
 
 
 def test_an_endless_template_is_stopped_and_the_page_lives(page: Page) -> None:
@@ -186,7 +191,7 @@ def test_a_finding_leads_to_its_token(page: Page) -> None:
     long = [{"role": "user", "content": f"Line {i}.\n" * 5} for i in range(20)]
     page.set_json([*long, {"role": "user", "content": "Go on?"}, {"role": "assistant", "content": "\nYes."}])
     assert "boundary_merge" in page.findings()
-    page.tab.locator(".tv-finding-head", has_text="boundary_merge").first.click()
+    page.tab.locator(".tv-finding-head", has_text="One token spans two texts").first.click()
     current = page.tab.locator(".tv-token.current")
     assert "straddler" in current.get_attribute("class")
     box, body = current.bounding_box(), page.tab.locator(".tv-body").bounding_box()
@@ -194,28 +199,30 @@ def test_a_finding_leads_to_its_token(page: Page) -> None:
     assert page.tab.evaluate("document.activeElement.className") == "tv-body"
 
 
-def test_a_straddler_is_told_apart_without_colour(page: Page) -> None:
-    """Trained: underline; special: dashed outline and bold; straddler: hatching; each differs without colour."""
+def test_the_states_are_told_apart_without_colour(page: Page) -> None:
+    """Trained: underlined; wrong: underlined twice; missing: a dashed frame; shared: hatched; special: a frame."""
     page.set_json([{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "\nYes."}])
     style = (
         "e => { const s = getComputedStyle(e);"
-        " return [s.borderBottomWidth, s.outlineStyle, s.fontWeight, s.backgroundImage]; }"
+        " return [s.borderBottomStyle + s.borderBottomWidth, s.outlineStyle, s.borderTopWidth, s.backgroundImage]; }"
     )
-    looks = {
-        name: page.tab.locator(f".tv-body .tv-token{selector}").first.evaluate(style)
-        for name, selector in {
-            "plain": ":not(.trained):not(.special):not(.straddler)",
-            "trained": ".trained:not(.special):not(.straddler)",
-            "special": ".special:not(.trained)",
-            "straddler": ".straddler",
-        }.items()
-    }
-    assert looks["trained"][0] == "2px"
-    assert looks["plain"][0] == "0px"
-    assert looks["special"][1] == "dashed"
-    assert int(looks["special"][2]) >= 700
-    assert looks["straddler"][3].startswith("repeating-linear-gradient")
-    assert looks["plain"][3] == "none"
+
+    def look(selector: str) -> list[str]:
+        found: list[str] = page.tab.locator(f".tv-body .tv-token{selector}").first.evaluate(style)
+        return found
+
+    plain, trained = (
+        look(":not(.trained):not(.special):not(.straddler)"),
+        look(".trained:not(.special):not(.straddler)"),
+    )
+    assert plain == ["solid0px", "none", "0px", "none"]
+    assert trained[0] == "solid2px"
+    assert look(".straddler")[3].startswith("repeating-linear-gradient")
+    assert look(".special:not(.trained)")[2] == "1px"
+    page.compared().filter(has_text="No masking").locator("input").check()
+    assert look(".wrong:not(.special)")[0] == "double4px"
+    page.compared().filter(has_text="NVIDIA examples").locator("input").check()
+    assert look(".missing")[1] == "dashed"
 
 
 def test_ids_and_text_light_each_other(page: Page) -> None:
@@ -233,19 +240,19 @@ def test_ids_and_text_light_each_other(page: Page) -> None:
 
 
 def test_a_report_for_an_issue_is_copied(page: Page) -> None:
-    """As Markdown: model, findings, every token with what happens to it, the ids, and the link."""
+    """As Markdown: the verdict, versions, the render, the other trainers, findings, every token, and the ids."""
     page.set_json([{"role": "user", "content": "a|b `c`"}, {"role": "assistant", "content": "\nYes."}])
-    page.tab.get_by_role("button", name="Copy as issue report").click()
-    page.tab.wait_for_function("() => navigator.clipboard.readText().then(t => t.startsWith('**tiny-chat**'))")
-    text = page.tab.evaluate("navigator.clipboard.readText()")
-    assert "strategy traced" in text.splitlines()[0]
-    assert "- **warning boundary_merge** at token " in text
+    page.compared()
+    text = page.share("Copy issue report")
+    assert text.startswith("### Exact: only the answer is trained, but one token spans two texts\n")
+    assert "\n- Transformers version: " in text
+    assert "- **warning: One token spans two texts** (`boundary_merge`, token " in text
+    assert "\n| Unsloth | train_on_responses_only | 0 | trains nothing: the answer is missing |\n" in text
     rows = [line for line in text.splitlines() if re.match(r"\| \d+ \|", line)]
     assert len(rows) == len(page.tokens())
     assert all(line.replace("\\|", "").count("|") == 6 for line in rows)
     assert sum("| trained |" in line for line in rows) == sum("trained" in classes for _, classes in page.tokens())
-    assert text.splitlines()[-1].startswith("http://127.0.0.1")
-    assert "#" in text.splitlines()[-1]
+    assert "127.0.0.1" not in text
 
 
 def test_the_tour_shows_three_failures(page: Page) -> None:
@@ -264,12 +271,7 @@ def test_the_tour_shows_three_failures(page: Page) -> None:
 
 def test_ids_and_labels_can_be_copied(page: Page) -> None:
     """The clipboard gets JSON lists: the ids, and the labels with -100 wherever nothing trains."""
-    page.tab.get_by_role("button", name="Copy ids").click()
-    page.tab.wait_for_function("() => navigator.clipboard.readText().then(t => t.startsWith('['))")
-    ids = json.loads(page.tab.evaluate("navigator.clipboard.readText()"))
-    page.tab.get_by_role("button", name="Copy labels").click()
-    page.tab.wait_for_function("() => navigator.clipboard.readText().then(t => t.includes('-100'))")
-    labels = json.loads(page.tab.evaluate("navigator.clipboard.readText()"))
+    ids, labels = json.loads(page.share("Copy ids")), json.loads(page.share("Copy labels"))
     trained = ["trained" in classes for _, classes in page.tokens()]
     assert len(ids) == len(trained)
     assert labels == [id if bit else -100 for id, bit in zip(ids, trained, strict=True)]
@@ -283,6 +285,7 @@ def test_a_link_reopens_the_same_view(page: Page, context: Any) -> None:
     other.tab.goto(page.tab.url)
     other.tab.wait_for_function("() => document.querySelector('.token-view')?.dataset.state === 'shown'")
     assert other.tokens() == page.tokens()
+    other.unfold("#template-pane")
     assert other.tab.input_value("#template-source textarea").startswith("{# mine #}")
     assert other.json() == {"messages": CHAT, "add_generation_prompt": True}
     other.tab.close()
@@ -293,6 +296,7 @@ def test_a_damaged_link_says_so(page: Page, context: Any) -> None:
     other = Page(context.new_page(), page.address)
     other.open("#" + page.tab.url.split("#")[1][:40])
     assert "damaged" in other.failure() or "cut short" in other.failure()
+    other.unfold("#template-pane")
     with other.redrawn():
         other.tab.click("#reset")
     assert "train" in other.count()
@@ -306,6 +310,7 @@ def test_switching_the_model_shows_its_commit(page: Page, hub: HubServer) -> Non
     commit = hub.add("someone/chat", files).refs["main"]
     page.set_model("someone/chat")
     assert commit in page.tab.inner_text("#model-info")
+    page.unfold("#template-pane")
     assert page.tab.input_value("#template-source textarea") == CHATML
     page.set_model("someone/nothing")
     assert "someone/nothing" in page.failure()
@@ -319,6 +324,7 @@ def test_a_base_model_asks_for_a_template(page: Page, hub: HubServer) -> None:
     hub.add("someone/base", files)
     page.set_model("someone/base")
     assert "no chat template" in page.failure()
+    page.unfold("#template-pane")
     page.tab.click("#template-choice input")
     with page.redrawn():
         page.tab.get_by_role("option", name="zephyr").click()
@@ -376,48 +382,66 @@ def test_the_first_seeds_log_is_shown_from_its_ids(page: Page, real_model_dir: C
     page.set_model(str(folder))
     page.set_template(LLAMA3_ALWAYS_PROMPTS)
     page.set_json(conversation_of(ids, folder))
-    page.tab.get_by_role("button", name="Copy ids").click()
-    page.tab.wait_for_function("() => navigator.clipboard.readText().then(t => t.startsWith('[128000'))")
-    assert json.loads(page.tab.evaluate("navigator.clipboard.readText()")) == ids
+    assert json.loads(page.share("Copy ids")) == ids
     assert "trailing_generation_prompt" in page.findings()
 
 
-def test_trainers_are_laid_beside_the_truth(page: Page) -> None:
-    """Each strategy has a strip, a count and its agreement; choosing one recolours; d walks the differences."""
+def test_other_trainers_are_compared(page: Page) -> None:
+    """By their names, each with a strip and a verdict; choosing one recolours; d walks what it does wrong."""
     page.set_json([*CHAT[1:], {"role": "user", "content": "And?"}, {"role": "assistant", "content": "That is all."}])
     truth = page.trained_text()
-    with page.redrawn():
-        page.tab.check("#compare input")
-    rows = page.tab.locator(".tv-strategy")
-    names = [text.split("\n")[0] for text in rows.locator(".tv-strategy-name").all_inner_texts()]
-    assert names[0] == "traced (the truth)"
-    assert {"full", "home_llm", "trl_completion_collator", "responses_only", "content_diff", "chatml"} <= set(names)
-    assert "bos" in rows.filter(has_text="bos_eos").first.inner_text()
-    chosen = rows.filter(has_text="chatml").first
+    page.tab.wait_for_selector(".comparison:not(.stale) .cp-row")
+    assert page.tab.locator(".cp-row >> visible=true").count() == 5
+    rows = page.compared()
+    names = rows.locator("b").all_inner_texts()
+    assert names[0] == "Exact"
+    assert {"No masking", "TRL", "Unsloth", "axolotl", "TRL 0.19 and older", "NVIDIA examples", "home-llm"} <= set(
+        names
+    )
+    assert "bos" in page.tab.locator(".cp-folded").text_content()
+    chosen = rows.filter(has_text="NVIDIA examples")
+    assert "misses 2 tokens: the stop tokens" in chosen.inner_text()
     chosen.locator("input").check()
-    assert "under chatml" in page.count()
+    assert page.verdict() == "NVIDIA examples misses 2 tokens: the stop tokens"
     assert page.trained_text() == truth.replace("<|im_end|>", "")
+    assert [text for text, classes in page.tokens() if "missing" in classes] == ["<|im_end|>"] * 2
+    page.tab.get_by_role("button", name="Next problem").click()
+    assert page.detail()["text"] == '"<|im_end|>"'
+    assert page.detail()["should be"] == "trained: the stop token of the turn"
     page.tab.focus(".tv-body")
     page.tab.keyboard.press("Home")
     page.tab.keyboard.press("d")
     assert page.detail()["text"] == '"<|im_end|>"'
-    assert page.detail()["traced"] == "trained: the stop token of the turn"
-    page.tab.get_by_role("button", name="Differences only").click()
-    assert page.tab.locator(".tv-body .tv-token.differs").count() == 2
-    agreeing = page.tab.locator(".tv-body .tv-token:not(.differs)").first
-    assert float(agreeing.evaluate("e => getComputedStyle(e).opacity")) < 1
     rows.first.locator("input").check()
     assert page.trained_text() == truth
-    rows.filter(has_text="full").first.locator("canvas").click(position={"x": 1, "y": 5})
+    assert not page.tab.is_visible("text=Next problem")
+    rows.filter(has_text="No masking").locator("canvas").click(position={"x": 1, "y": 5})
     assert page.detail()["token"].startswith("0 of ")
+
+
+def test_an_edit_keeps_the_trainer_chosen(page: Page) -> None:
+    """Of those compared, once they are compared over the new text."""
+    page.compared().filter(has_text="No masking").locator("input").check()
+    page.set_json(CHAT)
+    page.tab.wait_for_selector(".comparison:not(.stale) .cp-row")
+    assert page.verdict().startswith("No masking trains every token")
+    assert page.compared().filter(has_text="No masking").locator("input").is_checked()
+
+
+def test_a_long_conversation_is_compared_on_request(page: Page) -> None:
+    """A click says how many tokens there are, and brings the trainers."""
+    page.set_json([{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Hello there. " * 1500}])
+    offer = page.tab.get_by_role("button", name=re.compile(r"Compare over [\d,]+ tokens"))
+    offer.click()
+    page.tab.wait_for_selector(".comparison .cp-row")
+    assert not offer.is_visible()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_to_mend(page: Page, theme: str) -> None:
     """Contrast, names, roles and labels of our own parts of the page hold in both themes."""
     page.set_json([{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "\nYes."}])
-    with page.redrawn():
-        page.tab.check("#compare input")
+    page.compared()
     page.tab.focus(".tv-body")
     page.tab.keyboard.press("n")
     page.tab.evaluate(axe_script())
@@ -425,28 +449,41 @@ def test_axe_finds_nothing_to_mend(page: Page, theme: str) -> None:
         page.tab.get_by_role("tab", name=tab).click()
         found = page.tab.evaluate(
             "parts => axe.run({include: parts.map(part => [part])}, {resultTypes: ['violations']})",
-            ["#view", "#editor", "#conversation", "#template-source", ".ms-heading", ".report", "#strategy-about"],
+            [
+                "#view",
+                "#comparison",
+                "#findings",
+                "#editor",
+                "#conversation",
+                "#template-source",
+                ".ms-heading",
+                ".report",
+            ],
         )
         assert [(v["id"], [node["html"] for node in v["nodes"][:3]]) for v in found["violations"]] == []
 
 
 def test_a_pasted_log_is_explained(page: Page, real_model_dir: Callable[[str], Path]) -> None:
-    """The first seed's log in the box: its example is shown, the cause and the right ids are said; noise is refused."""
+    """The first seed's log: ids to copy and the cause below the box, the example in the view; noise is refused."""
     from tests.oracles.seed_log import logged_ids
 
-    page.tab.click("#decode button")
-    page.tab.fill("#log textarea", "nothing of the kind")
-    with page.redrawn():
-        page.tab.click("#explain")
-    assert "no list of token ids" in page.failure()
     page.set_model(str(real_model_dir("llama3_1")))
+    page.tab.click("#open-decode")
+    page.tab.fill("#log textarea", "nothing of the kind")
+    page.tab.click("#explain")
+    page.tab.wait_for_function(
+        "() => document.querySelector('#decode-report').innerText.includes('no list of token ids')"
+    )
     page.tab.fill("#log textarea", f"{logged_ids()}\nwarning! example had no assistant response in it!")
     with page.redrawn():
         page.tab.click("#explain")
-    said = " ".join(page.tab.locator(".tv-notice").all_inner_texts())
-    assert "Its ids are exactly the logged ones." in said
+    said = page.tab.inner_text("#decode-report")
+    assert "Its ids are exactly the printed ones." in said
     assert "suffix_includes_next_header" in said
-    assert "Use prefix_ids 128006,78191,128007,271 and suffix_ids 128009" in said
+    codes = page.tab.locator("#decode-report .rp-code pre").all_inner_texts()
+    assert [text.strip() for text in codes[1:]] == ["128006,78191,128007,271", "128009"]
+    assert codes[0].strip() == "--prefix_ids 128006,78191,128007,271 --suffix_ids 128009"
+    assert "exactly the printed ones" in page.tab.inner_text(".tv-notice")
     assert "trailing_generation_prompt" in page.findings()
     page.tab.locator(".tv-more summary").first.click()
     assert page.tab.locator(".tv-more p").first.is_visible()

@@ -56,14 +56,16 @@ def held(hub: HubServer, page: Page, name: str) -> None:
 
 
 def source(page: Page) -> str:
-    """The template in its box."""
+    """The template in its box, which is there once it has been looked at."""
+    page.unfold("#template-pane")
     return str(page.tab.input_value("#template-source textarea"))
 
 
 def test_what_is_clicked_while_a_model_loads_is_not_answered_about_another(page: Page, hub: HubServer) -> None:
     """The panes wait; a click that gets through all the same is told to wait, too, and proves nothing."""
     own = add(hub, "slow")
-    for pane in ("#markers", "#export"):
+    page.unfold("#template-pane")
+    for pane in ("#markers", "#export", "#tags"):
         page.unfold(pane)
     page.tab.wait_for_selector("#export-report .report:not(:empty)")
     held(hub, page, "slow")
@@ -76,10 +78,10 @@ def test_what_is_clicked_while_a_model_loads_is_not_answered_about_another(page:
     with page.redrawn():
         hub.let_go()
     assert source(page) == own
-    assert "Proven" not in page.tab.inner_text("#template-report")
+    assert "Verified" not in page.tab.inner_text("#template-report")
     page.tab.wait_for_function("() => !document.querySelector('#main-row').inert")
     page.tab.click("#add-tags")
-    page.tab.wait_for_function("() => document.querySelector('#template-report').innerText.includes('Proven')")
+    page.tab.wait_for_function("() => document.querySelector('#template-report').innerText.includes('Verified')")
     assert source(page).startswith("{# slow #}")
     assert " generation " in source(page)
 
@@ -88,7 +90,8 @@ def test_what_is_clicked_while_a_model_loads_is_not_answered_about_another(page:
 def test_an_answer_that_comes_after_another_model_is_dropped(page: Page, hub: HubServer, button: str) -> None:
     """Asked about one model, arrived when the next is shown: the report says so, the template is the next one's."""
     own = add(hub, "next")
-    for pane in ("#markers", "#export"):
+    page.unfold("#template-pane")
+    for pane in ("#markers", "#export", "#tags"):
         page.unfold(pane)
     page.tab.wait_for_selector("#export-report .report:not(:empty)")
     waiting = hold_one(page)
@@ -111,6 +114,7 @@ def hold_one(page: Page) -> list[Any]:
 def test_of_two_models_the_one_that_was_chosen_last_is_shown(page: Page, hub: HubServer) -> None:
     """The first arrives after the second: nothing of it is shown, and nothing waited for it."""
     first, second = add(hub, "first"), add(hub, "second")
+    page.unfold("#template-pane")
     held(hub, page, "first")
     page.tab.evaluate(
         """() => {
@@ -132,12 +136,13 @@ def test_of_two_models_the_one_that_was_chosen_last_is_shown(page: Page, hub: Hu
 
 
 def test_a_view_of_what_was_typed_before_is_not_drawn(page: Page) -> None:
-    """The comparison of the old text is asked for first and answered last: the new text stays."""
+    """The view of the old text is asked for first and answered last: the new text stays."""
+    page.unfold("#training")
     waiting = hold_one(page)
-    page.tab.check("#compare input")
+    page.tab.uncheck("#reasoning input")
     wait_for(lambda: len(waiting) == 1, page)
     page.set_json([{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "The new text."}])
-    page.tab.wait_for_selector(".tv-strategies")
+    page.compared()
     shown = page.revision
     with page.tab.expect_response("**/gradio_api/run/predict*"):
         waiting[0].continue_()

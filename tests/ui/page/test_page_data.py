@@ -49,7 +49,7 @@ def test_the_first_rows_are_shown_after_the_template(data_page: DataPage) -> Non
     """Five of them, trained text underlined; how they are read; with whose model and training; Open goes there."""
     shown = rows(data_page)
     assert len(shown) == 5
-    assert shown[0].startswith("messages.jsonl, line 1\n8 of 24 tokens train")
+    assert shown[0].startswith("messages.jsonl, line 1\n8 of 24 tokens are trained")
     trained = data_page.tab.locator("#data-preview .tv-token.trained").first
     assert trained.inner_text() == "The"
     assert trained.evaluate("e => getComputedStyle(e).borderBottomStyle") == "solid"
@@ -66,11 +66,11 @@ def test_the_first_rows_are_shown_after_the_template(data_page: DataPage) -> Non
 def test_the_setup_is_that_of_the_inspect_tab(data_page: DataPage) -> None:
     """A link goes there; another strategy there is another here, in the line and in the rows."""
     data_page.tab.click("#data-change")
-    data_page.choose("#strategy", "full", inside="#training")
+    data_page.choose("#strategy", "No masking")
     with data_page.drawn("#data-preview .rows-view"):
-        data_page.tab.get_by_role("tab", name="Data").click()
+        data_page.tab.get_by_role("tab", name="Audit").click()
     assert "strategy full" in data_page.tab.inner_text("#data-setup")
-    assert "23 of 24 tokens train" in rows(data_page)[0]
+    assert "23 of 24 tokens are trained" in rows(data_page)[0]
 
 
 def test_columns_are_mapped_with_a_preview(data_page: DataPage) -> None:
@@ -116,7 +116,7 @@ def test_an_uploaded_file_is_audited_and_its_rows_open_at_their_tokens(data_page
         data_page.tab.click(".tv-next")
     assert data_page.tab.inner_text(".tv-row-title").startswith("merged-boundaries.jsonl, line 6")
     assert "straddler" in current.get_attribute("class")
-    data_page.tab.get_by_role("tab", name="Data").click()
+    data_page.tab.get_by_role("tab", name="Audit").click()
     assert finding.count() == 1
     assert data_page.tab.evaluate("document.querySelector('#data-lengths .main-svg').clientWidth") > 200
 
@@ -129,7 +129,7 @@ def test_findings_are_filtered(data_page: DataPage) -> None:
     listed = data_page.tab.locator(".fv-finding .tv-finding-head code")
     assert listed.all_inner_texts() == ["rows that are not used"]
     assert "unknown-role.jsonl, line 4" in data_page.tab.inner_text(".fv-examples")
-    choose = data_page.tab.locator(".fv-choose", has_text="no_trained_tokens")
+    choose = data_page.tab.locator(".fv-choose[data-code=no_trained_tokens]")
     choose.click()
     assert listed.all_inner_texts() == ["no_trained_tokens"]
     assert choose.get_attribute("aria-pressed") == "true"
@@ -199,7 +199,7 @@ def test_a_cancelled_audit_keeps_what_it_has(data_page: DataPage, many_rows: Pat
     with data_page.redrawn():
         data_page.tab.fill(".ce-row:nth-of-type(3) textarea", "Meanwhile.")
     assert "Meanwhile." in data_page.trained_text()
-    data_page.tab.get_by_role("tab", name="Data").click()
+    data_page.tab.get_by_role("tab", name="Audit").click()
     with data_page.drawn("#data-findings .findings-view"):
         data_page.tab.click("#data-cancel")
     assert "Stopped: what was seen until then is shown." in data_page.status()

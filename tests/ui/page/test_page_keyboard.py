@@ -31,17 +31,17 @@ def tab_through(page: Page) -> list[str]:
     pytest.fail(f"After {STEPS} steps Tab is still on the page.")
 
 
-@pytest.mark.parametrize("name", ["Inspect", "Data", "Train"])
+@pytest.mark.parametrize("name", ["Inspect", "Audit", "Train"])
 def test_tab_passes_through_everything(page: DataPage, name: str) -> None:
     """No list opens, no error comes, and what was edited stays."""
     page.set_template("{# mine #}{% for m in messages %}{{ m.content }}{% endfor %}")
-    page.choose("#strategy", "prefix_render", inside="#training")
+    page.choose("#strategy", "open-instruct")
     page.choose("#example", "answer starts")
     page.set_json([{"role": "user", "content": "Mine?"}, {"role": "assistant", "content": "Mine."}])
     shown = page.tab.input_value("#template-source textarea"), page.json(), page.revision
     page.tab.get_by_role("tab", name=name, exact=True).click()
     passed = tab_through(page)
-    assert {"Inspect": "example", "Data": "data-example", "Train": "train-example"}[name] in passed
+    assert {"Inspect": "example", "Audit": "data-example", "Train": "train-example"}[name] in passed
     page.tab.get_by_role("tab", name="Inspect", exact=True).click()
     assert (page.tab.input_value("#template-source textarea"), page.json(), page.revision) == shown
     assert page.tab.evaluate(TOASTS) == []
@@ -49,7 +49,7 @@ def test_tab_passes_through_everything(page: DataPage, name: str) -> None:
 
 def test_a_dropdown_is_operated_by_keys_alone(page: DataPage) -> None:
     """The arrow opens it, Enter chooses, Escape leaves it as it was; letters search in it."""
-    page.tab.focus("#revision input")
+    page.tab.focus("#strategy input")
     page.tab.keyboard.press("Tab")
     page.tab.keyboard.press("ArrowDown")
     page.tab.wait_for_selector("#example [role=option]")
@@ -63,7 +63,7 @@ def test_a_dropdown_is_operated_by_keys_alone(page: DataPage) -> None:
     page.tab.keyboard.press("ArrowDown")
     page.tab.keyboard.press("Escape")
     page.tab.wait_for_function(f"({OPEN_LISTS})() === 0")  # it fades
-    page.tab.focus("#revision input")
+    page.tab.focus("#strategy input")
     page.tab.keyboard.press("Tab")
     page.tab.keyboard.type("tool")
     assert page.revision == before
@@ -75,8 +75,9 @@ def test_a_dropdown_is_operated_by_keys_alone(page: DataPage) -> None:
 @pytest.mark.parametrize("leave", ["Escape", "click"])
 def test_a_list_that_is_opened_and_left_changes_nothing(page: DataPage, leave: str) -> None:
     """With the mouse: opened, looked at, left. The edited template, the strategy's options, the messages stay."""
-    page.choose("#strategy", "prefix_render", inside="#training")
+    page.choose("#strategy", "open-instruct")
     page.set_template("{# mine #}{% for m in messages %}{{ m.content }}{% endfor %}")
+    page.unfold("#template-pane")
     for number, dropdown in enumerate(("#model", "#template-choice", "#example", "#gallery", "#strategy")):
         before = page.revision
         with page.tab.expect_response("**/queue/join*"):
@@ -89,5 +90,5 @@ def test_a_list_that_is_opened_and_left_changes_nothing(page: DataPage, leave: s
             page.tab.fill(".ce-row textarea >> nth=0", f"Next, {number}?")
         assert page.revision == before + 1
         assert page.tab.input_value("#template-source textarea").startswith("{# mine #}")
-        assert page.tab.input_value("#strategy input") == "prefix_render"
+        assert page.tab.input_value("#strategy input") == "open-instruct"
     assert page.tab.evaluate(TOASTS) == []

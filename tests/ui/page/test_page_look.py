@@ -42,9 +42,9 @@ def fonts_of_bold_text(tab: Any) -> dict[str, set[str]]:
 
 def test_bold_text_is_set_in_one_font(page: DataPage) -> None:
     """On every tab: the letters of a word come from one font, and what is not code from the page's own."""
-    page.choose("#gallery", "Finding · boundary_merge")
+    page.choose("#gallery", "One token spans two texts")
     seen: dict[str, set[str]] = {}
-    for name in ("Inspect", "Data", "Train"):
+    for name in ("Inspect", "Audit", "Train"):
         page.tab.get_by_role("tab", name=name, exact=True).click()
         seen |= fonts_of_bold_text(page.tab)
     assert "assistant" in seen
@@ -66,6 +66,57 @@ def test_the_page_stands_in_the_middle(page: Page, width: int) -> None:
     )
     assert abs(left - right) <= 1
     assert wide == 0
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_what_a_button_changes_is_in_view(page: DataPage, width: int, height: int) -> None:
+    """Without scrolling by hand: where its answer begins, and all of it if that is one line."""
+    page.tab.set_viewport_size({"width": width, "height": height})
+
+    def is_seen(selector: str) -> None:
+        page.tab.wait_for_function(
+            """([selector, height]) => {
+              const box = document.querySelector(selector)?.getBoundingClientRect();
+              return box && box.height > 0 && box.top >= -1 && box.top <= height - Math.min(box.height, 24);
+            }""",
+            arg=[selector, height],
+        )
+
+    page.compared().filter(has_text="No masking").locator("input").check()
+    is_seen(".tv-verdict-title")
+    page.tab.get_by_role("button", name="Next problem").click()
+    is_seen(".tv-token.current")
+    page.tab.click(".tv-menu > summary")
+    is_seen(".tv-menu-items")
+    page.tab.keyboard.press("Escape")
+    page.choose("#strategy", "open-instruct")
+    is_seen(".tv-verdict-title")
+    page.choose("#gallery", "One token spans two texts")
+    is_seen(".tv-verdict-title")
+    with page.redrawn():
+        page.tab.click("#tour")
+    is_seen(".tv-rows")
+    page.tab.click("#open-decode")
+    is_seen("#log textarea")
+    page.tab.fill("#log textarea", "ZeroDivisionError: Unsloth: All labels in your dataset are -100.")
+    for pane, button, answer in (
+        ("#decode", "#explain", "#decode-report .rp-text"), ("#markers", "#find-markers", "#markers-report .rp-code"),
+        ("#tags", "#add-tags", "#template-report .rp-text"), ("#export", "#write", "#export-report .rp-text"),
+        ("#export", "#rows-jsonl", "#rows-report .rp-text"),
+    ):  # fmt: skip
+        page.unfold(pane)
+        page.tab.click(button)
+        is_seen(answer)
+        page.tab.locator(f"{pane} > button").first.click()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_the_train_button_is_always_in_view(page: DataPage, width: int, height: int) -> None:
+    """However long the settings are."""
+    page.tab.set_viewport_size({"width": width, "height": height})
+    page.tab.get_by_role("tab", name="Train", exact=True).click()
+    box = page.tab.locator("#train-start").bounding_box()
+    assert 0 <= box["y"] <= height - box["height"]
 
 
 @pytest.mark.parametrize("width", [420, 1400])

@@ -54,7 +54,7 @@ def test_one_click_trains_and_a_reload_finds_the_run(app: str, new_page: Any) ->
     assert "identical to the inspector's" in page.evaluate(STATE)
     answers = page.locator("#train-answers table").inner_text()
     assert "Red, green and blue.<|im_end|>" in answers
-    page.get_by_text("What still surprises it").click()
+    page.get_by_text("Loss per token").click()
     tokens = page.locator("#train-scores .sv-tokens").last
     tokens.focus()
     page.keyboard.press("End")
@@ -94,13 +94,13 @@ def test_wrong_spec_is_told_by_field_and_cost_is_estimated(app: str, new_page: A
 def test_an_uploaded_file_trains(app: str, new_page: Any, tmp_path: Path) -> None:
     """From a file on the visitor's machine to a run on its rows; while nothing could be taken over, nothing starts."""
     page = new_page(app)
-    page.get_by_role("tab", name="Data").click()
+    page.get_by_role("tab", name="Audit").click()
     page.get_by_role("radio", name="File").check()
     page.get_by_role("tab", name="Train").click()
     page.click("#train-from-tabs")
     page.wait_for_function("() => document.querySelector('#train-planned').innerText.includes('Choose a file')")
     assert page.is_disabled("#train-start")
-    page.get_by_role("tab", name="Data").click()
+    page.get_by_role("tab", name="Audit").click()
     chat = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "My own answer."}]
     own = tmp_path / "clean.jsonl"
     own.write_text("".join(json.dumps({"messages": chat}) + "\n" for _ in range(4)))
@@ -150,7 +150,7 @@ def test_pairs_are_shown_and_preferred(app: str, new_page: Any) -> None:
     chosen, rejected = (page.locator("#train-preview .rv-row").nth(i) for i in (0, 1))
     assert chosen.locator(".rv-place").inner_text() == "row 0 · chosen"
     assert "".join(chosen.locator(".trained").all_inner_texts()) == "Paris.<|im_end|>"
-    assert rejected.locator(".rv-count").inner_text() == "8 of 24 tokens train"
+    assert rejected.locator(".rv-count").inner_text() == "8 of 24 tokens are trained"
     assert page.locator("#train-preview button").count() == 0
     page.click("#train-start")
     page.wait_for_function(f"({STATE})().includes('succeeded')")

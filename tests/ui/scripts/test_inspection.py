@@ -9,52 +9,52 @@ import pytest
 
 from tests.support.javascript import evaluated
 
+VERDICT = {"level": "right", "trainer": "Exact", "setting": "", "sentence": "Exact: only the answer", "short": "exact"}
+BARE = {
+    "name": "bare", "options": "", "count": 3, "reasons": "01011", "remarks": [], "isKnown": True,
+    "verdict": {"level": "wrong", "trainer": "Bare", "setting": "on", "sentence": "Bare: 1 token", "short": "1|2"},
+}  # fmt: skip
 
-def inspection(expression: str, **changes: Any) -> Any:
+
+def inspection(expression: str, *, chosen: Any = None, **changes: Any) -> Any:
     """The value of an expression in which `it` is an inspection of five tokens of two turns."""
     data = {
         "model": "tiny", "revision": None, "source": "hub", "template": "chat (ab12)", "strategy": "traced",
         "modifiers": "", "texts": ["<a>", "hi\n", "<b>", "yo", "</b>"], "whole": {"3": "y|`o"},
         "ids": [7, 8, 9, 10, 11], "starts": [0, 3, 6, 9, 11], "ends": [3, 6, 9, 11, 15], "classes": "20051",
-        "turns": [None, 0, None, 1, 1], "reasons": [0, 0, 0, 1, 1], "reasonTexts": ["prompt", "answer", "cut"],
+        "turns": [None, 0, None, 1, 1], "reasons": [0, 0, 0, 1, 1], "truth": [0, 0, 0, 1, 1],
+        "reasonTexts": ["prompt", "answer", "cut"], "verdict": VERDICT, "versions": [["TRL version", "1.2"]],
         "reasonTrains": [False, True, False], "cut": 2, "roles": ["user", "assistant"],
         "origins": [{"text": "template line 4", "line": 4}, {"text": "message 1", "line": None}],
         "tokenOrigins": [[0], [], [0, 1], [1], [1]], "findings": [], "link": "m=tiny", "selected": None,
-        "strategies": [
-            {"name": "bare", "options": "", "reasons": "01011", "remarks": []},
-            {"name": "refused", "options": "", "reasons": None, "remarks": []},
-            {"name": "bare", "options": '{"n": 1}', "reasons": "00012", "remarks": []},
-        ],
     }  # fmt: skip
-    choice = json.dumps(changes.pop("choice", None))
-    script = f"(it => {expression})(new Inspection({json.dumps(data | changes)}, {choice}))"
-    return evaluated(script, "token_view/inspection.js")
+    given = f"Object.assign(new Inspection({json.dumps(data | changes)}), {{chosen: {json.dumps(chosen)}}})"
+    return evaluated(f"(it => {expression})({given})", "token_view/inspection.js", "token_view/report.js")
 
 
-def test_the_strategy_chosen_says_what_trains() -> None:
+def test_the_trainer_chosen_says_what_is_trained() -> None:
     """Without one the inspection's own answer."""
     trained = "[0, 1, 2, 3, 4].map(it.isTrained)"
     assert inspection(trained) == [False, False, False, True, True]
-    assert inspection(trained, choice="bare") == [False, True, False, True, True]
-    assert inspection("[0, 1, 2, 3, 4].map(it.isCut)", choice='bare{"n": 1}') == [False] * 4 + [True]
-    assert inspection("it.labels()", choice="bare") == [-100, 8, -100, 10, 11]
-    assert inspection("[0, 1, 3, 4].map(it.differs)", choice="bare") == [False, True, False, False]
+    assert inspection(trained, chosen=BARE) == [False, True, False, True, True]
+    assert inspection("[0, 1, 2, 3, 4].map(it.isCut)", chosen=BARE | {"reasons": "00012"}) == [False] * 4 + [True]
+    assert inspection("it.labels()", chosen=BARE) == [-100, 8, -100, 10, 11]
+    assert inspection("it.verdict.trainer", chosen=BARE) == "Bare"
 
 
-def test_an_edit_keeps_the_strategy_chosen() -> None:
-    """By name and options, where it is still there and not refused."""
-    names = "[it.choice, it.strategy]"
-    assert inspection(names, choice='bare{"n": 1}') == ['bare{"n": 1}', "bare"]
-    assert inspection(names, choice="refused") == [None, "traced"]
-    assert inspection(names, choice="gone") == [None, "traced"]
-    assert inspection("it.baseName") == "traced (the truth)"
-    assert inspection("it.baseName", strategy="bare") == "bare (as shown)"
+def test_what_is_trained_is_measured_by_what_should_be() -> None:
+    """Whoever is shown: too much is wrong, too little is missing."""
+    every = "[0, 1, 2, 3, 4]"
+    assert inspection(f"{every}.map(it.isWrong)", chosen=BARE) == [False, True, False, False, False]
+    assert inspection(f"{every}.map(it.isMissing)", chosen=BARE | {"reasons": "00010"}) == [False] * 4 + [True]
+    assert inspection(f"{every}.map(it.differs)", reasons=[0, 1, 0, 1, 0]) == [False, True, False, False, True]
+    assert inspection(f"{every}.map(it.differs)") == [False] * 5
 
 
 def test_tokens_are_counted_by_what_they_are() -> None:
     """Specials by their bits, trained ones by the strategy."""
     assert inspection("it.count(i => it.bits(i) & SPECIAL)") == 1
-    assert inspection("it.count(it.isTrained)", choice="bare") == 3
+    assert inspection("it.count(it.isTrained)", chosen=BARE) == 3
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_tokens_are_counted_by_what_they_are() -> None:
 def test_keys_go_to_tokens(key: str, current: int, to: int | None) -> None:
     """n and p to where a trained span starts, s to a straddler, d to a difference; -1 where there is none left."""
     move = f"it.move({json.dumps(key)}, {current}, step => {current} + 10 * step)"
-    assert inspection(move, choice="bare") == to
+    assert inspection(move, chosen=BARE) == to
 
 
 def test_buttons_go_back_from_the_end() -> None:
     """As long as no token is current."""
-    assert inspection("[it.jump(-1, -1, it.startsSpan), it.jump(-1, 1, it.startsSpan)]", choice="bare") == [3, 1]
-    assert inspection("it.jump(3, -1, it.startsSpan)", choice="bare") == 1
+    assert inspection("[it.jump(-1, -1, it.startsSpan), it.jump(-1, 1, it.startsSpan)]", chosen=BARE) == [3, 1]
+    assert inspection("it.jump(3, -1, it.startsSpan)", chosen=BARE) == 1
 
 
 def test_blocks_are_turns_in_pieces() -> None:
@@ -96,11 +96,12 @@ def test_lines_are_counted_for_the_scrollbar() -> None:
 def test_a_token_is_described() -> None:
     """Its whole text, where the piece shown is a part, and what both strategies say of it."""
     assert inspection("it.sentence(3)") == 'Token 3 of 5, id 10, "y|`o", characters 9 to 11, message 1, answer'
-    assert dict(inspection("it.facts(3)", choice="bare")) == {
-        "token": "3 of 5 · straddler", "id": "10", "text": '"y|`o"', "characters": "9–11", "origin": "message 1",
-        "training": "answer", "traced": "answer",
+    assert dict(inspection("it.facts(3)", chosen=BARE)) == {
+        "token": "3 of 5 · shared: spans template and message",
+        "id": "10", "text": '"y|`o"', "characters": "9–11", "origin": "message 1",
+        "training": "answer",
     }  # fmt: skip
-    assert "traced" not in dict(inspection("it.facts(0)"))
+    assert dict(inspection("it.facts(1)", chosen=BARE))["should be"] == "prompt"
     assert dict(inspection("it.facts(0)"))["token"] == "0 of 5 · special"
 
 
@@ -121,27 +122,69 @@ def test_addresses_and_sources_are_written() -> None:
     assert inspection("it.source", **changes) == "tiny · abc · template chat (ab12) · max_length 9"
 
 
-def test_the_issue_report_holds_every_token_and_finding() -> None:
-    """As Markdown whose cells a text cannot break."""
-    finding = {"severity": "error", "code": "merge", "token_span": [3, 4], "detail": "a\u200bb"}
-    changes = {"findings": [finding], "texts": ["<a>", "a|b", "`c`", "\n", "é"]}
-    lines = inspection("it.issueReport('http://host/#x')", choice="bare", **changes).split("\n")
-    assert lines[0] == "**tiny** · hub · template chat (ab12) · strategy bare"
-    assert "- **error merge** at token 3: a\\u200bb" in lines
-    assert "| 1 | 8 | `a\\|b` | trained | user |" in lines
+def report(*, address: str = "https://somewhere.org/#x", compared: Any = (), **inspected: Any) -> list[str]:
+    """The lines of an issue report."""
+    script = f"new IssueReport(it, {json.dumps(list(compared))}).text({json.dumps(address)})"
+    return str(inspection(script, **inspected)).split("\n")
+
+
+def test_the_issue_report_begins_with_the_verdict() -> None:
+    """Then versions, what was inspected, the render with what is trained, the other trainers."""
+    lines = report(chosen=BARE, compared=[BARE])
+    assert lines[0] == "### Bare: 1 token"
+    about = {"- TRL version: 1.2", "- Model: tiny (hub)", "- Chat template: chat (ab12)", "- Trainer: Bare, on"}
+    assert about <= set(lines)
+    start = lines.index("```text")
+    assert lines[start + 1 : lines.index("```")] == ["<a>!!hi", "!!<b>«yo</b>»"]
+    assert "| Bare | on | 3 | 1\\|2 |" in lines
+    assert lines[-1] == "https://somewhere.org/#m=tiny"
+
+
+def test_a_text_cannot_end_the_block_of_the_report() -> None:
+    """Its fence is longer than any in it."""
+    lines = report(texts=["```", "a", "b", "````", "c"])
+    assert "`````text" in lines
+    assert lines[lines.index("`````text") + 1] == "```ab«````c»"
+
+
+def test_the_issue_report_lists_what_differs() -> None:
+    """As Markdown whose cells a text cannot break; all tokens where nothing differs."""
+    texts = ["<a>", "a|b", "`c`", "\n", "é"]
+    lines = report(chosen=BARE, texts=texts)
+    assert [line for line in lines if line.startswith("| 1 |")] == [
+        "| 1 | 8 | `a\\|b` | trained, should not be | user |"
+    ]
+    assert "<details><summary>1 of 5 tokens differ</summary>" in lines
+    lines = report(texts=texts)
     assert "| 2 | 9 | `'c'` |  |  |" in lines
     assert "| 3 | 10 | `\\n` | trained | assistant |" in lines
-    assert lines[-1] == "http://host/#m=tiny"
-    assert "No findings." in inspection("it.issueReport('')")
+
+
+def test_the_issue_report_shows_the_place_of_a_finding() -> None:
+    """The tokens around it; what hides is written by its code."""
+    finding = {
+        "severity": "error", "code": "merge", "heading": "One token", "token_span": [3, 4], "detail": "a\u200bb",
+    }  # fmt: skip
+    lines = report(findings=[finding])
+    at = lines.index("- **error: One token** (`merge`, token 3): a\\u200bb")
+    assert lines[at + 1] == "  `<a>hi\\n<b>⟦yo⟧</b>`"
+
+
+def test_the_issue_report_has_no_link_to_this_machine() -> None:
+    """Nobody else could open it."""
+    for address in ("http://127.0.0.1:7860/", "http://localhost/"):
+        assert not [line for line in report(address=address) if "m=tiny" in line]
 
 
 def test_a_long_issue_report_is_cut() -> None:
     """And says how much is left out."""
-    many = {"ids": list(range(1234)), "texts": ["x"] * 1234, "turns": [None] * 1234, "reasons": [0] * 1234}
-    report = inspection("it.issueReport('')", **many)
-    assert "… 834 more tokens" in report
-    assert "| 399 | 399 |" in report
-    assert "| 400 | 400 |" not in report
+    many = {name: [0] * 1234 for name in ("reasons", "truth")}
+    many |= {"ids": list(range(1234)), "texts": ["word " * 2] * 1234, "turns": [None] * 1234, "classes": "0" * 1234}
+    lines = report(**many)
+    assert "… 1,034 more tokens" in lines
+    assert any(line.startswith("| 199 | 199 |") for line in lines)
+    assert not any(line.startswith("| 200 | 200 |") for line in lines)
+    assert any(line.endswith(" …") for line in lines)
 
 
 def test_a_strip_shows_every_token_that_trains() -> None:
@@ -160,4 +203,4 @@ def test_lines_of_the_template_are_bands() -> None:
 def test_findings_are_counted_in_words() -> None:
     """None, one, many."""
     titles = evaluated("[0, 1, 2].map(Notes.title)", "token_view/notes.js")
-    assert titles == ["No findings", "1 finding", "2 findings"]
+    assert titles == ["Nothing else to know about this row", "1 thing to know", "2 things to know"]

@@ -1,0 +1,89 @@
+"""How other trainers mask the conversation that is shown: worked out after its tokens are painted.
+
+In a long conversation that takes seconds, so there it is done on a click.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from inspector.errors import InspectorError
+from inspector.strategies import EXACT, FACTS, Reason
+from inspector.trainers.compare import Comparison, Entry, compare_with
+from inspector.trainers.verdict import truth_of
+from ui.parts.token_view import as_json, key_of
+from ui.parts.tokens import tokens_script
+from ui.wiring.boxes import POLICY_DEFAULTS, Boxes, load_boxes
+from ui.wiring.conversation_json import ConversationJsonError
+from ui.wiring.wires import Changes, Wires
+
+ASKED_FROM = 4_000
+"""Tokens from which on a conversation is compared on a click only."""
+
+
+def build_comparison() -> dict[str, Any]:
+    """The widget, by name."""
+    script = tokens_script("token_view/comparison.js")
+    return {
+        "comparison": gr.HTML(
+            value="", html_template='<div class="comparison"></div>', js_on_load=script, apply_default_css=False,
+            elem_id="comparison",
+        )
+    }  # fmt: skip
+
+
+def connect_comparison(wires: Wires) -> None:
+    """With each new view; on the click in a long one."""
+    wires.on(wires["view"].change, on_compare, ["comparison"], is_latest=True)
+    wires.on(wires["comparison"].compare, on_compare_long, ["comparison"])
+
+
+def on_compare(boxes: Boxes) -> Changes:
+    """The trainers beside what is shown; nothing where nothing is shown."""
+    return {"comparison": _compared(boxes, ASKED_FROM)}
+
+
+def on_compare_long(boxes: Boxes) -> Changes:
+    """As `on_compare`, however long the conversation is."""
+    return {"comparison": _compared(boxes, None)}
+
+
+def _compared(boxes: Boxes, limit: int | None) -> str:
+    try:
+        shown = load_boxes(_exact(boxes)).inspect()
+        truth = replace(shown, labelled=truth_of(shown))
+    except (InspectorError, ConversationJsonError):  # the view says why
+        return ""
+    key = key_of(truth.example, truth.labelled)
+    if limit is not None and len(truth.ids) > limit:
+        return as_json({"key": key, "waits": len(truth.ids), "strategies": []})
+    compared = compare_with(truth)
+    return as_json({"key": key, "waits": None, "strategies": strategies_of(compared)})
+
+
+def _exact(boxes: Boxes) -> Boxes:
+    """The boxes with the mask that every trainer is measured by: the exact one, by the policy where one is chosen."""
+    return boxes if boxes.strategy == EXACT else replace(boxes, strategy=EXACT, **POLICY_DEFAULTS)
+
+
+def strategies_of(comparison: Comparison) -> list[dict[str, Any]]:
+    """One entry a strategy. `reasons`: one character per token, its code less 48 an index into the view's reasons."""
+    return [_strategy(entry) for entry in comparison.by_verdict]
+
+
+def _strategy(entry: Entry) -> dict[str, Any]:
+    labelled = entry.labelled if entry.agreement is not None else None
+    codes = {reason: chr(48 + place) for place, reason in enumerate(Reason)}
+    return {
+        "name": entry.strategy,
+        "options": json.dumps(dict(entry.options), ensure_ascii=False) if entry.options else "",
+        "count": None if labelled is None else sum(labelled.trained),
+        "verdict": entry.verdict.to_dict(),
+        "isKnown": FACTS[entry.strategy].is_known,
+        "reasons": None if labelled is None else "".join(codes[reason] for reason in labelled.reasons),
+        "remarks": [*(entry.labelled.warnings if entry.labelled else ()), *([entry.error] if entry.error else [])],
+    }
