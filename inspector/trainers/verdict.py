@@ -100,8 +100,8 @@ class Part:
 class Verdict:
     """What is wrong with a mask. `extra`: trained and should not be; `missing`: should be and is not; worst kind first.
 
-    `trainer`, `setting`: whose mask, as its users call it. `sentence`: the verdict; `short`: for a
-    list, which names the trainer.
+    `trainer`, `setting`: whose mask, as its users call it. `sentence`: the verdict; `short`: for a list that has the
+    trainer's name beside it.
     """
 
     level: Level
@@ -315,17 +315,14 @@ def _which(numbers: Sequence[int], count: int) -> str:
 
 def _what_is_trained(example: Example, truth: Labelled) -> str:
     """Which answers are trained, where nothing else is."""
-    answers = [index for index, _ in example.answers()]
-    trained = [number for number, index in enumerate(answers) if index in _answers(example, truth)]
+    answers, with_any = [index for index, _ in example.answers()], _answers(example, truth)
+    trained = [number for number, index in enumerate(answers) if index in with_any]
     count = sum(truth.trained)
     if not count:
         return "nothing is trained"
     if not trained or Reason.EVERY_TOKEN in truth.reasons:
-        return (
-            "every token is trained"
-            if count >= len(example) - 1
-            else f"{count:,} of {len(example):,} tokens are trained"
-        )
+        is_all = count >= len(example) - 1
+        return "every token is trained" if is_all else f"{count:,} of {len(example):,} tokens are trained"
     if len(trained) == len(answers):
         return (
             "only the answer is trained"

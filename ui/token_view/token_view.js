@@ -33,6 +33,10 @@ class TokenView extends Component {
 
   start() {
     Object.assign(this.root, {component: this}); // where the comparison finds it
+    document.querySelector(".skip-link")?.addEventListener("click", event => {
+      event.preventDefault(); // the fragment holds what is shown
+      this.body.focus();
+    });
     document.addEventListener("mousemove", event => { this.pointer = TokenView.placeOf(event); });
     new ResizeObserver(() => this.#onSize()).observe(this.root);
     super.start();

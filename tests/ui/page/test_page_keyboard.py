@@ -47,6 +47,17 @@ def test_tab_passes_through_everything(page: DataPage, name: str) -> None:
     assert page.tab.evaluate(TOASTS) == []
 
 
+def test_the_first_stop_skips_to_the_tokens(page: DataPage) -> None:
+    """Tab and Enter; the address keeps what is shown."""
+    address = page.tab.url
+    page.tab.evaluate("document.activeElement.blur()")
+    page.tab.keyboard.press("Tab")
+    assert page.tab.evaluate("document.activeElement.textContent") == "Skip to the tokens"
+    page.tab.keyboard.press("Enter")
+    assert page.tab.evaluate("document.activeElement.className") == "tv-body"
+    assert page.tab.url == address
+
+
 def test_a_dropdown_is_operated_by_keys_alone(page: DataPage) -> None:
     """The arrow opens it, Enter chooses, Escape leaves it as it was; letters search in it."""
     page.tab.focus("#strategy input")
