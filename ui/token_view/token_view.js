@@ -46,7 +46,8 @@ class TokenView extends Component {
 
   draw() {
     super.draw();
-    for (const node of document.querySelectorAll(".follows-view .report, #comparison .comparison")) node.classList.add("stale");
+    for (const node of document.querySelectorAll(".follows-view .report")) node.classList.add("stale");
+    /** @type {any} */ (document.querySelector("#comparison .comparison"))?.component?.follow(this.inspection?.data.key ?? null);
     this.#selectFirst();
     this.isHidden = !this.root.offsetParent;
     this.#moveFocus();

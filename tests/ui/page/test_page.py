@@ -419,6 +419,18 @@ def test_other_trainers_are_compared(page: Page) -> None:
     assert page.detail()["token"].startswith("0 of ")
 
 
+def test_another_trainer_shown_leaves_the_comparison_as_it_is(page: Page) -> None:
+    """The tokens are the same: its first row is the one that is shown now, and the others can be chosen."""
+    page.compared()
+    page.choose("#strategy", "No masking")
+    rows = page.compared()
+    assert rows.locator("b").all_inner_texts()[:2] == ["No masking", "No masking"]
+    rows.filter(has_text="NVIDIA examples").locator("input").check()
+    assert page.verdict() == "NVIDIA examples misses 2 tokens: the stop tokens"
+    rows.first.locator("input").check()
+    assert page.verdict().startswith("No masking trains every token")
+
+
 def test_an_edit_keeps_the_trainer_chosen(page: Page) -> None:
     """Of those compared, once they are compared over the new text."""
     page.compared().filter(has_text="No masking").locator("input").check()
