@@ -58,8 +58,8 @@ interface StrategyJson {
 interface ComparisonJson { key: string; waits: number | null; strategies: StrategyJson[]; }
 
 /** An inspection. Most lists have an entry a token: its text, id, span of characters, class (a hexadecimal digit), turn
- * (null for the template's own text), reason, right reason (indices into `reasonTexts`) and origins (indices into
- * `origins`). */
+ * (null for the template's own text), reason (an index into `reasonTexts`) and origins (indices into `origins`). `truth`:
+ * the right reasons, null where they are those shown. */
 interface InspectionJson extends ViewNotes {
   failure?: undefined;
   model: string;
@@ -79,7 +79,7 @@ interface InspectionJson extends ViewNotes {
   classes: string;
   turns: (number | null)[];
   reasons: number[];
-  truth: number[];
+  truth: number[] | null;
   reasonTexts: string[];
   reasonTrains: boolean[];
   cut: number;

@@ -7,15 +7,16 @@ is. The sentence names the worst kinds. The page, the terminal, issue reports an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Self
 
 from inspector.conversation import REASONING_FIELDS
 from inspector.findings.codes import Severity
 from inspector.inspection import Inspection
-from inspector.rendering.origins import PLACEHOLDER, OriginKind
+from inspector.rendering.origins import PLACEHOLDER, Origin, OriginKind
 from inspector.strategies import EXACT, FACTS, OWN_LABELS, Example, Labelled, Reason, label
 from inspector.strategies.base import ranges_of
 
@@ -179,8 +180,9 @@ def verdict_on(inspection: Inspection, truth: Labelled | None = None) -> Verdict
 def verdict_of(example: Example, who: tuple[str, str], bits: Sequence[bool], truth: Labelled) -> Verdict:
     """The verdict on a bit for each token of the example. `who`: as `trainer_of` gives it; `truth`: what is right."""
     pairs = list(enumerate(zip(bits, truth.trained, strict=True)))
-    extra = _parts(example, [i for i, (is_, should) in pairs if is_ and not should], _Extra(example, truth))
-    missing = _parts(example, [i for i, (is_, should) in pairs if should and not is_], _Missing(example, truth))
+    unwanted = (i for i, (is_, should) in pairs if is_ and not should)
+    extra = _by_kind(unwanted, partial(_kind_of_extra, example, truth))
+    missing = _missing(example, [i for i, (is_, should) in pairs if should and not is_], truth)
     if not extra and not missing:
         return _verdict(Level.RIGHT, who, _what_is_trained(example, truth))
     return _verdict(Level.WRONG, who, "", extra, missing, _differences(bits, extra, missing))
@@ -207,54 +209,39 @@ def _verdict(
 # --- kinds
 
 
-class _Extra:
-    """Tells what a token is that should not be trained."""
-
-    def __init__(self, example: Example, truth: Labelled) -> None:
-        self._example, self._truth = example, truth
-
-    def __call__(self, index: int) -> Kind:
-        reason = self._truth.reasons[index]
-        if reason is Reason.AFTER_STOP:
-            return Kind.NEWLINE if self._example.tokens.texts[index] == "\n" else Kind.AFTER_STOP
-        return _UNTRAINED.get(reason) or self._by_origin(index)
-
-    def _by_origin(self, index: int) -> Kind:
-        """The worst of what the token's characters are."""
-        kinds = (self._kind(run.origin) for run in self._example.tokens.runs[index])
-        return min(kinds, key=_WORST_FIRST.index, default=Kind.OTHER)
-
-    def _kind(self, origin: Any) -> Kind:
-        if origin.kind is PLACEHOLDER.kind and origin.field == PLACEHOLDER.field:
-            return Kind.IMAGE
-        if origin.kind is OriginKind.UNKNOWN:
-            return Kind.OTHER
-        if origin.kind is OriginKind.TEMPLATE or origin.top_field == "role":
-            return Kind.TEMPLATE
-        if origin.message_index is None:
-            return Kind.TOOLS if origin.top_field == "tools" else Kind.OTHER
-        return _ROLES.get(self._example.conversation.role(origin.message_index), Kind.OTHER)
+def _kind_of_extra(example: Example, truth: Labelled, index: int) -> Kind:
+    """What a token is that should not be trained: the worst of what its characters are, where no reason says it."""
+    reason = truth.reasons[index]
+    if reason is Reason.AFTER_STOP:
+        return Kind.NEWLINE if example.tokens.texts[index] == "\n" else Kind.AFTER_STOP
+    if reason in _UNTRAINED:
+        return _UNTRAINED[reason]
+    kinds = (_kind_of_text(example, run.origin) for run in example.tokens.runs[index])
+    return min(kinds, key=_WORST_FIRST.index, default=Kind.OTHER)
 
 
-class _Missing:
-    """Tells what a token is that should be trained."""
+def _kind_of_text(example: Example, origin: Origin) -> Kind:
+    if origin.kind is PLACEHOLDER.kind and origin.field == PLACEHOLDER.field:
+        return Kind.IMAGE
+    if origin.kind is OriginKind.UNKNOWN:
+        return Kind.OTHER
+    if origin.kind is OriginKind.TEMPLATE or origin.top_field == "role":
+        return Kind.TEMPLATE
+    if origin.message_index is None:
+        return Kind.TOOLS if origin.top_field == "tools" else Kind.OTHER
+    return _ROLES.get(example.conversation.role(origin.message_index), Kind.OTHER)
 
-    def __init__(self, example: Example, truth: Labelled) -> None:
-        self._example, self._truth = example, truth
-        self._starts = {min(tokens) for tokens in _answers(example, truth).values()}
 
-    def __call__(self, index: int) -> Kind:
-        reason = self._truth.reasons[index]
-        if reason is Reason.STOP:
-            return Kind.STOP
-        fields = {run.origin.top_field for run in self._example.tokens.runs[index]}
-        if "tool_calls" in fields:
-            return Kind.TOOL_CALL
-        if fields & set(REASONING_FIELDS):
-            return Kind.REASONING
-        if index in self._starts:
-            return Kind.START
-        return Kind.SCAFFOLD if reason is Reason.SCAFFOLD else Kind.PART
+def _kind_of_missing(example: Example, truth: Labelled, index: int) -> Kind:
+    """What a token is that should be trained."""
+    if truth.reasons[index] is Reason.STOP:
+        return Kind.STOP
+    fields = {run.origin.top_field for run in example.tokens.runs[index]}
+    if "tool_calls" in fields:
+        return Kind.TOOL_CALL
+    if fields & set(REASONING_FIELDS):
+        return Kind.REASONING
+    return Kind.SCAFFOLD if truth.reasons[index] is Reason.SCAFFOLD else Kind.PART
 
 
 def _answers(example: Example, truth: Labelled) -> dict[int, set[int]]:
@@ -263,26 +250,32 @@ def _answers(example: Example, truth: Labelled) -> dict[int, set[int]]:
     return {index: trained for index, trained in tokens.items() if trained}
 
 
-def _parts(example: Example, indices: Sequence[int], kind_of: _Extra | _Missing) -> tuple[Part, ...]:
-    """The tokens sorted into kinds, the worst first; what is missing of answers whole, first of all."""
-    left = set(indices)
-    parts = []
-    if isinstance(kind_of, _Missing):
-        answers = _answers(example, kind_of._truth)
-        whole = [number for number, tokens in enumerate(answers.values()) if tokens <= left]
-        gone = set().union(*(tokens for number, tokens in enumerate(answers.values()) if number in whole))
-        if gone:
-            words = _which(whole, len(answers))
-            parts.append(Part(kind=Kind.ANSWER, tokens=tuple(sorted(gone)), words=words))
-        left -= gone
+def _missing(example: Example, indices: Sequence[int], truth: Labelled) -> tuple[Part, ...]:
+    """The tokens in their kinds: answers that are missing whole first of all."""
+    left, answers = set(indices), list(_answers(example, truth).values())
+    whole = [number for number, tokens in enumerate(answers) if tokens <= left]
+    gone = {index for number in whole for index in answers[number]}
+    starts = {min(tokens) for tokens in answers}
+
+    def kind_of(index: int) -> Kind:
+        kind = _kind_of_missing(example, truth, index)
+        return Kind.START if index in starts and kind in (Kind.SCAFFOLD, Kind.PART) else kind
+
+    parts = _by_kind(sorted(left - gone), kind_of)
+    if not gone:
+        return parts
+    return Part(kind=Kind.ANSWER, tokens=tuple(sorted(gone)), words=_which(whole, len(answers))), *parts
+
+
+def _by_kind(indices: Iterable[int], kind_of: Callable[[int], Kind]) -> tuple[Part, ...]:
+    """The tokens, which come in order, in their kinds: the worst first."""
     kinds: dict[Kind, list[int]] = {}
-    for index in sorted(left):
+    for index in indices:
         kinds.setdefault(kind_of(index), []).append(index)
-    for kind in sorted(kinds, key=_WORST_FIRST.index):
-        places = len(ranges_of(kinds[kind]))
-        words = kind.one if places == 1 else kind.many if kind.many != kind.one else f"{kind.one}, {_times(places)}"
-        parts.append(Part(kind=kind, tokens=tuple(kinds[kind]), words=words))
-    return tuple(parts)
+    return tuple(
+        Part(kind=kind, tokens=tuple(kinds[kind]), words=_placed(kind, len(ranges_of(kinds[kind]))))
+        for kind in sorted(kinds, key=_WORST_FIRST.index)
+    )
 
 
 # --- words
@@ -297,6 +290,13 @@ def _number(count: int) -> str:
 
 def _times(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count) or f"{_number(count)} times"
+
+
+def _placed(kind: Kind, places: int) -> str:
+    """A kind in so many places."""
+    if places == 1:
+        return kind.one
+    return kind.many if kind.many != kind.one else f"{kind.one}, {_times(places)}"
 
 
 def _all(count: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
@@ -18,6 +19,7 @@ from inspector.strategies import EXACT
 from ui.data_tab.boxes import EXAMPLE, HUB_ID, NAME, DataBoxes, examples, source_of
 from ui.data_tab.rows import first_rows, row_setup, rows_at
 from ui.inspect_tab import events
+from ui.inspect_tab.links import LinkError, decode_link
 from ui.inspect_tab.open import open_rows
 from ui.parts.token_view import pack_failure
 from ui.wiring.models import load_setup
@@ -31,8 +33,11 @@ LAST = "last:"
 def on_address(address: str) -> Changes:
     """The page for a fragment, a query with its `?`, or what was kept from the last visit; else as it opens first."""
     if address.startswith(LAST):
-        changes = events.on_open(address.removeprefix(LAST))
-        return changes if "failure" not in json.loads(changes["view"]) else events.on_open("")
+        address = address.removeprefix(LAST)
+        with suppress(LinkError):
+            decode_link(address)
+            return events.on_open(address)
+        return events.on_open("")
     return _for_query(dict(parse_qsl(address[1:]))) if address.startswith("?") else events.on_open(address)
 
 
@@ -71,11 +76,11 @@ def _of_row(setup: Setup, asked: Mapping[str, str]) -> tuple[Setup, str]:
     else:
         raise DataError(f"dataset is {name!r}, and must name a data set of the hub, such as owner/name.")
     source = source_of(data)
-    layout, _ = first_rows(source, {})
-    rows = rows_at(source, [int(number)])
-    if not rows:
+    layout, head = first_rows(source, {})
+    row = next((row for row in head if row.number == int(number)), None)
+    row = row or next(iter(rows_at(source, [int(number)])), None)
+    if row is None:
         raise DataError(f"{name} has no row {number}; rows count from 0.")
-    (row,) = rows
     if isinstance(row, BadRow):
         raise DataError(f"{row.place} cannot be read: {row.why}")
     return row_setup(load_setup(replace(setup, conversation=[])), row, layout).setup, row.place

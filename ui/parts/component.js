@@ -60,6 +60,7 @@ class Component {
   constructor(page) {
     this.page = page;
     this.root = /** @type {HTMLElement} */ (page.element.firstElementChild);
+    Object.assign(this.root, {component: this}); // where another component finds it
   }
 
   /** @returns {Value | null} null when there is nothing to show */

@@ -81,7 +81,7 @@ def pack(
             "classes": "".join(f"{bits & ~Bit.CUT:x}" for bits in classes_of(inspection)),
             "turns": turns_of(inspection),
             "reasons": [reasons.index(reason) for reason in labelled.reasons],
-            "truth": [reasons.index(reason) for reason in truth.reasons],
+            "truth": None if truth is labelled else [reasons.index(reason) for reason in truth.reasons],
             "reasonTexts": [REASON_TEXTS[reason] for reason in reasons],
             "reasonTrains": [reason.is_trained for reason in reasons],
             "cut": reasons.index(Reason.CUT),

@@ -3,11 +3,6 @@
 class Comparison extends Component {
   isWhole = false;
 
-  start() {
-    Object.assign(this.root, {component: this}); // where the token view finds it
-    super.start();
-  }
-
   /** Other tokens are shown: those that were compared, or some that are compared next.
    * @param {string | null} key of the tokens and what of them should be trained; null for none */
   follow(key) {

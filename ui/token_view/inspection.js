@@ -6,6 +6,7 @@ class Inspection {
   /** @param {InspectionJson} data */
   constructor(data) {
     this.data = data;
+    this.truth = data.truth ?? data.reasons;
     this.length = data.ids.length;
   }
 
@@ -22,7 +23,7 @@ class Inspection {
   /** @param {StrategyJson | null} strategy @param {number} i */
   trainsIn(strategy, i) { return this.data.reasonTrains[this.reasonIn(strategy, i)]; }
   /** @param {number} i */
-  shouldTrain(i) { return this.data.reasonTrains[this.data.truth[i]]; }
+  shouldTrain(i) { return this.data.reasonTrains[this.truth[i]]; }
   /** @param {StrategyJson | null} strategy @param {number} i */
   differsIn(strategy, i) { return this.trainsIn(strategy, i) !== this.shouldTrain(i); }
 
@@ -101,7 +102,7 @@ class Inspection {
 
   /** What is known of a token, as names and texts. @param {number} i */
   facts(i) {
-    const {ids, starts, ends, reasonTexts, truth} = this.data, bits = this.bits(i);
+    const {ids, starts, ends, reasonTexts} = this.data, bits = this.bits(i);
     const kinds = [bits & SPECIAL && "special", bits & STRADDLER && "shared: spans template and message",
       bits & PART && "part of a character"];
     /** @type {[string, string][]} */
@@ -113,7 +114,7 @@ class Inspection {
       ["origin", this.originText(i)],
       ["training", reasonTexts[this.reasonIn(this.chosen, i)]],
     ];
-    if (this.differs(i)) facts.push(["should be", reasonTexts[truth[i]]]);
+    if (this.differs(i)) facts.push(["should be", reasonTexts[this.truth[i]]]);
     return facts;
   }
 

@@ -32,7 +32,6 @@ class TokenView extends Component {
   live = make("div");
 
   start() {
-    Object.assign(this.root, {component: this}); // where the comparison finds it
     document.querySelector(".skip-link")?.addEventListener("click", event => {
       event.preventDefault(); // the fragment holds what is shown
       this.body.focus();
