@@ -14,8 +14,18 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 from inspector.conversation import REASONING_FIELDS, Change, Conversation, JsonValue, Message, Step, is_media
+from inspector.data.calls import (
+    CALL_FIELDS,
+    as_list,
+    beside_calls,
+    calls_of,
+    json_object,
+    parsed,
+    python_object,
+    thought_and_calls,
+    tool_of,
+)
 from inspector.data.dialects import declared, without_call_parts
-from inspector.data.dialogues import literal, not_json
 from inspector.errors import ConversationError, quoted
 
 ROLES: Mapping[str, str] = {
@@ -168,8 +178,8 @@ class _Pass:
         is_no_tool = isinstance(tools, Mapping) and not {"name", "function"} & set(tools) and declared(tools) == [tools]
         if Step.TOOLS in self._as_given or tools is None or is_no_tool:
             return tools
-        listed = (tool for given in _listed(parsed(tools, "tools")) for tool in declared(given))
-        read = [_function(tool, f"tools[{i}]") for i, tool in enumerate(listed)]
+        listed = (tool for given in as_list(parsed(tools, "tools")) for tool in declared(given))
+        read = [tool_of(tool, f"tools[{i}]") for i, tool in enumerate(listed)]
         after = [tool for tool in read if tool is not None] or None
         if isinstance(tools, list | tuple) and list(tools) == (after or []):
             return after
@@ -240,8 +250,8 @@ class _Pass:
     def _with_calls(self, message: Message, where: str) -> Message:
         """A message whose calls, whatever their form, are a list of functions."""
         if message.get("role") in CALL_ROLES:
-            own = () if message.get("content") else _CALL_FIELDS & message.keys()
-            said, calls = _thought_and_calls({name: message[name] for name in own} if own else message.get("content"))
+            own = () if message.get("content") else CALL_FIELDS & message.keys()
+            said, calls = thought_and_calls({name: message[name] for name in own} if own else message.get("content"))
             if not calls:
                 raise ConversationError(
                     f"{where} ({message['role']}) is {quoted(message.get('content'))}, and must be a call: JSON with "
@@ -254,13 +264,13 @@ class _Pass:
             return after
         if "tool_calls" in message:
             before = message["tool_calls"]
-            calls = _calls(before)
+            calls = calls_of(before)
             if calls is None or (calls and calls == before):
                 return message
             after = {name: value for name, value in message.items() if name != "tool_calls"}
             self._changed(Step.CALLS, f"{where} · tool_calls", before, calls or None)
             return {**after, "tool_calls": calls} if calls else after
-        if calls := _calls(message.get("function_call")):
+        if calls := calls_of(message.get("function_call")):
             after = {name: value for name, value in message.items() if name != "function_call"}
             after["tool_calls"] = calls
             self._changed(Step.CALLS, f"{where} · function_call", message["function_call"], after["tool_calls"])
@@ -274,7 +284,7 @@ class _Pass:
         for index, message in enumerate(messages):
             is_call = f"message {index}" in self._calls_at and message["content"] == "" and index != prompt
             before = out[-1] if out and is_call else {}
-            if before.get("role") != "assistant" or _beside_calls(message) != _beside_calls(before):
+            if before.get("role") != "assistant" or beside_calls(message) != beside_calls(before):
                 out.append(message)
                 continue
             out[-1] = {**before, "tool_calls": [*before.get("tool_calls", ()), *message["tool_calls"]]}
@@ -293,9 +303,9 @@ class _Pass:
             before = function.get("arguments") if isinstance(function, Mapping) else None
             after = before
             step = Step.ARGUMENTS
-            if isinstance(before, str) and (read := _json_object(before)) is not None:
+            if isinstance(before, str) and (read := json_object(before)) is not None:
                 after = read if self._takes.argument_objects() else before
-            elif isinstance(before, str) and Step.LITERALS not in self._as_given and (read := _python(before)):
+            elif isinstance(before, str) and Step.LITERALS not in self._as_given and (read := python_object(before)):
                 step, after = Step.LITERALS, read if self._takes.argument_objects() else _json(read)
             elif isinstance(before, Mapping) and not self._takes.argument_objects():
                 after = _json(before)
@@ -366,99 +376,6 @@ def _part(part: Any) -> dict[str, Any] | None:
     if isinstance(part.get("text"), str) and part.get("type", "text") in TEXT_PARTS:
         return {**part, "type": "text"}
     return dict(part) if is_media(part) or "type" in part else None
-
-
-# --- calls and tools
-
-
-_CALL_FIELDS = frozenset({"name", "arguments", "parameters"})
-"""Fields of a call, which a message that is one may have itself."""
-
-
-def _beside_calls(message: Mapping[str, Any]) -> dict[str, Any]:
-    """What a message has beside its text and its calls."""
-    return {name: value for name, value in message.items() if name not in ("content", "tool_calls")}
-
-
-def _thought_and_calls(content: Any) -> tuple[str, list[Any] | None]:
-    """What stands before a call, up to the end of its reasoning, and the calls."""
-    if not isinstance(content, str):
-        return "", _calls(content)
-    before, end, rest = content.rpartition("</think>")
-    calls = _calls(rest)
-    return before + end, _calls(literal(rest) or rest) if calls is None else calls
-
-
-def _calls(value: Any) -> list[Any] | None:
-    """Calls as a list of functions; an empty list for none, None where it is not calls."""
-    try:
-        value = parsed(value, "a call")
-    except ConversationError:
-        return None
-    if value is None or (isinstance(value, str) and not value):
-        return []
-    items = [parsed(item, "a call") for item in _listed(value)]
-    if not all(isinstance(item, Mapping) and ("name" in item or "function" in item) for item in items):
-        return None
-    return [_call(item) for item in items]
-
-
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    """A call with its function in `function`."""
-    if isinstance(call.get("function"), Mapping):
-        return dict(call)
-    function = {name: value for name, value in call.items() if name in ("name", "arguments", "parameters")}
-    if "parameters" in function:
-        function.setdefault("arguments", function.pop("parameters"))
-    rest = {name: value for name, value in call.items() if name not in ("name", "arguments", "parameters", "type")}
-    return {"type": "function", **rest, "function": function}
-
-
-def _function(tool: Any, where: str) -> dict[str, Any] | None:
-    """A tool with its schema in `function`; None for a text that says that there is none."""
-    tool = parsed(tool, where)
-    if tool is None or tool == "":
-        return None
-    if not isinstance(tool, Mapping):
-        raise ConversationError(f"{where} is {quoted(tool)}, and must be a tool: an object with a name and parameters.")
-    if "input_schema" in tool and "parameters" not in tool:  # Anthropic's name of it
-        tool = {"parameters" if name == "input_schema" else name: value for name, value in tool.items()}
-    is_wrapped = isinstance(tool.get("function"), Mapping) or "name" not in tool
-    return dict(tool) if is_wrapped else {"type": "function", "function": dict(tool)}
-
-
-def _listed(value: Any) -> list[Any]:
-    """A list as it is; a single value as a list of one, and none as an empty one."""
-    if isinstance(value, list | tuple):
-        return list(value)
-    return [] if value is None or (isinstance(value, str | Mapping) and not value) else [value]
-
-
-def parsed(value: Any, where: str) -> Any:
-    """A value; a text that begins like JSON is read. Raises ConversationError for one that is not JSON after all."""
-    if not isinstance(value, str) or not (text := value.strip()).startswith(("[", "{", "null")):
-        return value.strip() if isinstance(value, str) else value
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConversationError(not_json(where, text, error)) from error
-
-
-def _json_object(text: str) -> dict[str, Any] | None:
-    """The object in a JSON text, perhaps encoded several times, or None; of an empty text the empty one."""
-    value: Any = text or "{}"
-    while isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    return value if isinstance(value, dict) else None
-
-
-def _python(text: str) -> dict[str, Any] | None:
-    """The object in a text that str() has written of it; None for any other text."""
-    value = literal(text) if text.lstrip().startswith("{") else None
-    return value if isinstance(value, dict) and all(isinstance(name, str) for name in value) else None
 
 
 def _json(value: Any) -> str:
