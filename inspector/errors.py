@@ -51,6 +51,11 @@ def short(text: str, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def one_line(text: str, limit: int) -> str:
+    """As `short`, with every stretch of whitespace as one space."""
+    return short(" ".join(text.split()), limit)
+
+
 def quoted(value: object, limit: int = 60) -> str:
     """A value as errors show it: as Python writes it, and no longer than `limit` characters."""
     return short(repr(value), limit)

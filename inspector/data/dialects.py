@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from inspector.conversation import Message
 
@@ -188,9 +188,7 @@ def _of_langchain(message: Mapping[str, Any]) -> Message:
     kind = _speaker(message)
     more = fields.get("additional_kwargs")
     beside = {**more, **fields} if isinstance(more, Mapping) else dict(fields)
-    beside = {
-        name: value for name, value in beside.items() if name not in _OWN and value not in (None, False, [], {}, "")
-    }
+    beside = {name: value for name, value in beside.items() if name not in _OWN and value not in _NOTHING}
     if isinstance(calls := beside.get("tool_calls"), list | tuple):
         beside["tool_calls"] = [_call(call) if isinstance(call, Mapping) and "args" in call else call for call in calls]
     role = fields.get("role") if kind == "chat" else _ROLES.get(kind, kind)
@@ -215,6 +213,11 @@ def _of_item(item: Mapping[str, Any]) -> Message:
     return {"role": "tool_call", "content": {**call, **({"id": item["call_id"]} if item.get("call_id") else {})}}
 
 
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number that can be compared: neither a truth value nor NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
 # --- OASST
 
 
@@ -237,5 +240,4 @@ def best_path(tree: Mapping[str, Any]) -> tuple[list[Message], int]:
 
 def _place(reply: Mapping[str, Any]) -> tuple[bool, float]:
     rank = reply.get("rank")
-    is_ranked = isinstance(rank, int | float) and not isinstance(rank, bool)
-    return not is_ranked, float(rank) if is_ranked else 0.0  # type: ignore[arg-type]
+    return not is_number(rank), float(rank) if is_number(rank) else 0.0

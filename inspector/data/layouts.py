@@ -234,6 +234,11 @@ def is_meaningful(column: object) -> bool:
     return isinstance(column, str) and _MEANINGFUL.fullmatch(column) is not None
 
 
+def holds_something(value: object) -> bool:
+    """Whether a column's value is more than nothing, of whatever type."""
+    return value not in (None, "", [], {})
+
+
 def late_name(column: str, layout: Layout) -> str | None:
     """Our name of a column that the first rows did not have, and that is read beside a chat of the layout."""
     if column in layout.unused or column in layout.columns.values():
@@ -253,5 +258,5 @@ def columns_of(row: Mapping[str, Any], layout: Layout) -> Mapping[str, str]:
 def unread_columns(row: Mapping[str, Any], layout: Layout) -> tuple[str, ...]:
     """The columns of a row that hold something, mean something for training, and are not read."""
     read = {*columns_of(row, layout).values(), *layout.reads}
-    holding = (name for name, value in row.items() if name not in read and value not in (None, "", [], {}))
+    holding = (name for name, value in row.items() if name not in read and holds_something(value))
     return tuple(filter(is_meaningful, holding))

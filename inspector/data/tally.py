@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inspector.conversation import listed
-from inspector.data.layouts import Layout, is_meaningful, late_name
+from inspector.data.layouts import Layout, holds_something, is_meaningful, late_name
 from inspector.data.readers import Sample
 from inspector.errors import quoted
 
@@ -34,7 +34,7 @@ class Tally:
                 is_read = name in self.layout.columns.values() or name in self.layout.reads
                 is_read = is_read or late_name(str(name), self.layout) is not None
                 counted = self._is_counted[name] = not is_read and is_meaningful(name)
-            if counted and value not in (None, "", [], {}):
+            if counted and holds_something(value):
                 self.unread[str(name)] += 1
         if sample.is_good is not None:
             self.labels[GOOD if sample.is_good else BAD] += 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from inspector.conversation import Change, Step
 from inspector.data.columns import Columns, kind
+from inspector.data.dialects import is_number
 from inspector.errors import FormatError, quoted
 
 _BY_SIGN = frozenset({"overall_preference", "preference_strength"})
@@ -44,11 +45,11 @@ def _better(columns: Columns) -> int | None:
     if "verdict" not in columns.names:
         scores = [columns[name] for name in ("first_score", "second_score")]
         for name, score in zip(("first_score", "second_score"), scores, strict=True):
-            if not _is_number(score):
+            if not is_number(score):
                 raise FormatError(f"The column {columns.names[name]!r} is {kind(score)}, and must be a score.")
         return None if scores[0] == scores[1] else int(scores[0] < scores[1])
     name, verdict = columns.names["verdict"], columns["verdict"]
-    if _is_number(verdict) and name.lower() in _BY_SIGN:
+    if is_number(verdict) and name.lower() in _BY_SIGN:
         return None if verdict == 0 else int(verdict > 0)
     if verdict in (0, 1):
         return int(verdict) ^ int(name.lower() in _FIRST_IS_ONE)
@@ -74,11 +75,11 @@ def best_and_worst(columns: Columns) -> Columns:
     if not holds_ranked(answers):
         raise FormatError(f"The column {where!r} is {kind(answers)}, and must be answers, each with a rank or a score.")
     names = [name for name in (_RANK, *_SCORES) if any(name in answer for answer in answers)]
-    score = max(names, key=lambda name: sum(_is_number(answer.get(name)) for answer in answers))
+    score = max(names, key=lambda name: sum(is_number(answer.get(name)) for answer in answers))
     places = [
         (answer[score] if score == _RANK else -answer[score], i)
         for i, answer in enumerate(answers)
-        if _is_number(answer.get(score))
+        if is_number(answer.get(score))
     ]
     best = min(places, default=(0, 0))[1]
     worst = max(places, key=lambda place: (place[0], -place[1]), default=(0, 0))[1]
@@ -103,7 +104,3 @@ def _is_ranked(answer: Any) -> bool:
 
 def _text(answer: Mapping[str, Any]) -> Any:
     return next(answer[name] for name in _TEXTS if name in answer)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value

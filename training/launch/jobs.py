@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from inspector.errors import short
+from inspector.errors import one_line
 from training.errors import JobError, TrainingError
 from training.launch import bundle
 from training.run.folder import RunDir
@@ -112,7 +112,7 @@ class Jobs:
 
     def _said(self, error: Exception) -> str:
         status = getattr(getattr(error, "response", None), "status_code", None)
-        said = short(" ".join(str(error).split()).replace(self.token, "<token>"), 200)
+        said = one_line(str(error).replace(self.token, "<token>"), 200)
         if status == 401:
             return "The hub does not know this token: make a new one at https://huggingface.co/settings/tokens."
         if status == 402:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from inspector.conversation import TEXT_ROLE
-from inspector.errors import short
+from inspector.errors import one_line
 from inspector.model.hub import EMBEDDED
 from inspector.paths import found_name
 from training.run.folder import RunDir
@@ -172,8 +172,7 @@ def _answers(run: RunDir) -> str:
 
 
 def _cell(text: str) -> str:
-    line = " ".join(text.split())
-    line = short(line, 300)
+    line = one_line(text, 300)
     return f"`{line}`".replace("|", "\\|") if line and "`" not in line else line.replace("|", "\\|")
 
 

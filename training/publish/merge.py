@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.conversation import TEXT_ROLE
-from inspector.errors import InspectorError, short
+from inspector.errors import InspectorError, one_line
 from inspector.model.model import Model
 from inspector.strategies.base import IGNORED
 from training.errors import MergeError, RunStateError, TrainingError
@@ -82,7 +82,7 @@ def _explained(spec: RunSpec, target: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         if isinstance(error, TrainingError):
             raise
-        reason = short(" ".join(str(error).split()), 300)
+        reason = one_line(str(error), 300)
         if "no space left" in reason.lower():
             raise MergeError(f"The disk of {target.parent} is full: free disk space, then merge again.") from error
         raise MergeError(f"{spec.model} cannot be merged into {target}: {reason}") from error

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from inspector.errors import short
+from inspector.errors import one_line
 from training.errors import PublishError, RunStateError, TrainingError
 from training.publish.card import card, portable
 from training.publish.merge import merge
@@ -241,7 +241,7 @@ def _said(error: BaseException, api: Any, repo: str, user: str) -> str:
             f"{user or 'This token'} may not write to {repo} ({status}): the token needs write access, and what stands "
             "before the slash has to be your name or that of an organisation you are in."
         )
-    reason = short(" ".join(str(error).split()).replace(str(api.token), "<token>"), 200)
+    reason = one_line(str(error).replace(str(api.token), "<token>"), 200)
     if status is not None:
         return f"The hub answered {status} to {repo}: {reason} {again}"
     return f"The hub at {api.endpoint} cannot be reached or broke off: {type(error).__name__}: {reason} {again}"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from inspector.errors import quoted
 from training.errors import Problem
 from training.spec.methods import FACTS, Answers
 from training.spec.run import RunSpec
@@ -213,8 +214,6 @@ def explained(item: Any) -> Problem:
 
 def shown(value: Any) -> str:
     """The beginning of a value's repr; Python writes no number of thousands of digits."""
-    from inspector.errors import quoted
-
     try:
         return quoted(value)
     except ValueError:

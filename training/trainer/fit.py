@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import TrainerState
 
-from inspector.errors import short
+from inspector.errors import one_line
 from training.errors import EndpointError, OutOfMemoryError
 from training.publish.card import card
 from training.publish.upload import conclude
@@ -112,7 +112,7 @@ def _attempt(
     except Exception as error:
         if not memory.is_out_of_memory(error):
             raise
-        return short(" ".join(str(error).split()), 200) or type(error).__name__
+        return one_line(str(error), 200) or type(error).__name__
     journal.say(phase=Phase.SAVING)
     _keep_proof(run, collator)
     _save(run, trainer, model, spec)

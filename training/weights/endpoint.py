@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from inspector.conversation import Message
-from inspector.errors import quoted, short
+from inspector.errors import one_line, quoted
 from training.errors import EndpointError
 from training.spec import EndpointSpec
 
@@ -35,7 +35,7 @@ def ask(endpoint: EndpointSpec, messages: tuple[Message, ...], max_new_tokens: i
         answer.raise_for_status()
         return _text(answer.json())
     except httpx.HTTPStatusError as error:
-        reason = short(" ".join(error.response.text.split()), 300)
+        reason = one_line(error.response.text, 300)
         raise EndpointError(f"{address} answered with status {error.response.status_code}: {reason}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise EndpointError(f"{address} cannot be reached: {error}.") from error
