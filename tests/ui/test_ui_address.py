@@ -52,6 +52,7 @@ def test_a_query_names_a_row_of_a_data_set() -> None:
         ({"dataset": "/etc/passwd"}, "dataset is '/etc/passwd', and must name a data set of the hub"),
         ({"dataset": "../data/rows.jsonl"}, "must name a data set of the hub"),
         ({"conversation": "["}, "Expecting value"),
+        ({"template": "nope"}, "'tiny-chat' has no chat template 'nope'"),
         ({"trainer": "nobody"}, "There is no strategy 'nobody'"),
     ],
 )

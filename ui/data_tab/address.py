@@ -22,7 +22,7 @@ from ui.inspect_tab import events
 from ui.inspect_tab.links import LinkError, decode_link
 from ui.inspect_tab.open import open_rows
 from ui.parts.token_view import pack_failure
-from ui.wiring.models import load_setup
+from ui.wiring.models import load_model, load_setup
 from ui.wiring.wires import Changes
 
 FIELDS = ("model", "revision", "template", "trainer", "dataset", "config", "split", "row", "conversation")
@@ -56,6 +56,8 @@ def _setup(asked: Mapping[str, str]) -> tuple[Setup, str]:
         default, model=asked.get("model", default.model), revision=asked.get("revision", ""),
         template=asked.get("template", ""), strategy=asked.get("trainer", EXACT),
     )  # fmt: skip
+    if setup.template:
+        load_model(setup.model, setup.revision, setup.template)  # which says that there is none of this name
     if "dataset" in asked:
         return _of_row(setup, asked)
     if "conversation" in asked:
