@@ -10,6 +10,7 @@ TrainingError
 ├── NotANumberError (ArithmeticError)  the loss is not a number any more
 ├── OutOfMemoryError (MemoryError)   memory ran out with the smallest micro-batch
 ├── EndpointError (ConnectionError)  a server whose answers were asked for gave none
+├── AnswerError (RuntimeError)       a run's weights gave no answer
 ├── MergeError (RuntimeError)        an adapter could not be merged into its base model
 ├── PublishError (ConnectionError)   the hub did not take what was to be published
 └── JobError (ConnectionError)       Hugging Face Jobs did not take, show or end a job
@@ -78,6 +79,10 @@ class OutOfMemoryError(TrainingError, MemoryError):
 
 class EndpointError(TrainingError, ConnectionError):
     """A server whose answers were asked for gave none."""
+
+
+class AnswerError(TrainingError, RuntimeError):
+    """A run's weights could not be loaded, or gave no answer."""
 
 
 class MergeError(TrainingError, RuntimeError):

@@ -1,8 +1,8 @@
-"""Answers to fixed questions, before, during and after: greedy, so that a difference is the training's."""
+"""Greedy answers, so that a difference is the training's: to fixed questions of a run, and to whoever talks to it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,16 +52,21 @@ def questions(sampling: SamplingSpec, rows: Sequence[PreparedRow], model: Model)
                     asked.append((before, str(row.conversation.messages[answers[-1]].get("content") or "")))
     out = []
     for conversation, reference in asked:
-        _, source = model.template_for(conversation.tools is not None)
         try:
-            (text,) = sandbox.texts(
-                source, [conversation.with_keywords(add_generation_prompt=True)], model.special_tokens
-            )
+            prompt = prompt_of(model, conversation)
         except InspectorError:
             continue
-        if isinstance(text, str):
-            out.append(Question(messages=conversation.messages, prompt=text, reference=reference))
+        out.append(Question(messages=conversation.messages, prompt=prompt, reference=reference))
     return out or [_begun(row) for row in rows[:ASKED] if row.conversation.role(0) == TEXT_ROLE]
+
+
+def prompt_of(model: Model, conversation: Conversation) -> str:
+    """The text that an answer to a conversation goes on from. Raises RenderError, as its template refuses."""
+    _, source = model.template_for(conversation.tools is not None)
+    (text,) = sandbox.texts(source, [conversation.with_keywords(add_generation_prompt=True)], model.special_tokens)
+    if isinstance(text, Exception):
+        raise text
+    return text
 
 
 def _begun(row: PreparedRow) -> Question:
@@ -78,27 +83,55 @@ def write_answers(weights: Any, model: Model, asked: Sequence[Question], max_new
 
 def write_ids(weights: Any, model: Model, asked: Sequence[Question], max_new_tokens: int) -> list[list[int]]:
     """The same answers as ids."""
-    import torch
-
-    tokenizer = model.tokenizer
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     was_training = weights.training
     weights.eval()
-    stops = {tokenizer.eos_token_id}
-    configured = getattr(weights.generation_config, "eos_token_id", None)
-    stops |= set(configured if isinstance(configured, list) else [configured])
-    texts = stop_strings(model)
-    out = []
     try:
-        with torch.no_grad():
-            for question in asked:
-                ids = tokenizer(question.prompt, add_special_tokens=False, return_tensors="pt").to(weights.device)
-                written = weights.generate(
-                    **ids, do_sample=False, max_new_tokens=max_new_tokens, use_cache=True,
-                    eos_token_id=[stop for stop in stops if stop is not None] or None,
-                    pad_token_id=pad, **({"stop_strings": texts, "tokenizer": tokenizer} if texts else {}),
-                )  # fmt: skip
-                out.append(written[0][ids["input_ids"].shape[1] :].tolist())
+        return [generate(weights, model, question.prompt, max_new_tokens)[1] for question in asked]
     finally:
         weights.train(was_training)
-    return out
+
+
+def generate(
+    weights: Any,
+    model: Model,
+    prompt: str,
+    max_new_tokens: int,
+    *,
+    stops: Iterable[int] = (),
+    on_ids: Callable[[list[int]], bool] | None = None,
+) -> tuple[list[int], list[int]]:
+    """The ids of a prompt, and those of the greedy answer to it, its stop token included.
+
+    `stops`: ids that end it, beside the tokenizer's and the weights' own. `on_ids`: called with the answer's ids after
+    each of them; the answer ends where it returns True.
+    """
+    import torch
+    from transformers import StoppingCriteria, StoppingCriteriaList
+
+    tokenizer = model.tokenizer
+    given = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").to(weights.device)
+    start = given["input_ids"].shape[1]
+
+    class Watched(StoppingCriteria):  # type: ignore[misc]
+        def __call__(self, input_ids: Any, *_: Any, **__: Any) -> Any:
+            is_over = on_ids is not None and on_ids(input_ids[0][start:].tolist())
+            return torch.full((input_ids.shape[0],), is_over, dtype=torch.bool, device=input_ids.device)
+
+    texts = stop_strings(model)
+    with torch.no_grad():
+        written = weights.generate(
+            **given, do_sample=False, max_new_tokens=max_new_tokens, use_cache=True,
+            eos_token_id=sorted({*stops, *end_ids(weights, tokenizer)}) or None,
+            pad_token_id=tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
+            **({"stop_strings": texts, "tokenizer": tokenizer} if texts else {}),
+            **({"stopping_criteria": StoppingCriteriaList([Watched()])} if on_ids else {}),
+        )  # fmt: skip
+    ids = written[0].tolist()
+    return ids[:start], ids[start:]
+
+
+def end_ids(weights: Any, tokenizer: Any) -> set[int]:
+    """The ids at which an answer ends: the tokenizer's and the weights' own."""
+    configured = getattr(weights.generation_config, "eos_token_id", None)
+    ends = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
+    return {end for end in ends if end is not None}

@@ -1,0 +1,116 @@
+"""The process that answers with a run's weights: `python -m training.answerer RUN_DIR`, asked by training/launch/answers.py.
+
+Each line is an object. The first one out is {"device": ...}, or {"error": ...} where the weights cannot be loaded. After
+it, a line in asks:
+
+    {"messages": [...], "is_trained": true, "max_new_tokens": 200}
+
+and lines out answer: {"text": ...} again and again, the whole text so far; at last {"text", "prompt_ids", "ids"}, or
+{"error": ...}. {"stop": true} ends the answer that is being written. The process ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from inspector.conversation import Conversation
+from inspector.errors import InspectorError, one_line
+from training.errors import TrainingError
+from training.publish.merge import stop_ids
+from training.run.folder import RunDir
+from training.weights import bitsandbytes
+from training.weights.answers import end_ids, generate, prompt_of
+from training.weights.memory import is_out_of_memory
+from training.weights.trained import TrainedWeights
+
+
+class Answerer:
+    """Weights that answer what stands in a queue. `out`: what a line is written to."""
+
+    def __init__(self, run: RunDir, out: Any) -> None:
+        self._out = out
+        self._weights = TrainedWeights.of(run)
+        tokenizer = self._weights.model.tokenizer
+        self._ends = {*stop_ids(run, tokenizer), *end_ids(self._weights.tuned, tokenizer)}
+        self._asked: queue.Queue[Mapping[str, Any] | None] = queue.Queue()
+        self._is_stopped = threading.Event()
+
+    def listen(self) -> None:
+        """Put what is asked into the queue, until nobody can ask any more."""
+        for line in sys.stdin:
+            asked = json.loads(line)
+            if asked.get("stop"):
+                self._is_stopped.set()
+            else:
+                self._is_stopped.clear()
+                self._asked.put(asked)
+        os._exit(0)  # in the middle of an answer, too: nobody reads it
+
+    def work(self) -> None:
+        """Answer, for ever."""
+        threading.Thread(target=self.listen, name="listens", daemon=True).start()
+        self._say(device=str(self._weights.base.device.type))
+        while (asked := self._asked.get()) is not None:
+            try:
+                self._answer(asked)
+            except Exception as error:  # the next question may be a better one
+                self._say(error=explained(error))
+
+    def _answer(self, asked: Mapping[str, Any]) -> None:
+        model = self._weights.model
+        prompt = prompt_of(model, Conversation.parse(asked["messages"]))
+
+        def on_ids(ids: list[int]) -> bool:
+            self._say(text=self._text(ids))
+            return self._is_stopped.is_set()
+
+        with self._weights.side(is_trained=asked["is_trained"]) as weights:
+            before, ids = generate(weights, model, prompt, asked["max_new_tokens"], stops=self._ends, on_ids=on_ids)
+        self._say(text=self._text(ids), prompt_ids=before, ids=ids)
+
+    def _text(self, ids: list[int]) -> str:
+        """What an answer says: without the token that ends it, and with any other special token, which is a fault."""
+        is_ended = bool(ids) and ids[-1] in self._ends
+        return str(self._weights.model.tokenizer.decode(ids[:-1] if is_ended else ids))
+
+    def _say(self, **value: Any) -> None:
+        say(self._out, value)
+
+
+def say(out: Any, value: Mapping[str, Any]) -> None:
+    """Write one object as a line."""
+    out.write(json.dumps(value) + "\n")
+    out.flush()
+
+
+def explained(error: Exception) -> str:
+    """What went wrong, and what to do about it where that is known."""
+    if isinstance(error, InspectorError | TrainingError):
+        return str(error)
+    message = one_line(f"{type(error).__name__}: {error}", 500)
+    return f"{message} Stop what else uses the memory, or take a smaller model." if is_out_of_memory(error) else message
+
+
+def main(folder: Path) -> int:
+    """Load a run's weights and answer; returns the exit status."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not be taken for an answer
+    bitsandbytes.leave_out()
+    try:
+        answerer = Answerer(RunDir.open(folder), out)
+    except Exception as error:  # said to whoever has started this
+        say(out, {"error": explained(error)})
+        return 1
+    answerer.work()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

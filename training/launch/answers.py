@@ -1,0 +1,182 @@
+"""Answers of a run's weights, before and after the training: one process holds them, until nobody has asked for a while.
+
+It belongs to the process that asks and ends with it: its standard input is a pipe from there. A question about another
+run ends it and starts that run's, and so does a run that begins: it gets the memory.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from training.errors import AnswerError
+from training.launch.idle import worker_environment
+from training.run.folder import RunDir
+
+IDLE_S = 300.0
+"""How long the process waits for another question."""
+POLL_S = 0.2
+"""How often a question that waits for its turn looks again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer, as far as it is written. `text`: without the token that ends it.
+
+    `ids`, `prompt_ids`: those of the whole answer and of what it goes on from; empty until it is whole. `waits_for`:
+    what it waits for, "" once it is being written.
+    """
+
+    text: str = ""
+    ids: tuple[int, ...] = ()
+    prompt_ids: tuple[int, ...] = ()
+    waits_for: str = ""
+
+
+class _Process:
+    """The process of one run."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run_path = run.path.absolute()
+        self._is_loaded = False
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "training.answerer", str(self.run_path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=worker_environment(),
+            start_new_session=True,
+        )  # fmt: skip
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, messages: Sequence[Any], *, is_trained: bool, max_new_tokens: int) -> Iterator[Answer]:
+        """The answer as it grows. Whoever stops listening ends it."""
+        if not self._is_loaded:
+            yield Answer(waits_for="the weights")
+            self._read()
+            self._is_loaded = True
+        self._write(messages=list(messages), is_trained=is_trained, max_new_tokens=max_new_tokens)
+        value: dict[str, Any] = {}
+        try:
+            while "ids" not in value:
+                value = self._read()
+                yield Answer(
+                    text=value["text"], ids=tuple(value.get("ids", ())), prompt_ids=tuple(value.get("prompt_ids", ()))
+                )
+        except GeneratorExit:
+            with contextlib.suppress(AnswerError):  # it is gone, and nobody asks for more of it
+                self._write(stop=True)
+                while "ids" not in value:
+                    value = self._read()
+            raise
+
+    def close(self) -> None:
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self._process.wait()
+
+    def _write(self, **value: Any) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(value).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise AnswerError(_GONE) from error
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise AnswerError(_GONE)
+        value = dict(json.loads(line))
+        if "error" in value:
+            raise AnswerError(f"The weights gave no answer: {value['error']}")
+        return value
+
+
+_GONE = "The process that holds the weights ended without a message: it was probably killed, or ran out of memory."
+_turn = threading.Lock()
+_held: _Process | None = None
+_timer: threading.Timer | None = None
+
+
+def ask(run: RunDir, messages: Sequence[Any], *, is_trained: bool, max_new_tokens: int = 256) -> Iterator[Answer]:
+    """The answer of a run's weights to messages, again and again as it grows; the last one is whole.
+
+    `is_trained`: the weights after the training, else those before it. One question at a time is answered, the others
+    wait. Raises AnswerError.
+    """
+    while not _turn.acquire(timeout=POLL_S):
+        yield Answer(waits_for="another question")
+    try:
+        _stop_timer()
+        with closing(_process_of(run).ask(messages, is_trained=is_trained, max_new_tokens=max_new_tokens)) as answers:
+            yield from answers
+    except AnswerError:
+        _let_go()  # whatever state it is in, the next question gets a new one
+        raise
+    finally:
+        if _held is not None:
+            _start_timer()
+        _turn.release()
+
+
+def let_go(run: RunDir | None = None) -> None:
+    """End the process, where it holds the weights of this run, or of any. Without effect while it writes an answer."""
+    if not _turn.acquire(blocking=False):
+        return
+    try:
+        if _held is not None and (run is None or run.path.absolute() == _held.run_path):
+            _let_go()
+    finally:
+        _turn.release()
+
+
+def is_held() -> bool:
+    """Whether a process holds weights."""
+    return _held is not None and _held.is_alive()
+
+
+def _process_of(run: RunDir) -> _Process:
+    """The turn is held."""
+    global _held
+    if _held is None or _held.run_path != run.path.absolute() or not _held.is_alive():
+        _let_go()
+        try:
+            _held = _Process(run)
+        except OSError as error:
+            raise AnswerError(f"The process that answers could not be started: {error.strerror}.") from error
+    return _held
+
+
+def _let_go() -> None:
+    global _held
+    process, _held = _held, None
+    _stop_timer()
+    if process is not None:
+        process.close()
+
+
+def _start_timer() -> None:
+    global _timer
+    _timer = threading.Timer(IDLE_S, let_go)
+    _timer.daemon = True
+    _timer.start()
+
+
+def _stop_timer() -> None:
+    if _timer is not None:
+        _timer.cancel()
+
+
+atexit.register(_let_go)

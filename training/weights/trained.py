@@ -1,0 +1,63 @@
+"""A run's weights, to talk to: those before the training and those after it, one copy where an adapter is the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from inspector.model.model import Model
+from training.errors import RunStateError
+from training.rows.prepare import load_model
+from training.run.folder import RunDir
+from training.spec import RunSpec
+from training.weights.load import load_weights, model_class
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedWeights:
+    """`base` and `tuned` are the same object where the run has an adapter, which is switched off for the base."""
+
+    model: Model
+    base: Any
+    tuned: Any
+
+    @classmethod
+    def of(cls, run: RunDir) -> TrainedWeights:
+        """Load both, on a GPU where there is one. Raises RunStateError, InspectorError, OSError."""
+        spec = run.spec()
+        check_answers(run, spec)
+        model = load_model(spec)
+        base = load_weights(_here(spec), model).eval()
+        if spec.lora is None:
+            tuned = model_class(spec.facts).from_pretrained(str(run.adapter), dtype=base.dtype, trust_remote_code=False)
+            return cls(model=model, base=base, tuned=tuned.to(base.device).eval())
+        from peft import PeftModel
+
+        tuned = PeftModel.from_pretrained(base, str(run.adapter)).eval()
+        return cls(model=model, base=tuned, tuned=tuned)
+
+    @contextmanager
+    def side(self, *, is_trained: bool) -> Iterator[Any]:
+        """The weights after the training, or those before it."""
+        is_off = self.base is self.tuned and not is_trained
+        with self.tuned.disable_adapter() if is_off else nullcontext():
+            yield self.tuned if is_trained else self.base
+
+
+def check_answers(run: RunDir, spec: RunSpec) -> None:
+    """Raise RunStateError for a run that has nothing to talk to."""
+    if spec.facts.is_reward:
+        raise RunStateError(f"The run {run.run_id} trained a reward model: it gives numbers and writes no text.")
+    if not any(run.adapter.glob("*.safetensors")):
+        raise RunStateError(f"The run {run.run_id} has no weights yet: let it train first.")
+
+
+def _here(spec: RunSpec) -> RunSpec:
+    """The spec for whatever device this machine has: one without a GPU talks, too."""
+    import torch
+
+    if torch.cuda.is_available():
+        return spec
+    return spec.model_copy(update={"device": "cpu", "quantization": "none", "precision": "auto"})
