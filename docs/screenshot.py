@@ -67,10 +67,8 @@ def take_train(browser: Any, address: str) -> None:
     page.tab.click("#train-example input")
     page.tab.get_by_role("option", name=RUN).click()
     page.tab.wait_for_function("() => document.querySelector('#train-set-method input').value === 'dpo'")
-    page.tab.click("#train-rows")
-    page.tab.wait_for_selector("#train-preview .rv-row")
     page.tab.click("#train-start")
-    ended = "() => document.querySelector('#train-state').innerText.includes('succeeded')"
+    ended = "() => document.querySelector('#train-state')?.innerText.includes('succeeded')"
     page.tab.wait_for_function(ended, timeout=120_000)
     page.tab.wait_for_function("() => document.querySelector('#train-chart .charts').dataset.points >= 40")
     page.tab.evaluate("document.activeElement.blur()")

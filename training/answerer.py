@@ -1,19 +1,21 @@
-"""The process that answers with a run's weights: `python -m training.answerer RUN_DIR`, asked by training/launch/answers.py.
+"""The process that answers with a run's weights: `python -m training.answerer RUN_DIR SOCKET`.
 
-Each line is an object. The first one out is {"device": ...}, or {"error": ...} where the weights cannot be loaded. After
-it, a line in asks:
+training/launch/answers.py starts it, and it connects to that socket. Each line is an object. The first one out is
+{"device": ...}, or {"error": ...} where the weights cannot be loaded. After it, a line in asks:
 
     {"messages": [...], "is_trained": true, "max_new_tokens": 200}
 
 and lines out answer: {"text": ...} again and again, the whole text so far; at last {"text", "prompt_ids", "ids"}, or
-{"error": ...}. {"stop": true} ends the answer that is being written. The process ends with its standard input.
+{"error": ...}. {"stop": true} ends the answer that is being written. The process ends with the connection.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
+import socket
 import sys
 import threading
 from collections.abc import Mapping
@@ -32,10 +34,10 @@ from training.weights.trained import TrainedWeights
 
 
 class Answerer:
-    """Weights that answer what stands in a queue. `out`: what a line is written to."""
+    """Weights that answer what stands in a queue. `asked`, `out`: the connection's two ways."""
 
-    def __init__(self, run: RunDir, out: Any) -> None:
-        self._out = out
+    def __init__(self, run: RunDir, asked: Any, out: Any) -> None:
+        self._lines, self._out = asked, out
         self._weights = TrainedWeights.of(run)
         tokenizer = self._weights.model.tokenizer
         self._ends = {*stop_ids(run, tokenizer), *end_ids(self._weights.tuned, tokenizer)}
@@ -44,7 +46,7 @@ class Answerer:
 
     def listen(self) -> None:
         """Put what is asked into the queue, until nobody can ask any more."""
-        for line in sys.stdin:
+        for line in self._lines:
             asked = json.loads(line)
             if asked.get("stop"):
                 self._is_stopped.set()
@@ -86,8 +88,9 @@ class Answerer:
 
 def say(out: Any, value: Mapping[str, Any]) -> None:
     """Write one object as a line."""
-    out.write(json.dumps(value) + "\n")
-    out.flush()
+    with contextlib.suppress(OSError):  # nobody listens any more
+        out.write(json.dumps(value) + "\n")
+        out.flush()
 
 
 def explained(error: Exception) -> str:
@@ -98,19 +101,20 @@ def explained(error: Exception) -> str:
     return f"{message} Stop what else uses the memory, or take a smaller model." if is_out_of_memory(error) else message
 
 
-def main(folder: Path) -> int:
-    """Load a run's weights and answer; returns the exit status."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print must not be taken for an answer
-    bitsandbytes.leave_out()
-    try:
-        answerer = Answerer(RunDir.open(folder), out)
-    except Exception as error:  # said to whoever has started this
-        say(out, {"error": explained(error)})
-        return 1
-    answerer.work()
+def main(folder: str, address: str) -> int:
+    """Load a run's weights and answer at a socket; returns the exit status."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(address)
+        asked, out = (connection.makefile(mode, encoding="utf-8") for mode in ("r", "w"))
+        bitsandbytes.leave_out()
+        try:
+            answerer = Answerer(RunDir.open(Path(folder)), asked, out)
+        except Exception as error:  # said to whoever has started this
+            say(out, {"error": explained(error)})
+            return 1
+        answerer.work()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(*sys.argv[1:]))

@@ -20,14 +20,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from inspector.errors import short
 from inspector.rendering import sandbox
+from training import answerer
 from training.errors import DeviceError, TrainingError
-from training.launch.idle import FORK, READY
+from training.launch.idle import ANSWER, BECOME, READY
 from training.run.files import write_json
 from training.run.folder import ENDED, Phase, RunDir
 from training.run.journal import Journal, SilentJournal
@@ -195,8 +197,8 @@ NEARLY_FULL_BYTES = 4_000_000
 """What is left where a file of some megabytes did not fit."""
 
 
-def wait_for_run() -> Path | None:
-    """Import what every run needs, say so, and wait for runs. Returns a run's folder in the process that works at it,
+def wait_for_run() -> Callable[[], int] | None:
+    """Import what every run needs, say so, and wait for runs. Returns what is to be done in the process that does it,
     which writes where that run's worker writes: a fork of this one, or this one where it cannot fork.
 
     None when the process that asked is gone.
@@ -213,19 +215,32 @@ def wait_for_run() -> Path | None:
     forks = failure is None and can_fork()
     while (line := sys.stdin.buffer.readline()).endswith(b"\n"):
         what, _, folder = line[:-1].partition(b" ")
-        if what == FORK:
+        if what == ANSWER and not forks:
+            os.write(ready, b"0\n")
+            continue
+        if what != BECOME:
             if forks and _has_forked():
                 continue
             os.write(ready, b"%d\n" % os.getpid())
         os.close(ready)
+        if what == ANSWER:
+            return partial(answerer.main, *map(os.fsdecode, reversed(folder.split(b"\0"))))
         run = Path(os.fsdecode(folder))
         log = os.open(RunDir(run).log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         for old, new in ((nowhere, 0), (log, 1), (log, 2)):
             os.dup2(old, new)
         if failure is not None:
             traceback.print_exception(failure)
-        return run
+        return partial(_timed, run)
     return None
+
+
+def _timed(run: Path) -> int:
+    """Work at a run, and say how long it took."""
+    started = time.monotonic()
+    status = main(run)
+    print(f"Ended after {time.monotonic() - started:.1f} s.")
+    return status
 
 
 def can_fork() -> bool:
@@ -270,10 +285,7 @@ def _import_everything() -> None:
 
 
 if __name__ == "__main__":
-    given = wait_for_run() if sys.argv[1:] == ["--idle"] else Path(sys.argv[1])
-    started = time.monotonic()
-    status = 0 if given is None else main(given)
-    if given is not None:
-        print(f"Ended after {time.monotonic() - started:.1f} s.")
+    work = wait_for_run() if sys.argv[1:] == ["--idle"] else partial(_timed, Path(sys.argv[1]))
+    status = 0 if work is None else work()
     sys.stdout.flush()
     os._exit(status)  # threads of the libraries must not keep a finished run alive

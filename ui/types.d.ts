@@ -168,9 +168,10 @@ type Conversation = Message[] | {messages: Message[]};
 
 // --- train_tab
 
-interface Series { name: string; x: number[]; y: number[]; }
+/** A curve. `run`: which of the runs that are shown it is of. */
+interface Series { name: string; run: number; x: number[]; y: number[]; }
 interface ChartData { title: string; series: Series[]; }
-interface ChartJson { charts: ChartData[]; }
+interface ChartJson { charts: ChartData[]; isLog: boolean; }
 interface Plotly { react(node: HTMLElement, traces: object[], layout: object, config: object): void; }
 
 /** How surprised the model is at each token; a loss is null where nothing stands before the token. */
@@ -190,6 +191,22 @@ interface ScoredRow {
   moments: Record<string, Moment | undefined>;
 }
 interface ScoresJson { rows: ScoredRow[]; }
+
+/** A run in the table. `created`: seconds since the epoch. */
+interface RunRow {
+  id: string;
+  name: string;
+  state: string;
+  step: number;
+  steps: number | null;
+  loss: number | null;
+  model: string;
+  data: string;
+  seconds: number | null;
+  created: number;
+}
+/** `shown`, `others`: ids, of the run that is shown and of those laid over it. */
+interface RunsJson { rows: RunRow[]; shown: string | null; others: string[]; }
 
 // --- wiring: what gradio's events call
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.support.waiting import HANG_S
 
@@ -234,14 +235,22 @@ class Page:
     def set_json(self, conversation: Any) -> None:
         """Paste a conversation, or a text, into the JSON tab and wait for its view."""
         text = conversation if isinstance(conversation, str) else json.dumps(conversation, ensure_ascii=False)
-        self.tab.get_by_role("tab", name="JSON").click()
+        self._show_json()
         with self.redrawn():
             self.tab.fill("#conversation textarea", text)
 
     def json(self) -> Any:
         """The conversation in the JSON tab."""
-        self.tab.get_by_role("tab", name="JSON").click()
+        self._show_json()
         return json.loads(self.tab.input_value("#conversation textarea"))
+
+    def _show_json(self) -> None:
+        """Go to the JSON tab. On a busy machine gradio may draw its tabs anew under the click, which is lost then."""
+        tab = self.tab.get_by_role("tab", name="JSON")
+        while not self.tab.locator("#conversation textarea").count():
+            tab.click()
+            with contextlib.suppress(PlaywrightTimeout):
+                self.tab.wait_for_selector("#conversation textarea", timeout=5_000)
 
     def set_template(self, source: str) -> None:
         """Edit the template and wait for the view."""

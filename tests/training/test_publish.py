@@ -412,10 +412,11 @@ def test_refusals_of_the_hub_are_explained(
 
 def test_page_publishes(taught: RunDir, ann: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The button's handler says that it is at it, and then where it is; what is refused stands in the state."""
-    from ui.train_tab.events import PublishBoxes, RunBoxes, on_publish
+    from ui.train_tab.use_pane import PublishBoxes, on_publish
+    from ui.train_tab.view import RunBoxes
 
     def states(repo: str, run_id: str | None = taught.run_id) -> list[str]:
-        return [str(c["train_state"]) for c in on_publish(PublishBoxes(train_repo=repo), RunBoxes(train_run=run_id))]
+        return [str(c["use_files"]) for c in on_publish(PublishBoxes(train_repo=repo), RunBoxes(train_run=run_id))]
 
     monkeypatch.setenv("MASKSCOPE_RUNS", str(taught.path.parent))
     first, last = states("ann/paged")
@@ -424,8 +425,8 @@ def test_page_publishes(taught: RunDir, ann: HubServer, monkeypatch: pytest.Monk
     assert ann.find("models", "ann/paged").private  # type: ignore[union-attr]
     *_, last = states("paged")
     assert "'paged' is not the name of a repository" in last
+    *_, last = states("x/y", None)
+    assert "There is no run yet" in last
     monkeypatch.setenv("MASKSCOPE_PUBLIC", "1")
     *_, last = states("ann/paged")
     assert "Visitors do not publish from here" in last
-    *_, last = states("x/y", None)
-    assert "No run yet" in last

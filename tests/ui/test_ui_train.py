@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+import re
+import zipfile
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,21 @@ from gradio.utils import NamedString
 from inspector.setup import Setup
 from inspector.strategies import STRATEGIES
 from training.errors import PublishError, RunFolderError, SpecError
+from training.launch import runs
 from training.launch.runs import runs_root
 from training.rows.prepare import load_model, prepare
-from training.run.folder import RunDir
+from training.run.folder import Phase, RunDir, append_line
+from training.run.names import two_words
 from training.spec import RunSpec, parse_spec
 from ui.data_tab.boxes import EXAMPLE, EXAMPLES, FILE, NAME, PASTED, DataBoxes
 from ui.train_tab import events as train_events
+from ui.train_tab import use_pane
 from ui.train_tab import view as train_view
-from ui.train_tab.events import RunBoxes
 from ui.train_tab.form import SETTINGS, read_values, spec_of_tabs, with_value
+from ui.train_tab.presets import CHOICES, preset_of, with_preset
+from ui.train_tab.runs_table import runs_value
 from ui.train_tab.scores_view import MAX_TOKENS, pack_scores
+from ui.train_tab.view import RunBoxes
 from ui.wiring.boxes import Boxes, setup_of
 from ui.wiring.wires import INPUTS, _arguments
 
@@ -197,10 +204,10 @@ def test_a_command_that_ends_without_a_word_is_said_to(tmp_path: Path, monkeypat
     """Its status, and the end of what it printed."""
     run = RunDir.create(tmp_path / "runs", RunSpec.model_validate(yaml.safe_load(MINIMAL)))
     dying = tmp_path / "dying"
-    dying.write_text("#!/bin/sh\necho '{}'\necho 'Loading the weights' >&2\nkill -9 $$\n")
+    dying.write_text("#!/bin/sh\necho 'Loading the weights' >&2\nkill -9 $$\n")
     dying.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(dying))
-    said = "The process that publishes ended with status -9 and no message. Its last output: Loading the weights"
+    said = "`training publish` ended with status -9 and no message. Its last output: Loading the weights"
     with pytest.raises(PublishError, match=f"^{said}$"):
         train_view.publish(run, "ann/own", is_private=True, is_merged=False)
 
@@ -240,11 +247,154 @@ def test_runs_are_renamed_and_deleted(tmp_path: Path, monkeypatch: pytest.Monkey
     refused = train_events.on_delete(first)
     assert "is still queued" in refused["train_state"]
     assert set(refused) == {"train_state"}
-    from dataclasses import replace
-
-    from training.run.folder import Phase
-
     made[0].write_status(replace(made[0].written_status(), phase=Phase.STOPPED))
     shown = train_events.on_delete(first)
     assert not made[0].path.exists()
-    assert (shown["train_run"]["value"], shown["train_others"]["value"]) == (made[1].run_id, [])
+    assert (shown["train_run"]["value"], shown["train_others"]) == (made[1].run_id, [])
+
+
+# --- the steps
+
+
+def test_a_preset_is_what_it_sets() -> None:
+    """Each is found again in the spec it made, the other settings stay, and what is none of them is told apart."""
+    for _, name in CHOICES:
+        text = with_preset(MINIMAL + "learning_rate: 0.001\n", name)
+        assert preset_of(text) == name
+        assert yaml.safe_load(text)["learning_rate"] == 0.001
+    assert preset_of(MINIMAL + "max_steps: 7\n") is None
+    assert preset_of("a: [") is None
+    changes = train_events.on_preset("balanced", view_first())
+    assert (changes["train_set_max_steps"], changes["train_set_epochs"]) == (None, 1)
+    assert changes["train_preset"] == "balanced"
+    assert train_events.on_setting("max_steps", 7, view_first())["train_preset"] is None
+    refused = train_events.on_preset("quick", "a: [")
+    assert "✗" in refused["train_planned"]
+
+
+def view_first() -> str:
+    """The spec that the tab opens with."""
+    return train_view.FIRST_SPEC
+
+
+def acts(run: RunDir) -> list[str]:
+    """What can be done with a run, as the page has it."""
+    changes = train_events.on_run(RunBoxes(train_run=run.run_id))
+    return [act for act in train_events.ACTS if changes[f"train_{act}"]["visible"]]
+
+
+def test_what_can_be_done_follows_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop while it runs; resume where there is a checkpoint; use where there are weights."""
+    monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "runs"))
+    run = RunDir.create(runs_root(), RunSpec.model_validate(yaml.safe_load(MINIMAL)))
+
+    def end(phase: Phase) -> None:
+        run.write_status(replace(run.written_status(), phase=phase))
+
+    assert acts(run) == ["stop"]
+    end(Phase.FAILED)
+    assert acts(run) == ["rerun"]
+    (run.checkpoints / "checkpoint-3").mkdir(parents=True)
+    (run.checkpoints / "checkpoint-3" / "trainer_state.json").write_text("{}")
+    end(Phase.STOPPED)
+    assert acts(run) == ["resume", "rerun"]
+    run.adapter.mkdir()
+    (run.adapter / "adapter_model.safetensors").write_bytes(b"")
+    end(Phase.SUCCEEDED)
+    assert acts(run) == ["use", "rerun"]
+    assert train_events.on_stop(RunBoxes(train_run=run.run_id)) == {"train_stop_box": gr.update(visible=True)}
+    refused = train_events.on_stop_now(RunBoxes(train_run=run.run_id))
+    assert "has ended already" in refused["train_state"]
+
+
+def test_a_run_without_a_name_has_two_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Always the same, in the list, in the table and where it is looked for; a name takes their place."""
+    monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "runs"))
+    run = RunDir.create(runs_root(), RunSpec.model_validate(yaml.safe_load(MINIMAL)))
+    words = two_words(run.run_id)
+    assert re.fullmatch("[a-z]+-[a-z]+", words)
+    assert run.label == RunDir(run.path).label == words
+    ((label, value),) = train_view.run_choices(runs_root())
+    assert (label.split(" · ")[0], value) == (words, run.run_id)
+    assert runs.find(words, runs_root()).run_id == run.run_id
+    runs.rename(run, "the first")
+    (row,) = json.loads(runs_value(runs_root(), run.run_id, ()))["rows"]
+    assert (row["name"], row["state"], row["step"], row["loss"]) == ("the first", "queued", 0, None)
+    run.spec_file.write_text("lr: 1\n")
+    run.name_file.unlink()
+    assert run.label == words
+
+
+def test_the_table_has_the_newest_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where later lines have none, and where the file is long; what is compared is listed."""
+    monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "runs"))
+    one, other = (RunDir.create(runs_root(), RunSpec.model_validate(yaml.safe_load(MINIMAL))) for _ in range(2))
+    for step in range(3_000):
+        append_line(one.metrics_file, {"step": step, "loss": 3_000.0 - step})
+    append_line(one.metrics_file, {"step": 2_999, "eval_loss": 7.0})
+    shown = json.loads(runs_value(runs_root(), one.run_id, [one.run_id, other.run_id]))
+    assert {row["id"]: row["loss"] for row in shown["rows"]} == {one.run_id: 1.0, other.run_id: None}
+    assert (shown["shown"], shown["others"]) == (one.run_id, [other.run_id])
+    boxes = RunBoxes(train_run=one.run_id)
+    assert train_events.on_compare({"ids": [other.run_id]}, boxes)["train_others"] == [other.run_id]
+    assert json.loads(train_events.on_show({"id": other.run_id}, boxes)["train_runs"])["shown"] == other.run_id
+
+
+def test_the_tab_says_how_far_a_run_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it trains; and nothing of it afterwards."""
+    monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "runs"))
+    run = RunDir.create(runs_root(), RunSpec.model_validate(yaml.safe_load(MINIMAL)))
+    status = replace(run.written_status(), phase=Phase.TRAINING, step=18, max_steps=40)
+    run.write_status(status)
+    assert json.loads(train_view.title_value(run))["title"] == f"18/40 {run.label} · Maskscope"
+    run.write_status(replace(status, phase=Phase.SUCCEEDED))
+    assert json.loads(train_view.title_value(run))["title"] == ""
+
+
+# --- the last step
+
+
+def test_what_was_trained_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All files of the adapter, in a folder; a run without weights says so."""
+    monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "runs"))
+    run = RunDir.create(runs_root(), RunSpec.model_validate(yaml.safe_load(MINIMAL)))
+    boxes = RunBoxes(train_run=run.run_id)
+    (refused,) = use_pane.on_zip(boxes)
+    assert "has no weights yet: let it train first." in refused["use_files"]
+    run.adapter.mkdir()
+    for name in ("adapter_model.safetensors", "chat_template.jinja"):
+        (run.adapter / name).write_text(name)
+    *_, saved = use_pane.on_zip(boxes)
+    with zipfile.ZipFile(saved["use_download"]) as archive:
+        assert archive.namelist() == ["adapter/adapter_model.safetensors", "adapter/chat_template.jinja"]
+    assert Path(saved["use_download"]).name == "adapter.zip"
+
+
+def test_the_last_step_needs_a_run_and_a_message() -> None:
+    """Said in a sentence each; a message is not lost."""
+    nobody, said = RunBoxes(), use_pane.UseBoxes()
+    (empty,) = use_pane.on_ask("  ", {}, said, nobody)
+    assert "Write a message first." in empty["use_state"]
+    *_, last = use_pane.on_ask("Hi?", {}, said, nobody)
+    assert "There is no run yet: press Train first." in last["use_state"]
+    assert last["use_question"] == "Hi?"
+    for act in (use_pane.on_zip, use_pane.on_merge):
+        *_, last = act(nobody)
+        assert "There is no run yet: press Train first." in last["use_files"]
+    assert "Ask something first." in use_pane.on_open("base", {}, nobody)["use_state"]
+    assert use_pane.on_clear()["use_ids"] == {}
+
+
+def test_zero_gpu_holds_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the GPU is lent for one call at a time."""
+    monkeypatch.setenv("SPACES_ZERO_GPU", "1")
+    *_, last = use_pane.on_ask("Hi?", {}, use_pane.UseBoxes(), RunBoxes(train_run="x"))
+    assert "On ZeroGPU no process can hold the weights: download the adapter." in last["use_state"]
+
+
+def test_a_message_of_gradio_is_read() -> None:
+    """As a text, or in parts."""
+    parts = [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]
+    boxes_now = use_pane.UseBoxes(use_base=parts, use_trained=None)
+    assert boxes_now.messages("base") == [{"role": "user", "content": "ab"}]
+    assert boxes_now.messages("trained") == []

@@ -1,7 +1,7 @@
-"""Answers of a run's weights, before and after the training: one process holds them, until nobody has asked for a while.
+"""Answers of a run's weights, before and after the training, from one process that holds them for a while.
 
-It belongs to the process that asks and ends with it: its standard input is a pipe from there. A question about another
-run ends it and starts that run's, and so does a run that begins: it gets the memory.
+It belongs to the process that asks and ends with the connection to it. A question about another run ends it and starts
+that run's; a run that begins ends it, too: it gets the memory.
 """
 
 from __future__ import annotations
@@ -9,17 +9,23 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from training.errors import AnswerError
-from training.launch.idle import worker_environment
+from training.launch import idle
 from training.run.folder import RunDir
+from training.run.processes import born, is_alive
 
 IDLE_S = 300.0
 """How long the process waits for another question."""
@@ -42,26 +48,52 @@ class Answer:
 
 
 class _Process:
-    """The process of one run."""
+    """The process of one run: a fork of the one that waits with the libraries imported, or one of its own."""
 
     def __init__(self, run: RunDir) -> None:
         self.run_path = run.path.absolute()
-        self._is_loaded = False
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "training.answerer", str(self.run_path)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=worker_environment(),
-            start_new_session=True,
+        self._in: Any = None
+        self._out: Any = None
+        self._folder = TemporaryDirectory(prefix="maskscope-")
+        address = Path(self._folder.name, "answers")
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(address))
+        self._listener.listen(1)
+        self._listener.settimeout(POLL_S)
+        self._started: subprocess.Popen[bytes] | None = None
+        self.pid = idle.take_answers(self.run_path, address) or self._start(address)
+        self._born = born(self.pid)
+
+    def _start(self, address: Path) -> int:
+        self._started = subprocess.Popen(
+            [sys.executable, "-m", "training.answerer", str(self.run_path), str(address)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=idle.worker_environment(), start_new_session=True,
         )  # fmt: skip
+        return self._started.pid
 
     def is_alive(self) -> bool:
-        return self._process.poll() is None
+        return is_alive(self.pid, self._born)
 
-    def ask(self, messages: Sequence[Any], *, is_trained: bool, max_new_tokens: int) -> Iterator[Answer]:
-        """The answer as it grows. Whoever stops listening ends it."""
-        if not self._is_loaded:
-            yield Answer(waits_for="the weights")
+    def _connect(self) -> None:
+        """Wait until it has loaded the weights. Raises AnswerError."""
+        while self._in is None:
+            try:
+                connection, _ = self._listener.accept()
+            except TimeoutError:
+                if self.is_alive():
+                    continue
+                raise AnswerError(_GONE) from None
+            connection.setblocking(True)
+            self._in, self._out = (connection.makefile(mode, encoding="utf-8") for mode in ("r", "w"))
+            connection.close()  # the files hold it
             self._read()
-            self._is_loaded = True
+
+    def ask(self, messages: Sequence[Any], *, is_trained: bool, max_new_tokens: int) -> Generator[Answer]:
+        """The answer as it grows. Whoever stops listening ends it."""
+        if self._in is None:
+            yield Answer(waits_for="the weights")
+            self._connect()
         self._write(messages=list(messages), is_trained=is_trained, max_new_tokens=max_new_tokens)
         value: dict[str, Any] = {}
         try:
@@ -78,25 +110,29 @@ class _Process:
             raise
 
     def close(self) -> None:
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        if self._started is not None:
+            self._started.wait()
+        for opened in (self._in, self._out, self._listener):
+            if opened is not None:
                 with contextlib.suppress(OSError):
-                    pipe.close()
-        self._process.wait()
+                    opened.close()
+        self._folder.cleanup()
 
     def _write(self, **value: Any) -> None:
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(value).encode() + b"\n")
-            self._process.stdin.flush()
+            self._out.write(json.dumps(value) + "\n")
+            self._out.flush()
         except OSError as error:
             raise AnswerError(_GONE) from error
 
     def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line.endswith(b"\n"):
+        try:
+            line = self._in.readline()
+        except OSError:
+            line = ""
+        if not line.endswith("\n"):
             raise AnswerError(_GONE)
         value = dict(json.loads(line))
         if "error" in value:

@@ -22,8 +22,9 @@ from pathlib import Path
 from inspector.paths import ROOT
 
 READY = b"ready"
-FORK, BECOME = b"fork", b"become"
-"""What is asked of it, before the folder: a worker beside it, or itself."""
+FORK, BECOME, ANSWER = b"fork", b"become", b"answer"
+"""What is asked of it, before the folder: a worker beside it, or itself; or a process beside it that answers with the
+run's weights, where the folder follows the path of a socket and a zero byte."""
 
 
 @dataclass
@@ -50,9 +51,21 @@ class _Idle:
         is_warm = self.is_warm()
         stdin.write((FORK if is_warm else BECOME) + b" " + os.fsencode(folder) + b"\n")
         stdin.flush()
-        if not is_warm:
-            return self.process.pid
-        number = stdout.readline()
+        return self._number() if is_warm else self.process.pid
+
+    def ask_answers(self, folder: Path, address: Path) -> int | None:
+        """The number of a process that answers at a socket from now on; None where this one cannot fork it. Raises
+        OSError when it is gone."""
+        stdin = self.process.stdin
+        if stdin is None or not self.is_warm():
+            return None
+        stdin.write(ANSWER + b" " + os.fsencode(address) + b"\0" + os.fsencode(folder) + b"\n")
+        stdin.flush()
+        return self._number() or None
+
+    def _number(self) -> int:
+        assert self.process.stdout is not None
+        number = self.process.stdout.readline()
         if not number.endswith(b"\n"):
             raise BrokenPipeError
         return int(number)
@@ -118,6 +131,18 @@ def take(folder: Path) -> int | None:
     threading.Thread(target=_warm_after, args=(idle.process,), name="warm-after", daemon=True).start()
     _close_pipes(idle)
     return pid
+
+
+def take_answers(folder: Path, address: Path) -> int | None:
+    """Have the one that waits fork a process that answers with a run's weights at a socket: its number. None where none
+    can."""
+    with _lock:
+        if _waiting is None or not _suits(_waiting):
+            return None
+        try:
+            return _waiting.ask_answers(folder, address)
+        except OSError:
+            return None
 
 
 def command() -> list[str]:

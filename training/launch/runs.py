@@ -18,6 +18,7 @@ from training.launch import engines, idle
 from training.launch.idle import warm_up
 from training.run.files import write_json, write_text
 from training.run.folder import ENDED, Phase, RunDir
+from training.run.names import two_words
 from training.run.processes import born, end_group
 from training.spec import RunSpec
 
@@ -67,7 +68,7 @@ def _started(run: RunDir, spec: RunSpec) -> int:
 
 
 def find(run_id: str, root: Path | None = None) -> RunDir:
-    """A run by its id, the beginning or end of it, its name, or its folder. Raises RunNotFoundError."""
+    """A run by its id, the beginning or end of it, its name, its two words, or its folder. Raises RunNotFoundError."""
     if os.sep in run_id:
         return RunDir.open(Path(run_id))
     folder = root or runs_root()
@@ -75,7 +76,7 @@ def find(run_id: str, root: Path | None = None) -> RunDir:
     found = [run for run in known_runs if run.run_id == run_id] or [
         run for run in known_runs if run.run_id.startswith(run_id) or run.run_id.endswith(run_id)
     ]
-    found = found or [run for run in known_runs if run.given_name == run_id]
+    found = found or [run for run in known_runs if run_id in (run.given_name, two_words(run.run_id))]
     if len(found) != 1:
         known = ", ".join(run.run_id for run in known_runs[-5:]) or "none"
         what = "is not a run" if not found else "is the name of several runs"

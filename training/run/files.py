@@ -60,6 +60,20 @@ def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
     return list(_objects(data[:end])), offset + end
 
 
+TAIL_BYTES = 64_000
+"""How much of a file's end is looked through for its newest value."""
+
+
+def last_with(path: Path, name: str) -> Any:
+    """The newest value of a field in a file of lines; None where its end has none."""
+    try:
+        start = max(0, path.stat().st_size - TAIL_BYTES)
+    except OSError:
+        return None
+    lines, _ = read_lines(path, start)
+    return next((line[name] for line in reversed(lines) if name in line), None)
+
+
 def _objects(data: bytes) -> Iterator[dict[str, Any]]:
     for line in data.splitlines():
         try:

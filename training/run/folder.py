@@ -26,9 +26,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from training.errors import RunFolderError, RunNotFoundError
+from training.errors import RunFolderError, RunNotFoundError, SpecError
 from training.run.files import append_line, read_lines, write_json, write_text
 from training.run.manifest import Manifest, change_manifest, read_manifest
+from training.run.names import two_words
 from training.run.processes import is_alive
 from training.spec import RunSpec, read_spec
 
@@ -128,6 +129,14 @@ class RunDir:
     def name(self) -> str:
         """What a person calls it: the name it was given later, or its spec's. Raises SpecError."""
         return self.given_name or self.spec().name
+
+    @property
+    def label(self) -> str:
+        """What it is called where a person chooses among runs: its name, else two words that go with its id."""
+        try:
+            return self.name or two_words(self.run_id)
+        except SpecError:
+            return two_words(self.run_id)
 
     @classmethod
     def create(cls, root: Path, spec: RunSpec) -> RunDir:

@@ -1,4 +1,4 @@
-"""A run's weights, to talk to: those before the training and those after it, one copy where an adapter is the difference."""
+"""A run's weights before and after the training, to talk to: one copy where an adapter is the difference."""
 
 from __future__ import annotations
 

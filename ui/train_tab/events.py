@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import gradio as gr
 
@@ -17,23 +19,33 @@ from training.errors import SpecError, TrainingError
 from training.importers import import_config, is_foreign
 from training.launch import idle, runs
 from training.rows.prepare import first_rows
-from training.run.folder import ENDED, RunDir
+from training.run.folder import ENDED, Phase, RunDir
 from training.spec import RunSpec, parse_text
 from ui.data_tab.boxes import DataBoxes, shared_setup
-from ui.parts.report import report, text
+from ui.parts.report import progress, report, text
 from ui.parts.rows_view import pack_no_rows, pack_rows, trained_rows, unusable
 from ui.train_tab import view
 from ui.train_tab.form import SETTINGS, Value, read_values, spec_of_tabs, with_value
+from ui.train_tab.presets import PRESETS, preset_of, with_preset
+from ui.train_tab.runs_table import runs_value
+from ui.train_tab.view import RunBoxes
 from ui.visitors import own_runs
 from ui.wiring.boxes import Boxes
 from ui.wiring.conversation_json import ConversationJsonError
 from ui.wiring.wires import Changes
 
-SHOWN = ("train_timer", "train_state", "train_chart", "train_answers", "train_scores", "train_details")
+DATA, CHECK, TRAIN, USE = range(4)
+"""The steps."""
+ACTS = ("stop", "resume", "use", "rerun")
+"""What can be done with a run, each as long as it can."""
+SHOWN = (
+    "train_timer", "train_title", "train_state", *(f"train_{act}" for act in ACTS), "train_stop_box", "train_chart",
+    "train_answers", "train_scores", "train_details",
+)  # fmt: skip
 """What changes with the run that is shown."""
-LISTED = ("train_run", "train_others", *SHOWN)
+LISTED = ("train_run", "train_runs", "train_others", *SHOWN)
 """And with the runs that there are."""
-SPEC = ("train_spec", *(f"train_set_{name}" for name in SETTINGS), "train_planned", "train_start")
+SPEC = ("train_spec", *(f"train_set_{name}" for name in SETTINGS), "train_preset", "train_planned", "train_start")
 """What changes with the spec."""
 SHOWN_ROWS = 4
 """Rows that are shown before a run."""
@@ -43,24 +55,6 @@ LAST_LOOK_S = 3.0
 """How long an ended run is still looked at: its last lines may be on their way."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunBoxes:
-    """The run that is shown, by its id; those laid over it; and how smooth the charts are."""
-
-    train_run: str | None = None
-    train_others: Sequence[str] | None = ()
-    train_smoothing: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishBoxes:
-    """Where a run is published, and as what."""
-
-    train_repo: str = ""
-    train_private: bool = True
-    train_merged: bool = False
-
-
 # --- the spec
 
 
@@ -68,7 +62,8 @@ def on_open() -> Changes:
     """The first spec, and the newest run if there is one."""
     choices = view.run_choices(own_runs.root())
     newest = RunBoxes(train_run=choices[0][1] if choices else None)
-    return {"train_spec": view.FIRST_SPEC, **_settings(view.FIRST_SPEC), **on_tick(newest)}
+    step = gr.update(selected=TRAIN if choices else DATA)
+    return {"train_steps": step, "train_spec": view.FIRST_SPEC, **_settings(view.FIRST_SPEC), **on_tick(newest)}
 
 
 def on_look() -> Changes:
@@ -82,6 +77,17 @@ def on_example(name: str | None) -> Changes:
     if name is None:
         return {}
     spec = view.spec_example(name)
+    return {"train_spec": spec, **_settings(spec), "train_planned": "", "train_start": _STARTS}
+
+
+def on_preset(name: str | None, spec: str) -> Changes:
+    """How long to train: the YAML and the settings follow."""
+    if name not in PRESETS:
+        return {}
+    try:
+        spec = with_preset(spec, name)
+    except TrainingError as error:
+        return {"train_planned": view.problems_value(error), "train_preset": None}
     return {"train_spec": spec, **_settings(spec), "train_planned": "", "train_start": _STARTS}
 
 
@@ -101,9 +107,10 @@ def on_spec(spec: str) -> Changes:
 def on_setting(name: str, value: Value, spec: str) -> Changes:
     """The YAML follows a setting."""
     try:
-        return {"train_spec": with_value(spec, name, value), "train_planned": "", "train_start": _STARTS}
+        spec = with_value(spec, name, value)
     except TrainingError as error:
         return {"train_planned": view.problems_value(error), "train_start": _STARTS}
+    return {"train_spec": spec, "train_preset": preset_of(spec), "train_planned": "", "train_start": _STARTS}
 
 
 def on_tabs(data: DataBoxes, boxes: Boxes) -> Iterator[Changes]:
@@ -120,6 +127,13 @@ def on_tabs(data: DataBoxes, boxes: Boxes) -> Iterator[Changes]:
         yield {"train_planned": report(text(message, "✗"))}
         return
     yield {"train_spec": spec, **_settings(spec), "train_planned": "", "train_start": _STARTS}
+
+
+def on_check(spec: str) -> Iterator[Changes]:
+    """The rows as they will be trained, then what the run would cost."""
+    yield {"train_planned": report(progress("Reading the rows …", None))}
+    yield {**on_rows(spec), "train_planned": report(progress("Estimating time and memory …", None))}
+    yield on_plan(spec)
 
 
 def on_plan(spec: str) -> Changes:
@@ -155,12 +169,15 @@ def _preview(spec: str) -> str:
         return pack_no_rows(str(error))
     shown = [unusable(bad.number, bad.place, bad.why, can_open=False) for bad in unused[:SHOWN_ROWS]]
     shown += [part for row in rows for part in trained_rows(row)]
-    return pack_rows(shown, "The first rows, as they train") if shown else pack_no_rows("The data has no rows.")
+    return pack_rows(shown, "The first rows, as trained") if shown else pack_no_rows("The data has no rows.")
 
 
 def _settings(spec: str) -> Changes:
     """What the settings show for a spec; nothing while it is not a spec."""
-    return {f"train_set_{name}": value for name, value in (read_values(spec) or {}).items()}
+    values = read_values(spec)
+    if values is None:
+        return {}
+    return {**{f"train_set_{name}": value for name, value in values.items()}, "train_preset": preset_of(spec)}
 
 
 # --- runs
@@ -172,7 +189,8 @@ def on_start(spec: str, chosen: RunBoxes) -> Changes:
         run = own_runs.start(parse_text(spec))
     except TrainingError as error:
         return {"train_planned": view.problems_value(error)}
-    return {"train_planned": "", **on_tick(replace(chosen, train_run=run.run_id))}
+    shown = on_tick(replace(chosen, train_run=run.run_id))
+    return {"train_planned": "", "train_steps": gr.update(selected=TRAIN), **shown}
 
 
 def on_run(chosen: RunBoxes) -> Changes:
@@ -186,8 +204,10 @@ def on_run(chosen: RunBoxes) -> Changes:
         is_over = status.phase in ENDED and time.time() - status.updated > LAST_LOOK_S
         return {
             "train_timer": gr.Timer(active=not is_over),
+            "train_title": view.title_value(run),
             "train_state": view.state_value(run),
-            "train_chart": view.chart_value([run, *beside], chosen.train_smoothing),
+            **_acts(run, status.phase),
+            "train_chart": view.chart_value([run, *beside], chosen.train_smoothing, is_log=chosen.train_log),
             "train_answers": view.answers_value([run, *beside]),
             "train_scores": view.scores_value(run),
             "train_details": view.details_value(run, own_runs.root()),
@@ -196,24 +216,66 @@ def on_run(chosen: RunBoxes) -> Changes:
         return _nothing(view.problems_value(error))
 
 
+def _acts(run: RunDir, phase: Phase) -> Changes:
+    """What can be done with a run now: to stop it, to go on, to use it, to train it again."""
+    is_over, has_weights = phase in ENDED, any(run.adapter.glob("*.safetensors"))
+    goes_on = is_over and phase is not Phase.SUCCEEDED and (run.checkpoint() is not None or bool(run.job()))
+    can = {"stop": not is_over, "resume": goes_on, "use": is_over and has_weights, "rerun": is_over}
+    shown: dict[str, Any] = {f"train_{act}": gr.update(visible=can[act]) for act in ACTS}
+    return {**shown, "train_stop_box": gr.update(visible=False)} if is_over else shown
+
+
 def _nothing(state: str) -> Changes:
     """No run is shown, and `state` says why."""
-    return {**dict.fromkeys(SHOWN, ""), "train_timer": gr.Timer(active=False), "train_state": state}
+    hidden = dict.fromkeys([*(f"train_{act}" for act in ACTS), "train_stop_box"], gr.update(visible=False))
+    return {**dict.fromkeys(SHOWN, ""), **hidden, "train_timer": gr.Timer(active=False), "train_state": state}
 
 
 def on_tick(chosen: RunBoxes) -> Changes:
     """The runs there are, and this one again."""
-    choices = view.run_choices(own_runs.root())
-    listed = {
-        "train_run": gr.update(choices=choices, value=chosen.train_run),
-        "train_others": gr.update(choices=choices),
+    root = own_runs.root()
+    return {
+        "train_run": gr.update(choices=view.run_choices(root), value=chosen.train_run),
+        "train_runs": runs_value(root, chosen.train_run, chosen.train_others or ()),
+        **on_run(chosen),
     }
-    return {**listed, **on_run(chosen)}
 
 
-def on_stop(chosen: RunBoxes) -> Changes:
-    """Ask the run to stop; it saves what it has."""
-    return _acted(chosen, lambda run: run.ask("stop"))
+def on_show(event: Mapping[str, Any], chosen: RunBoxes) -> Changes:
+    """Another run, chosen in the table."""
+    return on_tick(replace(chosen, train_run=str(event.get("id"))))
+
+
+def on_compare(event: Mapping[str, Any], chosen: RunBoxes) -> Changes:
+    """Which runs are laid over the one that is shown."""
+    others = [str(one) for one in event.get("ids") or ()]
+    return {"train_others": others, **on_tick(replace(chosen, train_others=others))}
+
+
+def on_use() -> Changes:
+    """The last step."""
+    return {"train_steps": gr.update(selected=USE)}
+
+
+def on_stop(_: RunBoxes) -> Changes:
+    """Ask how."""
+    return {"train_stop_box": gr.update(visible=True)}
+
+
+def on_keep_running(_: RunBoxes) -> Changes:
+    """Do not stop."""
+    return {"train_stop_box": gr.update(visible=False)}
+
+
+def on_stop_saved(chosen: RunBoxes) -> Changes:
+    """Stop after this step, with a checkpoint and the adapter as it is."""
+    return {**_acted(chosen, lambda run: run.ask("stop")), "train_stop_box": gr.update(visible=False)}
+
+
+def on_stop_now(chosen: RunBoxes) -> Changes:
+    """Stop at once; what was not saved yet is lost."""
+    stopped = _acted(chosen, partial(runs.stop, save=False))
+    return {**stopped, "train_stop_box": gr.update(visible=False)}
 
 
 def on_resume(chosen: RunBoxes) -> Changes:
@@ -242,23 +304,7 @@ def on_delete(chosen: RunBoxes) -> Changes:
     choices = view.run_choices(own_runs.root())
     left = [other for other in chosen.train_others or () if other != chosen.train_run]
     changes = on_tick(replace(chosen, train_run=choices[0][1] if choices else None, train_others=left))
-    return {**changes, "train_others": gr.update(choices=choices, value=left)}
-
-
-def on_publish(target: PublishBoxes, chosen: RunBoxes) -> Iterator[Changes]:
-    """Send a run's result to the hub, in a process of its own: first that it is at it, then where it is."""
-    if not chosen.train_run:
-        yield on_tick(chosen)
-        return
-    yield {"train_state": report(text(f"Publishing to {target.train_repo} ...", "…"))}
-    try:
-        view.refuse_visitors()
-        run = own_runs.open_run(chosen.train_run)
-        view.publish(run, target.train_repo, is_private=target.train_private, is_merged=target.train_merged)
-    except TrainingError as error:
-        yield _refused(error)
-    else:
-        yield on_tick(chosen)
+    return {**changes, "train_others": left}
 
 
 def _acted(chosen: RunBoxes, act: Callable[[RunDir], RunDir | None]) -> Changes:

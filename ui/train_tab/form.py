@@ -82,11 +82,19 @@ CHOICES: Mapping[str, list[Any]] = {
 """What a choice is among."""
 
 
-def build_settings() -> dict[str, Any]:
-    """The widgets, by name."""
+WHAT = (("model", "data"), ("method", "strategy"))
+"""The settings that say what is trained, in rows."""
+HOW = (
+    ("max_steps", "epochs"), ("learning_rate", "micro_batch", "accumulation"), ("rank", "max_length", "beta"),
+    ("packing", "held_out"), ("prompts",),
+)  # fmt: skip
+"""The others."""
+
+
+def build_settings(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """The widgets of these settings, by name."""
     widgets: dict[str, Any] = {}
-    names = list(SETTINGS)
-    for row in (names[:2], names[2:6], names[6:9], names[9:12], names[12:14], names[14:]):
+    for row in rows:
         with gr.Row(equal_height=True):
             widgets |= {name: _widget(name, SETTINGS[name]) for name in row}
     return widgets

@@ -7,18 +7,20 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from inspector.paths import EXAMPLES
 from training.errors import PublishError, SpecError, TrainingError
 from training.launch.idle import worker_environment
-from training.launch.runs import compare, list_runs
+from training.launch.runs import compare
 from training.run.folder import ENDED, Phase, RunDir, read_lines
 from training.spec import RunSpec
 from training.spec.checks import check
 from ui.parts.report import Block, code, files, heading, progress, report, table, text
 from ui.parts.token_view import as_json
+from ui.train_tab.runs_table import newest_runs
 from ui.train_tab.scores_view import pack_scores
 from ui.visitors.access import is_public
 
@@ -52,7 +54,6 @@ SMOOTHED = frozenset(
 """Metrics of single steps, which jump."""
 POINTS = 600
 """Most points of a line."""
-SHOWN_RUNS = 50
 _SPECS = EXAMPLES / "runs"
 
 
@@ -66,16 +67,25 @@ def spec_example(name: str) -> str:
     return (_SPECS / Path(name).name).read_text(encoding="utf-8")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBoxes:
+    """The run that is shown, by its id; those laid over it; and how the charts are drawn."""
+
+    train_run: str | None = None
+    train_others: Sequence[str] | None = ()
+    train_smoothing: float = 0.0
+    train_log: bool = False
+
+
 def run_choices(root: Path) -> list[tuple[str, str]]:
     """(label, id) of the newest runs, the newest first."""
     out = []
-    for run in reversed(list_runs(root)[-SHOWN_RUNS:]):
+    for run in newest_runs(root):
         try:
             status = run.status()
         except TrainingError:
             continue
-        named = f"{run.name} · {run.run_id}" if run.name else run.run_id
-        out.append((f"{named} · {status.phase} · step {status.step}", run.run_id))
+        out.append((f"{run.label} · {status.phase} · step {status.step} · {run.run_id}", run.run_id))
     return out
 
 
@@ -125,12 +135,22 @@ def _time_left(run: RunDir, step: int, steps: int | None, phase: Phase) -> str:
     return "" if not rate else f", {(steps - step) / rate:,.0f} s left"
 
 
-def chart_value(chosen: Sequence[RunDir], smoothing: float = 0.0) -> str:
+def title_value(run: RunDir) -> str:
+    """What the browser's tab is called: how far a run is, while it is not over."""
+    status = run.status()
+    if status.phase in ENDED:
+        return as_json({"title": ""})
+    done = f"{status.step}/{status.max_steps}" if status.max_steps else str(status.phase)
+    return as_json({"title": f"{done} {run.label} · Maskscope"})
+
+
+def chart_value(chosen: Sequence[RunDir], smoothing: float = 0.0, *, is_log: bool = False) -> str:
     """The metrics as columns, thinned to what a chart can show; further runs are laid over the first.
 
     `smoothing`: 0 for none, towards 1 for an ever longer memory of the exponential mean that is drawn instead.
+    `is_log`: whether the vertical axes are logarithmic.
     """
-    measured = [(run.name or run.run_id, run.metrics()) for run in chosen]
+    measured = [(run.label, run.metrics()) for run in chosen]
     charts = []
     for title, names in CHARTS:
         series = []
@@ -142,9 +162,10 @@ def chart_value(chosen: Sequence[RunDir], smoothing: float = 0.0) -> str:
                 points = _thinned(points)
                 label = name.replace("_", " ") if not number else f"{run_name} {name}".replace("_", " ")
                 if points:
-                    series.append({"name": label, "x": [x for x, _ in points], "y": [y for _, y in points]})
+                    xs, ys = zip(*points, strict=True)
+                    series.append({"name": label, "run": number, "x": xs, "y": ys})
         charts.append({"title": title, "series": series})
-    return as_json({"charts": charts})
+    return as_json({"charts": charts, "isLog": is_log})
 
 
 def smoothed(points: Sequence[tuple[int, float]], smoothing: float) -> list[tuple[int, float]]:
@@ -179,15 +200,13 @@ def answers_value(chosen: Sequence[RunDir]) -> str:
         return report(text("The first answers are written before the first step."))
     titles = {"before": "before", "during": "newest", "after": "after"}
     titles |= {"endpoint": "the endpoint"}
-    titles |= {other.run_id: f"{other.name or other.run_id}, after" for other in others} | {
-        "reference": "the data's answer"
-    }
+    titles |= {other.run_id: f"{other.label}, after" for other in others} | {"reference": "expected"}
     names = [name for name in titles if any(row.get(name) for row in rows.values())]
     table_rows = [[asked, *(row.get(name, "") for name in names)] for asked, row in rows.items()]
     blocks = [table(["question", *(titles[name] for name in names)], table_rows)]
     if others:
         differing = compare(chosen)["settings"]
-        head = ["setting", *(run.name or run.run_id for run in chosen)]
+        head = ["setting", *(run.label for run in chosen)]
         blocks += [heading("What differs"), table(head, [[k, *map(_short, v)] for k, v in differing.items()])]
     return report(*blocks)
 
@@ -227,23 +246,27 @@ def refuse_visitors() -> None:
         raise PublishError("Visitors do not publish from here, with the token of this machine: download the adapter.")
 
 
-def publish(run: RunDir, repo: str, *, is_private: bool, is_merged: bool) -> None:
-    """Publish a run in a process of its own, which may import torch. Raises PublishError with what that says."""
-    command = [sys.executable, "-m", "training", "publish", "--json", str(run.path), f"--repo={repo.strip() or '?'}"]
-    command += ["--merged" if is_merged else "--no-merged", "--private" if is_private else "--public"]
+def publish(run: RunDir, repo: str, *, is_private: bool, is_merged: bool) -> str:
+    """Publish a run; returns its address. Raises PublishError with what that says."""
+    words = ["publish", "--json", str(run.path), f"--repo={repo.strip() or '?'}"]
+    words += ["--merged" if is_merged else "--no-merged", "--private" if is_private else "--public"]
+    return str(command_of(words, PublishError)["url"])
+
+
+def command_of(words: Sequence[str], error: type[TrainingError]) -> dict[str, Any]:
+    """What `python -m training` answers to words with --json, in a process that may import torch. Raises `error`."""
+    command = [sys.executable, "-m", "training", *words]
     done = subprocess.run(command, env=worker_environment(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise PublishError(_error_of(done))
-
-
-def _error_of(done: subprocess.CompletedProcess[str]) -> str:
-    """What a command with --json says is wrong."""
-    *_, last = done.stdout.splitlines() or [""]
+    start = max(0, f"\n{done.stdout}".rfind("\n{"))  # libraries may print before it
     try:
-        return str(json.loads(last)["error"])
+        answer = dict(json.loads(done.stdout[start:]))
+        reason = answer["error"] if done.returncode else ""
     except (ValueError, KeyError, TypeError):
-        message = f"The process that publishes ended with status {done.returncode} and no message."
-        return f"{message} Its last output: {done.stderr.strip()[-300:] or 'none'}"
+        message = f"`training {words[0]}` ended with status {done.returncode} and no message."
+        reason = f"{message} Its last output: {done.stderr.strip()[-300:] or 'none'}"
+    if reason:
+        raise error(reason)
+    return answer
 
 
 def plan_value(lines: Sequence[str], warnings: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from gradio.context import LocalContext
 
 from training.errors import Problem, RunNotFoundError, RunStateError, SpecError, TrainingError
-from training.launch import runs
+from training.launch import answers, runs
 from training.run.folder import ENDED, RunDir
 from training.run.queue import VISITORS
 from training.spec import RunSpec
@@ -46,6 +46,7 @@ def start(spec: RunSpec) -> RunDir:
         from ui.visitors import zero_gpu
 
         return zero_gpu.start(spec, folder)
+    answers.let_go()  # the run gets the memory
     return runs.start(spec, folder)
 
 
@@ -63,6 +64,7 @@ def resume(run: RunDir) -> None:
     """Go on with a run. Raises RunStateError."""
     if is_zero_gpu():
         raise RunStateError("On ZeroGPU a run cannot go on: its process is gone. Run it again.")
+    answers.let_go()
     runs.resume(run)
 
 
@@ -89,6 +91,7 @@ def _remove(folder: Path) -> None:
     """End what still runs there, and remove all of it."""
     for run in runs.list_runs(folder):
         with contextlib.suppress(TrainingError, OSError):
+            answers.let_go(run)
             if run.status().phase not in ENDED:
                 runs.kill(run)
     shutil.rmtree(folder, ignore_errors=True)

@@ -35,9 +35,17 @@ def _data(page: Any) -> None:
 
 def _train(page: Any) -> None:
     page.get_by_role("tab", name="Train", exact=True).click()
-    page.wait_for_function("() => document.querySelector('#train-state').innerText.includes('succeeded')")
-    page.click("#train-rows")
+    page.wait_for_function("() => document.querySelector('#train-state')?.innerText.includes('succeeded')")
+
+
+def _check(page: Any) -> None:
+    page.get_by_role("tab", name="2 Check", exact=True).click()
     page.wait_for_function("() => document.querySelectorAll('#train-preview .rv-row').length > 1")
+
+
+def _use(page: Any) -> None:
+    page.get_by_role("tab", name="4 Use", exact=True).click()
+    page.wait_for_selector("#use-question textarea")
 
 
 @pytest.mark.browser
@@ -50,7 +58,7 @@ def test_no_serious_violation(address: str, context: Any, scheme: str, width: in
     page.emulate_media(color_scheme=scheme)
     try:
         page.goto(f"{address}?__theme={scheme}")
-        for show in (_inspect, _data, _train):
+        for show in (_inspect, _data, _train, _check, _use):
             show(page)
             page.evaluate(axe_script())
             violations = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]

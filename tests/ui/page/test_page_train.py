@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,27 @@ from training.spec import parse_spec, parse_text
 from ui.train_tab import events as train_events
 from ui.train_tab import tab as train_tab
 from ui.train_tab import view as train_view
-from ui.train_tab.events import RunBoxes
+from ui.train_tab.view import RunBoxes
 
 STATE = "() => document.querySelector('#train-state').innerText"
+
+
+def show_train(page: Any) -> None:
+    """Go to the tab's third step, once it has its spec, and unfold the settings and the YAML."""
+    page.get_by_role("tab", name="Train", exact=True).click()
+    page.wait_for_function(
+        "() => ['#train-set-model textarea', '#train-state'].some(shown => {"
+        "const found = document.querySelector(shown); return found?.value || found?.innerText; })"
+    )
+    step(page, "3 Train")
+    for pane in ("#train-settings", "#train-yaml"):
+        page.click(f"{pane} > button:not(.open)")
+    page.wait_for_function("() => document.querySelector('#train-spec textarea')?.value.includes('tiny-chat')")
+
+
+def step(page: Any, name: str) -> None:
+    """Go to one of the four steps."""
+    page.get_by_role("tab", name=name, exact=True).click()
 
 
 @pytest.fixture
@@ -30,8 +49,7 @@ def new_page(context: Any) -> Iterator[Any]:
         page = context.new_page()
         opened.append(page)
         page.goto(address)
-        page.get_by_role("tab", name="Train").click()
-        page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('tiny-chat')")
+        show_train(page)
         return page
 
     yield show
@@ -47,7 +65,7 @@ def test_one_click_trains_and_a_reload_finds_the_run(app: str, new_page: Any) ->
     page.click("#train-start")
     page.wait_for_function(f"({STATE})().match(/loading|training|queued/)")
     page.reload()
-    page.get_by_role("tab", name="Train").click()
+    show_train(page)
     page.wait_for_function(f"({STATE})().includes('succeeded')")
     page.wait_for_function("() => document.querySelector('#train-chart .charts').dataset.points >= 40")
     assert page.locator("#train-chart .chart").count() == 6
@@ -64,6 +82,25 @@ def test_one_click_trains_and_a_reload_finds_the_run(app: str, new_page: Any) ->
     assert page.locator("#train-scores .sv-token.trained.wrong").count() > 1
     page.get_by_text("Command, spec and log").click()
     assert "python -m training run " in page.locator("#train-details").inner_text()
+    assert page.locator("#train-runs [aria-current=true]").inner_text() == page.evaluate(
+        "document.querySelector('#train-run input').value.split(' · ')[0]"
+    )
+    assert page.title() == "Maskscope"
+    assert [act for act in train_events.ACTS if page.is_visible(f"#train-{act}")] == ["use", "rerun"]
+    page.click("#train-use")
+    page.fill("#use-question textarea", "Name three colours.")
+    page.click("#use-ask")
+    page.wait_for_selector("#use-open-base:not([disabled])")
+    assert "Red, green and blue." in page.inner_text("#use-trained")
+    assert "Red, green and blue." not in page.inner_text("#use-base")
+    assert not page.is_visible("#train-start")
+    with page.expect_download() as download:
+        page.click("#use-zip")
+    assert download.value.suggested_filename == "adapter.zip"
+    page.click("#use-open-trained")
+    page.wait_for_function("() => document.querySelector('.tv-body').innerText.includes('Red, green')")
+    trained = page.locator(".tv-body .tv-token.trained").all_inner_texts()
+    assert "".join(trained) == "Red, green and blue.<|im_end|>"
 
 
 @pytest.mark.browser
@@ -81,12 +118,16 @@ def test_wrong_spec_is_told_by_field_and_cost_is_estimated(app: str, new_page: A
     page.wait_for_function("() => document.querySelector('#train-set-max-steps input').value === '40'")
     page.fill("#train-set-rank input", "4")
     page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('rank: 4')")
+    step(page, "1 Data")
     page.click("#train-from-tabs")
     page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('messages.jsonl')")
     assert "max_steps" not in box.input_value()
+    step(page, "3 Train")
     box.fill(good)
-    page.click("#train-plan")
+    page.wait_for_function("() => document.querySelector('#train-preset input[value=quick]').checked")
+    step(page, "2 Check")
     page.wait_for_function("() => document.querySelector('#train-planned').innerText.includes('GFLOPs')")
+    assert page.locator("#train-preview .rv-row").count() == 4
 
 
 @pytest.mark.browser
@@ -96,7 +137,8 @@ def test_an_uploaded_file_trains(app: str, new_page: Any, tmp_path: Path) -> Non
     page = new_page(app)
     page.get_by_role("tab", name="Audit").click()
     page.get_by_role("radio", name="File").check()
-    page.get_by_role("tab", name="Train").click()
+    page.get_by_role("tab", name="Train", exact=True).click()
+    step(page, "1 Data")
     page.click("#train-from-tabs")
     page.wait_for_function("() => document.querySelector('#train-planned').innerText.includes('Choose a file')")
     assert page.is_disabled("#train-start")
@@ -106,9 +148,10 @@ def test_an_uploaded_file_trains(app: str, new_page: Any, tmp_path: Path) -> Non
     own.write_text("".join(json.dumps({"messages": chat}) + "\n" for _ in range(4)))
     page.set_input_files("#data-file input[type=file]", str(own))
     page.wait_for_selector("#data-preview .rv-row")
-    page.get_by_role("tab", name="Train").click()
+    page.get_by_role("tab", name="Train", exact=True).click()
     page.click("#train-from-tabs")
     page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('/clean.jsonl')")
+    step(page, "3 Train")
     page.fill("#train-set-max-steps input", "2")
     page.wait_for_function("() => document.querySelector('#train-spec textarea').value.includes('max_steps: 2')")
     page.click("#train-start")
@@ -132,6 +175,11 @@ def test_two_tabs_show_one_run(app: str, new_page: Any) -> None:
     second = new_page(app)
     second.wait_for_function(f"({STATE})().match(/training: step [1-9]/)")
     second.click("#train-stop")
+    second.click("#train-stop-not")
+    second.wait_for_selector("#train-stop-box", state="hidden")
+    assert re.match("[0-9]+/5000 seen twice · Maskscope", second.title())
+    second.click("#train-stop")
+    second.click("#train-stop-saved")
     for page in (first, second):
         page.wait_for_function(f"({STATE})().match(/stopped: step [1-9]/)")
         assert "identical to the inspector's" in page.evaluate(STATE)
@@ -142,10 +190,11 @@ def test_two_tabs_show_one_run(app: str, new_page: Any) -> None:
 def test_pairs_are_shown_and_preferred(app: str, new_page: Any) -> None:
     """An example of DPO: both answers with what trains in them, then margins as charts, and the shorter answer."""
     page = new_page(app)
+    step(page, "1 Data")
     page.click("#train-example input")
     page.get_by_role("option", name="brief answers dpo").click()
     page.wait_for_function("() => document.querySelector('#train-set-method input').value === 'dpo'")
-    page.click("#train-rows")
+    step(page, "2 Check")
     page.wait_for_function("() => document.querySelectorAll('#train-preview .rv-row').length === 8")
     chosen, rejected = (page.locator("#train-preview .rv-row").nth(i) for i in (0, 1))
     assert chosen.locator(".rv-place").inner_text() == "row 0 · chosen"
@@ -243,7 +292,7 @@ def test_answers_stand_side_by_side(run: RunDir) -> None:
         line = {"when": when, "step": 0, "question": 0, "messages": [{"content": "Hello!"}], "reference": "Hi."}
         append_line(run.samples_file, line | {"answer": answer})
     (shown,) = blocks(train_view.answers_value([run]))
-    assert shown["head"] == ["question", "before", "after", "the data's answer"]
+    assert shown["head"] == ["question", "before", "after", "expected"]
     assert shown["rows"] == [["Hello!", "Hm.", "Hi.", "Hi."]]
 
 
@@ -276,7 +325,7 @@ def test_actions_on_runs_that_are_not_there(run: RunDir) -> None:
     """Said, not raised."""
     assert "There is no run" in train_events.on_run(RunBoxes(train_run="nothing"))["train_state"]
     assert "has no checkpoint" in _after(train_events.on_resume, run)
-    stopped = train_events.on_stop(RunBoxes())["train_state"]
+    stopped = train_events.on_stop_saved(RunBoxes())["train_state"]
     assert stopped == train_events.on_run(RunBoxes())["train_state"]
     assert "No run yet" in stopped
 

@@ -152,12 +152,37 @@ def test_a_scored_token_is_described() -> None:
 
 def test_a_chart_says_its_newest_values() -> None:
     """In words, and in its lines' names; each line of several is of another kind."""
-    series = "{name: 'loss', x: [1, 20], y: [3, 1.23456]}, {name: 'eval_loss', x: [20], y: [2]}"
+    series = "{name: 'loss', run: 0, x: [1, 20], y: [3, 1.23456]}, {name: 'eval_loss', run: 1, x: [20], y: [2]}"
     chart = f"{{title: 'loss', series: [{series}]}}"
     assert evaluated(f"Chart.label({chart})", CHART) == "loss 1.235, eval loss 2.000 at step 20"
     traces = evaluated(f"Chart.traces({chart}, ['red', 'blue'])", CHART)
     assert [trace["name"] for trace in traces] == ["loss 1.235", "eval_loss 2.000"]
     assert [(trace["line"]["color"], trace["line"]["dash"]) for trace in traces] == [("red", "solid"), ("blue", "dot")]
-    assert traces[0]["mode"] == "lines+markers"
-    layout = evaluated(f"Chart.layout({chart}, 'black')", CHART)
+    assert [(trace["mode"], trace["marker"]["symbol"]) for trace in traces] == [
+        ("lines+markers", "circle"), ("lines+markers", "square")
+    ]  # fmt: skip
+    layout = evaluated(f"Chart.layout({chart}, 'black', false)", CHART)
+    assert layout["yaxis"]["type"] == "linear"
+    assert evaluated(f"Chart.layout({chart}, 'black', true)", CHART)["yaxis"]["type"] == "log"
+    below = chart.replace("1.23456", "0")
+    assert evaluated(f"Chart.layout({below}, 'black', true)", CHART)["yaxis"]["type"] == "linear"
+    sizes = evaluated("Chart.sizes({run: 1, x: Array(100).fill(0), y: []})", CHART)
+    assert [i for i, size in enumerate(sizes) if size] == list(range(7, 100, 10))
     assert (layout["title"]["text"], layout["uirevision"], layout["showlegend"]) == ("loss 1.235", "loss", True)
+
+
+TABLE = "train_tab/runs_table.js"
+
+
+def test_runs_are_sorted_by_any_column() -> None:
+    """Numbers as numbers, names as names; what is not known comes last, in both orders."""
+    rows = "[{name: 'b', loss: 10}, {name: 'a', loss: null}, {name: 'c', loss: 9}]"
+    order = f"(by, isDown) => RunsTable.sorted({rows}, by, isDown).map(row => row.name).join('')"
+    asked = "[['loss', false], ['loss', true], ['name', false], ['name', true]]"
+    assert evaluated(f"{asked}.map(([by, isDown]) => ({order})(by, isDown))", TABLE) == ["cba", "bca", "abc", "cba"]
+
+
+def test_times_and_steps_are_written() -> None:
+    """As people write them; nothing for what is not known."""
+    assert evaluated("[null, 5.4, 65, 3725].map(RunsTable.duration)", TABLE) == ["", "0:05", "1:05", "1:02:05"]
+    assert evaluated("[{step: 3, steps: null}, {step: 3, steps: 40}].map(RunsTable.steps)", TABLE) == ["3", "3 of 40"]

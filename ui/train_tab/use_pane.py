@@ -1,0 +1,280 @@
+"""What a run is good for: talk to its weights before and after the training, take them away, publish them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import gradio as gr
+
+from inspector.errors import InspectorError
+from inspector.setup import Setup
+from inspector.strategies.base import IGNORED
+from training.errors import AnswerError, MergeError, RunStateError, TrainingError
+from training.launch import answers
+from training.launch.answers import Answer
+from training.run.folder import RunDir
+from ui.inspect_tab.open import OPENED, open_rows
+from ui.parts.report import Block, build_note, build_report, code, heading, progress, report, text
+from ui.parts.saver import build_saver
+from ui.train_tab import view
+from ui.train_tab.view import RunBoxes, command_of, problems_value
+from ui.visitors import own_runs
+from ui.visitors.access import is_public
+from ui.visitors.sessions import at_the_end
+from ui.wiring.wires import Changes, Wires
+
+SIDES = {"base": "Before training", "trained": "After training"}
+"""The two that are talked to, and what each is called."""
+LONGEST_ANSWER = 256
+"""In tokens."""
+INSPECT = "inspect"
+Messages = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseBoxes:
+    """What was said so far to each of the two, with gradio's own fields."""
+
+    use_base: Sequence[Mapping[str, Any]] | None = ()
+    use_trained: Sequence[Mapping[str, Any]] | None = ()
+
+    def messages(self, side: str) -> Messages:
+        """As a template takes them."""
+        said = getattr(self, f"use_{side}") or ()
+        return [{"role": one["role"], "content": _text_of(one["content"])} for one in said]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishBoxes:
+    """Where a run is published, and as what."""
+
+    train_repo: str = ""
+    train_private: bool = True
+    train_merged: bool = False
+
+
+def build_use() -> dict[str, Any]:
+    """The widgets, by name."""
+    state = build_report("use-state")
+    with gr.Row():
+        chats, opens = {}, {}
+        for side, title in SIDES.items():
+            with gr.Column(min_width=280):
+                chats[side] = gr.Chatbot(
+                    label=title, height=320, elem_id=f"use-{side}", render_markdown=False, buttons=["copy"],
+                    placeholder="The answers stand here.", feedback_options=None,
+                )  # fmt: skip
+                opens[side] = gr.Button(
+                    "Show the tokens of the last answer", size="sm", elem_id=f"use-open-{side}", interactive=False
+                )
+    with gr.Row(equal_height=True, elem_id="use-ask-row"):
+        question = gr.Textbox(
+            label="Message", placeholder="Ask both the same question", max_lines=6, elem_id="use-question", scale=6,
+        )  # fmt: skip
+        ask = gr.Button("Send", variant="primary", min_width=90, elem_id="use-ask", scale=1)
+        clear = gr.Button("Start over", min_width=90, elem_id="use-clear", scale=1)
+    build_note("Take it away")
+    with gr.Row(equal_height=True):
+        save = gr.Button("Download adapter.zip", size="sm", min_width=160, elem_id="use-zip")
+        merge = gr.Button(
+            "Merge into a whole model", size="sm", min_width=160, elem_id="use-merge", visible=not is_public()
+        )
+    files = build_report("use-files")
+    widgets = {
+        "question": question, "ask": ask, "clear": clear, "state": state, "zip": save, "merge": merge, "files": files,
+        "download": gr.DownloadButton("Download", elem_id="use-download"), "saver": build_saver("use-saver"),
+        "ids": gr.State({}),
+    }  # fmt: skip
+    widgets |= chats | {f"open_{side}": button for side, button in opens.items()}
+    return {f"use_{name}": widget for name, widget in widgets.items()} | _build_publishing()
+
+
+def _build_publishing() -> dict[str, Any]:
+    pane = gr.Accordion("Publish", open=False, visible=not is_public(), elem_id="train-publishing")
+    with pane, gr.Row(equal_height=True):
+        repo = gr.Textbox(
+            label="Repository", info="owner/name. Uses your HF_TOKEN", max_lines=1, elem_id="train-repo", min_width=160,
+            scale=3,
+        )  # fmt: skip
+        private = gr.Checkbox(True, label="Private", elem_id="train-private", min_width=80)
+        merged = gr.Checkbox(False, label="Merged", info="The whole model", elem_id="train-merged", min_width=80)
+        publish = gr.Button("Publish", size="sm", min_width=80, elem_id="train-publish")
+    return {"train_repo": repo, "train_private": private, "train_merged": merged, "train_publish": publish}
+
+
+def connect_use(wires: Wires) -> None:
+    """Everything that happens in it."""
+    said = ["use_base", "use_trained", "use_question", "use_state", "use_ids", "use_open_base", "use_open_trained"]
+    question, ids = wires["use_question"], wires["use_ids"]
+    asks = [wires["use_ask"].click, question.submit]
+    wires.on(asks, on_ask, said, also=[question, ids], reads=[UseBoxes, RunBoxes], is_stream=True)
+    wires.on(wires["use_clear"].click, on_clear, said, reads=(), queue="train")
+    for side in SIDES:
+        opened = [*OPENED, "tabs", "use_state"]
+        wires.on(
+            wires[f"use_open_{side}"].click, partial(on_open, side), opened, also=[ids], reads=[RunBoxes], queue="train"
+        )
+    saved = ["use_download", "use_saver", "use_files"]
+    wires.on(wires["use_zip"].click, on_zip, saved, reads=[RunBoxes], is_stream=True)
+    wires.on(wires["use_merge"].click, on_merge, ["use_files"], reads=[RunBoxes], is_stream=True)
+    publish = wires["train_publish"].click
+    wires.on(publish, on_publish, ["use_files"], reads=[PublishBoxes, RunBoxes], is_stream=True)
+
+
+# --- talking
+
+
+def on_ask(question: str, ids: Mapping[str, Any], said: UseBoxes, chosen: RunBoxes) -> Iterator[Changes]:
+    """Both answer, the trained one first, each after what it has said itself. Ends when the page is closed."""
+    if not question.strip():
+        yield {"use_state": report(text("Write a message first.", "✗"))}
+        return
+    now = {side: [*said.messages(side), {"role": "user", "content": question}] for side in SIDES}
+    whole = dict(ids)
+    yield {**_shown(now), "use_question": "", "use_state": report(progress("Starting …", None))}
+    try:
+        run = _run_of(chosen)
+        for side in reversed(SIDES):
+            for answer in answers.ask(run, now[side], is_trained=side == "trained", max_new_tokens=LONGEST_ANSWER):
+                if answer.waits_for:
+                    yield {"use_state": report(progress(f"Waiting for {answer.waits_for} …", None))}
+                    continue
+                shown = {**now, side: [*now[side], {"role": "assistant", "content": answer.text}]}
+                yield {**_shown(shown), "use_state": report(progress(f"{SIDES[side]} …", None))}
+                last = answer
+            now[side] = shown[side]
+            whole |= {side: {"run": run.run_id, "prompt": last.prompt_ids, "ids": last.ids}}
+            yield {"use_ids": whole, f"use_open_{side}": gr.update(interactive=True), "use_state": _ending(last)}
+    except TrainingError as error:
+        is_lost = now["trained"][-1]["role"] == "user"
+        yield {"use_state": problems_value(error), "use_question": question if is_lost else ""}
+
+
+def _shown(messages: Mapping[str, Messages]) -> Changes:
+    return {f"use_{side}": list(one) for side, one in messages.items()}
+
+
+def _ending(answer: Answer) -> str:
+    """Whether the answer ended by itself, which is what training on its stop token is for."""
+    if len(answer.ids) < LONGEST_ANSWER:
+        return ""
+    return report(text(f"Cut after {LONGEST_ANSWER} tokens: it did not write its stop token.", "!"))
+
+
+def _text_of(content: Any) -> str:
+    """What a message of gradio's says: a text, or parts of it."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, Sequence) else [content]
+    return "".join(str(part.get("text", "")) if isinstance(part, Mapping) else str(part) for part in parts)
+
+
+def on_clear() -> Changes:
+    """Nothing was said yet."""
+    closed = {f"use_open_{side}": gr.update(interactive=False) for side in SIDES}
+    return {"use_base": [], "use_trained": [], "use_question": "", "use_state": "", "use_ids": {}, **closed}
+
+
+def on_open(side: str, ids: Mapping[str, Any], chosen: RunBoxes) -> Changes:
+    """The last answer in the token view, id by id as it was written: what would be trained if it were a row."""
+    try:
+        run = own_runs.open_run(ids[side]["run"])
+    except (KeyError, TrainingError):
+        return {"use_state": report(text("Ask something first.", "✗"))}
+    spec, prompt, answer = run.spec(), list(ids[side]["prompt"]), list(ids[side]["ids"])
+    row = {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
+    setup = Setup(
+        model=spec.model, revision=spec.revision, template=spec.template, special_tokens=spec.special_tokens,
+        conversation=row,
+    )  # fmt: skip
+    notice = f"The ids of an answer by {run.label}, {SIDES[side].lower()}. The prompt is not trained, the answer is."
+    try:
+        return {**open_rows([setup], notices=[notice]), "tabs": gr.update(selected=INSPECT)}
+    except InspectorError as error:
+        return {"use_state": report(text(str(error), "✗"))}
+
+
+# --- taking away
+
+
+def _run_of(chosen: RunBoxes) -> RunDir:
+    """The run that is shown. Raises RunStateError, RunNotFoundError, AnswerError."""
+    if not chosen.train_run:
+        raise RunStateError("There is no run yet: press Train first.")
+    if own_runs.is_zero_gpu():
+        raise AnswerError("On ZeroGPU no process can hold the weights: download the adapter.")
+    return own_runs.open_run(chosen.train_run)
+
+
+def on_zip(chosen: RunBoxes) -> Iterator[Changes]:
+    """What was trained, as one file: the adapter with tokenizer, template and card, or the whole model."""
+    if not chosen.train_run:
+        yield {"use_files": report(text("There is no run yet: press Train first.", "✗"))}
+        return
+    try:
+        run = own_runs.open_run(chosen.train_run)
+        if not any(run.adapter.glob("*.safetensors")):
+            raise RunStateError(f"The run {run.label} has no weights yet: let it train first.")
+    except TrainingError as error:
+        yield {"use_files": problems_value(error)}
+        return
+    yield {"use_files": report(progress("Packing …", None))}
+    path = _packed(run)
+    size = f"{path.name}: {path.stat().st_size:,} bytes"
+    click = json.dumps({"click": "#use-download", "at": time.time_ns()})
+    yield {"use_download": str(path), "use_saver": click, "use_files": report(text(size, "✓"))}
+
+
+def _packed(run: RunDir) -> Path:
+    """The file, in a folder that gradio may serve. Weights do not get smaller by compression."""
+    path = Path(mkdtemp(prefix="maskscope-")) / ("adapter.zip" if run.spec().lora else "model.zip")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(one for one in run.adapter.rglob("*") if one.is_file()):
+            archive.write(file, Path(path.stem, file.relative_to(run.adapter)))
+    if is_public():
+        at_the_end(lambda: path.unlink(missing_ok=True))
+    return path
+
+
+def on_merge(chosen: RunBoxes) -> Iterator[Changes]:
+    """Base model and adapter as one model in a folder, and how it goes on to other programs."""
+    yield {"use_files": report(progress("Merging, then loading the result to compare its answers …", None))}
+    try:
+        view.refuse_visitors()
+        run = _run_of(chosen)
+        done = command_of(["merge", "--json", str(run.path)], MergeError)
+    except TrainingError as error:
+        yield {"use_files": problems_value(error)}
+        return
+    yield {"use_files": report(*_merged_blocks(done["folder"], run.label))}
+
+
+def _merged_blocks(folder: str, name: str) -> Iterator[Block]:
+    yield text(f"Merged, loaded again and compared: {folder}", "✓")
+    yield heading("For llama.cpp, LM Studio and Ollama")
+    file = shlex.quote(f"{name}.gguf")
+    convert = f"python convert_hf_to_gguf.py {shlex.quote(folder)} --outfile {file}"
+    yield code(convert, label="In a checkout of llama.cpp")
+    yield code(f"echo FROM ./{file} > Modelfile && ollama create {shlex.quote(name)} -f Modelfile", label="Ollama")
+
+
+def on_publish(target: PublishBoxes, chosen: RunBoxes) -> Iterator[Changes]:
+    """Send a run's result to the hub, in a process of its own: first that it is at it, then where it is."""
+    yield {"use_files": report(progress(f"Publishing to {target.train_repo} …", None))}
+    try:
+        view.refuse_visitors()
+        run = _run_of(chosen)
+        url = view.publish(run, target.train_repo, is_private=target.train_private, is_merged=target.train_merged)
+    except TrainingError as error:
+        yield {"use_files": problems_value(error)}
+    else:
+        yield {"use_files": report(text(f"Published: {url}", "✓"))}
