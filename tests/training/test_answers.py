@@ -22,7 +22,7 @@ from training.run.processes import is_alive
 from training.spec import parse_spec
 from training.weights.answers import generate, prompt_of
 from training.weights.load import load_weights
-from training.weights.trained import TrainedWeights, check_answers
+from training.weights.trained import TrainedWeights
 
 pytestmark = pytest.mark.xdist_group("training")
 COLOURS = [{"role": "user", "content": "Name three colours."}]
@@ -141,10 +141,12 @@ def test_another_run_takes_the_place_of_the_first(taught: RunDir, tmp_path: Path
 def test_what_has_no_answers_says_so(tmp_path: Path) -> None:
     """A run without weights, and one that gives numbers."""
     run = RunDir.create(tmp_path, parse_spec(FAST))
-    with pytest.raises(AnswerError, match=r"The weights gave no answer: The run .* has no weights yet: let it train"):
+    with pytest.raises(RunStateError, match=f"The run {run.label} has no weights yet: let it train first"):
         whole(run, is_trained=True)
+    judge = RunDir.create(tmp_path, parse_spec({**FAST, "method": "reward"}))
     with pytest.raises(RunStateError, match="trained a reward model: it gives numbers and writes no text"):
-        check_answers(run, parse_spec({**FAST, "method": "reward"}))
+        whole(judge, is_trained=True)
+    assert not answers.is_held()
 
 
 def test_a_switched_off_adapter_leaves_the_base_as_it_was(taught: RunDir) -> None:

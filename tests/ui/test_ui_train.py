@@ -398,3 +398,18 @@ def test_a_message_of_gradio_is_read() -> None:
     boxes_now = use_pane.UseBoxes(use_base=parts, use_trained=None)
     assert boxes_now.messages("base") == [{"role": "user", "content": "ab"}]
     assert boxes_now.messages("trained") == []
+
+
+def test_another_run_has_not_heard_what_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pane says whose weights answer; a run without any says so."""
+    monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "runs"))
+    run = RunDir.create(runs_root(), RunSpec.model_validate(yaml.safe_load(MINIMAL)))
+    boxes_now = RunBoxes(train_run=run.run_id)
+    assert "has no weights yet" in use_pane.on_look({}, boxes_now)["use_about"]
+    run.adapter.mkdir()
+    (run.adapter / "adapter_model.safetensors").write_bytes(b"")
+    same = use_pane.on_look({"base": {"run": run.run_id}}, boxes_now)
+    assert set(same) == {"use_about"}
+    assert f"{run.label}: tiny-chat, trained on x.csv" in same["use_about"]
+    assert use_pane.on_look({"base": {"run": "another"}}, boxes_now)["use_base"] == []
+    assert "There is no run yet" in use_pane.on_look({}, RunBoxes())["use_about"]

@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from training.errors import AnswerError
+from training.errors import AnswerError, RunStateError
 from training.launch import idle
 from training.run.folder import RunDir
 from training.run.processes import born, is_alive
@@ -150,8 +150,9 @@ def ask(run: RunDir, messages: Sequence[Any], *, is_trained: bool, max_new_token
     """The answer of a run's weights to messages, again and again as it grows; the last one is whole.
 
     `is_trained`: the weights after the training, else those before it. One question at a time is answered, the others
-    wait. Raises AnswerError.
+    wait. Raises AnswerError, and as `check`.
     """
+    check(run)
     while not _turn.acquire(timeout=POLL_S):
         yield Answer(waits_for="another question")
     try:
@@ -165,6 +166,14 @@ def ask(run: RunDir, messages: Sequence[Any], *, is_trained: bool, max_new_token
         if _held is not None:
             _start_timer()
         _turn.release()
+
+
+def check(run: RunDir) -> None:
+    """Raise RunStateError for a run that has nothing to talk to, SpecError for one whose spec was changed."""
+    if run.spec().facts.is_reward:
+        raise RunStateError(f"The run {run.label} trained a reward model: it gives numbers and writes no text.")
+    if not any(run.adapter.glob("*.safetensors")):
+        raise RunStateError(f"The run {run.label} has no weights yet: let it train first.")
 
 
 def let_go(run: RunDir | None = None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inspector.model.model import Model
-from training.errors import RunStateError
+from training.launch import answers
 from training.rows.prepare import load_model
 from training.run.folder import RunDir
 from training.spec import RunSpec
@@ -27,7 +27,7 @@ class TrainedWeights:
     def of(cls, run: RunDir) -> TrainedWeights:
         """Load both, on a GPU where there is one. Raises RunStateError, InspectorError, OSError."""
         spec = run.spec()
-        check_answers(run, spec)
+        answers.check(run)
         model = load_model(spec)
         base = load_weights(_here(spec), model).eval()
         if spec.lora is None:
@@ -44,14 +44,6 @@ class TrainedWeights:
         is_off = self.base is self.tuned and not is_trained
         with self.tuned.disable_adapter() if is_off else nullcontext():
             yield self.tuned if is_trained else self.base
-
-
-def check_answers(run: RunDir, spec: RunSpec) -> None:
-    """Raise RunStateError for a run that has nothing to talk to."""
-    if spec.facts.is_reward:
-        raise RunStateError(f"The run {run.run_id} trained a reward model: it gives numbers and writes no text.")
-    if not any(run.adapter.glob("*.safetensors")):
-        raise RunStateError(f"The run {run.run_id} has no weights yet: let it train first.")
 
 
 def _here(spec: RunSpec) -> RunSpec:

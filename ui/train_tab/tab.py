@@ -48,13 +48,13 @@ def build() -> dict[str, Any]:
                 widgets |= _build_recipe()
             with gr.Column(scale=8, min_width=320, elem_id="train-output"):
                 widgets |= _build_run()
-        with gr.Tab("4 Use", id=events.USE, elem_id="train-step-use"):
+        with gr.Tab("4 Use", id=events.USE, elem_id="train-step-use") as use_step:
             used = build_use()
     with gr.Row(elem_id="train-bar", equal_height=True):
         widgets["planned"] = build_report("train-planned")
         widgets["start"] = gr.Button("Train", variant="primary", min_width=200, elem_id="train-start")
     widgets |= {"steps": steps, "check": check, "others": gr.State([])}
-    return {f"train_{name}": widget for name, widget in widgets.items()} | used
+    return {f"train_{name}": widget for name, widget in widgets.items()} | used | {"use_step": use_step}
 
 
 def _build_data() -> dict[str, Any]:

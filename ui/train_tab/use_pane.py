@@ -64,7 +64,7 @@ class PublishBoxes:
 
 def build_use() -> dict[str, Any]:
     """The widgets, by name."""
-    state = build_report("use-state")
+    about = build_report("use-about")
     with gr.Row():
         chats, opens = {}, {}
         for side, title in SIDES.items():
@@ -82,6 +82,7 @@ def build_use() -> dict[str, Any]:
         )  # fmt: skip
         ask = gr.Button("Send", variant="primary", min_width=90, elem_id="use-ask", scale=1)
         clear = gr.Button("Start over", min_width=90, elem_id="use-clear", scale=1)
+    state = build_report("use-state")
     build_note("Take it away")
     with gr.Row(equal_height=True):
         save = gr.Button("Download adapter.zip", size="sm", min_width=160, elem_id="use-zip")
@@ -90,8 +91,8 @@ def build_use() -> dict[str, Any]:
         )
     files = build_report("use-files")
     widgets = {
-        "question": question, "ask": ask, "clear": clear, "state": state, "zip": save, "merge": merge, "files": files,
-        "download": gr.DownloadButton("Download", elem_id="use-download"), "saver": build_saver("use-saver"),
+        "about": about, "question": question, "ask": ask, "clear": clear, "state": state, "zip": save, "merge": merge,
+        "files": files, "download": gr.DownloadButton("Download", elem_id="use-download"), "saver": build_saver("use-saver"),
         "ids": gr.State({}),
     }  # fmt: skip
     widgets |= chats | {f"open_{side}": button for side, button in opens.items()}
@@ -115,6 +116,7 @@ def connect_use(wires: Wires) -> None:
     """Everything that happens in it."""
     said = ["use_base", "use_trained", "use_question", "use_state", "use_ids", "use_open_base", "use_open_trained"]
     question, ids = wires["use_question"], wires["use_ids"]
+    wires.on(wires["use_step"].select, on_look, ["use_about", *said], also=[ids], reads=[RunBoxes], queue="train")
     asks = [wires["use_ask"].click, question.submit]
     wires.on(asks, on_ask, said, also=[question, ids], reads=[UseBoxes, RunBoxes], is_stream=True)
     wires.on(wires["use_clear"].click, on_clear, said, reads=(), queue="train")
@@ -131,6 +133,19 @@ def connect_use(wires: Wires) -> None:
 
 
 # --- talking
+
+
+def on_look(ids: Mapping[str, Any], chosen: RunBoxes) -> Changes:
+    """Which run is talked to. What was said to another one is forgotten."""
+    try:
+        run = _run_of(chosen)
+        answers.check(run)
+        spec = run.spec()
+    except TrainingError as error:
+        return {**on_clear(), "use_about": problems_value(error)}
+    about = {"use_about": report(text(f"{run.label}: {spec.model}, trained on {Path(spec.data.name).name}"))}
+    is_another = any(one["run"] != run.run_id for one in ids.values())
+    return {**on_clear(), **about} if is_another else about
 
 
 def on_ask(question: str, ids: Mapping[str, Any], said: UseBoxes, chosen: RunBoxes) -> Iterator[Changes]:

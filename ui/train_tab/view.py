@@ -207,7 +207,9 @@ def answers_value(chosen: Sequence[RunDir]) -> str:
     if others:
         differing = compare(chosen)["settings"]
         head = ["setting", *(run.label for run in chosen)]
-        blocks += [heading("What differs"), table(head, [[k, *map(_short, v)] for k, v in differing.items()])]
+        rows_differing = [[name, *map(_short, values)] for name, values in differing.items()]
+        blocks.append(heading("What differs"))
+        blocks.append(table(head, rows_differing) if differing else text("Their settings are the same."))
     return report(*blocks)
 
 
