@@ -92,8 +92,8 @@ def build_use() -> dict[str, Any]:
     files = build_report("use-files")
     widgets = {
         "about": about, "question": question, "ask": ask, "clear": clear, "state": state, "zip": save, "merge": merge,
-        "files": files, "download": gr.DownloadButton("Download", elem_id="use-download"), "saver": build_saver("use-saver"),
-        "ids": gr.State({}),
+        "files": files, "download": gr.DownloadButton("Download", elem_id="use-download"),
+        "saver": build_saver("use-saver"), "ids": gr.State({}),
     }  # fmt: skip
     widgets |= chats | {f"open_{side}": button for side, button in opens.items()}
     return {f"use_{name}": widget for name, widget in widgets.items()} | _build_publishing()
