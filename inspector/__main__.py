@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m inspector", description="See which tokens of a chat example carry the training loss."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    inspect = commands.add_parser("inspect", help="show every token of a conversation, and whether it trains")
+    inspect = commands.add_parser("inspect", help="show every token of a conversation, and whether it is trained")
     _add_model(inspect)
     _add_conversation(inspect)
     _add_strategy(inspect)
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--row", type=_row, metavar="N", help="of a file of rows the one with this number, from 0 on")
     _add_map(inspect)
     inspect.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
-    compare = commands.add_parser("compare", help="show what each trainer's own mask would train, beside the truth")
+    compare = commands.add_parser("compare", help="show what each trainer's own mask would train, and what is right")
     _add_model(compare)
     _add_conversation(compare)
     markers = commands.add_parser("markers", help="propose prefix and suffix ids, verified over conversations")
@@ -95,9 +95,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_audit(commands: Any) -> None:
-    audit = commands.add_parser(
-        "audit", help="look at a whole data set: what trains, what goes wrong, in how many rows"
-    )
+    audit = commands.add_parser("audit", help="audit a data set: what is trained, what goes wrong, in how many rows")
     _add_model(audit)
     audit.add_argument(
         "data", metavar="DATA", help="a file (JSONL, JSON, CSV, TSV, Parquet, Arrow), a folder, a hub id"
@@ -108,7 +106,7 @@ def _add_audit(commands: Any) -> None:
     _add_map(audit)
     _add_strategy(audit)
     _add_modifiers(audit)
-    audit.add_argument("--limit", type=_at_least_one, metavar="N", help="read so many rows at most")
+    audit.add_argument("--limit", type=_at_least_one, metavar="N", help="read at most N rows")
     audit.add_argument("--workers", type=_at_least_one, metavar="N", help="processes (default: one a core)")
     audit.add_argument("--shard", type=_shard, default=(0, 1), metavar="I/N", help="every N-th row from the I-th on")
     audit.add_argument("--bad", metavar="FILE", help="write the rows that cannot be used to this file, as JSONL")
@@ -155,7 +153,7 @@ def _add_modifiers(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--keep", default="all", metavar="WHAT", help="all, last_response, last_turn, flagged, prompt_too"
     )
-    command.add_argument("--max-length", type=int, metavar="N", help="truncate to so many tokens")
+    command.add_argument("--max-length", type=int, metavar="N", help="truncate to N tokens")
     command.add_argument("--truncation", default="keep_start", metavar="SIDE", help="keep_start (default) or keep_end")
     from inspector.conversation import Step
 

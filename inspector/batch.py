@@ -75,7 +75,7 @@ def make_batch(
     if not inspections:
         raise BatchError("A batch needs at least one row.")
     if padding_side not in SIDES:
-        raise BatchError(f"padding_side is {padding_side!r}, which is none of: {', '.join(SIDES)}.")
+        raise BatchError(f"padding_side is {padding_side!r}, which is not one of: {', '.join(SIDES)}.")
     if packing and max_length is None:
         raise BatchError("Packing needs max_length: the size of a packed row.")
     try:

@@ -128,7 +128,7 @@ class LabelledIds:
         for i, (id, label) in enumerate(zip(ids, labels, strict=True)):
             if label not in (id, IGNORED):
                 raise ConversationError(
-                    f"`labels`[{i}] is {label}, and must be the token's id, {id}, or {IGNORED} where it does not train."
+                    f"`labels`[{i}] is {label}, and must be the token's id, {id}, or {IGNORED} where it is not trained."
                 )
         return cls(tuple(ids), tuple(labels))
 

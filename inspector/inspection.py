@@ -255,7 +255,9 @@ def _as_labelled(rule: Rule) -> tuple[Rule, tuple[str, ...]]:
         asked.append(f"the strategy {rule.strategy}" + (" with its options" if rule.options else ""))
     if rule.modifiers.keep != Keep.ALL:
         asked.append(f"keep: {rule.modifiers.keep}")
-    warnings = (f"The row's own labels train as they are, whatever is chosen: {' and '.join(asked)}.",) if asked else ()
+    warnings = (
+        (f"The row's own labels are trained as they are, whatever is chosen: {' and '.join(asked)}.",) if asked else ()
+    )
     return Rule(strategy=OWN_LABELS, modifiers=modifiers), warnings
 
 

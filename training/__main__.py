@@ -286,7 +286,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--lines", action="store_true", help="the log, and between it what happens as lines of JSON")
     add("start", run_start, "train in the background", "spec")
     add("estimate", run_estimate, "what a run would cost: memory, FLOPs, time", "spec")
-    rows = add("rows", run_rows, "the first rows as they train, of pairs both answers", "spec")
+    rows = add("rows", run_rows, "the first rows as trained, of pairs both answers", "spec")
     rows.add_argument("--limit", type=int, default=5, metavar="N", help="how many (default: 5)")
     config = add("import", run_import, "AutoTrain's config as a spec, with what differs", "config")
     import_commands.add_arguments(config, add("home-llm", run_home_llm, "train what home-llm's command line does"))

@@ -75,7 +75,7 @@ class Estimate:
         time_ = "unknown" if self.seconds is None else _duration(self.seconds + self.start_seconds)
         start = f"about {self.start_seconds:.0f} s of it until the process has started"
         out = [
-            f"{self.parameters:,} parameters, {self.trainable:,} of them train "
+            f"{self.parameters:,} parameters, {self.trainable:,} of them are trained "
             f"({self.trainable / self.parameters:.2%}); {self.precision} on {self.device}",
             f"memory {_size(self.memory)}{has}: {parts}",
             f"{self.steps:,} steps of {self.tokens_per_step:,} tokens, {self.flops_per_step / 1e9:,.1f} GFLOPs each, "
@@ -240,7 +240,11 @@ def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
             cut += any(one.cut for one in row.answers)
         if not rows:
             raise SpecError(
-                [Problem(field="data", severity="error", message="no row of it trains.", remedy="Audit it.")]
+                [
+                    Problem(
+                        field="data", severity="error", message="no row of it has a trained token.", remedy="Audit it."
+                    )
+                ]
             )
         found = estimate(spec, rows, tokens / rows)
     except (InspectorError, OSError, ValueError) as error:
@@ -249,6 +253,6 @@ def plan_of(spec: RunSpec) -> tuple[dict[str, Any], list[str]]:
         raise SpecError([Problem(field="model or data", severity="error", message=str(error), remedy="")]) from error
     counts = {"rows": rows, "unused": len(unused), "cut_rows": cut, "total_tokens": tokens, "trained_tokens": trained}
     plan = found.to_dict() | counts | {"notes": notes}
-    head = f"{rows:,} rows train {trained:,} of {tokens:,} tokens; {len(unused):,} rows are not used"
+    head = f"{rows:,} rows, in which {trained:,} of {tokens:,} tokens are trained; {len(unused):,} rows are not used"
     head += f"; {cut:,} are cut to {spec.max_length:,} tokens" if cut else ""
     return plan, [head, *notes, *found.lines()]

@@ -10,7 +10,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Blocks i
 
 import gradio as gr
 
-from ui import api
+from ui import api, language
 from ui.data_tab import tab as data_tab
 from ui.data_tab.address import FIELDS, on_address
 from ui.data_tab.open import INSPECT
@@ -72,6 +72,7 @@ def build_page() -> gr.Blocks:
         if training:
             train_tab.connect(wires, demo)
         api.connect()
+    language.translate(demo)
     demo.unload(on_leave)
     demo.queue(default_concurrency_limit=4, max_size=64)
     demo._queue.sleep_when_free, demo._queue.progress_update_sleep_when_free = _LOOKS_S
@@ -85,6 +86,7 @@ def launch_options(password: str = "", *, mcp: bool = False) -> dict[str, Any]:
     The browser keeps no record of calls (`run_history`), nothing is rendered on the server, no monitoring page.
     """
     return {
+        "i18n": language.translations(),
         "theme": gr.themes.Base(
             primary_hue=gr.themes.colors.teal,
             neutral_hue=gr.themes.colors.slate,

@@ -208,6 +208,9 @@ interface RunRow {
 /** `shown`, `others`: ids, of the run that is shown and of those laid over it. */
 interface RunsJson { rows: RunRow[]; shown: string | null; others: string[]; }
 
+/** gradio's own: among others the catalogues of ui/language, by what browsers call a language. */
+declare var gradio_config: {i18n_translations?: Record<string, Record<string, string> | undefined> | null} | undefined;
+
 // --- wiring: what gradio's events call
 
 interface Window {

@@ -89,9 +89,9 @@ def _tiles(report: AuditReport, summary: Mapping[str, Any]) -> list[tuple[str, s
     return [
         ("Rows inspected", f"{report.inspected:,}", f"of {report.rows:,}"),
         ("Not used", f"{report.bad + report.refused:,}", f"{report.refused:,} refused by the template"),
-        ("Tokens that train", f"{summary['trained_share']:.1%}", f"{report.trained:,} of {report.tokens:,}"),
-        ("Template's text", f"{summary['boilerplate_share']:.1%}", "of the tokens that train"),
-        ("Rows that train nothing", f"{report.untrained:,}", f"{report.near_empty:,} more train next to nothing"),
+        ("Trained tokens", f"{summary['trained_share']:.1%}", f"{report.trained:,} of {report.tokens:,}"),
+        ("Template's text", f"{summary['boilerplate_share']:.1%}", "of the trained tokens"),
+        ("Rows without trained tokens", f"{report.untrained:,}", f"{report.near_empty:,} more with next to none"),
         ("Longest row", f"{lengths['max']:,}", f"tokens; 99% have at most {lengths['p99']:,}"),
     ]
 

@@ -83,8 +83,8 @@ def _repeated(report: AuditReport) -> DataFinding | None:
         code=Code.DUPLICATE_ANSWER,
         severity=Severity.WARNING if rows >= REPEATED_SHARE * report.inspected else Severity.NOTE,
         rows=rows,
-        detail=f"{rows} of {report.inspected} rows train a text that another row trains, too; the most frequent one is "
-        f"in {len(most)} rows, the first of them {most[0]}.",
+        detail=f"{rows} of {report.inspected} rows have a trained text that another row has, too; the most "
+        f"frequent one is in {len(most)} rows, the first of them {most[0]}.",
         remedy="Remove the repeated rows, or weigh them as they are meant: each of them counts once more.",
         examples=tuple(most[:5]),
     )
@@ -97,9 +97,9 @@ def _near_empty(report: AuditReport) -> DataFinding | None:
         code=Code.NEAR_EMPTY_LOSS,
         severity=Severity.WARNING if report.near_empty >= REPEATED_SHARE * report.inspected else Severity.NOTE,
         rows=report.near_empty,
-        detail=f"{report.near_empty} of {report.inspected} rows train next to nothing: fewer than {NEAR_EMPTY_TOKENS} "
-        f"tokens, or less than {NEAR_EMPTY_SHARE:.0%} of the row.",
-        remedy="Look at these rows: the compute is spent on text that does not train.",
+        detail=f"{report.near_empty} of {report.inspected} rows have next to no trained tokens: fewer than "
+        f"{NEAR_EMPTY_TOKENS} tokens, or less than {NEAR_EMPTY_SHARE:.0%} of the row.",
+        remedy="Look at these rows: the compute is spent on text that is not trained.",
         examples=tuple(report.near_empty_rows),
     )
 

@@ -118,7 +118,7 @@ def figures(report: AuditReport) -> str:
     share = report.trained / report.tokens if report.tokens else 0.0
     return (
         f"{report.inspected:,} of {number(report.rows, 'row')} inspected; "
-        f"{report.trained:,} of {number(report.tokens, 'token')} train ({share:.1%})"
+        f"{report.trained:,} of {number(report.tokens, 'token')} are trained ({share:.1%})"
         + ("" if report.about.get("complete", True) else "; stopped before the end")
     )
 
@@ -140,7 +140,7 @@ def format_report(report: AuditReport) -> Iterator[str]:
     yield from _wrapped(f"{figures(report)}.")
     yield from _wrapped(
         f"{number(report.bad, 'row')} cannot be used, {report.refused:,} refused by the template, {report.untrained:,} "
-        f"train nothing; {summary['boilerplate_share']:.1%} of what trains is the template's text."
+        f"have no trained token; {summary['boilerplate_share']:.1%} of what is trained is the template's text."
     )
     yield from _wrapped(audited_answer(report) or "")
     yield ""
@@ -179,7 +179,7 @@ def _roles(report: AuditReport) -> Iterator[str]:
     for role, (turns, tokens, trained) in sorted(report.roles.items()):
         share = trained / tokens if tokens else 0.0
         head = f"{printable(role)[:14]:<14} "
-        yield f"{head}{number(turns, 'turn')}, {number(tokens, 'token')}, {share:.1%} train"
+        yield f"{head}{number(turns, 'turn')}, {number(tokens, 'token')}, {share:.1%} trained"
 
 
 def _limits(report: AuditReport) -> Iterator[str]:

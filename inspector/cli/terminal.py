@@ -30,7 +30,7 @@ def format_inspection(inspection: Inspection, *, colour: bool) -> str:
     lines = [
         f"{inspection.model.name} · {inspection.model.revision or inspection.model.source} · "
         f"template {inspection.model.template_name} · strategy {inspection.strategy}",
-        f"{count} of {total} tokens train{share}" + ("" if colour else "; «trained», {merged across a boundary}"),
+        f"{count} of {total} tokens are trained{share}" + ("" if colour else "; «trained», {merged across a boundary}"),
         *(f"{inspection.strategy} says: {warning}" for warning in inspection.labelled.warnings),
         "",
         *_turns(inspection, colour),
@@ -153,7 +153,7 @@ def _logged(number: int, example: LoggedExample, colour: bool) -> Iterator[str]:
     """An example of a log: its text, with what trains where the log says so, and what is to be said of it."""
     exact = "the ids are exactly those of this conversation" if example.is_exact else "not its exact ids"
     read = "" if example.inspection is None else f", read as {_roles(example.inspection)}: {exact}"
-    alone = " that train, without those that do not" if example.is_partial else ""
+    alone = " that are trained, without the others" if example.is_partial else ""
     yield f"example {number}: {len(example.ids)} ids{alone}{read}"
     out = []
     for text, is_trained in example.pieces:
@@ -196,7 +196,7 @@ def format_markers(
 
 def format_pieces(words: Sequence[tuple[str, Sequence[tuple[int, str]]]]) -> str:
     """Texts with the tokens of each: a space belongs to the token after it."""
-    lines = ["", "whitespace is part of the token beside it"]
+    lines = ["", "whitespace belongs to the next token"]
     for word, tokens in words:
         lines.append(f"  {word!r:<20}" + "  ".join(f"{id} {piece!r}" for id, piece in tokens))
     return "\n".join(lines)

@@ -170,7 +170,7 @@ class Columns:
         for index, message in enumerate(conversation.messages):
             if message["role"] not in _KNOWN_ROLES:
                 raise FormatError(
-                    f"Message {index} has the role {quoted(message['role'])}, which is none of: "
+                    f"Message {index} has the role {quoted(message['role'])}, which is not one of: "
                     f"{', '.join(sorted(_KNOWN_ROLES - {TEXT_ROLE}))}. Map it: role.{short(message['role'])}=assistant."
                 )
         return replace(conversation, changes=(*self.changes, *conversation.changes)) if self.changes else conversation
@@ -234,7 +234,7 @@ class Columns:
             fields["role"] = self.roles[str(role)]
         elif not isinstance(role, str) or (role not in _KNOWN_ROLES and known_role(role) not in _KNOWN_ROLES):
             raise FormatError(
-                f"{where} has the role {quoted(role)}, which is none of: {', '.join(sorted(_KNOWN_ROLES))}. Map it: "
+                f"{where} has the role {quoted(role)}, which is not one of: {', '.join(sorted(_KNOWN_ROLES))}. Map it: "
                 f"role.{short(str(role))}=assistant."
             )
         return fields

@@ -72,9 +72,9 @@ def detect(
         if not formats:
             if "input_ids" in known and holds_ids(rows[0].get(known["input_ids"])):
                 raise FormatError(
-                    f"{known['input_ids']} holds ids of tokens, and no column says which of them train. There are: "
-                    f"{listed(present)}. Map it: labels=COLUMN, or loss_mask=COLUMN, which may be an attention mask "
-                    "where every token trains."
+                    f"{known['input_ids']} holds ids of tokens, and no column says which of them are trained. There "
+                    f"are: {listed(present)}. Map it: labels=COLUMN, or loss_mask=COLUMN, which may be an attention "
+                    "mask where every token is trained."
                 )
             raise FormatError(
                 f"No layout fits the columns {listed(present) or 'none'}. Say which column is which, such as "

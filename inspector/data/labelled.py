@@ -95,7 +95,7 @@ def read_labelled(columns: Columns, *, shifted: bool = False) -> Conversation:
     row = _Row(columns)
     ids, targets, masks = row.ids(), row.targets(), row.masks()
     if targets is None and not masks:
-        raise FormatError(f"{row.says_nothing}, and must say of each token whether it trains.")
+        raise FormatError(f"{row.says_nothing}, and must say of each token whether it is trained.")
     trained = [True] * len(ids)
     for name, weights in masks:
         row.check_length(name, weights, len(ids))
@@ -187,7 +187,7 @@ class _Row:
         negative = next((i for i, value in enumerate(values) if value < 0), None)
         if negative is not None:
             raise FormatError(
-                f"{name}[{negative}] is {values[negative]:g}, and must be 0 where the token does not train, else 1."
+                f"{name}[{negative}] is {values[negative]:g}, and must be 0 where the token is not trained, else 1."
             )
         self._note(f"{name}, whose weights other than 0 count as 1, such as that of token {odd}", values[odd], 1)
         return values
@@ -206,7 +206,7 @@ class _Row:
             at = before if is_target or here is None else here
             wanted = f"the id of the next token, {ids[at + 1]}" if is_target else f"the token's id, {ids[at]}"
             raise FormatError(
-                f"{name}[{at}] is {labels[at]}, and must be {wanted}, or {IGNORED} where it does not train. "
+                f"{name}[{at}] is {labels[at]}, and must be {wanted}, or {IGNORED} where it is not trained. "
                 f"A column of 0 and 1 is a mask: map loss_mask={name}."
             )
         if not is_target:
@@ -294,7 +294,7 @@ def _numbers(name: str, value: Any, depth: int = _DEPTH) -> list[float]:
 
 def _chunk(name: str, chunk: Any) -> list[float]:
     if not isinstance(chunk, Mapping) or "tokens" not in chunk:
-        raise FormatError(f"{name} holds no tokens, and only text can be read: images and sounds do not train here.")
+        raise FormatError(f"{name} holds no tokens, and only text can be read: images and sounds are not trained here.")
     return _numbers(f"{name}.tokens", chunk["tokens"])
 
 

@@ -56,7 +56,7 @@ def unread_text(unread: Mapping[str, int]) -> str:
     if not unread:
         return ""
     columns = ", ".join(f"{quoted(name)} ({rows:,} row{'' if rows == 1 else 's'})" for name, rows in unread.items())
-    media = " Images, sounds and videos do not train here." if any(map(MEDIA.fullmatch, unread)) else ""
+    media = " Images, sounds and videos are not trained here." if any(map(MEDIA.fullmatch, unread)) else ""
     return f"Columns that are not read: {columns}.{media}"
 
 

@@ -48,8 +48,8 @@ _KNOWN: tuple[tuple[Callable[[Mapping[str, Any]], bool], str], ...] = (
     ),
     (
         lambda row: any(map(_SIDE_IDS.fullmatch, row)),
-        "These rows hold ids of tokens, as a trainer prepares pairs, and nothing says which of them train: give the "
-        "rows of texts that they were made from, or labels beside the ids (chosen_labels beside chosen_input_ids).",
+        "These rows hold ids of tokens, as a trainer prepares pairs, and nothing says which of them are trained: give "
+        "the rows of texts that they were made from, or labels beside the ids (chosen_labels beside chosen_input_ids).",
     ),
     (
         lambda row: "prompt" in row and not _CHECKS.isdisjoint(row),

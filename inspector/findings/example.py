@@ -111,7 +111,7 @@ def find_no_trained_tokens(example: Example, labelled: Labelled) -> Iterator[Fin
         why = "the template renders none of the assistant's messages"
         remedy = "Use a template that renders them, or the message form it expects (list or plain text content)."
     elif labelled.cut:
-        why = f"truncation cuts off all {len(labelled.cut)} that would train"
+        why = f"truncation cuts off all {len(labelled.cut)} that would be trained"
         remedy = "Raise max_length, or keep the other end of the row."
     else:
         why = "the strategy leaves every assistant turn out"

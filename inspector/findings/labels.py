@@ -11,7 +11,7 @@ from inspector.model.tokenizer import ids_alone
 from inspector.strategies import OWN_LABELS, Example, Labelled, Reason
 from inspector.strategies.traced import traced
 
-REMEDY = "The labels are the row's own: mend what made them, or train the messages by a strategy."
+REMEDY = "The labels are the row's own: fix what made them, or train the messages by a strategy."
 """What to do about what is found in a row's own labels."""
 _ABOUT_LABELS = frozenset(
     {Code.FOREIGN_TEXT_IN_LOSS, Code.STOP_TOKEN_NOT_TRAINED, Code.PROMPT_TEXT_IN_LOSS, Code.BOUNDARY_MERGE}
@@ -33,7 +33,7 @@ def find_turns_not_read(example: Example, labelled: Labelled) -> Iterator[Findin
             severity=Severity.NOTE,
             message_index=None,
             token_span=None,
-            detail=f"Whose text trains is unknown: {example.unread}.",
+            detail=f"Whose text is trained is unknown: {example.unread}.",
             remedy="Choose the template that the row was made with; without its turns only ids and labels are checked.",
         )
 

@@ -33,7 +33,7 @@ def find_truncation(example: Example, labelled: Labelled) -> Iterator[Finding]:
             message_index=index,
             token_span=(gone[0], gone[-1] + 1),
             detail=f"Truncation to {kept} of {len(example)} tokens removes {len(gone)} of the {len(gone) + left} "
-            f"tokens of message {index} that would train; {end}.",
+            f"tokens of message {index} that would be trained; {end}.",
             remedy=f"Raise max_length (this example needs {len(example)}), or split or drop the example.",
         )
 
@@ -168,7 +168,7 @@ def find_empty_answers(example: Example, labelled: Labelled) -> Iterator[Finding
                 severity=Severity.WARNING,
                 message_index=index,
                 token_span=(ends[0], ends[-1] + 1),
-                detail=f"Of message {index} only the stop token trains: the model learns to answer with nothing.",
+                detail=f"Of message {index} only the stop token is trained: the model learns to answer with nothing.",
                 remedy="Remove the empty message, or give it its answer.",
             )
 

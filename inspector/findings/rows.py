@@ -113,7 +113,7 @@ def find_nulls_in_loss(example: Example, labelled: Labelled) -> Iterator[Finding
                 token_span=span_of(example, index),
                 detail=f"The model learns to write null: message {index} · {written[0]}"
                 + (f" and {len(written) - 1} more are" if len(written) > 1 else " is")
-                + " written in text that trains.",
+                + " written in trained text.",
                 remedy="Remove fields that have no value, unless null is what the model is to write.",
             )
 
@@ -135,7 +135,7 @@ def find_python_in_text(example: Example, labelled: Labelled) -> Iterator[Findin
                 message_index=index,
                 token_span=span_of(example, index),
                 detail=f"The template writes {path} of message {index} in Python's syntax"
-                f"{', and it trains' if is_in_loss else ''}: {short(text)!r}.",
+                f"{', and it is trained' if is_in_loss else ''}: {short(text)!r}.",
                 remedy="Write the value as text or as JSON, or use a template that takes "
                 + ("a list of parts." if isinstance(value, list) else "an object."),
             )
@@ -187,7 +187,7 @@ def find_flags_not_obeyed(example: Example, labelled: Labelled) -> Iterator[Find
         message_index=index,
         token_span=span_of(example, index),
         detail=f"A flag is not obeyed: message {index} has {name}: {json.dumps(message[name])}, and "
-        f"{f'{count} of its tokens train' if count else 'none of its tokens trains'}.{more}",
+        f"{f'{count} of its tokens are trained' if count else 'none of its tokens is trained'}.{more}",
         remedy="keep: flagged goes by the messages' own flags; remove them if they mean nothing.",
     )
 
@@ -201,9 +201,9 @@ def _part_flags(example: Example) -> Iterator[Finding]:
                 severity=Severity.WARNING,
                 message_index=index,
                 token_span=span_of(example, index),
-                detail=f"A flag is not obeyed: message {index} has {name}, which says what of it trains, and the whole "
-                "message is trained or is not.",
-                remedy="Write rows with segments, texts with a label each, where parts of a message are to train.",
+                detail=f"A flag is not obeyed: message {index} has {name}, which says what of it is trained, and the "
+                "whole message is trained or is not.",
+                remedy="Write rows with segments, texts with a label each, where parts of a message are to be trained.",
             )
             return
 
@@ -262,7 +262,7 @@ def find_unread(example: Example, labelled: Labelled) -> Iterator[Finding]:
             message_index=None,
             token_span=None,
             detail=f"The template does not read these keywords: {listed(unread)}.",
-            remedy="Take them out, or use a template that reads them; images, sounds and videos do not train here.",
+            remedy="Take them out, or use a template that reads them; images, sounds and videos are not trained here.",
         )
 
 

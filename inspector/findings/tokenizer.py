@@ -65,7 +65,7 @@ def find_text_stops(example: Example, labelled: Labelled) -> Iterator[Finding]:
         ends = example.turns[messages[0]].end_tokens
         pieces = [example.tokens.texts[i] for i in ends]
         merged = next((piece for piece in (pieces[0], pieces[-1]) if piece.strip() not in text), "")
-        swallowed = f", of which {merged!r} also holds what stands beside it" if merged else ""
+        swallowed = f", of which {merged!r} also holds what stands next to it" if merged else ""
         yield Finding(
             code=Code.STOP_IS_TEXT,
             severity=Severity.WARNING,

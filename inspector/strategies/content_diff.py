@@ -183,7 +183,7 @@ def _is_trained(message: Message, role: str, roles: Sequence[str]) -> bool:
 def _ends(example: Example, on_eos: str, on_eot: str, eot_tokens: Sequence[str]) -> list[End]:
     for name, choice in (("train_on_eos", on_eos), ("train_on_eot", on_eot)):
         if choice not in _CHOICES:
-            raise ValueError(f"{name} is {choice!r}, which is none of: {', '.join(_CHOICES)}.")
+            raise ValueError(f"{name} is {choice!r}, which is not one of: {', '.join(_CHOICES)}.")
     if isinstance(eot_tokens, str):
         raise ValueError(f"eot_tokens is {eot_tokens!r}, and must be a list of tokens.")
     eos = example.tokenizer.eos_token_id

@@ -56,7 +56,7 @@ class Modifiers:
         """Raise StrategyError for a value that is none of those named."""
         for name, kind in (("keep", Keep), ("truncation", Truncation)):
             if (value := getattr(self, name)) not in list(kind):
-                raise StrategyError(f"{name} is {value!r}, which is none of: {', '.join(kind)}.")
+                raise StrategyError(f"{name} is {value!r}, which is not one of: {', '.join(kind)}.")
         length = self.max_length
         if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
             raise StrategyError(f"max_length is {length!r}, and must be a number of tokens from 1 on, or None.")
@@ -65,7 +65,7 @@ class Modifiers:
         object.__setattr__(self, "as_given", tuple(self.as_given))
         for name in self.as_given:
             if name not in (*Step, "all"):
-                raise StrategyError(f"as_given names {quoted(name)}, which is none of: all, {', '.join(Step)}.")
+                raise StrategyError(f"as_given names {quoted(name)}, which is not one of: all, {', '.join(Step)}.")
 
     @classmethod
     def parse(cls, value: Modifiers | Mapping[str, Any] | None) -> Modifiers:
@@ -126,7 +126,7 @@ def flagged_only(example: Example, labelled: Labelled) -> Labelled:
 def kept_range(count: int, max_length: int | None, mode: str = "keep_start") -> range:
     """Which of `count` tokens truncation keeps. Raises ValueError for an unknown mode or a length below 1."""
     if mode not in ("keep_start", "keep_end"):
-        raise ValueError(f"mode is {mode!r}, which is none of: keep_start, keep_end.")
+        raise ValueError(f"mode is {mode!r}, which is not one of: keep_start, keep_end.")
     if max_length is None or max_length >= count:
         return range(count)
     if max_length < 1:

@@ -79,7 +79,7 @@ def _laid_over(
         warnings.append(f"torchtune overwrites the row's last token with {eos}.")
     lead = next((n for n in (0, 1) if tuple(ids[n : n + len(shown)]) == tuple(shown)), 0)
     if lead:
-        also = "; the first token shown, which then has one before it, trains" if bits[1:2] == [True] else ""
+        also = "; the first token shown, which then has one before it, is trained" if bits[1:2] == [True] else ""
         warnings.append(f"torchtune puts {row.tokenizer.decode(ids[:1])} before the row{also}.")
     same = shared_length(ids[lead:], shown)
     if same < max(len(ids) - lead, len(shown)):

@@ -78,7 +78,7 @@ def traced(
 
 def _choice(kind: type[_Choice], option: str, value: str) -> _Choice:
     if value not in list(kind):
-        raise ValueError(f"{option} is {value!r}, which is none of: {', '.join(kind)}.")
+        raise ValueError(f"{option} is {value!r}, which is not one of: {', '.join(kind)}.")
     return kind(value)
 
 

@@ -151,10 +151,10 @@ def test_padding_falls_back_on_eos(rows: list[Inspection]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"padding_side": "top"}, "padding_side is 'top', which is none of: right, left"),
+        ({"padding_side": "top"}, "padding_side is 'top', which is not one of: right, left"),
         ({"packing": True}, "Packing needs max_length"),
         ({"max_length": 0}, "max_length is 0, and must be a number of tokens from 1 on"),
-        ({"max_length": 4, "truncation": "middle"}, "mode is 'middle', which is none of: keep_start, keep_end"),
+        ({"max_length": 4, "truncation": "middle"}, "mode is 'middle', which is not one of: keep_start, keep_end"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(rows: list[Inspection], options: dict[str, Any], message: str) -> None:

@@ -219,8 +219,8 @@ def test_a_strategy_is_not_asked_and_that_is_said() -> None:
     asked = inspector.inspect(tiny(), row, "home_llm", modifiers={"keep": "last_turn"}, prefix_ids=[1], suffix_ids=[2])
     assert asked.labels == row["labels"]
     assert asked.labelled.warnings == (
-        "The row's own labels train as they are, whatever is chosen: the strategy home_llm with its options and keep: "
-        "last_turn.",
+        "The row's own labels are trained as they are, whatever is chosen: the strategy home_llm with its options and "
+        "keep: last_turn.",
     )
     assert inspector.inspect(tiny(), row).labelled.warnings == ()
     cut = inspector.inspect(tiny(), row, modifiers={"max_length": 5})

@@ -58,7 +58,7 @@ LONGEST_FIRST = (
 TOGETHER = {
     "browser": ("test_page", "test_accessibility", "test_report_html", "test_hostile"),
     "training": (
-        "test_methods", "test_engines", "test_training", "test_jobs", "test_publish", "test_export_rows",
+        "test_answers", "test_methods", "test_engines", "test_training", "test_jobs", "test_publish", "test_export_rows",
         "test_importers",
     ),
 }  # fmt: skip

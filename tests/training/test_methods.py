@@ -486,9 +486,9 @@ def test_rows_are_printed_as_they_train(tmp_path: Path, capsys: pytest.CaptureFi
     spec = str(ROOT / "examples" / "runs" / "brief-answers-dpo.yaml")
     assert main(["rows", spec, "--limit", "1"]) == 0
     said = capsys.readouterr().out
-    assert "row 0 chosen: 3 of 19 tokens train" in said
+    assert "row 0 chosen: 3 of 19 tokens are trained" in said
     assert "    «Paris.<|im_end|>»⏎" in said
-    assert "row 0 rejected: 8 of 24 tokens train" in said
+    assert "row 0 rejected: 8 of 24 tokens are trained" in said
     assert main(["rows", spec, "--limit", "2", "--json"]) == 0
     (row, _) = json.loads(capsys.readouterr().out)["rows"]
     assert [label for label in row["labels"] if label != -100] == row["input_ids"][-4:-1]

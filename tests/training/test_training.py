@@ -292,7 +292,7 @@ def test_changed_labels_are_refused() -> None:
         ({"learning_rate": "fast"}, "learning_rate", "valid number"),
         ({"lora": {"ranks": 2}}, "lora.ranks", "there is no such field"),
         ({"strategy": "magic"}, "strategy", "There are: traced, full"),
-        ({"keep": "some"}, "keep", "which is none of: all"),
+        ({"keep": "some"}, "keep", "which is not one of: all"),
         ({"scheduler": "stairs"}, "scheduler", "There are: linear"),
         ({"optimizer": "magic"}, "optimizer", "There are: adamw_torch"),
         ({"quantization": "4bit", "lora": False}, "quantization", "Use lora."),
@@ -404,7 +404,7 @@ def test_labels_train_as_they_are_given(tmp_path: Path) -> None:
     status, manifest = run.status(), run.manifest()
     assert status.phase == Phase.SUCCEEDED, run.log_tail()
     assert status.notes == (
-        "The rows' own labels train as they are, whatever the spec's strategy, options and keep say.",
+        "The rows' own labels are trained as they are, whatever the spec's strategy, options and keep say.",
     )
     written = parquet.read_table(run.data / "rows.parquet").to_pylist()
     assert [(row["input_ids"], row["labels"]) for row in written] == [(row["input_ids"], row["labels"]) for row in rows]

@@ -40,7 +40,7 @@ def test_rows_with_labels_are_shown_with_what_differs() -> None:
     conversation, found, place = explained(log, Setup(model="tiny-chat", conversation=CHAT))
     assert conversation is not None
     assert json.loads(conversation) == CHAT
-    assert "Nothing trains" in str(found)
+    assert "Nothing is trained" in str(found)
     assert place == "This is row 1 of 1 in the trainer's output. Its ids are exactly the printed ones."
     changes = on_decode(log, BOXES)
     assert json.loads(changes["conversation"]) == CHAT

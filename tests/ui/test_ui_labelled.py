@@ -56,7 +56,7 @@ def test_another_strategy_changes_nothing_and_that_is_said() -> None:
     """Above the tokens."""
     view = viewed(row(), strategy="full")
     assert view["notices"] == [
-        "own_labels says: The row's own labels train as they are, whatever is chosen: the strategy full."
+        "own_labels says: The row's own labels are trained as they are, whatever is chosen: the strategy full."
     ]
 
 

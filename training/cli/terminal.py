@@ -82,7 +82,7 @@ def rows_lines(rows: Sequence[PreparedRow], unused: Sequence[BadRow]) -> list[st
         good = {None: "", True: " good", False: " bad"}[row.is_good]
         for name, one in zip(names, row.answers, strict=True):
             count = sum(label != IGNORED for label in one.labels)
-            lines.append(f"row {row.number}{name}{good}: {count:,} of {len(one.input_ids):,} tokens train")
+            lines.append(f"row {row.number}{name}{good}: {count:,} of {len(one.input_ids):,} tokens are trained")
             runs = groupby(zip(one.texts, one.labels, strict=True), key=lambda pair: pair[1] != IGNORED)
             parts = [("".join(text for text, _ in run), trains) for trains, run in runs]
             line_text = "".join(f"«{text}»" if trains else text for text, trains in parts)

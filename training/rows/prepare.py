@@ -133,7 +133,9 @@ def _prepared(
             yield found
     notes += tally.notes
     if layout.format.is_labelled:
-        notes.append("The rows' own labels train as they are, whatever the spec's strategy, options and keep say.")
+        notes.append(
+            "The rows' own labels are trained as they are, whatever the spec's strategy, options and keep say."
+        )
 
 
 def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRow:
@@ -167,7 +169,7 @@ def _why_unused(spec: RunSpec, row: PreparedRow) -> str:
         return "chosen and rejected are the same"
     for one, name in zip(row.answers, ("it", "the rejected answer"), strict=False):
         if all(label == IGNORED for label in one.labels):
-            return f"nothing in {name} trains"
+            return f"nothing in {name} is trained"
     if row.rejected is not None and row.input_ids == row.rejected.input_ids:
         return f"chosen and rejected are the same as far as they are kept, {len(row.input_ids)} tokens"
     return ""
@@ -209,7 +211,7 @@ def _part(row: PreparedRow, kept: slice) -> PreparedRow:
 
 
 def first_rows(spec: RunSpec, count: int) -> tuple[list[PreparedRow], list[BadRow]]:
-    """The first rows as they train, and those before them that do not. Raises SpecError, InspectorError."""
+    """The first rows as they are trained, and those before them that do not. Raises SpecError, InspectorError."""
     unused: list[BadRow] = []
     with closing(prepare(spec, spec.data, load_model(spec), unused)) as rows:  # type: ignore[type-var]
         return list(islice(rows, count)), unused

@@ -64,7 +64,14 @@ def write_rows(folder: Path, rows: Iterator[PreparedRow]) -> list[PreparedRow]:
             writer.write_table(pyarrow.Table.from_pylist([_written(row) for row in batch], schema=schema))
     if not first:
         raise SpecError(
-            [Problem(field="data", severity="error", message="no row of it trains.", remedy="Audit it: it says why.")]
+            [
+                Problem(
+                    field="data",
+                    severity="error",
+                    message="no row of it has a trained token.",
+                    remedy="Audit it: it says why.",
+                )
+            ]
         )
     return first
 

@@ -25,7 +25,7 @@ class Proven:
     eval_collator: Any = None
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
-        """The micro-batches of a step, and how many of their tokens train: as many as were proven."""
+        """The micro-batches of a step, and how many of their tokens are trained: as many as were proven."""
         batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[misc]
         proven = torch.tensor(sum(batch.pop(PROVEN) for batch in batches), device=device)
         if count is not None and self.args.world_size > 1:

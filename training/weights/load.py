@@ -133,7 +133,7 @@ def _name_of(layer: Any, weights: Any) -> str:
 
 
 def complete_head(weights: Any) -> None:
-    """Give the LM head its bias back, which peft hides where new tokens train: trl computes with it."""
+    """Give the LM head its bias back, which peft hides where new tokens are trained: trl computes with it."""
     head = weights.get_output_embeddings()
     if head is not None and not hasattr(head, "bias"):
         head.__dict__["bias"] = getattr(head.original_module, "bias", None)  # no parameter of the wrapper's own

@@ -103,7 +103,7 @@ class ScoredTokens {
   /** What the model makes of a token. @param {ScoredRow} row @param {Moment} scores @param {number} i */
   static about({texts, trained}, {losses, guesses, probabilities}, i) {
     const quoted = (/** @type {string} */ text) => JSON.stringify(visible(text)), loss = losses[i];
-    const start = `${quoted(texts[i])} ${trained[i] ? "trains" : "does not train"};`;
+    const start = `${quoted(texts[i])} ${trained[i] ? "is trained" : "is not trained"};`;
     return loss === null ? `${start} nothing stands before it.` : `${start} loss ${loss.toFixed(3)} nats; ` +
       `the model's first guess is ${quoted(guesses[i])}, with ${(100 * probabilities[i]).toFixed(1)} %.`;
   }

@@ -69,7 +69,7 @@ def compare_labels(labels: Sequence[int], inspection: Inspection) -> Compared:
     exact = inspection.labelled.trained
     missing = [i for i in range(1, len(bits)) if exact[i] and not bits[i]]
     extra = [i for i in range(1, len(bits)) if bits[i] and not exact[i]]
-    says = [*_said("does not train", missing, inspection), *_said("trains", extra, inspection)]
+    says = [*_said("is not trained", missing, inspection), *_said("is trained", extra, inspection)]
     if not missing and not extra:
         says = ["These are exactly the tokens that the assistant writes."]
     return Compared(
@@ -138,12 +138,12 @@ SETTINGS: Mapping[str, Mapping[Difference, tuple[str, ...]]] = {
 """
 
 MEANINGS: Mapping[str, str] = {
-    "axolotl": "axolotl's check of labels: each token's text, then its label and its id; -100, in red, does not train.",
-    "LLaMA-Factory": "LLaMA-Factory's first example: its ids, and label_ids, in which -100 does not train.",
-    "ms-swift": "ms-swift's first example: its ids, and its labels, in which -100 does not train.",
-    "Unsloth": "The labels decoded with a space in place of each -100, as in Unsloth's notebooks: what is left trains.",
-    "TRL": "Rows as TRL prepares them: ids, and a mask that is 1 where a token trains.",
-    "verl": "Rows as verl prepares them: ids, and loss_mask or response_mask, 1 where a token trains.",
+    "axolotl": "axolotl's check of labels: each token's text, then its label and its id; -100, in red, is not trained.",
+    "LLaMA-Factory": "LLaMA-Factory's first example: its ids, and label_ids, in which -100 is not trained.",
+    "ms-swift": "ms-swift's first example: its ids, and its labels, in which -100 is not trained.",
+    "Unsloth": "The labels decoded, a space in place of each -100, as in Unsloth's notebooks: what is left is trained.",
+    "TRL": "Rows as TRL prepares them: ids, and a mask that is 1 where a token is trained.",
+    "verl": "Rows as verl prepares them: ids, and loss_mask or response_mask, 1 where a token is trained.",
 }
 """A trainer -> what its way of printing rows is."""
 

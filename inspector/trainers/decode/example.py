@@ -151,10 +151,10 @@ def _nothing(labels: Sequence[int] | None) -> frozenset[Difference]:
 
 def _trained_text(model: Model, trained: Sequence[int], count: int) -> str:
     if not trained:
-        return f"Nothing trains: all {count} labels are -100."
+        return f"Nothing is trained: all {count} labels are -100."
     text = text_of(model.tokenizer, trained)
     shown = repr(text) if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]!r} … {text[-_SHOWN // 2 :]!r}"
-    return f"{len(trained)} of {count} tokens train: {shown}."
+    return f"{len(trained)} of {count} tokens are trained: {shown}."
 
 
 _SHOWN = 400
@@ -163,8 +163,8 @@ _SHOWN = 400
 def _why_unknown(row: LoggedRow, inspection: Inspection | None) -> str:
     if inspection is None:
         return (
-            "No conversation could be read from the ids by the headers of this model's template, so what should train "
-            "is unknown."
+            "No conversation could be read from the ids by the headers of this model's template, so what should be "
+            "trained is unknown."
         )
     other = inspection.ids
     at = next((i for i, (one, two) in enumerate(zip(row.ids, other, strict=False)) if one != two), None)
@@ -173,7 +173,7 @@ def _why_unknown(row: LoggedRow, inspection: Inspection | None) -> str:
     here, there = (text_of(inspection.model.tokenizer, list(ids)[at : at + 6]) for ids in (row.ids, other))
     return (
         f"This model's template writes the conversation with other ids, from token {at} on: the log has {here!r}, the "
-        f"template {there!r}. So what should train is unknown."
+        f"template {there!r}. So what should be trained is unknown."
     )
 
 
@@ -186,12 +186,14 @@ def _labels_alone(model: Model, row: LoggedRow) -> LoggedExample:
     if row.ids:
         headers, closings = frames(model)
         trained = [(header, role) for header, role in headers.items() if header in text]
-        says += [f"The header of messages of role {role} trains: {header!r}." for header, role in trained]
+        says += [f"The header of messages of role {role} is trained: {header!r}." for header, role in trained]
         stops = tuple(closing.strip() for closing in closings if closing.strip())
         ends = text.rstrip().endswith(stops) if stops else True
         if not ends:
-            says.append(f"What trains does not end in the token that ends an answer: {' or '.join(map(repr, stops))}.")
-        says.append("The log has labels alone, so the text that does not train, and what should train, are unknown.")
+            says.append(
+                f"What is trained does not end in the token that ends an answer: {' or '.join(map(repr, stops))}."
+            )
+        says.append("The log has labels alone, so the text that is not trained, and what should be, are unknown.")
     return LoggedExample(
         ids=row.ids,
         text=text,

@@ -104,7 +104,7 @@ KNOWN: tuple[Message, ...] = (
         "LLaVA",
         r"tokenization mismatch: ?(\d+) ?vs\.? ?(\d+)",
         "LLaVA, as FastChat and InternVL, tokenizes each round alone to count where answers are. The count is not the "
-        "row's number of tokens, so nothing of the row trains.",
+        "row's number of tokens, so nothing of the row is trained.",
         searching.llava_rounds,
     ),
     _message(
@@ -116,7 +116,7 @@ KNOWN: tuple[Message, ...] = (
     _message(
         "axolotl",
         r"eo[st] token .{0,60}not found in chat_template|eos token missing after turn",
-        "axolotl looks for the token that ends a turn, and the template does not write it: no stop token trains.",
+        "axolotl looks for the token that ends a turn, and the template does not write it: no stop token is trained.",
         rendering.axolotl_stop,
     ),
     _message(

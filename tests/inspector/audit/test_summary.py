@@ -30,7 +30,7 @@ def test_repeated_answers_are_found() -> None:
     """How many rows, which text most often, and where first; silent where no two rows train the same."""
     (finding,) = data_findings(report("repeated-answers.jsonl"))
     assert (finding.code, finding.severity, finding.rows) == (Code.DUPLICATE_ANSWER, Severity.WARNING, 7)
-    assert finding.detail.startswith("7 of 12 rows train a text that another row trains, too")
+    assert finding.detail.startswith("7 of 12 rows have a trained text that another row has, too")
     assert "in 8 rows, the first of them 1." in finding.detail
     assert finding.examples == (1, 2, 4, 5, 7)
     assert data_findings(report("messages.jsonl")) == []

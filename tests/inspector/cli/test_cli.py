@@ -58,7 +58,7 @@ def chat(tmp_path: Path) -> str:
 
 EXPECTED = """\
 MODEL · folder · template default · strategy traced
-8 of 39 tokens train (20.5%); «trained», {merged across a boundary}
+8 of 39 tokens are trained (20.5%); «trained», {merged across a boundary}
 
         0 user │ <|im_start|>user⏎
                │ Which river runs through Vienna?<|im_end|>⏎
@@ -255,7 +255,7 @@ BAD_CALLS: dict[str, tuple[list[str], str | None, str]] = {
     ),
     "strategy": (["MODEL", "chat.json", "--strategy", "x"], None, "error: There is no strategy 'x'; there are: traced"),
     "option": (["MODEL", "chat.json", "--option", "x=1"], None, "error: Strategy 'traced' has no option 'x'; its "),
-    "option value": (["MODEL", "chat.json", "--option", "stop=1"], None, "stop is 1, which is none of: every, last, n"),
+    "option value": (["MODEL", "chat.json", "--option", "stop=1"], None, "stop is 1, which is not one of: every, last"),
     "option form": (["MODEL", "chat.json", "--option", "stop"], None, "argument --option: 'stop' is not NAME=VALUE"),
     "revision": (["MODEL", "chat.json", "--revision", "main"], None, "is a folder and has no revision 'main'"),
     "no command": ([], None, "the following arguments are required: COMMAND"),

@@ -147,9 +147,9 @@ def test_layouts_that_do_not_fit_are_refused(row: dict[str, Any], mapping: dict[
         ({"messages": ["Hi"]}, "messages[0] is a text, and must be a message with role and content"),
         (
             {"messages": [{"role": "narrator", "content": "x"}]},
-            "messages[0] has the role 'narrator', which is none of: ",
+            "messages[0] has the role 'narrator', which is not one of: ",
         ),
-        ({"messages": [{"from": "robot", "value": "x"}]}, "messages[0] has the role 'robot', which is none of: "),
+        ({"messages": [{"from": "robot", "value": "x"}]}, "messages[0] has the role 'robot', which is not one of: "),
         ({"instruction": 1, "output": "A"}, "The column 'instruction' is a number, and must be a text"),
         ({"instruction": "I", "input": 21, "output": "A"}, "The column 'input' is a number, and must be a text"),
         (

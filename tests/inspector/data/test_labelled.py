@@ -136,7 +136,10 @@ def test_masks_about_the_next_token_are_moved_when_asked() -> None:
         ({"input_ids": 7, "labels": [1]}, "The column 'input_ids' is a number, and must be a list with a number for"),
         ({"input_ids": "[1, x]", "labels": [1]}, "input_ids is a text that begins like JSON and is not JSON"),
         ({"input_ids": [], "labels": []}, "input_ids holds no token."),
-        ({"input_ids": IDS, "weights": [0, 0, -1, 1]}, "weights[2] is -1, and must be 0 where the token does not"),
+        (
+            {"input_ids": IDS, "weights": [0, 0, -1, 1]},
+            "weights[2] is -1, and must be 0 where the token is not trained",
+        ),
         ({"input_ids": [[1], [2]], "labels": [[1], [2]]}, "input_ids holds a batch of 2 lists, and a row holds one"),
         (
             {"input_ids": IDS, "labels": LABELS, "attention_mask": [1, 1, 1, 0]},
@@ -174,7 +177,7 @@ def test_ids_without_labels_are_refused_with_the_way_out() -> None:
     """Nothing says which of them train."""
     row = {"input_ids": IDS, "attention_mask": [1] * 4}
     with pytest.raises(
-        FormatError, match=r"no column says which of them train.*Map it: labels=COLUMN, or loss_mask=COL"
+        FormatError, match=r"no column says which of them are trained.*Map it: labels=COLUMN, or loss_mask=COL"
     ):
         detect([row])
     assert read_row(row, loss_mask="attention_mask").labelled == LabelledIds(tuple(IDS), tuple(IDS))
@@ -211,7 +214,7 @@ def test_a_batch_is_a_row_for_each_of_its_lists() -> None:
         ([1], "x", "`labels` must be a list of token ids"),
         ([1, True], [1, 2], "`input_ids`[1] must be a whole number, not true/false."),
         ([1, 2], [1], "`labels` is a list of 1, and `input_ids` one of 2: each token must have a label."),
-        ([1, 2], [1, 3], "`labels`[1] is 3, and must be the token's id, 2, or -100 where it does not train."),
+        ([1, 2], [1, 3], "`labels`[1] is 3, and must be the token's id, 2, or -100 where it is not trained."),
     ],
 )
 def test_a_conversation_of_ids_is_checked(ids: Any, labels: Any, message: str) -> None:

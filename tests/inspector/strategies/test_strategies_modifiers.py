@@ -142,8 +142,8 @@ def test_inspect_applies_what_is_named(keep: Keep) -> None:
 @pytest.mark.parametrize(
     ("modifiers", "message"),
     [
-        ({"keep": "some"}, "keep is 'some', which is none of: all, last_response, last_turn, flagged"),
-        ({"truncation": "middle"}, "truncation is 'middle', which is none of: keep_start, keep_end"),
+        ({"keep": "some"}, "keep is 'some', which is not one of: all, last_response, last_turn, flagged"),
+        ({"truncation": "middle"}, "truncation is 'middle', which is not one of: keep_start, keep_end"),
         ({"max_length": 0}, "max_length is 0, and must be a number of tokens from 1 on, or None"),
         ({"max_length": "9"}, "max_length is '9', and must be a number"),
         ({"max_length": True}, "max_length is True, and must be a number"),

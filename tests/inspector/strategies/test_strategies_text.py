@@ -264,7 +264,9 @@ def test_torchtune_puts_a_bos_before_a_row_without_one() -> None:
     shown = look(CHAT, "torchtune", bare)
     assert shown.labelled.warnings[0] == f"torchtune puts {bos} before the row."
     everything = look(CHAT, "torchtune", bare, masking_strategy="train_on_all")
-    assert everything.labelled.warnings[0].endswith("; the first token shown, which then has one before it, trains.")
+    assert everything.labelled.warnings[0].endswith(
+        "; the first token shown, which then has one before it, is trained."
+    )
 
 
 def test_torchtune_renders_with_plain_jinja() -> None:

@@ -319,13 +319,13 @@ def without_stops(row: Inspection) -> list[int]:
 @pytest.mark.parametrize(
     ("change", "kind", "said", "setting"),
     [
-        (without_stops, "stop", "The token that ends an answer does not train, 2 tokens", "train_on_eos: turn"),
-        (lambda row: list(row.ids), "prompt", "Text that is not the assistant's trains", "train_on_inputs: false"),
-        (lambda row: [-100] * len(row.ids), "nothing", "Nothing trains: all", "roles_to_train: [assistant]"),
+        (without_stops, "stop", "The token that ends an answer is not trained, 2 tokens", "train_on_eos: turn"),
+        (lambda row: list(row.ids), "prompt", "Text that is not the assistant's is trained", "train_on_inputs: false"),
+        (lambda row: [-100] * len(row.ids), "nothing", "Nothing is trained: all", "roles_to_train: [assistant]"),
         (
             lambda row: [label if index > 50 else -100 for index, label in enumerate(row.labels)],
             "answer",
-            "Text of an answer does not train",
+            "Text of an answer is not trained",
             "roles_to_train: [assistant]",
         ),
     ],
@@ -380,7 +380,7 @@ def test_a_masked_text_with_a_header_in_it() -> None:
     row = tiny_row()
     log = f"tokenizer.decode([space if x == -100 else x for x in labels])\n{' ' * 20}<|im_start|>assistant\nParis."
     says = " ".join(decoded(row, log).says)
-    assert "The header of messages of role assistant trains: '<|im_start|>assistant\\n'." in says
+    assert "The header of messages of role assistant is trained: '<|im_start|>assistant\\n'." in says
     assert "does not end in the token that ends an answer" in says
 
 
@@ -389,7 +389,7 @@ def test_a_masked_text_of_spaces_trains_nothing(output: str) -> None:
     """The call with the right parts is proposed."""
     row = tiny_row()
     result = decode_log(row.model, f"tokenizer.decode([space if x == -100 else x for x in labels])\n{output}\n")
-    assert result.examples[0].says[0].startswith("Nothing trains")
+    assert result.examples[0].says[0].startswith("Nothing is trained")
     assert "response_part='<|im_start|>assistant\\n'" in result.answers[0].settings
 
 

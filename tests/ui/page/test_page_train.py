@@ -77,7 +77,7 @@ def test_one_click_trains_and_a_reload_finds_the_run(app: str, new_page: Any) ->
     tokens.focus()
     page.keyboard.press("End")
     page.keyboard.press("ArrowLeft")
-    assert page.locator("#train-scores .sv-said").last.inner_text().startswith('"<|im_end|>" trains; loss 0.')
+    assert page.locator("#train-scores .sv-said").last.inner_text().startswith('"<|im_end|>" is trained; loss 0.')
     page.locator("#train-scores").get_by_role("button", name="before").click()
     assert page.locator("#train-scores .sv-token.trained.wrong").count() > 1
     page.get_by_text("Command, spec and log").click()

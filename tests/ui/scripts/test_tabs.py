@@ -145,8 +145,8 @@ def test_a_scored_token_is_described() -> None:
     row = "{texts: ['a', 'b'], trained: [0, 1], moments: {before: {mean: 2.5}, after: {mean: null}}}"
     scores = "{losses: [null, 1.23456], guesses: ['', '\\u200b'], probabilities: [0, 0.5]}"
     about = evaluated(f"[0, 1].map(i => ScoredTokens.about({row}, {scores}, i))", SCORES)
-    assert about[0] == '"a" does not train; nothing stands before it.'
-    assert about[1] == '"b" trains; loss 1.235 nats; the model\'s first guess is "\\\\u200b", with 50.0 %.'
+    assert about[0] == '"a" is not trained; nothing stands before it.'
+    assert about[1] == '"b" is trained; loss 1.235 nats; the model\'s first guess is "\\\\u200b", with 50.0 %.'
     assert evaluated(f"ScoredTokens.means({row})", SCORES) == "before 2.500"
 
 
