@@ -24,15 +24,26 @@ function button(text, title, action) {
   return node;
 }
 
-/** A button that copies what `text` gives, and says so.
- * @param {string} label @param {string} title @param {() => string} text */
-function copyButton(label, title, text) {
+/** A button that copies what `content` gives, and says so. The clipboard is asked at once, while the click counts.
+ * @param {string} label @param {string} title
+ * @param {() => string | Blob | Promise<string | Blob>} content @param {string} [type] */
+function copyButton(label, title, content, type = "text/plain") {
   const node = button(label, title, async () => {
-    try { await navigator.clipboard.writeText(text()); node.textContent = "Copied"; }
-    catch { node.textContent = "Copying was refused"; }
-    setTimeout(() => { node.textContent = label; }, 1500);
+    try {
+      const copied = Promise.resolve(content()).then(part => new Blob([part], {type}));
+      await navigator.clipboard.write([new ClipboardItem({[type]: copied})]);
+      node.textContent = "Copied";
+    } catch { node.textContent = refusal(type); }
+    setTimeout(() => { node.textContent = label; }, 3000);
   });
   return node;
+}
+
+/** Why nothing of this type was copied. @param {string} type */
+function refusal(type) {
+  if (!isSecureContext) return "Refused: copying needs https or localhost";
+  if (!globalThis.ClipboardItem || ClipboardItem.supports?.(type) === false) return `Refused: this browser cannot copy ${type}`;
+  return "Refused: allow this site to use the clipboard";
 }
 
 /** A box that scrolls: the keyboard must get there.

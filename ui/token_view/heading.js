@@ -31,11 +31,14 @@ class Heading {
   /** @param {TokenView} view */
   #share(view) {
     const {inspection} = this;
-    /** @param {string} label @param {() => string} text */
+    /** @param {string} label @param {() => string | Promise<string>} text */
     const copy = (label, text) => copyButton(label, label + " to the clipboard", text);
     const menu = make("details", "tv-menu", make("summary", "tv-button", "Share ▾"), make("div", "tv-menu-items",
       copy("Copy link", () => inspection.address(location.href)),
-      copy("Copy issue report", () => new IssueReport(inspection, view.compared).text(location.href)),
+      copy("Copy issue report", async () => {
+        const {href} = location, strategies = view.compared; // what is shown now, not once Python has answered
+        return new IssueReport(inspection, strategies, await view.aboutIssue()).text(href);
+      }),
       copy("Copy ids", () => JSON.stringify(inspection.data.ids)),
       copy("Copy labels", () => JSON.stringify(inspection.labels())),
       button("Forget this conversation", "Open with the example the next time", () => {

@@ -5,6 +5,8 @@ class TokenView extends Component {
   static HELP = "Arrow keys move by token and line, n and p go to the next and previous trained span, s to the next " +
     "shared token, d to the next problem, Home and End to the ends, Enter keeps the token selected, Escape lets it go.";
 
+  static NOTHING_KNOWN = {versions: [], script: "", why: "the server gives no answer"};
+
   /** @type {Inspection | null} null when there are no tokens */
   inspection = null;
   /** @type {TokenNode[]} */
@@ -303,6 +305,13 @@ class TokenView extends Component {
   }
 
   // --- answers of Python's
+
+  /** What Python knows for an issue report on the trainer that is shown. @returns {Promise<IssueJson>} */
+  async aboutIssue() {
+    const {chosen = null, data = null} = this.inspection ?? {}, ask = this.page.server.about_issue;
+    const asked = {link: data?.link ?? "", strategy: chosen?.name ?? "", options: chosen?.options ?? ""};
+    try { return ask ? await ask(asked) : TokenView.NOTHING_KNOWN; } catch { return TokenView.NOTHING_KNOWN; }
+  }
 
   /** An event of Python's; the view is drawn anew with the answer.
    * @param {string} event @param {object} detail @param {...string} then where the keyboard goes */

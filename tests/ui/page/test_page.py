@@ -253,6 +253,17 @@ def test_a_report_for_an_issue_is_copied(page: Page) -> None:
     assert all(line.replace("\\|", "").count("|") == 6 for line in rows)
     assert sum("| trained |" in line for line in rows) == sum("trained" in classes for _, classes in page.tokens())
     assert "127.0.0.1" not in text
+    assert "eproduction" not in text
+
+
+def test_the_report_asks_the_trainer_that_is_chosen(page: Page) -> None:
+    """With a script that needs its package only; of another trainer the package is named."""
+    page.compared().filter(has_text="No masking").locator("input").check()
+    text = page.share("Copy issue report")
+    assert "\nReproduction:\n\n```python\n# Needs trl " in text
+    assert "\nSETTINGS = {}\n" in text
+    page.compared().filter(has_text="open-instruct").locator("input").check()
+    assert "\nNo reproduction: it has to call open-instruct" in page.share("Copy issue report")
 
 
 def test_the_tour_shows_three_failures(page: Page) -> None:
