@@ -202,9 +202,8 @@ class Page:
         self.tab.evaluate("navigator.clipboard.writeText('')")
         self.tab.click(".tv-menu > summary")
         self.tab.get_by_role("button", name=name).click()
-        look = """async () => {
-          for (let i = 0; i < 500 && !await navigator.clipboard.readText(); i++) await new Promise(go => setTimeout(go, 20));
-        }"""
+        wait = "await new Promise(go => setTimeout(go, 20))"
+        look = f"async () => {{ for (let i = 0; i < 500 && !await navigator.clipboard.readText(); i++) {wait}; }}"
         self.tab.evaluate(look)
         self.tab.keyboard.press("Escape")
         return str(self.tab.evaluate("navigator.clipboard.readText()"))

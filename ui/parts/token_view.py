@@ -26,7 +26,8 @@ from inspector.trainers.verdict import truth_of, verdict_on
 from ui.parts.tokens import Bit, tokens_script
 
 _SCRIPTS = tuple(
-    f"token_view/{name}.js" for name in ("inspection", "report", "template_pane", "heading", "notes", "token_view")
+    f"token_view/{name}.js"
+    for name in ("inspection", "report", "image", "template_pane", "heading", "notes", "token_view")
 )
 _SHELL = '<div class="token-view" data-rev="0"></div>'
 

@@ -39,6 +39,7 @@ class Heading {
         const {href} = location, strategies = view.compared; // what is shown now, not once Python has answered
         return new IssueReport(inspection, strategies, await view.aboutIssue()).text(href);
       }),
+      copyButton("Copy image", "Copy a picture of the tokens to the clipboard", () => new TokenImage(inspection, view.root).blob(), "image/png"),
       copy("Copy ids", () => JSON.stringify(inspection.data.ids)),
       copy("Copy labels", () => JSON.stringify(inspection.labels())),
       button("Forget this conversation", "Open with the example the next time", () => {
