@@ -17,15 +17,15 @@ class Heading {
   /** @param {TokenView} view */
   #tools(view) {
     const {inspection} = this;
-    return [
-      this.next,
+    const tools = [
       button("‹", "Previous trained span (p)", () => view.jump(-1, inspection.startsSpan)),
       button("Trained ›", "Next trained span (n)", () => view.jump(1, inspection.startsSpan)),
       view.settingButton("ids", "Ids", "Show token ids beside the text"),
       view.settingButton("edges", "Edges", "Show where each token ends"),
       view.settingButton("whitespace", "Whitespace", "Show spaces, tabs and line ends"),
-      this.#share(view),
     ];
+    const share = this.#share(view), opener = find(share, "summary");
+    return [this.next, asToolbar(make("div", "tv-toolbar", ...tools, share), "Tokens", [...tools, opener])];
   }
 
   /** @param {TokenView} view */
