@@ -53,7 +53,7 @@ def _drawer(page: Any) -> None:
 
 
 def _failed(page: Any) -> None:
-    page.keyboard.press("Escape")
+    page.click("#drawer .toggle-button")
     page.wait_for_selector("#drawer:not(.open)", state="attached")
     page.click("#template-pane > button")
     page.fill("#template-source textarea", "{% if %}")
