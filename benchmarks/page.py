@@ -70,7 +70,7 @@ def conversation(size: int, mark: str = "") -> list[dict[str, str]]:
     """A chat of at least `size` tokens on the embedded model; the first answer begins with `mark`."""
     user = {"role": "user", "content": "Hello! What is the capital of France, and what comes after Monday?\n"}
     answer = "The capital of France is Paris. Tuesday comes after Monday.\n"
-    turns = [turn for _ in range(size // 30 + 1) for turn in (user, {"role": "assistant", "content": answer})]
+    turns = [turn for _ in range(size // 38 + 1) for turn in (user, {"role": "assistant", "content": answer})]
     turns[1] = {"role": "assistant", "content": mark + answer}
     return turns
 

@@ -51,6 +51,16 @@ def test_what_is_trained_is_measured_by_what_should_be() -> None:
     assert inspection(f"{every}.map(it.differs)") == [False] * 5
 
 
+def test_a_state_says_all_that_a_token_is_drawn_as() -> None:
+    """A bit for each of its classes, whichever trainer is chosen."""
+    apart = "[0, 1, 2, 3, 4].map(i => [it.isTrained, it.isWrong, it.isMissing, it.isCut].map(is => is(i)))"
+    state = "[0, 1, 2, 3, 4].map(i => Inspection.STATES.map((_, k) => Boolean(it.state(i) >> k & 1)))"
+    for reasons in ("01011", "00010", "00012", "22222", "11111"):
+        chosen = BARE | {"reasons": reasons}
+        assert inspection(state, chosen=chosen) == inspection(apart, chosen=chosen)
+    assert inspection("Inspection.STATES") == ["trained", "wrong", "missing", "cut"]
+
+
 def test_tokens_are_counted_by_what_they_are() -> None:
     """Specials by their bits, trained ones by the strategy."""
     assert inspection("it.count(i => it.bits(i) & SPECIAL)") == 1
