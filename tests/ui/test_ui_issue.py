@@ -42,6 +42,10 @@ def test_why_there_is_no_script_is_said() -> None:
     assert about_issue({"link": ""})["why"] == "this view is too long for a link, from which the script is made"
     assert about_issue({"link": "x"})["why"].startswith("The link is damaged")
     assert about_issue({})["script"] == ""
+    assert about_issue([1])["script"] == ""  # type: ignore[arg-type]
+    assert "strategy" in asked(["full"])["why"]  # type: ignore[arg-type]
+    assert asked("full", "[")["why"]
+    assert "no strategy 'none'" in asked("none")["why"]
     assert "has no `role`" in asked("full", conversation='[{"content": "a"}]')["why"]
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from inspector.errors import InspectorError
 from inspector.exports.reproduction import Reproduction, reproduction
+from inspector.setup import Setup
 from ui.inspect_tab.links import LinkError, decode_link
+from ui.wiring.conversation_json import ConversationJsonError, parse_object
 from ui.wiring.models import LoadedSetup
 
 _PACKAGES = {
@@ -34,15 +34,16 @@ def about_issue(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reproduction(asked: Mapping[str, Any]) -> Reproduction:
-    if not asked.get("link"):
+    if not isinstance(asked, Mapping) or not asked.get("link"):
         return Reproduction(why="this view is too long for a link, from which the script is made")
     try:
         state = decode_link(str(asked["link"]))
         setup = state.setups()[state.row]
         if strategy := asked.get("strategy"):
-            setup = replace(setup, strategy=strategy, options=json.loads(asked.get("options") or "{}"))
+            chosen = {"strategy": strategy, "options": parse_object(str(asked.get("options") or ""), "Options", "{}")}
+            setup = Setup.from_dict({**setup.to_dict(), **chosen})
         return reproduction(LoadedSetup(setup).inspect())
-    except (InspectorError, LinkError) as error:
+    except (InspectorError, ConversationJsonError, LinkError) as error:
         return Reproduction(why=str(error).rstrip("."))
 
 
