@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +140,8 @@ JOBS: tuple[Callable[[Hands, Path], None], ...] = (
 )  # fmt: skip
 
 
-def measure(browser: Any, address: str, folder: Path, repeats: int) -> dict[str, tuple[int, float]]:
-    """Clicks and median seconds by what is done."""
-    found = {}
+def measure(browser: Any, address: str, folder: Path, repeats: int) -> Iterator[tuple[str, int, float]]:
+    """What is done, the clicks, the median seconds: of each job once it is measured."""
     for job in JOBS:
         times = []
         for _ in range(repeats):
@@ -157,8 +156,7 @@ def measure(browser: Any, address: str, folder: Path, repeats: int) -> dict[str,
             job(hands, folder)
             times.append(time.perf_counter() - began)
             context.close()
-        found[str(job.__doc__).rstrip(".")] = (hands.count, statistics.median(times))
-    return found
+        yield str(job.__doc__).rstrip("."), hands.count, statistics.median(times)
 
 
 def write_inputs(folder: Path) -> None:
@@ -187,14 +185,15 @@ def main() -> None:
         folder = Path(made)
         os.environ["MASKSCOPE_RUNS"] = str(folder / "runs")
         write_inputs(folder)
+        found = {}
+        print("| job | clicks | seconds |\n|---|---|---|")
         with running_app() as address, sync_playwright() as playwright:
             browser = launch_chromium(playwright, chromium_path())
-            found = measure(browser, address, folder, repeats)
+            for job, clicks, seconds in measure(browser, address, folder, repeats):
+                found[job] = round(seconds, 2)
+                print(f"| {job} | {clicks} | {seconds:.1f} |", flush=True)
             browser.close()
-    print("| job | clicks | seconds |\n|---|---|---|")
-    for job, (clicks, seconds) in found.items():
-        print(f"| {job} | {clicks} | {seconds:.1f} |")
-    print(json.dumps({job: round(seconds, 2) for job, (_, seconds) in found.items()}))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

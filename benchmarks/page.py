@@ -206,6 +206,13 @@ def served(build_page: Callable[[], Any]) -> tuple[Any, str]:
     return demo, address
 
 
+def print_rows(figures: Figures) -> None:
+    """A line for each: median, and from the least to the most, of both pages."""
+    for name, found in figures.items():
+        texts = [f"{statistics.median(all_):,.0f} ({min(all_):,.0f} to {max(all_):,.0f})" for all_ in found.values()]
+        print(f"{name:14} {texts[0]:>26} {texts[1]:>26}", flush=True)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -219,18 +226,18 @@ def main() -> None:
         os.environ["MASKSCOPE_RUNS"] = runs
         browser = launch_chromium(playwright, chromium_path())
         views, address = served(lambda: build(packed_views()))
+        print(f"{'':14} {'the page':>26} {'on gr.HighlightedText':>26}")
         figures = paint(browser, address, options.repeats)
+        print_rows(figures)
         views.close()
         peer, peer_address = served(build_peer)
         with running_app() as app:
-            figures |= open_and_edit(browser, {"ours": app, "peer": peer_address}, options.repeats)
+            opened = open_and_edit(browser, {"ours": app, "peer": peer_address}, options.repeats)
+            print_rows(opened)
         peer.close()
         browser.close()
-    print(f"{'':14} {'the page':>26} {'on gr.HighlightedText':>26}")
-    for name, found in figures.items():
-        texts = [f"{statistics.median(all_):,.0f} ({min(all_):,.0f} to {max(all_):,.0f})" for all_ in found.values()]
-        print(f"{name:14} {texts[0]:>26} {texts[1]:>26}")
-    medians = {name: {view: statistics.median(all_) for view, all_ in found.items()} for name, found in figures.items()}
+    both = (figures | opened).items()
+    medians = {name: {view: statistics.median(all_) for view, all_ in found.items()} for name, found in both}
     print(json.dumps({name: round(found["peer"] / found["ours"], 2) for name, found in medians.items()}))
 
 
