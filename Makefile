@@ -32,6 +32,7 @@ bench: $(VENV)/.tests
 	bash tests/install_browser.sh
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/python benchmarks/page.py
+	$(BIN)/python benchmarks/jobs.py
 	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/compare.py
 	$(BIN)/python benchmarks/training.py

@@ -1,6 +1,6 @@
 """Takes the pictures of the documents from the app itself: `make shots`, or `python docs/screenshot.py [FOLDER]`.
 
-With a folder every tab is photographed into it as well, at desktop and phone width, light and dark.
+With a folder every tab and state is photographed into it as well, at three widths, light and dark.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from tests.support.browser import DataPage, chromium_path, launch_chromium, runn
 
 EXAMPLE = ROOT / "examples" / "02-answer-starts-with-a-line-end.json"
 RUN = "brief answers dpo"
+SETTLED_MS = 1_500
+"""After which nothing slides or fades any more."""
 
 
 def main() -> None:
@@ -76,17 +78,61 @@ def take_train(browser: Any, address: str) -> None:
     take(page, "train.png")
 
 
+def show_compared(page: DataPage) -> None:
+    """Another trainer's mask, and all of the others."""
+    page.compared().filter(has_text="No masking").locator("input").check()
+
+
+def show_drawer(page: DataPage) -> None:
+    """The tools, with an answer."""
+    page.unfold("#markers")
+    page.tab.click("#find-markers")
+    page.tab.wait_for_selector("#markers-report .rp-code")
+
+
+def show_failure(page: DataPage) -> None:
+    """A template that does not compile."""
+    page.set_template("{% if %}")
+
+
+def show_rows(page: DataPage) -> None:
+    """The rows of a data set."""
+    page.open_data()
+    page.choose_example("merged-boundaries.jsonl")
+
+
+def show_audit(page: DataPage) -> None:
+    """What is found in them."""
+    show_rows(page)
+    page.run()
+
+
+def show_run(page: DataPage) -> None:
+    """The run that `take_train` has made."""
+    page.tab.get_by_role("tab", name="Train", exact=True).click()
+    page.tab.wait_for_function("() => document.querySelector('#train-state').innerText.includes('succeeded')")
+
+
+STATES = {
+    "inspect": lambda page: None, "inspect-compared": show_compared, "inspect-drawer": show_drawer,
+    "inspect-failed": show_failure, "audit": show_rows, "audit-report": show_audit, "train": show_run,
+}  # fmt: skip
+WIDTHS = {1440: 900, 1920: 1080, 390: 844}
+
+
 def take_all(browser: Any, address: str, folder: Path) -> None:
-    """Every tab, whole, at two widths and in both themes; the run of `take_train` is there."""
+    """Every tab and state, whole, at each width and in both themes."""
     folder.mkdir(parents=True, exist_ok=True)
     for theme in ("light", "dark"):
-        for width in (1400, 420):
-            page = DataPage(browser.new_page(viewport={"width": width, "height": 1000}), address)
-            page.open(theme=theme)
-            for tab in ("Inspect", "Audit", "Train"):
-                page.tab.get_by_role("tab", name=tab, exact=True).click()
-                page.tab.wait_for_timeout(1_500)
-                page.tab.screenshot(path=folder / f"{tab.lower()}-{theme}-{width}.png", full_page=True)
+        for width, height in WIDTHS.items():
+            for name, show in STATES.items():
+                page = DataPage(browser.new_page(viewport={"width": width, "height": height}), address)
+                page.open(theme=theme)
+                show(page)
+                page.tab.mouse.move(0, 0)
+                page.tab.wait_for_timeout(SETTLED_MS)
+                page.tab.screenshot(path=folder / f"{name}-{theme}-{width}.png", full_page=True)
+                page.tab.close()
 
 
 def take(page: DataPage, name: str) -> None:

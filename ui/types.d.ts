@@ -6,6 +6,7 @@ interface Gradio {
   props: {value?: string | null};
   trigger(event: string, detail?: object): void;
   watch(name: string, act: () => void): void;
+  server: {about_issue?: (asked: object) => Promise<IssueJson>};
 }
 
 /** Whatever can stand in an element; what is empty is left out. */
@@ -69,7 +70,6 @@ interface InspectionJson extends ViewNotes {
   strategy: string;
   verdict: Verdict;
   key: string;
-  versions: [string, string][];
   modifiers: string;
   texts: string[];
   whole: Record<number, string>;
@@ -89,6 +89,9 @@ interface InspectionJson extends ViewNotes {
   link: string;
   selected: number | null;
 }
+
+/** What Python knows for an issue report: the versions here, and the script that asks the trainer, or why there is none. */
+interface IssueJson { versions: [string, string][]; script: string; why: string; }
 
 // --- rows_view.py
 

@@ -203,7 +203,9 @@ class Page:
         self.tab.evaluate("navigator.clipboard.writeText('')")
         self.tab.click(".tv-menu > summary")
         self.tab.get_by_role("button", name=name).click()
-        self.tab.wait_for_function("() => navigator.clipboard.readText().then(t => t !== '')")
+        wait = "await new Promise(go => setTimeout(go, 20))"
+        look = f"async () => {{ for (let i = 0; i < 500 && !await navigator.clipboard.readText(); i++) {wait}; }}"
+        self.tab.evaluate(look)
         self.tab.keyboard.press("Escape")
         return str(self.tab.evaluate("navigator.clipboard.readText()"))
 

@@ -65,13 +65,13 @@ class ConversationEditor extends Component {
       return make("div", "ce-row", make("p", "ce-hint", `Message ${index} is not an object.`));
     }
     const others = Object.keys(message).filter(name => name !== "role" && name !== "content");
-    const box = make("div", "ce-row");
+    const box = make("div", "ce-row"), role = this.#roleSelect(message, index, box), tools = this.#tools(index);
     box.dataset.role = ConversationEditor.roleOf(message);
-    box.append(make("div", "ce-head", make("span", "ce-index", String(index)),
-      this.#roleSelect(message, index, box), this.#tools(index)),
-      this.#field(message, "content", `Content of message ${index}`),
-      ...others.map(name => this.#field(message, name, `${name} of message ${index}`, name)));
-    return box;
+    const fields = [this.#field(message, "content", `Content of message ${index}`),
+      ...others.map(name => this.#field(message, name, `${name} of message ${index}`, name))];
+    const areas = fields.map(field => find(field, "textarea"));
+    box.append(make("div", "ce-head", make("span", "ce-index", String(index)), role, make("span", "ce-tools", ...tools)), ...fields);
+    return asToolbar(box, `Message ${index}`, [role, ...tools, ...areas], areas[0]);
   }
 
   /** The role that colours a message. @param {Message} message */
@@ -94,16 +94,22 @@ class ConversationEditor extends Component {
 
   /** @param {number} index */
   #tools(index) {
-    /** @param {string} text @param {string} title @param {(messages: Message[]) => void} edit */
-    const tool = (text, title, edit) => {
+    /** @param {string} text @param {string} title @param {number} to where the message is then
+     * @param {(messages: Message[]) => void} edit */
+    const tool = (text, title, to, edit) => {
       const node = set(make("button", "", text), {type: "button", title, "aria-label": `${title}: message ${index}`});
-      node.addEventListener("click", () => this.#edit(edit));
+      node.addEventListener("click", () => {
+        this.#edit(edit);
+        const row = Math.max(0, Math.min(to, this.messages.length - 1));
+        (find(this.root, `[aria-label="${title}: message ${row}"]`) ?? find(this.root, ".ce-add")).focus();
+      });
       return node;
     };
-    return make("span", "ce-tools",
-      tool("↑", "Move up", messages => ConversationEditor.swap(messages, index, index - 1)),
-      tool("↓", "Move down", messages => ConversationEditor.swap(messages, index, index + 1)),
-      tool("✕", "Remove", messages => messages.splice(index, 1)));
+    return [
+      tool("↑", "Move up", index - 1, messages => ConversationEditor.swap(messages, index, index - 1)),
+      tool("↓", "Move down", index + 1, messages => ConversationEditor.swap(messages, index, index + 1)),
+      tool("✕", "Remove", index, messages => messages.splice(index, 1)),
+    ];
   }
 
   /** Have two messages change places, if both are there.

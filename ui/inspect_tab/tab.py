@@ -9,6 +9,7 @@ import gradio as gr
 from ui.inspect_tab import events
 from ui.inspect_tab.comparison import build_comparison, connect_comparison
 from ui.inspect_tab.events import DEFAULT_MODEL
+from ui.inspect_tab.issue import about_issue
 from ui.inspect_tab.open import OPENED
 from ui.inspect_tab.template_pane import build_template_box
 from ui.inspect_tab.tools import build_tools, connect_tools
@@ -46,7 +47,7 @@ def build() -> dict[str, Any]:
             widgets |= build_training_box()
             widgets |= _build_options()
         with gr.Column(scale=7, min_width=320, elem_id="output"):
-            widgets["view"] = build_token_view(elem_id="view")
+            widgets["view"] = build_token_view(elem_id="view", server_functions=[about_issue])
             widgets |= build_comparison()
             gr.HTML("<div class='findings-host'></div>", apply_default_css=False, elem_id="findings")
     return widgets | build_tools()

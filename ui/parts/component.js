@@ -32,15 +32,60 @@ function button(text, title, action) {
   return node;
 }
 
-/** A button that copies what `text` gives, and says so.
- * @param {string} label @param {string} title @param {() => string} text */
-function copyButton(label, title, text) {
+/** A button that copies what `content` gives, and says so. The clipboard is asked at once, while the click counts.
+ * @param {string} label @param {string} title
+ * @param {() => string | Blob | Promise<string | Blob>} content @param {string} [type] */
+function copyButton(label, title, content, type = "text/plain") {
   const node = button(label, title, async () => {
-    try { await navigator.clipboard.writeText(text()); node.textContent = "Copied"; }
-    catch { node.textContent = "Copying was refused"; }
-    setTimeout(() => { node.textContent = label; }, 1500);
+    try {
+      const copied = Promise.resolve(content()).then(part => new Blob([part], {type}));
+      await navigator.clipboard.write([new ClipboardItem({[type]: copied})]);
+      node.textContent = "Copied";
+    } catch { node.textContent = refusal(type); }
+    setTimeout(() => { node.textContent = label; }, 3000);
   });
   return node;
+}
+
+/** Why nothing of this type was copied. @param {string} type */
+function refusal(type) {
+  if (!isSecureContext) return "Refused: copying needs https or localhost";
+  if (!globalThis.ClipboardItem || ClipboardItem.supports?.(type) === false) return `Refused: this browser cannot copy ${type}`;
+  return "Refused: allow this site to use the clipboard";
+}
+
+/** The control of `count` that a key goes to from number `at`; null where it stays. The arrows move the cursor in a text,
+ * and leave it at its ends.
+ * @param {string} key @param {number} at @param {number} count
+ * @param {{isStart: boolean, isEnd: boolean} | null} text where the cursor is, in a text */
+function roved(key, at, count, text) {
+  const isBack = key === "ArrowLeft" || (text && key === "ArrowUp"), isOn = key === "ArrowRight" || (text && key === "ArrowDown");
+  let to = at;
+  if (isBack && (!text || text.isStart)) to--;
+  else if (isOn && (!text || text.isEnd)) to++;
+  else if (!text && key === "Home") to = 0;
+  else if (!text && key === "End") to = count - 1;
+  return at < 0 || to === at || to < 0 || to >= count ? null : to;
+}
+
+/** Make controls one stop of the Tab key, the last that had the focus: arrows, Home and End go between them.
+ * @template {HTMLElement} Root @param {Root} root @param {string} label @param {HTMLElement[]} controls
+ * @param {HTMLElement} [first] the stop at the beginning */
+function asToolbar(root, label, controls, first = controls[0]) {
+  const stopAt = (/** @type {unknown} */ at) => { for (const one of controls) one.tabIndex = one === at ? 0 : -1; };
+  stopAt(first);
+  root.addEventListener("focusin", event => {
+    if (controls.some(one => one === event.target)) stopAt(event.target);
+  });
+  root.addEventListener("keydown", event => {
+    const area = event.target instanceof HTMLTextAreaElement ? event.target : null, length = area?.value.length;
+    const text = area && {isStart: area.selectionEnd === 0, isEnd: area.selectionStart === length};
+    const to = roved(event.key, controls.findIndex(one => one === event.target), controls.length, text);
+    if (to === null || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    event.preventDefault();
+    controls[to].focus();
+  });
+  return set(root, {role: "toolbar", "aria-label": label});
 }
 
 /** A box that scrolls: the keyboard must get there.

@@ -26,4 +26,4 @@ def component(*names: str) -> str:
 def start(name: str) -> str:
     """The line that starts the class of a file."""
     started = "".join(word.capitalize() for word in Path(name).stem.split("_"))
-    return f"new {started}({{element, props, trigger, watch}}).start();"
+    return f"new {started}({{element, props, trigger, watch, server}}).start();"

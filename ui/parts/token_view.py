@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import gradio as gr
@@ -30,7 +26,8 @@ from inspector.trainers.verdict import truth_of, verdict_on
 from ui.parts.tokens import Bit, tokens_script
 
 _SCRIPTS = tuple(
-    f"token_view/{name}.js" for name in ("inspection", "report", "template_pane", "heading", "notes", "token_view")
+    f"token_view/{name}.js"
+    for name in ("inspection", "report", "image", "template_pane", "heading", "notes", "token_view")
 )
 _SHELL = '<div class="token-view" data-rev="0"></div>'
 
@@ -71,7 +68,6 @@ def pack(
             "strategy": inspection.strategy,
             "verdict": verdict_on(inspection, truth).to_dict(),
             "key": key_of(inspection.example, truth),
-            "versions": _versions(),
             "modifiers": _modifiers(inspection),
             "texts": tokens.pieces(),
             "whole": {i: tokens.texts[i] for i in range(len(tokens)) if tokens.is_part(i)},
@@ -131,19 +127,6 @@ def as_json(value: Mapping[str, Any]) -> str:
     """Compact JSON that cannot close a script tag and holds no lone surrogate, which would break the event stream."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return text.encode("utf-8", "replace").decode()
-
-
-@cache
-def _versions() -> list[tuple[str, str]]:
-    """What an issue report says of the machine, in the layout of `trl env`."""
-    versions = [("Platform", platform.platform()), ("Python version", platform.python_version())]
-    for title, package in _PACKAGES.items():
-        with suppress(PackageNotFoundError):
-            versions.append((f"{title} version", version(package)))
-    return versions
-
-
-_PACKAGES = {"Transformers": "transformers", "Tokenizers": "tokenizers", "Jinja2": "jinja2", "TRL": "trl"}
 
 
 def key_of(example: Example, truth: Labelled) -> str:

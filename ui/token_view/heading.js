@@ -17,25 +17,29 @@ class Heading {
   /** @param {TokenView} view */
   #tools(view) {
     const {inspection} = this;
-    return [
-      this.next,
+    const tools = [
       button("‹", "Previous trained span (p)", () => view.jump(-1, inspection.startsSpan)),
       button("Trained ›", "Next trained span (n)", () => view.jump(1, inspection.startsSpan)),
       view.settingButton("ids", "Ids", "Show token ids beside the text"),
       view.settingButton("edges", "Edges", "Show where each token ends"),
       view.settingButton("whitespace", "Whitespace", "Show spaces, tabs and line ends"),
-      this.#share(view),
     ];
+    const share = this.#share(view), opener = find(share, "summary");
+    return [this.next, asToolbar(make("div", "tv-toolbar", ...tools, share), "Tokens", [...tools, opener])];
   }
 
   /** @param {TokenView} view */
   #share(view) {
     const {inspection} = this;
-    /** @param {string} label @param {() => string} text */
+    /** @param {string} label @param {() => string | Promise<string>} text */
     const copy = (label, text) => copyButton(label, label + " to the clipboard", text);
     const menu = make("details", "tv-menu", make("summary", "tv-button", "Share ▾"), make("div", "tv-menu-items",
       copy("Copy link", () => inspection.address(location.href)),
-      copy("Copy issue report", () => new IssueReport(inspection, view.compared).text(location.href)),
+      copy("Copy issue report", async () => {
+        const {href} = location, strategies = view.compared; // what is shown now, not once Python has answered
+        return new IssueReport(inspection, strategies, await view.aboutIssue()).text(href);
+      }),
+      copyButton("Copy image", "Copy a picture of the tokens to the clipboard", () => new TokenImage(inspection, view.root).blob(), "image/png"),
       copy("Copy ids", () => JSON.stringify(inspection.data.ids)),
       copy("Copy labels", () => JSON.stringify(inspection.labels())),
       button("Forget this conversation", "Open with the example the next time", () => {

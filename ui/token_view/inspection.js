@@ -37,6 +37,13 @@ class Inspection {
   startsSpan = (/** @type {number} */ i) => this.isTrained(i) && (i === 0 || !this.isTrained(i - 1));
   startsDifference = (/** @type {number} */ i) => this.differs(i) && (i === 0 || !this.differs(i - 1));
 
+  static STATES = ["trained", "wrong", "missing", "cut"];
+  /** What a token is drawn as: a bit for each of STATES. @param {number} i */
+  state(i) {
+    const reason = this.reasonIn(this.chosen, i), is = this.data.reasonTrains[reason], should = this.shouldTrain(i);
+    return Number(is) | Number(is && !should) << 1 | Number(!is && should) << 2 | Number(reason === this.data.cut) << 3;
+  }
+
   /** @param {(i: number) => unknown} test */
   count(test) { return this.data.ids.filter((_, i) => test(i)).length; }
 

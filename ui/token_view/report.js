@@ -4,10 +4,13 @@ class IssueReport {
   static TOKENS = 200; // rows of the table: issue trackers cut longer texts
   static AROUND = 5; // tokens on either side of one that a finding points at
 
-  /** @param {Inspection} inspection @param {StrategyJson[]} strategies those compared */
-  constructor(inspection, strategies) {
+  static SCRIPT = 25000; // characters of the script
+
+  /** @param {Inspection} inspection @param {StrategyJson[]} strategies those compared @param {IssueJson} about */
+  constructor(inspection, strategies, about) {
     this.inspection = inspection;
     this.strategies = strategies;
+    this.about = about;
   }
 
   /** @param {string} address the page's */
@@ -16,11 +19,11 @@ class IssueReport {
     const isHere = ["localhost", "127.0.0.1", "[::1]"].includes(new URL(address).hostname);
     return [
       "### " + visible(sentence), "",
-      ...data.versions.map(([name, version]) => `- ${name}: ${version}`),
+      ...this.about.versions.map(([name, version]) => `- ${name}: ${version}`),
       `- Model: ${visible(data.model)} (${data.revision || data.source})`, `- Chat template: ${visible(data.template)}`,
       `- Trainer: ${[trainer, setting, data.modifiers].filter(Boolean).join(", ")}`, "",
-      "«trained», !!trained and should not be!!, ??not trained and should be??:", "", ...this.#fenced(this.#render()), "",
-      ...this.#comparison(), ...this.#findings(),
+      "«trained», !!trained and should not be!!, ??not trained and should be??:", "", ...this.#fenced("text", this.#render()), "",
+      ...this.#reproduction(), ...this.#comparison(), ...this.#findings(),
       `<details><summary>${this.#title()}</summary>`, "",
       "| # | id | text | | turn |", "|---|---|---|---|---|", ...this.#rows(), "", "</details>", "",
       "`ids`: `" + JSON.stringify(data.ids.slice(0, 2 * IssueReport.TOKENS)) + "`",
@@ -28,10 +31,10 @@ class IssueReport {
     ].join("\n");
   }
 
-  /** A block that no text in it can end. @param {string} text */
-  #fenced(text) {
+  /** A block that no text in it can end. @param {string} language @param {string} text */
+  #fenced(language, text) {
     const longest = Math.max(2, ...(text.match(/`+/g) || []).map(ticks => ticks.length));
-    return ["`".repeat(longest + 1) + "text", text, "`".repeat(longest + 1)];
+    return ["`".repeat(longest + 1) + language, text, "`".repeat(longest + 1)];
   }
 
   #render() {
@@ -43,6 +46,13 @@ class IssueReport {
       return open + visible(texts.slice(start, end).join("")) + close;
     }).join("");
     return text.length > IssueReport.TEXT ? text.slice(0, IssueReport.TEXT) + " …" : text;
+  }
+
+  #reproduction() {
+    const {script, why} = this.about;
+    if (script.length > IssueReport.SCRIPT) return ["No reproduction: the conversation is too long for a script here.", ""];
+    if (script) return ["Reproduction:", "", ...this.#fenced("python", script.trimEnd()), ""];
+    return why ? [`No reproduction: ${visible(why)}.`, ""] : [];
   }
 
   #comparison() {

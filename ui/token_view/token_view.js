@@ -5,12 +5,18 @@ class TokenView extends Component {
   static HELP = "Arrow keys move by token and line, n and p go to the next and previous trained span, s to the next " +
     "shared token, d to the next problem, Home and End to the ends, Enter keeps the token selected, Escape lets it go.";
 
+  static NOTHING_KNOWN = {versions: [], script: "", why: "the server gives no answer"};
+
   /** @type {Inspection | null} null when there are no tokens */
   inspection = null;
   /** @type {TokenNode[]} */
   nodes = [];
-  /** @type {TokenNode[]} */
+  /** @type {TokenNode[]} none before ids are shown: they are half of what there is to draw */
   idNodes = [];
+  /** @type {{start: number, end: number, ids: HTMLElement}[]} where they are put then */
+  blocks = [];
+  /** What each token is drawn as. */
+  states = new Uint8Array();
   current = -1;
   hovered = -1;
   pointer = "";
@@ -61,7 +67,7 @@ class TokenView extends Component {
 
   /** @param {InspectionJson | FailureJson | null} data */
   build(data) {
-    Object.assign(this, {inspection: null, nodes: [], idNodes: [], current: -1, hovered: -1, compared: []});
+    Object.assign(this, {inspection: null, nodes: [], idNodes: [], blocks: [], current: -1, hovered: -1, compared: []});
     Notes.host()?.replaceChildren(); // not there yet when the page is being built
     if (data?.failure) this.#buildFailure(data);
     else if (data) this.#buildTokens(new Inspection(data), new Notes(this, data));
@@ -81,6 +87,7 @@ class TokenView extends Component {
   /** @param {Inspection} inspection @param {Notes} notes */
   #buildTokens(inspection, notes) {
     this.inspection = inspection;
+    this.states = new Uint8Array(inspection.length);
     TemplatePane.say("");
     this.head = new Heading(this, inspection);
     this.legend = new Legend(inspection);
@@ -122,10 +129,10 @@ class TokenView extends Component {
     for (let i = start; i < end; i++) {
       const bits = inspection.bits(i);
       this.nodes[i] = Object.assign(token(className(bits), data.texts[i]), {_index: i});
-      this.idNodes[i] = Object.assign(make("i", "tv-id" + (bits & TRAINED ? " trained" : ""), String(data.ids[i])), {_index: i});
+      this.states[i] = bits & TRAINED && 1;
       text.append(this.nodes[i]);
-      ids.append(this.idNodes[i], " ");
     }
+    this.blocks.push({start, end, ids});
     const box = turnBox(role, label, text, ids);
     box.style.containIntrinsicSize = `auto ${inspection.lines(start, end, columns) * 24 + 4}px`;
     return box;
@@ -136,10 +143,10 @@ class TokenView extends Component {
     const {inspection} = this;
     if (!inspection) return;
     for (let i = 0; i < inspection.length; i++) {
-      this.#mark(i, "trained", inspection.isTrained(i));
-      this.#mark(i, "wrong", inspection.isWrong(i));
-      this.#mark(i, "missing", inspection.isMissing(i));
-      this.#mark(i, "cut", inspection.isCut(i));
+      const state = inspection.state(i), changed = state ^ this.states[i];
+      if (!changed) continue;
+      Inspection.STATES.forEach((name, k) => { if (changed >> k & 1) this.#mark(i, name, Boolean(state >> k & 1)); });
+      this.states[i] = state;
     }
     this.head?.draw();
     this.legend?.draw();
@@ -156,7 +163,19 @@ class TokenView extends Component {
     }), {"data-setting": name});
   }
 
+  #drawIds() {
+    const {inspection} = this;
+    if (!inspection || this.idNodes.length) return;
+    for (const {start, end, ids} of this.blocks) for (let i = start; i < end; i++) {
+      const names = Inspection.STATES.filter((_, k) => this.states[i] >> k & 1);
+      if (i === this.current) names.push("current");
+      this.idNodes[i] = Object.assign(make("i", ["tv-id", ...names].join(" "), String(inspection.data.ids[i])), {_index: i});
+      ids.append(this.idNodes[i], " ");
+    }
+  }
+
   #applySettings() {
+    if (this.settings.ids) this.#drawIds();
     for (const [name, isOn] of Object.entries(this.settings)) {
       this.root.classList.toggle("show-" + name, isOn);
       for (const node of this.root.querySelectorAll(`[data-setting="${name}"]`)) set(node, {"aria-pressed": isOn});
@@ -303,6 +322,13 @@ class TokenView extends Component {
   }
 
   // --- answers of Python's
+
+  /** What Python knows for an issue report on the trainer that is shown. @returns {Promise<IssueJson>} */
+  async aboutIssue() {
+    const {chosen = null, data = null} = this.inspection ?? {}, ask = this.page.server.about_issue;
+    const asked = {link: data?.link ?? "", strategy: chosen?.name ?? "", options: chosen?.options ?? ""};
+    try { return ask ? await ask(asked) : TokenView.NOTHING_KNOWN; } catch { return TokenView.NOTHING_KNOWN; }
+  }
 
   /** An event of Python's; the view is drawn anew with the answer.
    * @param {string} event @param {object} detail @param {...string} then where the keyboard goes */

@@ -253,6 +253,59 @@ def test_a_report_for_an_issue_is_copied(page: Page) -> None:
     assert all(line.replace("\\|", "").count("|") == 6 for line in rows)
     assert sum("| trained |" in line for line in rows) == sum("trained" in classes for _, classes in page.tokens())
     assert "127.0.0.1" not in text
+    assert "eproduction" not in text
+
+
+def test_the_report_asks_the_trainer_that_is_chosen(page: Page) -> None:
+    """With a script that needs its package only; of another trainer the package is named."""
+    page.compared().filter(has_text="No masking").locator("input").check()
+    text = page.share("Copy issue report")
+    assert "\nReproduction:\n\n```python\n# Needs trl " in text
+    assert "\nSETTINGS = {}\n" in text
+    page.compared().filter(has_text="open-instruct").locator("input").check()
+    assert "\nNo reproduction: it has to call open-instruct" in page.share("Copy issue report")
+
+
+COPIED = """async () => {
+  const [item] = await navigator.clipboard.read(), blob = await item.getType('image/png');
+  const image = await createImageBitmap(blob), canvas = new OffscreenCanvas(image.width, image.height);
+  const paint = canvas.getContext('2d');
+  paint.drawImage(image, 0, 0);
+  const {data} = paint.getImageData(0, 0, image.width, image.height), colours = {};
+  for (let i = 0; i < data.length; i += 4) {
+    const name = '#' + [0, 1, 2].map(k => data[i + k].toString(16).padStart(2, '0')).join('');
+    colours[name] = (colours[name] || 0) + 1;
+  }
+  return {types: item.types, bytes: blob.size, width: image.width, height: image.height, colours};
+}"""
+
+
+@pytest.mark.parametrize(
+    ("theme", "card", "trained", "wrong"),
+    [("light", "#ffffff", "#bfeadd", "#ffd5d2"), ("dark", "#141a21", "#0f4a40", "#5a1f1c")],
+)
+def test_a_picture_of_the_tokens_is_copied(page: Page, theme: str, card: str, trained: str, wrong: str) -> None:
+    """As a PNG, in the colours of the theme: filled are the tokens that the trainer chosen trains."""
+    page.compared().filter(has_text="No masking").locator("input").check()
+    page.tab.click(".tv-menu > summary")
+    page.tab.get_by_role("button", name="Copy image").click()
+    page.tab.wait_for_selector(".tv-menu-items >> text=Copied")
+    copied = page.tab.evaluate(COPIED)
+    assert copied["types"] == ["image/png"]
+    assert (copied["width"], 20_000 < copied["bytes"] < 500_000) == (2000, True)
+    area = copied["width"] * copied["height"]
+    assert copied["colours"][card] > 0.5 * area
+    assert copied["colours"][trained] > 0.005 * area
+    assert copied["colours"][wrong] > 0.01 * area
+
+
+def test_a_browser_that_copies_no_pictures_says_so(page: Page) -> None:
+    """On the button, where the click was."""
+    page.tab.evaluate("() => { ClipboardItem.supports = type => type !== 'image/png'; }")
+    page.tab.evaluate("() => { navigator.clipboard.write = () => Promise.reject(new Error('no')); }")
+    page.tab.click(".tv-menu > summary")
+    page.tab.get_by_role("button", name="Copy image").click()
+    page.tab.wait_for_selector(".tv-menu-items >> text=Refused: this browser cannot copy image/png")
 
 
 def test_the_tour_shows_three_failures(page: Page) -> None:

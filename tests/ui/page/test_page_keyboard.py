@@ -58,6 +58,55 @@ def test_the_first_stop_skips_to_the_tokens(page: DataPage) -> None:
     assert page.tab.url == address
 
 
+def focused(page: Page) -> str:
+    """The label of what has the focus."""
+    return str(
+        page.tab.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent")
+    )
+
+
+def test_a_message_is_one_stop(page: DataPage) -> None:
+    """The arrows go between its controls, out of a text at its ends; the last one used is where Tab comes back to."""
+    page.set_json([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo", "thinking": "Hm"}])
+    page.tab.get_by_role("tab", name="Messages").click()
+    page.tab.focus("[aria-label='Content of message 0']")
+    for key, label in (
+        ("ArrowLeft", "Content of message 0"), ("Home", "Content of message 0"), ("ArrowLeft", "Remove: message 0"),
+        ("ArrowLeft", "Move down: message 0"), ("Home", "Role of message 0"), ("ArrowLeft", "Role of message 0"),
+        ("ArrowRight", "Move up: message 0"), ("Tab", "Content of message 1"), ("End", "Content of message 1"),
+        ("ArrowDown", "thinking of message 1"), ("Shift+Tab", "Move up: message 0"), ("Tab", "thinking of message 1"),
+        ("Tab", "+ Add message"),
+    ):  # fmt: skip
+        page.tab.keyboard.press(key)
+        assert focused(page) == label, key
+
+
+def test_a_message_that_is_moved_keeps_the_focus(page: DataPage) -> None:
+    """Where it has gone to; one that is removed leaves it to the next."""
+    page.set_json([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
+    page.tab.get_by_role("tab", name="Messages").click()
+    for name, label, roles in (
+        ("Move up: message 1", "Move up: message 0", ["assistant", "user"]),
+        ("Move up: message 0", "Move up: message 0", ["assistant", "user"]),
+        ("Remove: message 1", "Remove: message 0", ["assistant"]),
+        ("Remove: message 0", "+ Add message", []),
+    ):
+        page.tab.get_by_label(name, exact=True).click()
+        assert focused(page) == label
+        assert page.tab.evaluate("[...document.querySelectorAll('.ce-row')].map(e => e.dataset.role)") == roles
+
+
+def test_few_stops_lead_to_the_tokens(page: DataPage) -> None:
+    """Two keys by the first stop; without it one stop a message, and one for all that is done with the tokens."""
+    page.tab.evaluate("document.activeElement.blur()")
+    stops = 0
+    while page.tab.evaluate("document.activeElement.className") != "tv-body":
+        page.tab.keyboard.press("Tab")
+        stops += 1
+    messages = page.tab.locator(".ce-row").count()
+    assert stops <= 19 + messages
+
+
 def test_a_dropdown_is_operated_by_keys_alone(page: DataPage) -> None:
     """The arrow opens it, Enter chooses, Escape leaves it as it was; letters search in it."""
     page.tab.focus("#strategy input")

@@ -23,7 +23,7 @@ def inspection(expression: str, *, chosen: Any = None, **changes: Any) -> Any:
         "modifiers": "", "texts": ["<a>", "hi\n", "<b>", "yo", "</b>"], "whole": {"3": "y|`o"},
         "ids": [7, 8, 9, 10, 11], "starts": [0, 3, 6, 9, 11], "ends": [3, 6, 9, 11, 15], "classes": "20051",
         "turns": [None, 0, None, 1, 1], "reasons": [0, 0, 0, 1, 1], "truth": [0, 0, 0, 1, 1],
-        "reasonTexts": ["prompt", "answer", "cut"], "verdict": VERDICT, "versions": [["TRL version", "1.2"]],
+        "reasonTexts": ["prompt", "answer", "cut"], "verdict": VERDICT,
         "reasonTrains": [False, True, False], "cut": 2, "roles": ["user", "assistant"],
         "origins": [{"text": "template line 4", "line": 4}, {"text": "message 1", "line": None}],
         "tokenOrigins": [[0], [], [0, 1], [1], [1]], "findings": [], "link": "m=tiny", "selected": None,
@@ -49,6 +49,16 @@ def test_what_is_trained_is_measured_by_what_should_be() -> None:
     assert inspection(f"{every}.map(it.isMissing)", chosen=BARE | {"reasons": "00010"}) == [False] * 4 + [True]
     assert inspection(f"{every}.map(it.differs)", reasons=[0, 1, 0, 1, 0]) == [False, True, False, False, True]
     assert inspection(f"{every}.map(it.differs)") == [False] * 5
+
+
+def test_a_state_says_all_that_a_token_is_drawn_as() -> None:
+    """A bit for each of its classes, whichever trainer is chosen."""
+    apart = "[0, 1, 2, 3, 4].map(i => [it.isTrained, it.isWrong, it.isMissing, it.isCut].map(is => is(i)))"
+    state = "[0, 1, 2, 3, 4].map(i => Inspection.STATES.map((_, k) => Boolean(it.state(i) >> k & 1)))"
+    for reasons in ("01011", "00010", "00012", "22222", "11111"):
+        chosen = BARE | {"reasons": reasons}
+        assert inspection(state, chosen=chosen) == inspection(apart, chosen=chosen)
+    assert inspection("Inspection.STATES") == ["trained", "wrong", "missing", "cut"]
 
 
 def test_tokens_are_counted_by_what_they_are() -> None:
@@ -122,9 +132,12 @@ def test_addresses_and_sources_are_written() -> None:
     assert inspection("it.source", **changes) == "tiny · abc · template chat (ab12) · max_length 9"
 
 
-def report(*, address: str = "https://somewhere.org/#x", compared: Any = (), **inspected: Any) -> list[str]:
-    """The lines of an issue report."""
-    script = f"new IssueReport(it, {json.dumps(list(compared))}).text({json.dumps(address)})"
+def report(
+    *, address: str = "https://somewhere.org/#x", compared: Any = (), about: Any = None, **inspected: Any
+) -> list[str]:
+    """The lines of an issue report. `about`: what Python knows for it."""
+    known = {"versions": [["TRL version", "1.2"]], "script": "", "why": "", **(about or {})}
+    script = f"new IssueReport(it, {json.dumps(list(compared))}, {json.dumps(known)}).text({json.dumps(address)})"
     return str(inspection(script, **inspected)).split("\n")
 
 
@@ -138,6 +151,17 @@ def test_the_issue_report_begins_with_the_verdict() -> None:
     assert lines[start + 1 : lines.index("```")] == ["<a>!!hi", "!!<b>«yo</b>»"]
     assert "| Bare | on | 3 | 1\\|2 |" in lines
     assert lines[-1] == "https://somewhere.org/#m=tiny"
+
+
+def test_the_issue_report_holds_a_reproduction() -> None:
+    """Or says why there is none; a script that is too long for an issue is left out."""
+    lines = report(about={"script": "a = '```'\nassert a\n"})
+    start = lines.index("Reproduction:")
+    assert lines[start + 2 : start + 6] == ["````python", "a = '```'", "assert a", "````"]
+    assert "No reproduction: it needs axolotl." in report(about={"why": "it needs axolotl"})
+    long = report(about={"script": "a" * 25_001})
+    assert "No reproduction: the conversation is too long for a script here." in long
+    assert not [line for line in report() if "eproduction" in line]
 
 
 def test_a_text_cannot_end_the_block_of_the_report() -> None:

@@ -92,3 +92,20 @@ def test_keys_that_are_not_for_a_dropdown_do_not_reach_it() -> None:
     keys = "[['Tab', false], ['Escape', true], ['Escape', false], ['ArrowDown', true]]"
     call = f"{keys}.map(all => Dropdowns.isForOthers(...all))"
     assert evaluated(call, "wiring/dropdowns.js") == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("key", "at", "text", "to"),
+    [
+        ("ArrowRight", 0, None, 1), ("ArrowLeft", 1, None, 0), ("ArrowLeft", 0, None, None),
+        ("ArrowRight", 2, None, None), ("Home", 2, None, 0), ("End", 0, None, 2), ("End", 2, None, None),
+        ("ArrowDown", 0, None, None), ("Enter", 0, None, None), ("ArrowRight", -1, None, None),
+        ("ArrowLeft", 1, "start", 0), ("ArrowUp", 1, "start", 0), ("ArrowRight", 1, "start", None),
+        ("ArrowRight", 1, "end", 2), ("ArrowDown", 1, "end", 2), ("ArrowUp", 1, "end", None),
+        ("Home", 1, "start", None), ("ArrowLeft", 1, "middle", None), ("ArrowRight", 1, "middle", None),
+    ],
+)  # fmt: skip
+def test_arrows_go_between_the_controls_of_a_toolbar(key: str, at: int, text: str | None, to: int | None) -> None:
+    """Of three; a text keeps them for its cursor, but for its ends."""
+    where = None if text is None else {"isStart": text == "start", "isEnd": text == "end"}
+    assert evaluated(f"roved({json.dumps(key)}, {at}, 3, {json.dumps(where)})") == to
