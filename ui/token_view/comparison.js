@@ -7,6 +7,7 @@ class Comparison extends Component {
    * @param {string | null} key of the tokens and what of them should be trained; null for none */
   follow(key) {
     if (key !== null && this.value?.key === key) this.draw();
+    else if (key === null) this.root.replaceChildren();
     else this.root.classList.add("stale");
   }
 

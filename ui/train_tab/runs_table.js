@@ -48,7 +48,7 @@ class RunsTable extends Component {
     const cells = [row.state, RunsTable.steps(row), row.loss === null ? "" : row.loss.toPrecision(4), row.data,
       RunsTable.duration(row.seconds), new Date(1000 * row.created).toLocaleString()];
     return set(make("tr", "", set(make("th", "", name), {scope: "row"}), ...cells.map(text => make("td", "", visible(text))),
-      make("td", "", box)), {"data-run": row.id});
+      make("td", "", make("label", "rt-box", box))), {"data-run": row.id});
   }
 
   /** How far a run is. @param {RunRow} row */

@@ -138,7 +138,7 @@ def test_what_is_touched_is_as_large_as_a_finger(address: str, browser: Any) -> 
     page = phone.new_page()
     try:
         page.goto(address)
-        for show in (_inspect, _data, _train):
+        for show in (_inspect, _data, _train, _check, _use):
             show(page)
             assert page.evaluate(SMALL) == [], show.__name__
     finally:
