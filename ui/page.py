@@ -16,7 +16,7 @@ from ui.data_tab.address import FIELDS, on_address
 from ui.data_tab.open import INSPECT
 from ui.inspect_tab import tab as inspect_tab
 from ui.inspect_tab.open import OPENED
-from ui.parts.scripts import script, start
+from ui.parts.scripts import component, script, start
 from ui.train_tab import tab as train_tab
 from ui.visitors.access import KEPT_S, UPLOAD_BYTES, is_public
 from ui.visitors.sessions import on_leave
@@ -25,12 +25,13 @@ from ui.wiring.wires import Wires
 _HERE = Path(__file__).parent
 _SCRIPTS = ("wiring/dropdowns.js", "wiring/loading.js")
 _HEADING = """
-<a class="skip-link" href="#view">Skip to the tokens</a>
+<a class="skip-link" href="#view" data-say>{}</a>
 <header class="ms-heading">
   <h1>Maskscope</h1>
-  <p>See which tokens your trainer actually trains on.</p>
+  <p data-say>{}</p>
 </header>
 """
+_WORDS = ("Skip to the tokens", "See which tokens your trainer actually trains on.")
 
 _LOOKS_S = (0.01, 0.2)
 """How often gradio's queue looks for events, and for progress, which no handler here reports. Its own thousand times a
@@ -54,8 +55,8 @@ def build_page() -> gr.Blocks:
     """The whole app, not yet served."""
     kept = (KEPT_S, KEPT_S) if is_public() else None
     with gr.Blocks(title="Maskscope", delete_cache=kept) as demo:
-        started = "\n".join([script(*_SCRIPTS), *map(start, _SCRIPTS)])
-        gr.HTML(_HEADING, apply_default_css=False, js_on_load=started)
+        started = "\n".join([component("wiring/words.js"), script(*_SCRIPTS), *map(start, _SCRIPTS)])
+        gr.HTML(_HEADING.format(*_WORDS), apply_default_css=False, js_on_load=started)
         with gr.Tabs(selected=INSPECT, elem_id="tabs") as tabs:
             with gr.Tab("Inspect", id=INSPECT):
                 widgets = inspect_tab.build()

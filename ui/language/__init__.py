@@ -9,6 +9,7 @@ those of reports by `say` here. What the inspector and the runs say (verdicts, f
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -48,6 +49,11 @@ def _asked() -> str | None:
         if name in LANGUAGES:
             return name
     return None
+
+
+def marked(text: str) -> str:
+    """A text as HTML in which the browser looks it up."""
+    return str(I18nData(text)) if text in _known() else html.escape(text)
 
 
 def translate(demo: gr.Blocks) -> None:

@@ -5,12 +5,12 @@ Each function below makes one block; `report` packs blocks into the component's 
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gradio as gr
 
+from ui.language import marked
 from ui.parts.token_view import as_json
 from ui.parts.tokens import tokens_script
 
@@ -32,7 +32,7 @@ def build_report(elem_id: str, *, follows_view: bool = False) -> gr.HTML:
 
 def build_note(content: str) -> gr.HTML:
     """A line that says what stands below it; ours, never a user's."""
-    return gr.HTML(f"<p class='pane-note'>{html.escape(content)}</p>", elem_classes=["pane-note-box"])
+    return gr.HTML(f"<p class='pane-note'>{marked(content)}</p>", elem_classes=["pane-note-box"])
 
 
 def report(*blocks: Block) -> str:

@@ -11,6 +11,7 @@ class TextBox extends Component {
   get value() { return this.page.props.value || ""; }
 
   start() {
+    for (const words of this.root.querySelectorAll(".tb-label, .tb-info")) words.textContent = say(words.textContent ?? "");
     this.area.addEventListener("input", () => {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.report(), TextBox.DELAY_MS);

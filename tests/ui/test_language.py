@@ -1,0 +1,135 @@
+"""The page's other languages: every catalogue has every text, and nothing else; a text is looked up by its English."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from gradio.context import LocalContext
+from gradio.i18n import I18nData
+
+from tests.support.javascript import evaluated
+from ui import language, page
+
+UI = Path(page.__file__).parent
+NAMES = frozenset(
+    {
+        "model",
+        "strategy",
+        "example",
+        "gallery",
+        "data-example",
+        "train-example",
+        "train-set-strategy",
+        "train-set-method",
+    }
+)
+"""Widgets whose choices are names."""
+SPOKEN = {"say", "marked", "build_note", "build_text_box"}
+"""Functions whose texts are looked up."""
+
+
+def is_words(text: str) -> bool:
+    """Whether a text has a word in it; and is not a value that would be typed there, as JSON is."""
+    return bool(re.search("[A-Za-z]{2,}", text)) and not re.match(r"[{\[]|\w+=\w+$|\d\w+$", text)
+
+
+def of_widgets() -> Iterator[str]:
+    """What the widgets of the page say."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(language, "translate", lambda _: None)
+        demo = page.build_page()
+    for block, name, word in language.words_of(demo):
+        if name != "choices" or block.elem_id not in NAMES:
+            yield word
+
+
+def of_calls() -> Iterator[str]:
+    """The literals given to functions that look them up."""
+    for file in UI.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in SPOKEN:
+                given = [*node.args, *(one.value for one in node.keywords if one.arg == "info")]
+                yield from (one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str))
+    yield from page._WORDS
+    for file in UI.rglob("*.js"):
+        yield from re.findall(r'\bsay\("((?:[^"\\]|\\.)*)"', file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", list(language.LANGUAGES))
+def test_a_catalogue_has_every_text_and_nothing_else(name: str) -> None:
+    """With the same values in each."""
+    known = language.catalogue(name)
+    used = {text for text in (*of_widgets(), *of_calls()) if is_words(text)}
+    assert sorted(used - set(known)) == []
+    assert sorted(set(known) - used) == []
+    for text, translated in known.items():
+        assert translated
+        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", translated)), text
+
+
+@pytest.mark.parametrize(
+    ("accepted", "expected"),
+    [
+        ("zh-CN,zh;q=0.9,en;q=0.8", "停止"), ("zh", "停止"), ("en-US,zh;q=0.5", "Stop"), ("fr,zh-TW;q=0.5", "停止"),
+        ("de", "Stop"), ("", "Stop"), (None, "Stop"),
+    ],
+)  # fmt: skip
+def test_a_text_is_said_in_the_first_language_that_there_is(accepted: str | None, expected: str) -> None:
+    """As the browser asks for it; English where it asks for none of them."""
+    request: Any = SimpleNamespace(headers={} if accepted is None else {"accept-language": accepted})
+    token = LocalContext.request.set(request)
+    try:
+        assert language.say("Stop") == expected
+        assert language.say("{n} rows that nobody has translated", n=3) == "3 rows that nobody has translated"
+    finally:
+        LocalContext.request.reset(token)
+    assert language.say("Stop") == "Stop"
+
+
+def test_scripts_look_texts_up_where_gradio_does() -> None:
+    """By the browser's language, or the beginning of its name; values are filled in, unknown ones stay."""
+    known = "globalThis.gradio_config = {i18n_translations: {zh: {'{n} rows': '{n} 行'}}}"
+    ask = "say('{n} rows', {n: 3})"
+    named = "Object.defineProperty(globalThis, 'navigator', {value: {language: 'zh-HK'}, configurable: true})"
+    assert evaluated(ask) == "3 rows"
+    assert evaluated(f"({known}, {named}, {ask})") == "3 行"
+    assert evaluated("say('{n} and {m}', {n: 1})") == "1 and {m}"
+
+
+def test_widgets_are_marked_for_the_browser() -> None:
+    """Labels and choices whose text is known; the values that are sent stay what they are."""
+    demo = page.build_page()
+    turns: Any = next(block for block in demo.blocks.values() if block.elem_id == "turns")
+    assert isinstance(turns.label, I18nData)
+    assert [value for _, value in turns.choices] == ["all", "last", "flagged", "every_token"]
+    assert all(isinstance(shown, I18nData) for shown, _ in turns.choices)
+    assert language.marked("Stop") == str(I18nData("Stop"))
+    assert language.marked("a < b, which nobody has translated") == "a &lt; b, which nobody has translated"
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_a_chinese_browser_shows_chinese(app: str, browser: Any) -> None:
+    """Tabs, labels, choices, buttons, notes and text boxes; what is trained is the same."""
+    context = browser.new_context(locale="zh-CN")
+    try:
+        tab = context.new_page()
+        tab.goto(app)
+        tab.wait_for_function("() => document.querySelector('.token-view')?.dataset.state === 'shown'")
+        assert tab.get_by_role("tab", name="审计", exact=True).count() == 1
+        assert "模型" in tab.inner_text("#model")
+        assert tab.inner_text("#tour") == "看三个典型错误"
+        assert "看清你的训练器到底训练了哪些 token。" in tab.inner_text(".ms-heading")
+        tab.get_by_role("tab", name="JSON").click()
+        tab.wait_for_selector("#conversation textarea")
+        assert tab.inner_text("#conversation .tb-label") == "对话"
+        trained = "".join(tab.locator(".tv-body .tv-token.trained").all_inner_texts())
+        assert trained == "The capital of France is Paris.<|im_end|>Tuesday comes after Monday.<|im_end|>"
+    finally:
+        context.close()
