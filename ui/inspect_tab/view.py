@@ -64,6 +64,7 @@ def inspect_view(
             link=link,
             remedies=offers(inspection),
             row=_place(rows),
+            repair=_repair(rows),
             selected=token,
             can_undo=can_undo,
         )
@@ -80,7 +81,9 @@ def failure_view(
     can_undo: bool = False,
 ) -> str:
     """A view that says what went wrong; for a refused conversation also why, and what could be done."""
-    beside: dict[str, Any] = {"notices": notices, "row": _place(rows), "can_undo": can_undo}
+    beside: dict[str, Any] = {
+        "notices": notices, "row": _place(rows), "repair": _repair(rows), "can_undo": can_undo,
+    }  # fmt: skip
     if not isinstance(error, InspectorError | ConversationJsonError):
         _LOG.error("The inspection failed", exc_info=error)
         title = "Something failed that should not have"
@@ -130,6 +133,13 @@ def _place(rows: Rows | None) -> tuple[int, int, str] | None:
     if rows is None or (len(rows.setups) < 2 and not rows.title):
         return None
     return rows.at, len(rows.setups), rows.title
+
+
+def _repair(rows: Rows | None) -> dict[str, Any] | None:
+    """Of a row with a problem that an audit found: the problem, what came of the last click, whether it is saved."""
+    if rows is None or not rows.problem:
+        return None
+    return {"problem": rows.problem, "said": rows.said, "isSaved": rows.number in rows.saved}
 
 
 def _mismatch(inspection: Inspection, expected_hash: str) -> Iterator[str]:

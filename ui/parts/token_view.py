@@ -49,13 +49,15 @@ def pack(
     link: str,
     remedies: Mapping[Code, Iterable[Remedy]] | None = None,
     row: tuple[int, int, str] | None = None,
+    repair: Mapping[str, Any] | None = None,
     selected: int | None = None,
     can_undo: bool = False,
 ) -> str:
     """Everything the view shows of an inspection.
 
     `link`: the address fragment that opens this view again. `remedies`: what can be done about each finding. `row`:
-    (number, count, where it is from) of rows that are open. `selected`: the token to open at. `can_undo`: whether the
+    (number, count, where it is from) of rows that are open. `repair`: the problem that an audit found in them, what was
+    said of it, and whether the row was saved since. `selected`: the token to open at. `can_undo`: whether the
     first notice has a button for that.
     """
     tokens, labelled, truth = inspection.example.tokens, inspection.labelled, truth_of(inspection)
@@ -94,6 +96,7 @@ def pack(
             "notices": list(notices),
             "link": link,
             "row": row,
+            "repair": repair,
             "selected": selected,
             "canUndo": can_undo,
         }
@@ -110,6 +113,7 @@ def pack_failure(
     remedies: Mapping[Code, Iterable[Remedy]] | None = None,
     notices: Sequence[str] = (),
     row: tuple[int, int, str] | None = None,
+    repair: Mapping[str, Any] | None = None,
     can_undo: bool = False,
 ) -> str:
     """A view that has no tokens to show, only why. `line`: the template line to blame; `is_template`:
@@ -122,6 +126,7 @@ def pack_failure(
             "remedies": _remedies(remedies or {}),
             "notices": list(notices),
             "row": row,
+            "repair": repair,
             "canUndo": can_undo,
         }
     )

@@ -319,10 +319,12 @@ class TokenView extends Component {
     wanted?.focus({preventScroll: true});
   }
 
-  /** Drawn in a tab that is not seen nothing has a place: once it can be seen, go to the token that it opens at. */
+  /** Drawn in a tab that is not seen nothing has a place: once it can be seen, go to what is said of it, and to the token
+   * that it opens at. */
   #onSize() {
     if (!this.isHidden || !this.root.offsetParent) return;
     this.isHidden = false;
+    find(this.root, ".tv-verdict, .tv-failure")?.scrollIntoView({block: "nearest"});
     this.#selectFirst();
     if (this.current >= 0) this.body.focus({preventScroll: true});
   }
