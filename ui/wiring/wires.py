@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import fields
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import gradio as gr
@@ -188,11 +188,12 @@ def _by_position(
 def _stream(
     handler: Callable[..., Any], names: Sequence[str], gather: Callable[..., list[Any]]
 ) -> Callable[..., Iterator[Any]]:
-    """As `_by_position`, of a handler that yields changes."""
+    """As `_by_position`, of a handler that yields changes; of one that yields none, none: gradio empties what it hears
+    nothing of."""
 
     def run(*values: Any) -> Iterator[Any]:
         with closing(handler(*gather(values))) as stream:
-            for changes in stream:
+            for changes in chain(stream, [{}]):
                 yield _listed(handler, changes, names)
 
     return run
