@@ -42,7 +42,7 @@ interface ViewNotes {
   canUndo: boolean;
 }
 interface FailureJson extends ViewNotes {
-  failure: {title: string; detail: string; line: number | null; isTemplate: boolean};
+  failure: {title: string; detail: string; line: number | null; isTemplate: boolean; isHint: boolean};
 }
 
 /** A strategy over the tokens shown. `reasons`: a character a token, its code less 48 an index into `reasonTexts`; null

@@ -146,6 +146,12 @@ def on_example(example: str | None, boxes: Boxes) -> Changes:
     return _shown(boxes, {**conversation_values(_example_text(example)), "rows": None, "gallery": None})
 
 
+def on_chip(event: Mapping[str, Any], boxes: Boxes) -> Changes:
+    """As `on_example`, chosen where nothing is shown."""
+    name = str(event.get("name"))
+    return {**on_example(name, boxes), "example": name}
+
+
 def on_gallery(name: str | None, boxes: Boxes) -> Changes:
     """A finding's or a lesson's example: its whole setup, and what to look at. None: the box was left as it was
     found."""

@@ -20,7 +20,7 @@ from inspector.setup import Setup
 from ui.inspect_tab.links import ViewState, encode_link
 from ui.parts.token_view import pack, pack_failure
 from ui.wiring.boxes import Boxes, load_boxes
-from ui.wiring.conversation_json import ConversationJsonError, dump
+from ui.wiring.conversation_json import ConversationJsonError, NoConversationError, dump
 from ui.wiring.models import LoadedSetup
 from ui.wiring.open_setups import Rows
 
@@ -31,6 +31,8 @@ def boxes_view(boxes: Boxes, loaded: Model | None = None, **extra: Any) -> str:
     """The token view's value for what the boxes hold. `loaded`: as in LoadedSetup; `said`: as `inspect_view`."""
     try:
         loaded_setup = load_boxes(boxes, loaded)
+        if not loaded_setup.setup.conversation:
+            raise NoConversationError
     except Exception as error:  # whatever it is, the page has to say so and stay alive
         return failure_view(error, rows=boxes.rows, **extra)
     rows = boxes.rows.edited(loaded_setup.setup) if boxes.rows else None
@@ -89,6 +91,8 @@ def failure_view(
         title = "Something failed that should not have"
         detail = f"{type(error).__name__}: {error}. Please report it, with this input."
         return pack_failure(title, detail, **beside)
+    if isinstance(error, NoConversationError):
+        return pack_failure(str(error), _PASTED, is_hint=True, **beside)
     finding = loaded.diagnose(error) if loaded else None
     return pack_failure(
         _TITLES.get(type(error).__name__, _title(error)),
@@ -99,6 +103,9 @@ def failure_view(
         remedies={} if finding is None else {finding.code: offers_for_refusal(finding)},
         **beside,
     )
+
+
+_PASTED = "Messages, ShareGPT, a prompt with its completion, a line of JSONL, or a row of ids and labels."
 
 
 def _link(setup: Setup, inspection: Inspection, rows: Rows | None, token: int | None) -> str:

@@ -109,6 +109,7 @@ def pack_failure(
     *,
     line: int | None = None,
     is_template: bool = False,
+    is_hint: bool = False,
     finding: Finding | None = None,
     remedies: Mapping[Code, Iterable[Remedy]] | None = None,
     notices: Sequence[str] = (),
@@ -117,10 +118,11 @@ def pack_failure(
     can_undo: bool = False,
 ) -> str:
     """A view that has no tokens to show, only why. `line`: the template line to blame; `is_template`:
-    whether it is the template that failed; the others as in `pack`."""
+    whether it is the template that failed; `is_hint`: nothing has, there is nothing to show yet; the others as in
+    `pack`."""
     return as_json(
         {
-            "failure": {"title": title, "detail": detail, "line": line, "isTemplate": is_template},
+            "failure": {"title": title, "detail": detail, "line": line, "isTemplate": is_template, "isHint": is_hint},
             "findings": [] if finding is None else [_finding(finding)],
             "explanations": {} if finding is None else {finding.code.value: explanation(finding.code).text},
             "remedies": _remedies(remedies or {}),

@@ -7,8 +7,18 @@ class Notes {
   }
 
   /** @param {FailureJson["failure"]} failure */
-  failure({title, detail}) {
+  failure({title, detail, isHint}) {
+    if (isHint) return make("div", "tv-hint", make("h2", "", title), make("p", "", detail), this.#chips());
     return set(make("div", "tv-failure", make("h2", "", title), make("p", "", detail)), {role: "alert"});
+  }
+
+  /** What to begin with where nothing is shown. */
+  #chips() {
+    /** @param {string} text @param {string} name */
+    const example = (text, name) => button(text, "Load this example", () => this.view.ask("example", {name}, ".tv-body"));
+    return make("div", "tv-chips", example("Tool call", "03-tool-call.json"),
+      example("Thinking", "04-thinking-in-the-history.json"),
+      button("My trainer's warning", "Explain what a trainer printed", () => find(document, "#open-decode").click()));
   }
 
   notices() {

@@ -66,7 +66,7 @@ class TokenView extends Component {
     if (data?.failure) this.#buildFailure(data);
     else if (data) this.#buildTokens(new Inspection(data), new Notes(this, data));
     this.root.dataset.n = String(this.nodes.length);
-    this.root.dataset.state = !data ? "empty" : data.failure ? "failed" : "shown";
+    this.root.dataset.state = !data || data.failure?.isHint ? "empty" : data.failure ? "failed" : "shown";
   }
 
   /** @param {FailureJson} data */
@@ -167,8 +167,16 @@ class TokenView extends Component {
    * @param {StrategyJson[]} strategies */
   offer(strategies) {
     this.compared = strategies;
+    this.head?.tell(strategies);
     const chosen = strategies.find(one => one.reasons && one.name + one.options === this.choice);
     if (chosen) this.choose(chosen);
+  }
+
+  /** As when the trainer is chosen among those compared. @param {StrategyJson} strategy */
+  show(strategy) {
+    /** @type {NodeListOf<HTMLInputElement>} */
+    const choices = document.querySelectorAll("#comparison .cp-name input");
+    choices[1 + this.compared.filter(one => one.reasons).indexOf(strategy)]?.click();
   }
 
   /** Colour the tokens by a trainer's mask; null for the one that is shown anyway. @param {StrategyJson | null} strategy */
