@@ -451,23 +451,39 @@ def test_few_rows_are_audited_unasked() -> None:
 def test_rows_that_are_chosen_are_audited() -> None:
     """Not those that stand there when the tab is opened, unless they were audited before; nor what cannot be read."""
     data, latest = example("messages.jsonl"), Latest()
-    seen = on_return(None, latest, None, data, BOXES)
+    seen = on_return(latest, None, data, BOXES)
     assert (seen["data_wanted"], seen["data_status"]) == (None, "")
-    chosen = data_events.on_rows(None, latest, data, BOXES)
+    latest.about = None
+    chosen = data_events.on_rows(latest, data, BOXES)
     assert chosen["data_wanted"] == latest.number
     assert "Starting" in said(chosen, "data_status")
     *_, last = on_wanted(chosen["data_wanted"], latest, None, data, BOXES)
     own = last["data_audited"]
-    assert on_return(chosen["data_seen"], latest, own, data, BOXES) == {}
+    assert on_return(latest, own, data, BOXES) == data_events.on_rows(latest, data, BOXES) == {}
     other = BOXES.with_changes({"strategy": "full"})
-    assert on_return(chosen["data_seen"], latest, own, data, other)["data_wanted"] == latest.number
-    empty = data_events.on_rows(chosen["data_seen"], latest, example("empty.jsonl"), BOXES)
+    assert on_return(latest, own, data, other)["data_wanted"] == latest.number
+    empty = data_events.on_rows(latest, example("empty.jsonl"), BOXES)
     assert empty["data_wanted"] is None
     assert empty["data_result"]["visible"] is False
     many = DataBoxes(data_kind="pasted", data_pasted="question,answer\n" + "Hi?,Ho.\n" * (ASKED_FROM + 1))
-    waits = data_events.on_rows(None, latest, many, BOXES)
+    waits = data_events.on_rows(latest, many, BOXES)
     assert waits["data_wanted"] is None
     assert "more than 5,000 rows" in said(waits, "data_status")
+
+
+def test_rows_that_are_no_longer_chosen_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading them took longer than choosing others."""
+    latest, read = Latest(), on_preview
+
+    def slow(before: str | None, data: DataBoxes, boxes: Boxes) -> Any:
+        monkeypatch.setattr("ui.data_tab.events.on_preview", read)
+        later.update(data_events.on_rows(latest, example("alpaca.json"), boxes))
+        return read(before, data, boxes)
+
+    later: dict[str, Any] = {}
+    monkeypatch.setattr("ui.data_tab.events.on_preview", slow)
+    assert data_events.on_rows(latest, example("messages.jsonl"), BOXES) == {}
+    assert later["data_wanted"] == latest.number
 
 
 def test_an_audit_of_other_rows_is_dropped() -> None:
@@ -476,11 +492,11 @@ def test_an_audit_of_other_rows_is_dropped() -> None:
     stream = on_run(latest, None, data, BOXES)
     next(stream)
     job = latest._job
-    wanted = data_events.on_rows(None, latest, example("sharegpt.json"), BOXES)["data_wanted"]
+    wanted = data_events.on_rows(latest, example("sharegpt.json"), BOXES)["data_wanted"]
     assert job is not None
     assert job.is_done(HANG_S)
     assert not any("data_audited" in changes for changes in stream)
-    data_events.on_rows(None, latest, example("alpaca.json"), BOXES)
+    data_events.on_rows(latest, example("alpaca.json"), BOXES)
     assert list(on_wanted(wanted, latest, None, example("sharegpt.json"), BOXES)) == []
     assert list(on_wanted(None, latest, None, data, BOXES)) == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -63,34 +63,40 @@ Errors = (InspectorError, ConversationJsonError)
 def on_kind(latest: Latest, audited: Audited | None, data: DataBoxes, boxes: Boxes) -> Changes:
     """Another kind of source: its own boxes, and its rows. The example that stands there is not audited unasked."""
     visible = {pane: gr.update(visible=kind == data.data_kind) for kind, pane in PANES.items()}
-    return {**visible, **on_return(None, latest, audited, data, boxes)}
+    latest.about = None
+    return {**visible, **on_return(latest, audited, data, boxes)}
 
 
-def on_rows(before: str | None, latest: Latest, data: DataBoxes, boxes: Boxes) -> Changes:
+def on_rows(latest: Latest, data: DataBoxes, boxes: Boxes) -> Changes:
     """Rows were chosen, or how they are read: the first of them. What was audited before is dropped, and few rows are
     audited next."""
-    return _afresh(latest, data, on_preview(before, data, boxes), is_asked=True)
+    return _afresh(latest, data, boxes, lambda: True)
 
 
-def on_return(
-    before: str | None, latest: Latest, audited: Audited | None, data: DataBoxes, boxes: Boxes
-) -> Changes:  # fmt: skip
+def on_return(latest: Latest, audited: Audited | None, data: DataBoxes, boxes: Boxes) -> Changes:
     """As `on_rows` when the boxes are seen (again): an example that was never audited is not audited unasked."""
-    changes = on_preview(before, data, boxes)
-    is_asked = bool(changes.get("data_seen")) and (
-        data.data_kind != EXAMPLE or (audited is not None and audited.is_of(source_of(data)))
-    )
-    return _afresh(latest, data, changes, is_asked=is_asked)
+    is_own = data.data_kind != EXAMPLE
+    return _afresh(
+        latest, data, boxes, lambda: is_own or (audited is not None and audited.is_of(source_of(data)))
+    )  # fmt: skip
 
 
-def _afresh(latest: Latest, data: DataBoxes, changes: Changes, *, is_asked: bool) -> Changes:
-    """The changes, where there are any, without the audit of other rows. `is_asked`: for one of these, if they are
-    few."""
-    if not changes:
+def _afresh(latest: Latest, data: DataBoxes, boxes: Boxes, is_asked: Callable[[], bool]) -> Changes:
+    """What the boxes stand for, without the audit of what stood there before; nothing where that is the same, or where
+    they have changed meanwhile. `is_asked`: for an audit of these rows, if they are few."""
+    try:
+        seen = _seen(data, shared_setup(boxes))
+    except Errors:
+        seen = None
+    if seen is not None and seen == latest.about:
         return {}
-    number = latest.drop()
+    latest.about, number = seen, latest.drop()
+    changes = on_preview(None, data, boxes)
+    if latest.about != seen:
+        return {}
+    latest.about = changes["data_seen"]
     status, wanted = "", None
-    if is_asked and changes["data_seen"]:
+    if changes["data_seen"] and is_asked():
         try:
             why = why_asked(data)
         except Errors as error:
@@ -103,6 +109,11 @@ def _afresh(latest: Latest, data: DataBoxes, changes: Changes, *, is_asked: bool
     }  # fmt: skip
 
 
+def _seen(data: DataBoxes, shared: LoadedSetup) -> str:
+    """What rows, report and batch are of."""
+    return json.dumps([asdict(replace(data, data_workers=0)), shared.setup.to_dict()], default=str)
+
+
 def on_preview(before: str | None, data: DataBoxes, boxes: Boxes) -> Changes:
     """The first rows after the template, how they are read, and the setup they are read with.
 
@@ -113,7 +124,7 @@ def on_preview(before: str | None, data: DataBoxes, boxes: Boxes) -> Changes:
     except Errors as error:
         return {"data_setup": report(text(str(error), "✗")), **_no_rows("The Inspect tab's setup cannot be used.")}
     answer = {"data_setup": report(text(" · ".join(f"{name} {value}" for name, value in about_setup(shared.setup))))}
-    seen = json.dumps([asdict(replace(data, data_workers=0)), shared.setup.to_dict()], default=str)
+    seen = _seen(data, shared)
     if before == seen:
         return {}
     try:

@@ -189,10 +189,10 @@ def _connect_source(wires: Wires) -> None:
     """The first rows, whenever something they depend on changes."""
     panes = list(events.PANES.values())
     kind = wires["data_kind"]
-    seen, latest, audited = (wires[f"data_{name}"] for name in ("seen", "latest", "audited"))
+    latest, audited = wires["data_latest"], wires["data_audited"]
     quick: dict[str, Any] = {"reads": _READS, "is_latest": True, "queue": "data"}
     wires.on(kind.input, events.on_kind, [*panes, *_SEEN], also=[latest, audited], **quick)
-    wires.on(wires["data_tab"].select, events.on_return, _SEEN, also=[seen, latest, audited], **quick)
+    wires.on(wires["data_tab"].select, events.on_return, _SEEN, also=[latest, audited], **quick)
     written = [wires[f"data_{name}"] for name in ("name", "split", "config", "revision")]
     file = wires["data_file"]
     changed = [
@@ -200,7 +200,7 @@ def _connect_source(wires: Wires) -> None:
         wires["data_pasted"].input, wires["data_mapping"].input, wires["data_limit"].submit, wires["data_limit"].blur,
         *(box.submit for box in written), *(box.blur for box in written),
     ]  # fmt: skip
-    wires.on(changed, events.on_rows, _SEEN, also=[seen, latest], **quick)
+    wires.on(changed, events.on_rows, _SEEN, also=[latest], **quick)
     opened = [*OPENED, "tabs", "data_status"]
     preview = wires["data_preview"]
     wires.on(preview.open, opening.on_open_first, opened, reads=_READS, with_event=True, queue="data")

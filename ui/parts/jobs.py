@@ -66,11 +66,13 @@ class Job(Generic[Result]):
 class Latest:
     """Of the jobs that a page has started the one that counts; each visitor has one.
 
-    `number`: of what was asked for last. What was asked for before it is not to be begun any more.
+    `number`: of what was asked for last. What was asked for before it is not to be begun any more. `about`: what the
+    page is about now, None where that is nothing.
     """
 
     def __init__(self) -> None:
         self.number = 0
+        self.about: str | None = None
         self._job: Job[Any] | None = None
 
     def start(self, job: Job[Result]) -> Job[Result]:
