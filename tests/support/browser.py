@@ -291,8 +291,8 @@ class DataPage(Page):
         self.tab.wait_for_function("!document.querySelector('#data-status progress')")
 
     def run(self) -> None:
-        """Run the audit by its button and wait for its report."""
-        with self.drawn("#data-findings .findings-view"):
+        """Run the audit by its button and wait for its end."""
+        with self.drawn("#data-status .report"):
             self.tab.click("#data-run")
         self.rest()
 

@@ -415,8 +415,9 @@ def test_the_keyboard_alone_audits_and_opens_a_row(data_page: DataPage) -> None:
     press = data_page.tab.keyboard.press
     data_page.choose_example("merged-boundaries.jsonl")
     data_page.tab.focus("#data-run")
-    with data_page.drawn("#data-findings .findings-view"):
+    with data_page.drawn("#data-status .report"):
         press("Enter")
+    data_page.rest()
     for _ in range(40):
         press("Tab")
         if data_page.tab.evaluate("document.activeElement.textContent") == "Open":

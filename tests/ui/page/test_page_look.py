@@ -86,6 +86,7 @@ def test_what_a_button_changes_is_in_view(page: DataPage, width: int, height: in
 
     page.tab.locator(".tv-others").click()
     is_seen(page.tab, ".tv-token.wrong", height)
+    page.compared().nth(0).locator("input").check()
     page.compared().filter(has_text="No masking").locator("input").check()
     is_seen(page.tab, ".tv-verdict-title", height)
     page.tab.get_by_role("button", name="Next problem").click()
@@ -123,14 +124,14 @@ def test_what_a_button_of_the_audit_changes_is_in_view(data_page: DataPage, widt
     is_seen(tab, "#data-summary .rp-text", height)
     tab.evaluate("scrollTo(0, 0)")
     data_page.run()
-    is_seen(tab, "#data-summary .rp-text", height)
+    is_seen(tab, "#data-status .rp-text", height)
     tab.click("#data-save-report")
     is_seen(tab, "#data-files .rp-text", height)
     tab.locator(".fv-choose").first.click()
     is_seen(tab, ".fv-finding", height)
     for pane, drawn in (
         ("#data-lengths-pane", "#data-lengths-text .rp-text"), ("#data-roles-pane", "#data-roles-text .rp-text"),
-        ("#batch-pane", "#batch-rows input, #batch-rows textarea"),
+        ("#batch-pane", "#batch .bv-said"),
     ):  # fmt: skip
         data_page.unfold(pane)
         is_seen(tab, drawn, height)
