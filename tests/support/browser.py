@@ -298,7 +298,7 @@ class DataPage(Page):
 
     def status(self) -> str:
         """What is said about the job."""
-        return str(self.tab.inner_text("#data-status")).strip()
+        return str(self.tab.inner_text("#data-status .report"))
 
 
 @pytest.fixture(scope="session")

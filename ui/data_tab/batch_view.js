@@ -17,7 +17,7 @@ class BatchView extends Component {
       this.root.classList.toggle("no-numbers", !this.hasNumbers);
     }
     const isAsked = this.root.closest("#batch-pane")?.contains(document.activeElement); // not when other rows are chosen
-    if (isAsked) find(this.root, ".bv-said, .rv-failure")?.scrollIntoView({block: "nearest"});
+    if (isAsked) find(this.root, ".bv-head, .rv-failure")?.scrollIntoView({block: "nearest"});
   }
 
   /** @param {Batch} data */

@@ -5,6 +5,9 @@ class TokenView extends Component {
   static HELP = "Arrow keys move by token and line, n and p go to the next and previous trained span, s to the next " +
     "shared token, d to the next problem, Home and End to the ends, Enter keeps the token selected, Escape lets it go.";
 
+  /** Buttons that keep the keyboard when the view is drawn anew, whoever asked for it. */
+  static HELD = [".tv-save", ".tv-skip"];
+
   /** @type {Inspection | null} null when there are no tokens */
   inspection = null;
   /** @type {TokenNode[]} */
@@ -44,6 +47,8 @@ class TokenView extends Component {
   // --- drawing
 
   draw() {
+    const held = TokenView.HELD.find(selector => find(this.root, selector + ":focus"));
+    if (held && !this.focusThen.length) this.focusThen = [held];
     super.draw();
     for (const node of document.querySelectorAll(".follows-view .report")) node.classList.add("stale");
     /** @type {any} */ (document.querySelector("#comparison .comparison"))?.component?.follow(this.inspection?.data.key ?? null);

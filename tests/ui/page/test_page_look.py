@@ -129,11 +129,13 @@ def test_what_a_button_of_the_audit_changes_is_in_view(data_page: DataPage, widt
     is_seen(tab, "#data-files .rp-text", height)
     tab.locator(".fv-choose").first.click()
     is_seen(tab, ".fv-finding", height)
-    for pane, drawn in (
-        ("#data-lengths-pane", "#data-lengths-text .rp-text"), ("#data-roles-pane", "#data-roles-text .rp-text"),
-        ("#batch-pane", "#batch .bv-said"),
-    ):  # fmt: skip
+    for pane, drawn, last in (
+        ("#data-lengths-pane", "#data-lengths-text .rp-text", "#data-lengths .main-svg"),
+        ("#data-roles-pane", "#data-roles-text .rp-text", "#data-turns .main-svg"),
+        ("#batch-pane", "#batch .bv-said", "#batch .rv-row"),
+    ):
         data_page.unfold(pane)
+        tab.wait_for_selector(last)
         is_seen(tab, drawn, height)
     tab.get_by_role("button", name="Open the rows of").first.click()
     for selector in (".tv-repair", ".tv-verdict-title", ".tv-save"):
