@@ -55,8 +55,7 @@ def take_data(browser: Any, address: str) -> None:
     page.open()
     page.open_data()
     page.choose_example("merged-boundaries.jsonl")
-    page.run()
-    page.tab.wait_for_selector("#data-found .main-svg")
+    page.tab.wait_for_selector("#data-findings .fv-table")
     page.tab.evaluate("document.activeElement.blur()")
     take(page, "data.png")
 

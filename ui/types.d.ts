@@ -31,17 +31,19 @@ interface Finding {
 interface Verdict { level: "right" | "warning" | "wrong" | "unknown"; trainer: string; setting: string; sentence: string; short: string; }
 interface Remedy { name: string; label: string; what: string; }
 
-/** What the token view says beside its tokens. `row`: number, count and title of the row that is shown. */
+/** What the token view says beside its tokens. `row`: number, count and title of the row that is shown; `repair`: the
+ * problem that an audit found in it, what came of the last click, and whether it is saved. */
 interface ViewNotes {
   findings: Finding[];
   explanations: Record<string, string>;
   remedies: Record<string, Remedy[]>;
   notices: string[];
   row: [number, number, string] | null;
+  repair: {problem: string; said: string; isSaved: boolean} | null;
   canUndo: boolean;
 }
 interface FailureJson extends ViewNotes {
-  failure: {title: string; detail: string; line: number | null; isTemplate: boolean};
+  failure: {title: string; detail: string; line: number | null; isTemplate: boolean; isHint: boolean};
 }
 
 /** A strategy over the tokens shown. `reasons`: a character a token, its code less 48 an index into `reasonTexts`; null

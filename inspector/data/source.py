@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
@@ -69,7 +69,8 @@ class DataSource:
     """Where rows come from. `name`: a file, a folder of files, or a hub id; `text`: pasted JSON, JSONL or CSV instead.
 
     `split`, `config`: of a hub data set; in a folder, `split` picks the files whose name begins with it. Shard `index`
-    of `shards` has the rows whose number leaves the rest `index` when divided by `shards`.
+    of `shards` has the rows whose number leaves the rest `index` when divided by `shards`. `edits`: what stands in a
+    row's place, by its number.
     """
 
     name: str = ""
@@ -79,6 +80,7 @@ class DataSource:
     revision: str = ""
     index: int = 0
     shards: int = 1
+    edits: Mapping[int, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
     def rows(self, token: Token = None) -> Iterator[Row | BadRow]:
         """Every row of the shard, in order. Raises DataError."""
@@ -93,7 +95,7 @@ class DataSource:
                 why = f"the row is {kind_of(value)}, and must be an object with columns"
                 yield BadRow(number=number, place=place, why=why, raw=raw_of(value))
             else:
-                yield Row(number=number, place=place, value=value)
+                yield Row(number=number, place=place, value=self.edits.get(number, value))
 
     def count(self) -> int | None:
         """How many rows the shard has, where that can be told without reading them: lines and Parquet files."""

@@ -279,10 +279,11 @@ class DataPage(Page):
                                    arg=[selector, before])  # fmt: skip
 
     def choose_example(self, name: str) -> None:
-        """Choose a small data set and wait for its rows."""
+        """Choose a small data set and wait for its rows, and for their audit."""
         self.tab.click("#data-example input")
         with self.drawn("#data-preview .rows-view"):
             self.tab.get_by_role("option", name=name, exact=True).click()
+        self.rest()
 
     def choose_kind(self, name: str) -> None:
         """Choose where the rows come from."""
@@ -290,19 +291,25 @@ class DataPage(Page):
             self.tab.get_by_role("radio", name=name).check()
 
     def upload(self, path: Path) -> None:
-        """Upload a file and wait for its rows."""
+        """Upload a file and wait for its rows, and for their audit where it starts by itself."""
         self.choose_kind("File")
         with self.drawn("#data-preview .rows-view"):
             self.tab.set_input_files("#data-file input[type=file]", str(path))
+        self.rest()
+
+    def rest(self) -> None:
+        """Wait until no audit works."""
+        self.tab.wait_for_function("!document.querySelector('#data-status progress')")
 
     def run(self) -> None:
-        """Run the audit and wait for its report."""
-        with self.drawn("#data-findings .findings-view"):
+        """Run the audit by its button and wait for its end."""
+        with self.drawn("#data-status .report"):
             self.tab.click("#data-run")
+        self.rest()
 
     def status(self) -> str:
         """What is said about the job."""
-        return str(self.tab.inner_text("#data-status"))
+        return str(self.tab.inner_text("#data-status .report"))
 
 
 @pytest.fixture(scope="session")

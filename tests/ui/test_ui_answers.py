@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from inspector.errors import SetupError
+from inspector.setup import Setup
 from ui.data_tab.boxes import shared_setup
 from ui.inspect_tab.events import on_inspect, on_json, on_model
 from ui.wiring.answers import CHANGED, LOADING, About, Answer, Answers
 from ui.wiring.boxes import Boxes
+from ui.wiring.open_setups import Rows
 
 ASKED = Boxes(model="tiny-chat", conversation="[]", template="a", loaded=["tiny-chat", ""])
 
@@ -54,6 +56,17 @@ def test_a_stale_view_is_dropped_and_asked_for_again() -> None:
     assert taken(changes, {}, About.NOTHING) == (changes, False)
     assert taken(changes, {"template": "b"}, About.NOTHING) == ({"editor": "[]"}, True)
     assert taken(changes, {"model": "other"}, About.NOTHING) == ({"editor": "[]"}, False)  # its load brings one
+
+
+def test_an_answer_about_another_row_is_dropped() -> None:
+    """What was typed in a row does not come to the one that was opened meanwhile; what opens rows does."""
+    rows = Rows(setups=(Setup(model="m", conversation=[]),) * 2, numbers=(4, 7))
+    asked = ASKED.with_changes({"rows": rows})
+    late = {"editor": "[]", "view": "of row 4"}
+    assert taken(late, {}, About.NOTHING, asked=asked) == (late, False)
+    assert taken(late, {"rows": rows.moved(1)}, About.NOTHING, asked=asked) == ({}, True)
+    opens = {"rows": None, "conversation": "[1]"}
+    assert taken(opens, {"rows": rows.moved(1)}, About.NOTHING, asked=asked) == (opens, False)
 
 
 def test_a_loaded_model_fills_the_boxes_only_while_it_is_asked_for() -> None:

@@ -390,3 +390,45 @@ def test_all_open_rows_are_written_with_their_labels() -> None:
         inspector.inspect(inspector.load("tiny-chat"), chat).labels for chat in (TWO[2:], TWO)
     ]
     assert "No rows: row 2 of 2" in said(on_rows("jsonl", opened(setup(CHAT), setup([]))), "rows_report")
+
+
+# --- what is pasted
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        CHAT,
+        {"messages": CHAT},
+        {"conversations": [{"from": "human", "value": "Hi?"}, {"from": "gpt", "value": "Hello."}]},
+        {"prompt": "Hi?", "completion": "Hello."},
+        {"instruction": "Hi?", "input": "", "output": "Hello."},
+    ],
+)
+def test_every_common_form_can_be_pasted(pasted: Any) -> None:
+    """Messages, a row of a data set, a line of JSONL with its line end: the answer is trained."""
+    for text in (dump(pasted), json.dumps(pasted) + "\n"):
+        shown = view(events.on_json(boxes().with_changes({"conversation": text})))
+        assert shown["verdict"]["sentence"].startswith("Exact: only the answer is trained")
+        assert "Hello" in "".join(shown["texts"])
+
+
+def test_a_labelled_row_can_be_pasted() -> None:
+    """Its own labels are shown."""
+    row = '{"input_ids": [5, 6, 7], "labels": [-100, 6, 7]}\n'
+    shown = view(events.on_json(boxes().with_changes({"conversation": row})))
+    assert (shown["ids"], shown["verdict"]["sentence"]) == (
+        [5, 6, 7], "This row: its turns are unknown; 2 of 3 tokens are trained",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", " \n", "[]", "{}", "null"])
+def test_an_empty_box_says_what_to_paste(text: str) -> None:
+    """It is nobody's error; a chip loads an example."""
+    failure = view(events.on_json(boxes().with_changes({"conversation": text})))["failure"]
+    assert failure["isHint"]
+    assert failure["title"] == "Paste a conversation, or load an example."
+    assert failure["detail"].startswith("Messages, ShareGPT, ")
+    changes = events.on_chip({"name": "03-tool-call.json"}, boxes().with_changes({"conversation": text}))
+    assert (changes["example"], view(changes)["roles"][-1]) == ("03-tool-call.json", "assistant")
+    assert not view(events.on_json(boxes().with_changes({"conversation": "["})))["failure"]["isHint"]

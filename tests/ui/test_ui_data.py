@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from inspector.setup import Setup
 from tests.support.waiting import HANG_S, wait_until
 from ui.data_tab import events as data_events
 from ui.data_tab.boxes import (
+    ASKED_FROM,
     DataBoxes,
     about_setup,
     examples,
@@ -29,15 +31,18 @@ from ui.data_tab.boxes import (
     mapping_of,
     shared_setup,
     source_of,
+    why_asked,
     workers_of,
 )
-from ui.data_tab.events import on_cancel, on_kind, on_preview, on_run
-from ui.data_tab.files import on_compare, on_edits, on_page, on_report, on_rows
+from ui.data_tab.edits import on_back, on_save, on_skip
+from ui.data_tab.events import on_cancel, on_chart, on_kind, on_preview, on_return, on_run, on_wanted
+from ui.data_tab.files import on_compare, on_page, on_report, on_rows
 from ui.data_tab.open import on_open, on_open_first
 from ui.data_tab.report import UNUSED, example_rows, pack_findings
 from ui.data_tab.rows import first_rows, row_setup, rows_at
 from ui.data_tab.run import CLEAN_ROWS, REJECTED_ROWS, Audited, Sorter
-from ui.parts.jobs import AT_A_TIME, Job
+from ui.inspect_tab.events import on_row
+from ui.parts.jobs import AT_A_TIME, Job, Latest
 from ui.wiring.boxes import Boxes
 from ui.wiring.conversation_json import dump
 from ui.wiring.models import LoadedSetup
@@ -59,7 +64,7 @@ def pasted(*values: Any) -> DataBoxes:
 
 def audited(data: DataBoxes, boxes: Boxes = BOXES) -> Audited:
     """The audit as the page runs it."""
-    *_, last = on_run(None, data, boxes)
+    *_, last = on_run(Latest(), None, data, boxes)
     assert "data_audited" in last, last
     return last["data_audited"]
 
@@ -189,7 +194,7 @@ def test_what_was_shown_is_not_read_again() -> None:
     assert on_preview(first["data_seen"], data, BOXES) == {}
     other = on_preview(first["data_seen"], data, BOXES.with_changes({"strategy": "full"}))
     assert json.loads(other["data_preview"])["rows"][0]["trained"] == 23
-    assert on_kind(DataBoxes(data_kind="file"), BOXES)["data_file_box"]["visible"] is True
+    assert on_kind(Latest(), None, DataBoxes(data_kind="file"), BOXES)["data_file_box"]["visible"] is True
 
 
 def test_pairs_say_which_answer_is_audited() -> None:
@@ -209,9 +214,10 @@ def test_an_unforeseen_failure_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.data_tab.events.first_rows", broken)
     assert "ZeroDivisionError: by zero" in said(on_preview(None, example("messages.jsonl"), BOXES), "data_layout")
     monkeypatch.setattr("ui.data_tab.run.audit", broken)
-    *_, last = on_run(None, example("messages.jsonl"), BOXES)
+    latest = Latest()
+    *_, last = on_run(latest, None, example("messages.jsonl"), BOXES)
     assert "ZeroDivisionError: by zero" in said(last, "data_status")
-    assert last["data_job"] is None
+    assert not latest.is_running
 
 
 # --- jobs
@@ -220,9 +226,12 @@ def test_an_unforeseen_failure_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_closed_page_stops_its_job() -> None:
     """The generator ends, and the work is asked to."""
     data = DataBoxes(data_kind="name", data_name=str(EXAMPLES / "messages.jsonl"))
-    stream = on_run(None, data, BOXES)
-    job = next(stream)["data_job"]
+    latest = Latest()
+    stream = on_run(latest, None, data, BOXES)
+    next(stream)
+    job = latest._job
     stream.close()
+    assert job is not None
     assert job.is_stopping()
 
 
@@ -250,19 +259,20 @@ def test_only_so_many_jobs_work_at_a_time() -> None:
 
 def test_nothing_runs_twice_and_nothing_is_cancelled_that_does_not_run() -> None:
     """A second click waits for nothing."""
-    job = Job(until_stopped).start()
-    assert list(on_run(job, example("messages.jsonl"), BOXES)) == []
-    assert list(on_rows(CLEAN_ROWS, job, audited(example("messages.jsonl")), BOXES)) == []
-    assert on_cancel(job, BOXES) == {}
+    own, latest = audited(example("messages.jsonl")), Latest()
+    job = latest.start(Job(until_stopped))
+    assert list(on_run(latest, None, example("messages.jsonl"), BOXES)) == []
+    assert list(on_rows(CLEAN_ROWS, latest, own, BOXES)) == []
+    assert on_cancel(latest, BOXES) == {}
     assert job.is_done(HANG_S)
-    assert "Nothing runs" in said(on_cancel(job, BOXES), "data_status")
+    assert "Nothing runs" in said(on_cancel(latest, BOXES), "data_status")
 
 
 def test_an_audit_of_nothing_says_why() -> None:
     """As the command line would."""
-    *_, last = on_run(None, example("empty.jsonl"), BOXES)
+    *_, last = on_run(Latest(), None, example("empty.jsonl"), BOXES)
     assert "empty.jsonl is empty" in said(last, "data_status")
-    *_, last = on_run(None, example("messages.jsonl"), BOXES.with_changes({"model": "nobody/there/at/all"}))
+    *_, last = on_run(Latest(), None, example("messages.jsonl"), BOXES.with_changes({"model": "nobody/there/at/all"}))
     assert "nobody/there" in said(last, "data_status")
 
 
@@ -300,7 +310,9 @@ def test_a_row_opens_among_the_other_examples() -> None:
     assert (changes["rows"].at, len(changes["rows"].setups)) == (1, 5)
     assert json.loads(changes["view"])["selected"] == changes["rows"].token == 12
     assert changes["rows"].moved(1).token == changes["rows"].tokens[2] == 15
-    assert changes["rows"].title == "merged-boundaries.jsonl, line 4 · boundary_merge"
+    assert changes["rows"].title == "merged-boundaries.jsonl, line 4"
+    repair = {"problem": "One token spans two texts (6 rows)", "said": "", "isSaved": False}
+    assert json.loads(changes["view"])["repair"] == repair
     unusable = audited(example("unknown-role.jsonl"))
     assert "is not a conversation" in said(on_open({"code": UNUSED, "at": 0}, unusable, BOXES), "data_status")
     for event in ({}, {"code": "boundary_merge", "at": 99}, {"code": "boundary_merge", "at": "0"}):
@@ -331,25 +343,173 @@ def test_a_refused_row_opens_with_its_refusal() -> None:
     assert "No" in json.loads(changes["view"])["failure"]["detail"]
 
 
-def test_edited_rows_are_in_the_downloads() -> None:
-    """A row that is opened from the audit and mended is written as it was mended, in its own layout."""
-    rows = [{"prompt": "Hi", "completion": text, "id": i} for i, text in enumerate(("Ho", "", "Hm"))]
-    own = audited(pasted(*rows))
-    opened = on_open({"code": "only_stop_trained", "at": 0}, own, BOXES)
-    assert opened["rows"].numbers == (1,)
-    boxes = BOXES.with_changes(opened)
-    assert "None of the opened rows was changed" in said(on_edits(own, boxes), "data_files")
-    mended = boxes.with_changes({"conversation": boxes.conversation.replace('"content": ""', '"content": "Hello."')})
-    changes = on_edits(own, mended)
-    assert "Saved as edited: rows 1." in said(changes, "data_files")
-    *_, done = on_rows(CLEAN_ROWS, None, changes["data_audited"], BOXES)
-    written = [json.loads(line) for line in saved(done).splitlines()]
-    assert [row["id"] for row in written] == [0, 1, 2]
-    assert written[1]["completion"] == [{"role": "assistant", "content": "Hello."}]
-    assert (written[0], written[2]) == (rows[0], rows[2])
-    broken = boxes.with_changes({"conversation": "["})
-    assert "The conversation is not JSON" in said(on_edits(own, broken), "data_files")
-    assert "Open a row from the findings" in said(on_edits(own, BOXES), "data_files")
+# --- the rows of a problem
+
+
+ROWS = [{"prompt": "Hi", "completion": text, "id": i} for i, text in enumerate(("Ho", "", "Hm", ""))]
+
+
+def opened(own: Audited, at: int = 0, code: str = "only_stop_trained") -> Boxes:
+    return BOXES.with_changes(on_open({"code": code, "at": at}, own, BOXES))
+
+
+def written(boxes: Boxes, answer: str) -> dict[str, str]:
+    """The event of a click on Save, with what the editor holds."""
+    return {"conversation": boxes.conversation.replace('"content": ""', f'"content": "{answer}"')}
+
+
+def test_a_saved_row_is_in_the_downloads_and_the_next_audit() -> None:
+    """As it was edited, in its own layout; the next row is shown, and the way back audits once more."""
+    own = audited(pasted(*ROWS))
+    boxes = opened(own)
+    assert boxes.rows is not None
+    assert boxes.rows.numbers == (1, 3)
+    changes = on_save(written(boxes, "Hello."), own, boxes)
+    assert (changes["rows"].at, changes["rows"].said) == (1, "Saved: the pasted text, line 2.")
+    assert "Edited rows: 1." in said(changes, "data_files")
+    assert changes["data_save_clean"] == "Download clean rows"
+    own = changes["data_audited"]
+    *_, done = on_rows(CLEAN_ROWS, Latest(), own, BOXES)
+    clean = [json.loads(line) for line in saved(done).splitlines()]
+    assert [row["id"] for row in clean] == [0, 1, 2, 3]
+    assert clean[1]["completion"] == [{"role": "assistant", "content": "Hello."}]
+    assert (clean[0], clean[2]) == (ROWS[0], ROWS[2])
+    latest = Latest()
+    back = on_back({}, latest, own, BOXES)
+    *_, again = on_wanted(back["data_wanted"], latest, own, pasted(*ROWS), BOXES)
+    assert again["data_audited"].report.findings["only_stop_trained"].rows == 1
+    assert "pasted rows, 1 row edited" in said(again, "data_summary")
+    assert "data_wanted" not in on_back({}, latest, again["data_audited"], BOXES)
+    *_, other = on_run(latest, again["data_audited"], pasted(*ROWS[:2]), BOXES)
+    assert other["data_audited"].source.edits == {}
+
+
+def test_the_last_row_says_so() -> None:
+    """Saved or skipped; how many were saved; a row that is opened again is known to be saved."""
+    own = audited(pasted(*ROWS))
+    changes = on_save(written(opened(own), "Hello."), own, opened(own))
+    skipped = on_skip({}, BOXES.with_changes(changes))
+    assert skipped["rows"].said == "That was the last of the 2 rows: 1 saved. Go back to the audit."
+    assert skipped["rows"].at == 1
+    second = opened(changes["data_audited"], at=1)
+    changes = on_save(written(second, "Yes."), changes["data_audited"], second)
+    last = "Saved: the pasted text, line 4. That was the last of the 2 rows: 2 saved. Go back to the audit."
+    assert changes["rows"].said == last
+    assert json.loads(changes["view"])["repair"]["isSaved"]
+    alone = audited(pasted(*ROWS[:2]))
+    assert on_skip({}, opened(alone))["rows"].said == "That was the only row: 0 saved. Go back to the audit."
+    assert on_skip({}, BOXES) == {}
+
+
+def test_a_row_that_cannot_be_saved_says_why() -> None:
+    """Unchanged, broken, or in a form that its layout cannot hold: it stays as it is written."""
+    own = audited(pasted(*ROWS))
+    boxes = opened(own)
+    for text, says in (
+        (boxes.conversation, "This row is not changed: change it, or skip it."),
+        ("[", "Not saved: The conversation is not JSON"),
+    ):
+        changes = on_save({"conversation": text}, own, boxes)
+        assert changes["rows"].said.startswith(says)
+        assert (changes["rows"].at, changes["conversation"]) == (0, text)
+        assert json.loads(changes["view"])["repair"]["said"].startswith(says)
+        assert "data_audited" not in changes
+    question = audited(pasted({"question": "Hi?", "answer": "<|im_end|>"}))
+    asked = opened(question, code="control_token_in_content")
+    more = dump([*CHAT, *CHAT])
+    assert "holds one question and its answer" in on_save({"conversation": more}, question, asked)["rows"].said
+    assert on_save({}, None, boxes) == {}
+    assert on_save({}, own, BOXES) == {}
+
+
+def test_steps_and_remedies_keep_what_is_known_of_the_rows() -> None:
+    """The problem, and the number that a row is saved under; rows that a remedy has split are saved nowhere."""
+    own = audited(pasted(*ROWS))
+    changes = on_row({"step": 1}, opened(own))
+    assert (changes["rows"].number, changes["rows"].problem) == (3, "Only the stop token is trained (2 rows)")
+    boxes = opened(own)
+    assert boxes.rows is not None
+    split = boxes.rows.replaced([boxes.rows.setups[0]] * 2)
+    assert (split.number, split.problem) == (None, "")
+
+
+# --- an audit that starts by itself
+
+
+def test_few_rows_are_audited_unasked() -> None:
+    """Counted in files, pasted text and what is packed; by a limit; of a hub's data set nobody knows before."""
+    for data in (example("messages.jsonl"), example("sharegpt.json"), example("multi-turn.jsonl.gz"), pasted(*ROWS)):
+        assert why_asked(data) == ""
+    many = DataBoxes(data_kind="pasted", data_pasted="a,b\n" + "1,2\n" * (ASKED_FROM + 1))
+    assert why_asked(many) == "There are more than 5,000 rows: run the audit."
+    assert why_asked(replace(many, data_limit=ASKED_FROM)) == ""
+    assert why_asked(replace(many, data_pasted="a,b\n" + "1,2\n" * ASKED_FROM)) == ""
+    hub = DataBoxes(data_kind="name", data_name="owner/name")
+    assert why_asked(hub) == "How many rows there are is not known before they are read: run the audit."
+
+
+def test_rows_that_are_chosen_are_audited() -> None:
+    """Not those that stand there when the tab is opened, unless they were audited before; nor what cannot be read."""
+    data, latest = example("messages.jsonl"), Latest()
+    seen = on_return(latest, None, data, BOXES)
+    assert (seen["data_wanted"], seen["data_status"]) == (None, "")
+    latest.about = None
+    chosen = data_events.on_rows(latest, data, BOXES)
+    assert chosen["data_wanted"] == latest.number
+    assert "Starting" in said(chosen, "data_status")
+    *_, last = on_wanted(chosen["data_wanted"], latest, None, data, BOXES)
+    own = last["data_audited"]
+    assert on_return(latest, own, data, BOXES) == data_events.on_rows(latest, data, BOXES) == {}
+    other = BOXES.with_changes({"strategy": "full"})
+    assert on_return(latest, own, data, other)["data_wanted"] == latest.number
+    empty = data_events.on_rows(latest, example("empty.jsonl"), BOXES)
+    assert empty["data_wanted"] is None
+    assert empty["data_result"]["visible"] is False
+    many = DataBoxes(data_kind="pasted", data_pasted="question,answer\n" + "Hi?,Ho.\n" * (ASKED_FROM + 1))
+    waits = data_events.on_rows(latest, many, BOXES)
+    assert waits["data_wanted"] is None
+    assert "more than 5,000 rows" in said(waits, "data_status")
+
+
+def test_rows_that_are_no_longer_chosen_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading them took longer than choosing others."""
+    latest, read = Latest(), on_preview
+
+    def slow(before: str | None, data: DataBoxes, boxes: Boxes) -> Any:
+        monkeypatch.setattr("ui.data_tab.events.on_preview", read)
+        later.update(data_events.on_rows(latest, example("alpaca.json"), boxes))
+        return read(before, data, boxes)
+
+    later: dict[str, Any] = {}
+    monkeypatch.setattr("ui.data_tab.events.on_preview", slow)
+    assert data_events.on_rows(latest, example("messages.jsonl"), BOXES) == {}
+    assert later["data_wanted"] == latest.number
+
+
+def test_an_audit_of_other_rows_is_dropped() -> None:
+    """One that works ends and shows nothing; one that waits does not begin."""
+    data, latest = example("messages.jsonl"), Latest()
+    stream = on_run(latest, None, data, BOXES)
+    next(stream)
+    job = latest._job
+    wanted = data_events.on_rows(latest, example("sharegpt.json"), BOXES)["data_wanted"]
+    assert job is not None
+    assert job.is_done(HANG_S)
+    assert not any("data_audited" in changes for changes in stream)
+    data_events.on_rows(latest, example("alpaca.json"), BOXES)
+    assert list(on_wanted(wanted, latest, None, example("sharegpt.json"), BOXES)) == []
+    assert list(on_wanted(None, latest, None, data, BOXES)) == []
+
+
+def test_a_chart_is_drawn_once_it_is_unfolded() -> None:
+    """An audit sends none; each comes with its words."""
+    own = audited(example("merged-boundaries.jsonl"))
+    values = data_events._report_values(own)
+    assert [values[f"data_{name}"] for name in ("lengths", "roles", "turns")] == [None] * 3
+    drawn = on_chart(["lengths"], own, BOXES)
+    assert drawn["data_lengths"]["value"] is not None
+    assert "the longest has 36" in said(drawn, "data_lengths_text")
+    assert on_chart(["lengths"], None, BOXES) == {}
 
 
 # --- files
@@ -376,11 +536,11 @@ def test_clean_and_rejected_rows_are_all_rows() -> None:
     own = audited(DataBoxes(data_kind="pasted", data_pasted=source.text))
     shown = data_events._report_values(own)
     assert (shown["data_save_clean"], shown["data_save_rejected"]) == (
-        "120 clean rows", "120 rejected rows, with reasons",
+        "Download 120 clean rows", "120 rejected rows, with reasons",
     )  # fmt: skip
-    *_, last = on_rows(CLEAN_ROWS, None, own, BOXES)
+    *_, last = on_rows(CLEAN_ROWS, Latest(), own, BOXES)
     assert [json.loads(line) for line in saved(last).splitlines()] == [good, merged, half] * 40
-    (last,) = on_rows(REJECTED_ROWS, None, own, BOXES)  # both were written
+    (last,) = on_rows(REJECTED_ROWS, Latest(), own, BOXES)  # both were written
     rejected = [json.loads(line) for line in saved(last).splitlines()]
     assert [row["raw"] for row in rejected] == [json.dumps(bad, ensure_ascii=False), json.dumps(empty), broken] * 40
     assert [json.loads(row["raw"]) for row in rejected[:2]] == [bad, empty]
@@ -393,7 +553,7 @@ def test_a_stopped_audit_promises_no_numbers() -> None:
     """Of its rows, which are sorted as far as it read them."""
     own = audited(example("messages.jsonl"))
     own.report.about["complete"] = False
-    assert data_events._report_values(own)["data_save_clean"] == "Clean rows"
+    assert data_events._report_values(own)["data_save_clean"] == "Download clean rows"
 
 
 def test_reports_and_rejected_rows_are_files() -> None:
@@ -402,15 +562,15 @@ def test_reports_and_rejected_rows_are_files() -> None:
     report = json.loads(saved(on_report(own, BOXES)))
     assert AuditReport.from_dict(report).bad == 1
     assert saved(on_page(own, BOXES)).lstrip().lower().startswith("<!doctype html>")
-    *_, last = on_rows(REJECTED_ROWS, None, own, BOXES)
+    *_, last = on_rows(REJECTED_ROWS, Latest(), own, BOXES)
     (bad,) = map(json.loads, saved(last).splitlines())
     assert (bad["row"], bad["place"]) == (16, "bad-json-at-line-17.jsonl, line 17")
     clean = audited(example("messages.jsonl"))
-    (said_so,) = on_rows(REJECTED_ROWS, None, clean, BOXES)
+    (said_so,) = on_rows(REJECTED_ROWS, Latest(), clean, BOXES)
     assert "none is rejected" in said(said_so, "data_files")
     for handler in (on_report, on_page):
         assert handler(None, BOXES) == {}
-    assert list(on_rows(CLEAN_ROWS, None, None, BOXES)) == []
+    assert list(on_rows(CLEAN_ROWS, Latest(), None, BOXES)) == []
     assert str(EXAMPLES) not in json.dumps(report)
 
 

@@ -17,7 +17,7 @@ from inspector.strategies import Modifiers, Rule
 from ui.data_tab import figures
 from ui.data_tab.batch_pane import BatchBoxes, batch_value, on_batch, row_numbers
 from ui.data_tab.boxes import DataBoxes
-from ui.data_tab.report import summary_blocks
+from ui.data_tab.report import facts_table, summary_blocks
 from ui.parts.report import report as packed
 from ui.wiring.boxes import Boxes
 
@@ -61,20 +61,17 @@ def test_figures_show_what_their_words_say() -> None:
     assert rest.marker.color == "rgba(0,0,0,0)"
     assert "assistant" in figures.role_text(report)
     assert figures.turn_figure(report).data[0].y == ("answer 1",)
-    found = figures.finding_figure(report).data[0]
-    assert found.y[0].endswith((" · error", " · warning", " · note"))
-    assert max(found.x) <= 12
-    assert found.y[0].split(" · ")[0] in figures.finding_text(report)
 
 
 def test_nothing_is_drawn_of_nothing() -> None:
     """An audit without rows has words, and no empty charts."""
     empty = AuditReport(about={})
-    for draw in (figures.length_figure, figures.role_figure, figures.turn_figure, figures.finding_figure):
+    for draw in (figures.length_figure, figures.role_figure, figures.turn_figure):
         assert draw(empty) is None
-    for say in (figures.length_text, figures.role_text, figures.turn_text, figures.finding_text):
+    for say in (figures.length_text, figures.role_text, figures.turn_text):
         assert say(empty).endswith(".")
-    assert "0 read" in packed(*summary_blocks(empty, "nothing"))
+    assert "None of the 0 rows" in packed(*summary_blocks(empty, "nothing"))
+    assert "0 read" in packed(facts_table(empty))
 
 
 # --- batches

@@ -17,6 +17,7 @@ from ui.data_tab.batch_view import build_batch_view, pack_batch, pack_no_batch
 from ui.data_tab.boxes import DataBoxes, mapping_of, shared_setup, source_of
 from ui.data_tab.rows import first_rows, row_setup, rows_at
 from ui.inspect_tab.training_box import TRUNCATION_CHOICES
+from ui.parts.report import build_note
 from ui.wiring.boxes import Boxes
 from ui.wiring.conversation_json import ConversationJsonError
 from ui.wiring.models import LoadedSetup
@@ -42,6 +43,14 @@ class BatchBoxes:
 
 def build_batch_pane() -> dict[str, Any]:
     """The widgets, by name."""
+    with gr.Accordion("Batch preview", open=False, elem_id="batch-pane") as pane:
+        build_note("What the collator makes of these rows")
+        widgets = _build_boxes()
+        view = build_batch_view("batch")
+    return {"batch_pane": pane, "batch_is_open": gr.State(False), **widgets, "batch": view}
+
+
+def _build_boxes() -> dict[str, Any]:
     with gr.Row():
         rows = gr.Textbox(
             DEFAULT_ROWS, label="Rows", info="Numbers from 0, such as 0-3, 7", max_lines=1, min_width=120,
@@ -67,11 +76,9 @@ def build_batch_pane() -> dict[str, Any]:
         with gr.Column(min_width=120):
             packing = gr.Checkbox(label="Packing", elem_id="batch-packing", container=False)
             padding_free = gr.Checkbox(label="Padding-free", elem_id="batch-padding-free", container=False)
-    view = build_batch_view("batch")
     return {
-        "batch_is_open": gr.State(False),
         "batch_rows": rows, "batch_side": side, "batch_pad": pad, "batch_length": length,
-        "batch_truncation": truncation, "batch_packing": packing, "batch_padding_free": padding_free, "batch": view,
+        "batch_truncation": truncation, "batch_packing": packing, "batch_padding_free": padding_free,
     }  # fmt: skip
 
 
@@ -80,7 +87,7 @@ def connect_batch_pane(wires: Wires) -> None:
     written = [wires[name] for name in ("batch_rows", "batch_pad")]
     chosen = [wires[name] for name in ("batch_side", "batch_truncation", "batch_packing", "batch_padding_free")]
     events = [
-        wires["batch_tab"].select, *(box.submit for box in written), *(box.blur for box in written),
+        wires["batch_pane"].expand, *(box.submit for box in written), *(box.blur for box in written),
         *(box.input for box in chosen), wires["batch_length"].input,
     ]  # fmt: skip
     batch: dict[str, Any] = {"reads": [BatchBoxes, DataBoxes, Boxes], "is_latest": True, "queue": "data"}

@@ -16,6 +16,8 @@ class BatchView extends Component {
       this.root.append(this.#head(data), ...data.rows.map((row, i) => BatchView.#row(row, i, data)));
       this.root.classList.toggle("no-numbers", !this.hasNumbers);
     }
+    const isAsked = this.root.closest("#batch-pane")?.contains(document.activeElement); // not when other rows are chosen
+    if (isAsked) find(this.root, ".bv-head, .rv-failure")?.scrollIntoView({block: "nearest"});
   }
 
   /** @param {Batch} data */

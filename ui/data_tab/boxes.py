@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from inspector import paths
@@ -14,7 +16,7 @@ from inspector.data.files import SUFFIXES
 from inspector.data.source import DataSource
 from inspector.errors import DataError, SetupError
 from inspector.setup import Setup
-from ui.visitors.access import is_public
+from ui.visitors.access import hub_token, is_public
 from ui.wiring.boxes import Boxes, load_boxes
 from ui.wiring.models import LoadedSetup
 
@@ -23,6 +25,8 @@ EXAMPLE, FILE, NAME, PASTED = "example", "file", "name", "pasted"
 MAX_PASTED_CHARS = 2_000_000
 DETECTED = "detected"
 """The choice of a format that leaves it to the inspector."""
+ASKED_FROM = 5_000
+"""Rows above which a data set is audited on a click only."""
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -129,6 +133,21 @@ def limit_of(data: DataBoxes) -> int | None:
     if (data.data_limit or 0) < 0:
         raise DataError(f"The limit is {data.data_limit}, and must be a number of rows, or 0 for all.")
     return int(data.data_limit or 0) or None
+
+
+def why_asked(data: DataBoxes) -> str:
+    """Why these rows are audited on a click only; empty for those that are audited as soon as they can be read. Raises
+    DataError."""
+    source, limit = source_of(data), limit_of(data)
+    if limit is not None and limit <= ASKED_FROM:
+        return ""
+    count = source.count()
+    if count is None and (source.text or _is_local(source.name)):
+        with closing(source.rows(hub_token())) as rows:  # type: ignore[type-var]
+            count = sum(1 for _ in islice(rows, ASKED_FROM + 1))
+    if count is None:
+        return "How many rows there are is not known before they are read: run the audit."
+    return "" if count <= ASKED_FROM else f"There are more than {ASKED_FROM:,} rows: run the audit."
 
 
 def about_setup(setup: Setup) -> list[tuple[str, str]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -26,12 +26,13 @@ from ui.data_tab.boxes import (
     mapping_of,
     shared_setup,
     source_of,
+    why_asked,
 )
-from ui.data_tab.report import pack_findings, summary_blocks
+from ui.data_tab.report import facts_table, pack_findings, summary_blocks
 from ui.data_tab.rows import SHOWN_ROWS, columns_of, first_rows, row_setup
 from ui.data_tab.run import Audited, Step, run_audit
-from ui.parts.jobs import Job
-from ui.parts.report import heading, progress, report, table, text
+from ui.parts.jobs import Job, Latest
+from ui.parts.report import progress, report, table, text
 from ui.parts.rows_view import pack_no_rows, pack_rows, shown, unusable
 from ui.visitors.access import is_public
 from ui.visitors.sessions import at_the_end
@@ -44,24 +45,73 @@ _LOG = logging.getLogger(__name__)
 _TELL_S = 0.4
 """How often the page hears of a job."""
 PANES = {EXAMPLE: "data_example_box", FILE: "data_file_box", NAME: "data_name_box", PASTED: "data_pasted_box"}
-REPORT_PANE = "report"
-"""The pane that an audit is shown in."""
+ROWS_PANE, REPORT_PANE = "rows", "report"
+"""The panes of the first rows, and of an audit."""
 FIGURES = {
-    "lengths": ("Lengths", figures.length_figure, figures.length_text),
-    "roles": ("What trains, by role", figures.role_figure, figures.role_text),
-    "turns": ("What trains, by answer", figures.turn_figure, figures.turn_text),
-    "found": ("Findings by rows", figures.finding_figure, figures.finding_text),
+    "lengths": (figures.length_figure, figures.length_text),
+    "roles": (figures.role_figure, figures.role_text),
+    "turns": (figures.turn_figure, figures.turn_text),
 }
+CHARTS = {"lengths": ("Lengths", ["lengths"]), "roles": ("What is trained, by role", ["roles", "turns"])}
+"""What is drawn once it is unfolded: its title and its figures."""
 Errors = (InspectorError, ConversationJsonError)
 
 
 # --- the first rows
 
 
-def on_kind(data: DataBoxes, boxes: Boxes) -> Changes:
-    """Another kind of source: its own boxes, and its rows."""
+def on_kind(latest: Latest, audited: Audited | None, data: DataBoxes, boxes: Boxes) -> Changes:
+    """Another kind of source: its own boxes, and its rows. The example that stands there is not audited unasked."""
     visible = {pane: gr.update(visible=kind == data.data_kind) for kind, pane in PANES.items()}
-    return {**visible, **on_preview(None, data, boxes)}
+    latest.about = None
+    return {**visible, **on_return(latest, audited, data, boxes)}
+
+
+def on_rows(latest: Latest, data: DataBoxes, boxes: Boxes) -> Changes:
+    """Rows were chosen, or how they are read: the first of them. What was audited before is dropped, and few rows are
+    audited next."""
+    return _afresh(latest, data, boxes, lambda: True)
+
+
+def on_return(latest: Latest, audited: Audited | None, data: DataBoxes, boxes: Boxes) -> Changes:
+    """As `on_rows` when the boxes are seen (again): an example that was never audited is not audited unasked."""
+    is_own = data.data_kind != EXAMPLE
+    return _afresh(
+        latest, data, boxes, lambda: is_own or (audited is not None and audited.is_of(source_of(data)))
+    )  # fmt: skip
+
+
+def _afresh(latest: Latest, data: DataBoxes, boxes: Boxes, is_asked: Callable[[], bool]) -> Changes:
+    """What the boxes stand for, without the audit of what stood there before; nothing where that is the same, or where
+    they have changed meanwhile. `is_asked`: for an audit of these rows, if they are few."""
+    try:
+        seen = _seen(data, shared_setup(boxes))
+    except Errors:
+        seen = None
+    if seen is not None and seen == latest.about:
+        return {}
+    latest.about, number = seen, latest.drop()
+    changes = on_preview(None, data, boxes)
+    if latest.about != seen:
+        return {}
+    latest.about = changes["data_seen"]
+    status, wanted = "", None
+    if changes["data_seen"] and is_asked():
+        try:
+            why = why_asked(data)
+        except Errors as error:
+            why = str(error)
+        status, wanted = (report(text(why, "◼")), None) if why else (report(progress("Starting …", None)), number)
+    return {
+        **changes, "data_wanted": wanted, "data_status": status, "data_cancel": gr.update(variant="secondary"),
+        "data_none": gr.update(visible=True), "data_result": gr.update(visible=False),
+        "data_panes": gr.update(selected=ROWS_PANE),
+    }  # fmt: skip
+
+
+def _seen(data: DataBoxes, shared: LoadedSetup) -> str:
+    """What rows, report and batch are of."""
+    return json.dumps([asdict(replace(data, data_workers=0)), shared.setup.to_dict()], default=str)
 
 
 def on_preview(before: str | None, data: DataBoxes, boxes: Boxes) -> Changes:
@@ -74,7 +124,7 @@ def on_preview(before: str | None, data: DataBoxes, boxes: Boxes) -> Changes:
     except Errors as error:
         return {"data_setup": report(text(str(error), "✗")), **_no_rows("The Inspect tab's setup cannot be used.")}
     answer = {"data_setup": report(text(" · ".join(f"{name} {value}" for name, value in about_setup(shared.setup))))}
-    seen = json.dumps([asdict(data), shared.setup.to_dict()], default=str)
+    seen = _seen(data, shared)
     if before == seen:
         return {}
     try:
@@ -118,15 +168,31 @@ def _preview(data: DataBoxes, shared: LoadedSetup) -> Changes:
 # --- the audit
 
 
-def on_run(before: Job[Any] | None, data: DataBoxes, boxes: Boxes) -> Iterator[Changes]:
-    """Audit the rows, saying how far it is, and show the report. Ends when the page is closed.
+def on_run(latest: Latest, before: Audited | None, data: DataBoxes, boxes: Boxes) -> Iterator[Changes]:
+    """Audit the rows, unless something works already: one at a time is enough for a page."""
+    if not latest.is_running:
+        yield from _audited(latest, before, data, boxes, data_panes=gr.update(selected=REPORT_PANE))
 
-    `before`: the job that was started last. One at a time is enough for a page.
+
+def on_wanted(
+    wanted: int | None, latest: Latest, before: Audited | None, data: DataBoxes, boxes: Boxes
+) -> Iterator[Changes]:  # fmt: skip
+    """Audit the rows that were chosen last."""
+    if wanted is not None and wanted == latest.number:
+        yield from _audited(latest, before, data, boxes)
+
+
+def _audited(
+    latest: Latest, before: Audited | None, data: DataBoxes, boxes: Boxes, **first: Any
+) -> Iterator[Changes]:  # fmt: skip
+    """Audit the rows, saying how far it is, and show the report. Ends when the page is closed, or the job is dropped.
+
+    `before`: the audit before, whose edited rows stay; `first`: what changes when it begins.
     """
-    if is_running(before):
+    job: Job[Audited] = latest.start(Job(partial(run_audit, before, data, boxes)))
+    yield from watch(latest, job, **first)
+    if not latest.counts(job):
         return
-    job: Job[Audited] = Job(partial(run_audit, data, boxes)).start()
-    yield from watch(job, data_panes=gr.update(selected=REPORT_PANE))
     if job.result is None:
         yield {**idle(), "data_status": report(ending(job))}
         return
@@ -140,31 +206,24 @@ def on_run(before: Job[Any] | None, data: DataBoxes, boxes: Boxes) -> Iterator[C
     except Exception as error:  # the buttons have to come back
         changes = {}
         notice = text(_unforeseen(error), "✗")
-    yield {**idle(), **changes, "data_status": report(notice)}
+    if latest.counts(job):
+        yield {**idle(), **changes, "data_status": report(notice)}
 
 
-def watch(job: Job[Any], **first: Any) -> Iterator[Changes]:
-    """How far a job is, until it has ended; stops it when nobody listens any more. `first`: what changes beside it."""
+def watch(latest: Latest, job: Job[Any], **first: Any) -> Iterator[Changes]:
+    """How far a job is, until it has ended or was dropped; stops it when nobody listens any more. `first`: what changes
+    beside it."""
     try:
-        yield {**_busy(job), **first}
-        while not job.is_done(_TELL_S):
+        yield {"data_cancel": gr.update(variant="stop"), "data_status": report(_progress(job)), **first}
+        while not job.is_done(_TELL_S) and latest.counts(job):
             yield {"data_status": report(_progress(job))}
     finally:
         job.stop()
 
 
-def is_running(job: Job[Any] | None) -> bool:
-    """Whether a job still works."""
-    return job is not None and not job.is_done()
-
-
-def _busy(job: Job[Any]) -> Changes:
-    return {"data_job": job, "data_cancel": gr.update(variant="stop"), "data_status": report(_progress(job))}
-
-
 def idle() -> Changes:
     """The page when no job works."""
-    return {"data_job": None, "data_cancel": gr.update(variant="secondary")}
+    return {"data_cancel": gr.update(variant="secondary")}
 
 
 def _progress(job: Job[Any]) -> Any:
@@ -192,42 +251,51 @@ def ending(job: Job[Any]) -> Any:
     return text("Stopped.", "◼") if job.error is None else text(_unforeseen(job.error), "✗")
 
 
-def on_cancel(job: Job[Any] | None, _: Boxes) -> Changes:
+def on_cancel(latest: Latest, _: Boxes) -> Changes:
     """Ask what runs to end with what it has."""
-    if job is None or not is_running(job):
-        return {"data_status": report(text("Nothing runs.", "◼"))}
-    job.stop()
-    return {}
+    return {} if latest.stop() else {"data_status": report(text("Nothing runs.", "◼"))}
+
+
+def on_chart(names: Sequence[str], audited: Audited | None, _: Boxes) -> Changes:
+    """The figures of a report that was unfolded, each with its words."""
+    values: dict[str, Any] = {}
+    for name in names if audited is not None else ():
+        draw, say = FIGURES[name]
+        figure = draw(audited.report)
+        values[f"data_{name}"] = gr.update(value=figure, visible=figure is not None)
+        values[f"data_{name}_text"] = report(text(say(audited.report)))
+    return values
 
 
 def _report_values(audited: Audited) -> dict[str, Any]:
     audited_report = audited.report
-    values: dict[str, Any] = {
+    return {
         "data_audited": audited,
         "data_none": gr.update(visible=False),
         "data_result": gr.update(visible=True),
         "data_summary": report(*summary_blocks(audited_report, audited.name)),
         "data_findings": pack_findings(audited_report),
+        "data_facts": report(facts_table(audited_report)),
         "data_files": "",
-        **_row_buttons(audited),
+        **row_buttons(audited),
         "data_earlier": None,
         "data_compared": "",
+        "data_panes": gr.update(selected=REPORT_PANE),
+        **{f"data_{chart}_pane": gr.update(open=False) for chart in CHARTS},
+        **{f"data_{name}": None for name in FIGURES},
+        **{f"data_{name}_text": "" for name in FIGURES},
     }
-    for name, (title, draw, say) in FIGURES.items():
-        figure = draw(audited_report)
-        values[f"data_{name}"] = gr.update(value=figure, visible=figure is not None)
-        values[f"data_{name}_text"] = report(heading(title), text(say(audited_report)))
-    return values
 
 
-def _row_buttons(audited: Audited) -> dict[str, Any]:
-    """How many rows each button saves; no number where the audit was stopped: other rows may be read then."""
-    if not audited.report.about["complete"]:
-        return {"data_save_clean": "Clean rows", "data_save_rejected": "Rejected rows, with reasons"}
+def row_buttons(audited: Audited) -> dict[str, Any]:
+    """How many rows each button saves; no number where the audit was stopped, or rows were edited since: nobody has
+    counted those."""
+    if audited.is_edited or not audited.report.about["complete"]:
+        return {"data_save_clean": "Download clean rows", "data_save_rejected": "Rejected rows, with reasons"}
     clean, rejected = audited.report.rows - audited.rejected, audited.rejected
     rows = "row" if rejected == 1 else "rows"
     return {
-        "data_save_clean": "1 clean row" if clean == 1 else f"{clean:,} clean rows",
+        "data_save_clean": f"Download {clean:,} clean {'row' if clean == 1 else 'rows'}",
         "data_save_rejected": f"{rejected:,} rejected {rows}, with reasons",
     }
 

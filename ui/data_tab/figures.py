@@ -11,15 +11,10 @@ from typing import Any
 
 from inspector.audit.report import KEPT_TURNS, AuditReport
 from inspector.audit.summary import quantile
-from inspector.audit.text import ranked_findings
-from inspector.findings.codes import Severity
 
-TRAINED, PLAIN = "#0f8f7c", "#7b8794"
-SEVERITIES = {Severity.ERROR: "#c73545", Severity.WARNING: "#b26a00", Severity.NOTE: "#3f7fbf"}
+TRAINED, PLAIN, LIMIT = "#0f8f7c", "#7b8794", "#c73545"
 BARS = 40
 """Bars of the histogram, about."""
-MAX_NAMED = 12
-"""Findings that get a bar."""
 _HEIGHT, _BAR_PX, _EDGES_PX = 260, 34, 84
 
 
@@ -58,7 +53,7 @@ def length_figure(report: AuditReport) -> Any:
         hovertemplate="%{customdata} tokens: %{y:,} rows<extra></extra>",
     )  # fmt: skip
     if limit is not None and limit <= 1.5 * reach:
-        figure.add_vline(x=limit, line={"color": SEVERITIES[Severity.ERROR], "width": 2, "dash": "dash"})
+        figure.add_vline(x=limit, line={"color": LIMIT, "width": 2, "dash": "dash"})
         figure.add_annotation(
             x=limit, y=1, yref="paper", yanchor="bottom", text=f"max_length {limit:,}", showarrow=False,
             xanchor="right" if limit > reach / 2 else "left",
@@ -154,37 +149,6 @@ def _share_text(entries: Sequence[tuple[str, Sequence[int]]]) -> str:
     said = [f"{name} {_percent(own, tokens)} of {tokens:,}" for name, (_, tokens, own) in entries[:6]]
     rest = f", and {len(entries) - 6} more" if len(entries) > 6 else ""
     return f"Tokens that train: {', '.join(said)}{rest}." if said else ""
-
-
-# --- findings
-
-
-def finding_figure(report: AuditReport) -> Any:
-    """In how many rows each finding is; how bad it is stands in its name. None without findings."""
-    found = ranked_findings(report)[:MAX_NAMED]
-    if not found:
-        return None
-    figure = _figure(_EDGES_PX + _BAR_PX * len(found), x_title="rows", y_title="")
-    figure.add_bar(
-        orientation="h", y=[f"{finding.code} · {finding.severity.value}" for finding in found],
-        x=[finding.rows for finding in found], marker={"color": [SEVERITIES[finding.severity] for finding in found]},
-        text=[f"{finding.rows:,}" for finding in found], textposition="outside", cliponaxis=False,
-        hovertemplate="%{y}: %{x:,} rows<extra></extra>",
-    )  # fmt: skip
-    most = max(finding.rows for finding in found)
-    figure.update_xaxes(range=[0, 1.25 * most], dtick=_whole(most))
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure
-
-
-def finding_text(report: AuditReport) -> str:
-    """The same in words."""
-    found = ranked_findings(report)
-    if not found:
-        return "Nothing was found."
-    said = [f"{own.code} ({own.severity.value}) in {_of(own.rows, report.rows)}" for own in found[:4]]
-    rest = f", and {len(found) - 4} more" if len(found) > 4 else ""
-    return f"{', '.join(said)}{rest}."
 
 
 # --- all of them

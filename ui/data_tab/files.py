@@ -5,24 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from inspector.audit.report_file import read_report
 from inspector.audit.summary import compare_reports
-from inspector.data.formats import conversation_of, read
-from inspector.data.source import Row
-from inspector.data.writing import written_back
 from inspector.errors import InspectorError
-from ui.data_tab.events import ending, idle, is_running, watch
-from ui.data_tab.rows import rows_at
-from ui.data_tab.run import CLEAN_ROWS, REJECTED_ROWS, REPORT, REPORT_PAGE, Audited, write_rows
-from ui.parts.jobs import Job
+from ui.data_tab.events import ending, idle, watch
+from ui.data_tab.run import REJECTED_ROWS, REPORT, REPORT_PAGE, Audited, write_rows
+from ui.parts.jobs import Job, Latest
 from ui.parts.report import heading, report, text
-from ui.wiring.boxes import Boxes, setup_of
-from ui.wiring.conversation_json import ConversationJsonError
+from ui.wiring.boxes import Boxes
 from ui.wiring.wires import Changes
 
 
@@ -46,16 +39,18 @@ def on_page(audited: Audited | None, _: Boxes) -> Changes:
     return _saved(path)
 
 
-def on_rows(name: str, before: Job[Any] | None, audited: Audited | None, _: Boxes) -> Iterator[Changes]:
+def on_rows(name: str, latest: Latest, audited: Audited | None, _: Boxes) -> Iterator[Changes]:
     """The clean rows as they are, or the rejected ones with reasons: together all that were read. Takes its time."""
-    if audited is None or is_running(before):
+    if audited is None or latest.is_running:
         return
-    if name == REJECTED_ROWS and not audited.rejected and not audited.edits:
+    if name == REJECTED_ROWS and not audited.rejected and not audited.is_edited:
         yield {"data_files": report(text("Every row is clean: none is rejected.", "✓"))}
         return
     if not audited.path(name).is_file():
-        job: Job[bool] = Job(partial(write_rows, audited)).start()
-        yield from watch(job)
+        job: Job[bool] = latest.start(Job(partial(write_rows, audited)))
+        yield from watch(latest, job)
+        if not latest.counts(job):
+            return
         if not job.result:
             yield {**idle(), "data_status": report(ending(job))}
             return
@@ -70,33 +65,6 @@ def _saved(path: Path) -> Changes:
         "data_download": str(path),
         "data_saver": json.dumps({"click": "#data-download", "at": time.time_ns()}),
         "data_files": report(text(size, "✓")),
-    }
-
-
-def on_edits(audited: Audited | None, boxes: Boxes) -> Changes:
-    """The opened rows as they were edited since: the downloads carry them from now on, the report stays as it is."""
-    if audited is None or boxes.rows is None or not boxes.rows.numbers:
-        return {"data_files": report(text("Open a row from the findings, and change it there.", "✗"))}
-    try:
-        opened = boxes.rows.edited(setup_of(boxes))
-        found = {row.number: row for row in rows_at(audited.source, opened.numbers) if isinstance(row, Row)}
-        edits = dict(audited.edits)
-        for number, setup in zip(opened.numbers, opened.setups, strict=True):
-            row, edited = found.get(number), conversation_of(setup.conversation)
-            if row and edited.to_json() != read(edits.get(number, row.value), audited.layout).conversation.to_json():
-                edits[number] = written_back(row.value, audited.layout, edited)
-    except (InspectorError, ConversationJsonError) as error:
-        return {"data_files": report(text(str(error), "✗"))}
-    if edits == audited.edits:
-        return {"data_files": report(text("None of the opened rows was changed.", "◼"))}
-    for name in (CLEAN_ROWS, REJECTED_ROWS):
-        audited.path(name).unlink(missing_ok=True)
-    rows = ", ".join(map(str, sorted(edits)))
-    return {
-        "data_audited": replace(audited, edits=edits),
-        "data_save_clean": "Clean rows",
-        "data_save_rejected": "Rejected rows, with reasons",
-        "data_files": report(text(f"Saved as edited: rows {rows}. The downloads carry them.", "✓")),
     }
 
 

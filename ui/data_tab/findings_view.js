@@ -17,7 +17,7 @@ class FindingsView extends Component {
     if (!data) return;
     this.findings = data.findings;
     this.chosen = FindingsView.kept(this.findings, this.chosen);
-    this.root.append(make("h2", "fv-title", this.findings.length ? "Findings" : "No findings"));
+    this.root.append(make("h2", "fv-title", this.findings.length ? "Problems, worst first" : "No problems found"));
     if (this.findings.length) this.root.append(this.#table(data), make("div", "fv-details"));
     this.#drawDetails();
   }
@@ -31,18 +31,36 @@ class FindingsView extends Component {
 
   /** @param {FindingsJson} data */
   #table({rows, findings}) {
-    const head = ["finding", "severity", "rows", "of all", "times"].map(name => set(make("th", "", name), {scope: "col"}));
-    return make("div", "rp-scroll", make("table", "fv-table", make("thead", "", make("tr", "", ...head)),
+    const head = ["problem", "severity", "rows", "of all", "example", ""].map(name => set(make("th", "", name), {scope: "col"}));
+    return make("table", "fv-table", make("thead", "", make("tr", "", ...head)),
       make("tbody", "", ...findings.map(finding => make("tr", finding.severity,
         set(make("th", "", this.#choice(finding)), {scope: "row"}), make("td", "fv-severity", finding.severity),
-        ...FindingsView.figures(finding, rows).map(text => make("td", "fv-number", text)))))));
+        ...FindingsView.figures(finding, rows).map(text => make("td", "fv-number", text)),
+        make("td", "fv-example", finding.examples[0] && visible(FindingsView.example(finding.examples[0]))),
+        make("td", "fv-go", this.#go(finding))))));
   }
 
-  /** How many rows have a finding, their share, and how often it is found.
-   * @param {DataFinding} finding @param {number} rows of the data set */
+  /** How many rows have a finding, and their share.
+   * @param {{rows: number}} finding @param {number} rows of the data set */
   static figures(finding, rows) {
-    return [number(finding.rows), rows ? (100 * finding.rows / rows).toFixed(1) + " %" : "",
-      finding.count === null ? "" : number(finding.count)];
+    return [number(finding.rows), rows ? (100 * finding.rows / rows).toFixed(1) + "%" : ""];
+  }
+
+  /** A row that shows a finding, in a line. @param {{place: string, detail: string}} row */
+  static example({place, detail}) { return detail ? `${place}: ${detail}` : place; }
+
+  /** Opens the first row of a finding that can be opened; says why where none can. @param {DataFinding} finding */
+  #go({code, examples}) {
+    const at = examples.findIndex(row => row.canOpen);
+    if (at >= 0) {
+      return set(button("Open", "Show these rows on the Inspect tab, one after the other",
+        () => this.page.trigger("open", {code, at})), {"aria-label": `Open the rows of ${code}`});
+    }
+    return examples.length > 0 && set(button("Why", "Show the reasons below", () => {
+      this.chosen = code;
+      this.#drawDetails();
+      find(this.root, ".fv-finding").scrollIntoView({block: "nearest"});
+    }), {"aria-label": `Why ${code}`});
   }
 
   /** @param {DataFinding} finding */
@@ -65,9 +83,9 @@ class FindingsView extends Component {
 
   /** @param {DataFinding} finding */
   #details(finding) {
-    const {code, severity, detail, remedy, examples, about} = finding, clusters = FindingsView.clusters(finding);
+    const {code, severity, rows, count, detail, remedy, examples, about} = finding, clusters = FindingsView.clusters(finding);
     return make("section", "fv-finding tv-finding " + severity, findingHead("div", finding),
-      detail && make("p", "", visible(detail)), remedy && make("p", "tv-remedy", visible(remedy)),
+      count !== null && count !== rows && make("p", "", `Found ${number(count)} times.`), detail && make("p", "", visible(detail)), remedy && make("p", "tv-remedy", visible(remedy)),
       clusters.length > 0 && make("ul", "fv-clusters", ...clusters.map(([text, count]) => make("li", "",
         make("span", "fv-number", number(count) + " ×"), " ", make("span", "fv-cluster", visible(text))))),
       examples.length > 0 && make("h3", "fv-heading", "Rows that show it"),
@@ -91,10 +109,11 @@ class FindingsView extends Component {
         {"aria-label": `Open ${row.place} for ${code}`}));
   }
 
-  /** The charts above were drawn too wide if they could not be seen then: they follow the window's size only. */
+  /** Seen (again): the problems are where the reader left them, or came for. Charts follow the window's size only. */
   #onSize() {
     const now = this.root.clientWidth;
     if (now && now !== this.width) window.dispatchEvent(new Event("resize"));
+    if (now && !this.width) find(this.root, ".fv-title")?.scrollIntoView({block: "nearest"});
     this.width = now;
   }
 }

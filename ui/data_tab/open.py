@@ -12,14 +12,15 @@ from inspector.data.source import BadRow, DataSource, Row
 from inspector.errors import InspectorError
 from inspector.setup import Setup
 from ui.data_tab.boxes import DataBoxes, mapping_of, shared_setup, source_of
-from ui.data_tab.report import ExampleRow, example_rows
+from ui.data_tab.report import ExampleRow, example_rows, problem_of
 from ui.data_tab.rows import SHOWN_ROWS, first_rows, row_setup, rows_at
 from ui.data_tab.run import Audited
-from ui.inspect_tab.open import open_rows
+from ui.inspect_tab.open import show_rows
 from ui.parts.report import report, text
 from ui.wiring.boxes import Boxes
 from ui.wiring.conversation_json import ConversationJsonError
 from ui.wiring.models import LoadedSetup
+from ui.wiring.open_setups import Rows
 from ui.wiring.wires import Changes
 
 INSPECT = "inspect"
@@ -34,8 +35,9 @@ def on_open(event: Mapping[str, Any], audited: Audited | None, boxes: Boxes) -> 
         return {}
     rows = [row for row in listed if row.can_open]
     return _opened(
-        audited.source, LoadedSetup(audited.setup), audited.layout, rows, listed[at].number, boxes, f" · {code}"
-    )
+        audited.source, LoadedSetup(audited.setup), audited.layout, rows, listed[at].number,
+        problem_of(audited.report, code),
+    )  # fmt: skip
 
 
 def on_open_first(event: Mapping[str, Any], data: DataBoxes, boxes: Boxes) -> Changes:
@@ -46,7 +48,7 @@ def on_open_first(event: Mapping[str, Any], data: DataBoxes, boxes: Boxes) -> Ch
     except (InspectorError, ConversationJsonError) as error:
         return _refused(str(error))
     rows = [ExampleRow(number=row.number, place=row.place, detail="") for row in head[:SHOWN_ROWS]]
-    return _opened(source, shared, layout, rows, event.get("number"), boxes)
+    return _opened(source, shared, layout, rows, event.get("number"))
 
 
 def on_change(_: Boxes) -> Changes:
@@ -55,10 +57,11 @@ def on_change(_: Boxes) -> Changes:
 
 
 def _opened(
-    source: DataSource, shared: LoadedSetup, layout: Layout, rows: Sequence[ExampleRow], wanted: Any, boxes: Boxes,
-    suffix: str = "",
+    source: DataSource, shared: LoadedSetup, layout: Layout, rows: Sequence[ExampleRow], wanted: Any,
+    problem: str = "",
 ) -> Changes:  # fmt: skip
-    """The rows that are conversations, the one with the number `wanted` shown."""
+    """The rows that are conversations, the one with the number `wanted` shown. `problem`: that an audit found in
+    them."""
     try:
         found = {row.number: row for row in rows_at(source, {row.number for row in rows})}
         opened = [(row, found[row.number].place, _setup(shared, found[row.number], layout)) for row in rows
@@ -69,11 +72,13 @@ def _opened(
     at = next((i for i, (row, _, _) in enumerate(usable) if row.number == wanted), None)
     if at is None:
         return _refused(f"row {wanted} is not a conversation, or is no longer there.")
-    changes = open_rows(
-        [setup for _, _, setup in usable], at, titles=[place + suffix for _, place, _ in usable],
-        tokens=[row.token for row, _, _ in usable], numbers=[row.number for row, _, _ in usable],
+    numbers = tuple(row.number for row, _, _ in usable)
+    opened_rows = Rows(
+        setups=tuple(setup for _, _, setup in usable), at=at, titles=tuple(place for _, place, _ in usable),
+        tokens=tuple(row.token for row, _, _ in usable), numbers=numbers, problem=problem,
+        saved=frozenset(numbers) & frozenset(source.edits),
     )  # fmt: skip
-    return {**changes, "tabs": gr.update(selected=INSPECT)}
+    return {**show_rows(opened_rows), "tabs": gr.update(selected=INSPECT)}
 
 
 def _setup(shared: LoadedSetup, row: Row | BadRow, layout: Layout) -> Setup | None:

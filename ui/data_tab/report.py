@@ -14,7 +14,7 @@ from inspector.findings.explanations import explanation
 from ui.parts.report import Block, table, text
 from ui.parts.token_view import as_json
 
-UNUSED = "rows that are not used"
+UNUSED, UNUSED_HEADING = "rows that are not used", "Unreadable rows"
 """What stands in the list of findings for rows that are bad or refused."""
 KEPT_CLUSTERS = 12
 """Kinds of a finding that are listed; the others are summed up."""
@@ -53,6 +53,13 @@ def _example(row: Mapping[str, Any]) -> ExampleRow:
     )
 
 
+def problem_of(report: AuditReport, code: str) -> str:
+    """What a finding is called, and in how many rows it is."""
+    found = next((finding for finding in ranked_findings(report) if finding.code == code), None)
+    heading, rows = (UNUSED_HEADING, report.bad + report.refused) if found is None else (heading_of(code), found.rows)
+    return f"{heading} ({rows:,} {'row' if rows == 1 else 'rows'})"
+
+
 def pack_findings(report: AuditReport) -> str:
     """The value of the findings' list."""
     entries = [_entry(report, finding) for finding in ranked_findings(report)]
@@ -80,7 +87,7 @@ def _entry(report: AuditReport, found: Shown) -> dict[str, Any]:
 def _unused(report: AuditReport) -> dict[str, Any]:
     return {
         "code": UNUSED,
-        "heading": "Unreadable rows",
+        "heading": UNUSED_HEADING,
         "severity": Severity.ERROR.value,
         "rows": report.bad + report.refused,
         "count": report.bad + report.refused,
@@ -109,19 +116,29 @@ def _examples(report: AuditReport, code: str) -> dict[str, Any]:
 
 
 def summary_blocks(report: AuditReport, name: str) -> Iterator[Block]:
-    """What the audit of the data set `name` counted, in a sentence and a table."""
-    about, summary = report.about, summarize(report)
-    dropped, packing = summary["dropped"], summary["packing"]
-    if not about.get("complete", True):
-        yield text("Stopped before the end: this is about the rows seen until then.", "◼")
+    """What the audit of the data set `name` found, in a sentence, and what it is about."""
     harmed = report.bad + report.refused + report.erroneous
     yield (
         text(f"{harmed:,} of {report.rows:,} rows would harm training", "✗")
         if harmed
         else text(f"None of the {report.rows:,} rows has an error", "✓")
     )
+    if not report.about.get("complete", True):
+        yield text("Stopped before the end: this is about the rows seen until then.", "◼")
+    unread = report.bad + report.refused
+    counts = [(report.rows - harmed, "clean"), (report.erroneous, "with errors"), (unread, "unreadable")]
+    said = [f"{count:,} {what}" for count, what in counts if count]
+    if report.tokens:
+        said.append(f"{report.trained / report.tokens:.0%} of {report.tokens:,} tokens are trained")
+    yield text(" · ".join(said))
     parts = [f"{what} {value}" for what, value in about_lines(report) if what in ("model", "template", "strategy")]
     yield text(" · ".join([name, *parts]))
+
+
+def facts_table(report: AuditReport) -> Block:
+    """What an audit counted."""
+    summary = summarize(report)
+    dropped, packing = summary["dropped"], summary["packing"]
     rows = [
         ["rows", f"{report.rows:,} read, {report.inspected:,} inspected"],
         ["tokens", f"{report.tokens:,}, of which {report.trained:,} are trained ({summary['trained_share']:.1%})"],
@@ -139,4 +156,4 @@ def summary_blocks(report: AuditReport, name: str) -> Iterator[Block]:
                 f"packing wastes {1 - packing['packed_share']:.0%}",
             ]
         )
-    yield table(["", ""], rows)
+    return table(["", ""], rows)

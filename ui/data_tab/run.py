@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeGuard
 
 from inspector.audit.report import AuditReport
 from inspector.audit.run import CHUNK, Auditor, Progress, Task, audit
@@ -17,7 +16,7 @@ from inspector.data.layouts import Layout
 from inspector.data.source import BadRow, DataSource, Row, raw_of
 from inspector.findings.codes import Severity
 from inspector.setup import Setup
-from ui.data_tab.boxes import DataBoxes, limit_of, mapping_of, shared_setup, source_of, task_of, workers_of
+from ui.data_tab.boxes import ASKED_FROM, DataBoxes, limit_of, mapping_of, shared_setup, source_of, task_of, workers_of
 from ui.parts.jobs import Job
 from ui.visitors.access import hub_token, is_public
 from ui.wiring.boxes import Boxes
@@ -31,7 +30,7 @@ _PIECES = (CHUNK, 16, 1)
 class Audited:
     """An audit that has ended. `setup`: the Inspect tab's, without a conversation; `folder` holds its files.
 
-    `edits`: rows by their numbers as they were edited since, which the downloads carry.
+    `source`: the working copy, with the rows that were edited; `is_edited`: whether some were since the audit.
     """
 
     setup: Setup
@@ -40,7 +39,7 @@ class Audited:
     limit: int | None
     report: AuditReport
     folder: TemporaryDirectory[str]
-    edits: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    is_edited: bool = False
 
     @property
     def layout(self) -> Layout:
@@ -53,9 +52,21 @@ class Audited:
         return self.report.bad + self.report.refused + self.report.erroneous
 
     @property
+    def is_short(self) -> bool:
+        """Whether it is done again unasked."""
+        return self.report.rows <= ASKED_FROM and bool(self.report.about["complete"])
+
+    @property
     def name(self) -> str:
         """What the data set is called."""
-        return "pasted rows" if self.source.text else Path(self.source.name).name if self._is_here else self.source.name
+        name = "pasted rows" if self.source.text else self.source.name
+        name = Path(name).name if self._is_here else name
+        edited = len(self.source.edits)
+        return f"{name}, {edited:,} {'row' if edited == 1 else 'rows'} edited" if edited else name
+
+    def is_of(self, source: DataSource) -> bool:
+        """Whether these are its rows, edited or not."""
+        return replace(self.source, edits={}) == source
 
     @property
     def _is_here(self) -> bool:
@@ -79,9 +90,11 @@ class Step:
     kinds: int = 0
 
 
-def run_audit(data: DataBoxes, boxes: Boxes, job: Job[Audited]) -> Audited:
-    """Audit what the boxes say. Raises InspectorError, ConversationJsonError."""
+def run_audit(before: Audited | None, data: DataBoxes, boxes: Boxes, job: Job[Audited]) -> Audited:
+    """Audit what the boxes say. Of the rows of the audit `before` their working copy. Raises InspectorError,
+    ConversationJsonError."""
     source, mapping, limit = source_of(data), mapping_of(data), limit_of(data)
+    source = before.source if before is not None and before.is_of(source) else source
     shared = shared_setup(boxes)
     task = task_of(shared)
 
@@ -111,8 +124,7 @@ def write_rows(audited: Audited, job: Job[bool]) -> bool:
     unfinished = [path.with_suffix(".part") for path in paths]
     with unfinished[0].open("w", encoding="utf-8") as clean, unfinished[1].open("w", encoding="utf-8") as rejected:
         sorter = Sorter(audited.task, audited.layout)
-        edited = (replace(row, value=audited.edits[row.number]) if _is_edited(audited, row) else row for row in rows)
-        while chunk := list(islice(edited, CHUNK)):
+        while chunk := list(islice(rows, CHUNK)):
             for row in sorter.sort(chunk):
                 if isinstance(row, Row):
                     clean.write(raw_of(row.value) + "\n")
@@ -126,10 +138,6 @@ def write_rows(audited: Audited, job: Job[bool]) -> bool:
     for part, path in zip(unfinished, paths, strict=True):
         part.replace(path)
     return True
-
-
-def _is_edited(audited: Audited, row: Row | BadRow) -> TypeGuard[Row]:
-    return isinstance(row, Row) and row.number in audited.edits
 
 
 class Sorter:

@@ -10,12 +10,13 @@ import gradio as gr
 
 from inspector.data.files import SUFFIXES
 from inspector.data.layouts import Format
-from ui.data_tab import events, files
+from ui.data_tab import edits, events, files
 from ui.data_tab import open as opening
 from ui.data_tab.batch_pane import build_batch_pane, connect_batch_pane
 from ui.data_tab.boxes import DETECTED, EXAMPLE, FILE, NAME, PASTED, DataBoxes, examples
 from ui.data_tab.run import CLEAN_ROWS, REJECTED_ROWS
 from ui.inspect_tab.open import OPENED
+from ui.parts.jobs import Latest
 from ui.parts.report import build_note, build_report
 from ui.parts.rows_view import build_rows_view
 from ui.parts.saver import build_saver
@@ -28,24 +29,23 @@ from ui.wiring.wires import Wires
 
 def build() -> dict[str, Any]:
     """The tab's widgets, by name."""
-    widgets: dict[str, Any] = {"data_seen": gr.State(None), "data_job": gr.State(None), "data_audited": gr.State(None)}
+    widgets: dict[str, Any] = {
+        "data_seen": gr.State(None), "data_wanted": gr.State(None), "data_latest": gr.State(Latest()),
+        "data_audited": gr.State(None),
+    }  # fmt: skip
     with gr.Row(elem_id="data-row"):
         with gr.Column(scale=5, min_width=320, elem_id="data-inputs"):
             widgets |= _build_source()
             widgets |= _build_columns()
             widgets |= _build_run()
-        with (
-            gr.Column(scale=7, min_width=320, elem_id="data-output"),
-            gr.Tabs(selected="rows", elem_id="data-panes") as panes,
-        ):
-            with gr.Tab("Rows", id="rows"):
-                widgets["data_preview"] = build_rows_view("data-preview")
-            with gr.Tab("Report", id=events.REPORT_PANE):
-                widgets |= _build_report()
-            with gr.Tab("Batch", id="batch") as batch:
-                build_note("What the collator makes of these rows")
-                widgets |= build_batch_pane()
-    return {**widgets, "data_panes": panes, "batch_tab": batch}
+        with gr.Column(scale=7, min_width=320, elem_id="data-output"):
+            with gr.Tabs(selected=events.ROWS_PANE, elem_id="data-panes") as panes:
+                with gr.Tab("Rows", id=events.ROWS_PANE):
+                    widgets["data_preview"] = build_rows_view("data-preview")
+                with gr.Tab("Report", id=events.REPORT_PANE):
+                    widgets |= _build_report()
+            widgets |= build_batch_pane()
+    return {**widgets, "data_panes": panes}
 
 
 def _build_source() -> dict[str, Any]:
@@ -123,17 +123,18 @@ def _build_report() -> dict[str, Any]:
         build_note("Run the audit to render, tokenize and check every row. What it finds appears here.")
     widgets: dict[str, Any] = {}
     with gr.Column(visible=False, elem_id="data-result") as result:
-        widgets["data_summary"] = build_report("data-summary")
+        widgets["data_summary"] = build_report("data-summary", comes_into_view=True)
         widgets |= _build_downloads()
         widgets["data_findings"] = gr.HTML(
             value="", html_template='<div class="findings-view"></div>',
             js_on_load=tokens_script("data_tab/findings_view.js"), apply_default_css=False,
             elem_id="data-findings",
         )  # fmt: skip
-        with gr.Row(elem_id="data-figures"):
-            for name in events.FIGURES:
-                with gr.Column(min_width=300):
-                    widgets[f"data_{name}_text"] = build_report(f"data-{name}-text")
+        widgets["data_facts"] = build_report("data-facts")
+        for chart, (title, names) in events.CHARTS.items():
+            with gr.Accordion(title, open=False, elem_id=f"data-{chart}-pane") as widgets[f"data_{chart}_pane"]:
+                for name in names:
+                    widgets[f"data_{name}_text"] = build_report(f"data-{name}-text", comes_into_view=True)
                     widgets[f"data_{name}"] = gr.Plot(
                         show_label=False, container=False, elem_id=f"data-{name}", elem_classes=["ms-figure"]
                     )
@@ -144,13 +145,16 @@ def _build_report() -> dict[str, Any]:
 def _build_downloads() -> dict[str, Any]:
     with gr.Row(elem_id="data-files-row"):
         buttons = {
-            f"data_save_{name}": gr.Button(label, size="sm", min_width=120, elem_id=f"data-save-{name}")
+            f"data_save_{name}": gr.Button(
+                label, size="sm", min_width=120, elem_id=f"data-save-{name}",
+                variant="primary" if name == "clean" else "secondary",
+            )
             for name, label in (
-                ("clean", "Clean rows"), ("rejected", "Rejected rows, with reasons"), ("edits", "Save edited rows"),
+                ("clean", "Download clean rows"), ("rejected", "Rejected rows, with reasons"),
                 ("report", "Report as JSON"), ("page", "Report as HTML"),
             )
         }  # fmt: skip
-    pane = build_report("data-files")
+    pane = build_report("data-files", comes_into_view=True)
     download = gr.DownloadButton(visible="hidden", elem_id="data-download")
     saver = build_saver("data-saver")
     return {**buttons, "data_files": pane, "data_download": download, "data_saver": saver}
@@ -159,15 +163,18 @@ def _build_downloads() -> dict[str, Any]:
 def _build_earlier() -> dict[str, Any]:
     with gr.Accordion("Compare with an earlier report", open=False, elem_id="data-compare"):
         earlier = gr.File(label="Report as JSON", file_types=[".json"], height=110, elem_id="data-earlier")
-        compared = build_report("data-compared")
+        compared = build_report("data-compared", comes_into_view=True)
     return {"data_earlier": earlier, "data_compared": compared}
 
 
 # --- events
 
 _READS = [DataBoxes, Boxes]
-_SEEN = ["data_seen", "data_setup", "data_preview", "data_layout"]
-_JOB = ["data_job", "data_cancel", "data_status"]
+_JOB = ["data_cancel", "data_status"]
+_SEEN = [
+    "data_seen", "data_wanted", "data_setup", "data_preview", "data_layout", "data_none", "data_result", "data_panes",
+    *_JOB,
+]  # fmt: skip
 _FILES = ["data_files", "data_download", "data_saver"]
 
 
@@ -182,16 +189,18 @@ def _connect_source(wires: Wires) -> None:
     """The first rows, whenever something they depend on changes."""
     panes = list(events.PANES.values())
     kind = wires["data_kind"]
-    wires.on(kind.input, events.on_kind, [*panes, *_SEEN], reads=_READS, is_latest=True, queue="data")
+    latest, audited = wires["data_latest"], wires["data_audited"]
+    quick: dict[str, Any] = {"reads": _READS, "is_latest": True, "queue": "data"}
+    wires.on(kind.input, events.on_kind, [*panes, *_SEEN], also=[latest, audited], **quick)
+    wires.on(wires["data_tab"].select, events.on_return, _SEEN, also=[latest, audited], **quick)
     written = [wires[f"data_{name}"] for name in ("name", "split", "config", "revision")]
     file = wires["data_file"]
     changed = [
-        wires["data_tab"].select, wires["data_example"].input, wires["data_format"].input, file.upload, file.clear,
-        wires["data_pasted"].input, wires["data_mapping"].input, *(box.submit for box in written),
-        *(box.blur for box in written),
+        wires["data_example"].input, wires["data_format"].input, file.upload, file.clear,
+        wires["data_pasted"].input, wires["data_mapping"].input, wires["data_limit"].submit, wires["data_limit"].blur,
+        *(box.submit for box in written), *(box.blur for box in written),
     ]  # fmt: skip
-    seen = [wires["data_seen"]]
-    wires.on(changed, events.on_preview, _SEEN, also=seen, reads=_READS, is_latest=True, queue="data")
+    wires.on(changed, events.on_rows, _SEEN, also=[latest], **quick)
     opened = [*OPENED, "tabs", "data_status"]
     preview = wires["data_preview"]
     wires.on(preview.open, opening.on_open_first, opened, reads=_READS, with_event=True, queue="data")
@@ -201,14 +210,23 @@ def _connect_source(wires: Wires) -> None:
 def _connect_audit(wires: Wires) -> None:
     """Running, cancelling, and what can be done with a report."""
     shown = [
-        "data_audited", "data_none", "data_result", "data_summary", "data_findings", "data_files", "data_earlier",
-        "data_compared", "data_panes", "data_save_clean", "data_save_rejected",
+        "data_audited", "data_none", "data_result", "data_summary", "data_findings", "data_facts", "data_files",
+        "data_earlier", "data_compared", "data_panes", "data_save_clean", "data_save_rejected",
         *(f"data_{name}{part}" for name in events.FIGURES for part in ("", "_text")),
+        *(f"data_{chart}_pane" for chart in events.CHARTS),
     ]  # fmt: skip
-    job = [wires["data_job"]]
-    wires.on(wires["data_run"].click, events.on_run, [*_JOB, *shown], also=job, reads=_READS, is_stream=True)
-    wires.on(wires["data_cancel"].click, events.on_cancel, ["data_status"], also=job, queue="data")
-    audited = [wires["data_audited"]]
+    latest, audited = [wires["data_latest"]], [wires["data_audited"]]
+    audit: dict[str, Any] = {"reads": _READS, "is_stream": True}
+    wires.on(wires["data_run"].click, events.on_run, [*_JOB, *shown], also=[*latest, *audited], **audit)
+    wanted = wires["data_wanted"]
+    wires.on(
+        wanted.change, events.on_wanted, [*_JOB, *shown], also=[wanted, *latest, *audited], is_overlapping=True, **audit
+    )
+    wires.on(wires["data_cancel"].click, events.on_cancel, ["data_status"], also=latest, queue="data")
+    for chart, (_, names) in events.CHARTS.items():
+        drawn = [f"data_{name}{part}" for name in names for part in ("", "_text")]
+        unfold = partial(events.on_chart, names)
+        wires.on(wires[f"data_{chart}_pane"].expand, unfold, drawn, also=audited, queue="data")
     opened = [*OPENED, "tabs", "data_status"]
     findings = wires["data_findings"]
     wires.on(findings.open, opening.on_open, opened, also=audited, with_event=True, queue="data")
@@ -216,9 +234,12 @@ def _connect_audit(wires: Wires) -> None:
         wires.on(wires[f"data_save_{name}"].click, handler, _FILES, also=audited, queue="data")
     for name, file in (("clean", CLEAN_ROWS), ("rejected", REJECTED_ROWS)):
         click, save = wires[f"data_save_{name}"].click, partial(files.on_rows, file)
-        wires.on(click, save, [*_JOB, *_FILES], also=[*job, *audited], is_stream=True)
-    edited = ["data_audited", "data_files", "data_save_clean", "data_save_rejected"]
-    wires.on(wires["data_save_edits"].click, files.on_edits, edited, also=audited, queue="data")
+        wires.on(click, save, [*_JOB, *_FILES], also=[*latest, *audited], is_stream=True)
+    view, saved = wires["view"], ["data_audited", "data_files", "data_save_clean", "data_save_rejected"]
+    row: dict[str, Any] = {"with_event": True, "queue": "data"}
+    wires.on(view.save, edits.on_save, [*OPENED, *saved], also=audited, **row)
+    wires.on(view.skip, edits.on_skip, OPENED, **row)
+    wires.on(view.back, edits.on_back, ["tabs", "data_wanted"], also=[*latest, *audited], **row)
     earlier = wires["data_earlier"]
     wires.on(
         [earlier.upload, earlier.clear], files.on_compare, ["data_compared"], also=[earlier, *audited], queue="data"

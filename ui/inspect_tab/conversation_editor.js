@@ -29,10 +29,12 @@ class ConversationEditor extends Component {
 
   /** @param {Conversation | null} conversation */
   build(conversation) {
-    const messages = ConversationEditor.messagesOf(conversation);
-    Object.assign(this, {conversation, messages: messages ?? []});
+    const isEmpty = !this.page.props.value?.trim();
+    const messages = isEmpty ? [] : ConversationEditor.messagesOf(conversation);
+    Object.assign(this, {conversation: isEmpty ? messages : conversation, messages: messages ?? []});
     if (messages) this.#drawRows();
-    else this.root.append(make("p", "ce-hint", "The JSON is not a conversation yet; see the JSON tab."));
+    if (isEmpty) this.root.prepend(make("p", "ce-hint", "Paste a conversation into the JSON tab, or add a message."));
+    if (!messages) this.root.append(make("p", "ce-hint", "The JSON is not a conversation yet; see the JSON tab."));
   }
 
   /** The value that a text stands for; null without any. @param {string | null | undefined} text */

@@ -24,7 +24,7 @@ from inspector.setup import Setup
 from inspector.strategies import EXACT
 from inspector.trainers.markers import Markers, propose_markers
 from ui.inspect_tab.links import LinkError, ViewState, decode_link
-from ui.inspect_tab.open import open_rows, template_values
+from ui.inspect_tab.open import open_rows, show_rows, template_values
 from ui.inspect_tab.training_box import prefilled, training_values
 from ui.inspect_tab.view import boxes_view, failure_view
 from ui.parts.token_view import pack_failure
@@ -146,6 +146,12 @@ def on_example(example: str | None, boxes: Boxes) -> Changes:
     return _shown(boxes, {**conversation_values(_example_text(example)), "rows": None, "gallery": None})
 
 
+def on_chip(event: Mapping[str, Any], boxes: Boxes) -> Changes:
+    """As `on_example`, chosen where nothing is shown."""
+    name = str(event.get("name"))
+    return {**on_example(name, boxes), "example": name}
+
+
 def on_gallery(name: str | None, boxes: Boxes) -> Changes:
     """A finding's or a lesson's example: its whole setup, and what to look at. None: the box was left as it was
     found."""
@@ -182,7 +188,7 @@ def on_row(event: Mapping[str, Any], boxes: Boxes) -> Changes:
         rows = boxes.rows.edited(setup_of(boxes)).moved(step)
     except (InspectorError, ConversationJsonError) as error:
         return {"view": failure_view(error, rows=boxes.rows, notices=["Fix this row before you leave it."])}
-    return open_rows(rows.setups, rows.at, titles=rows.titles, tokens=rows.tokens)
+    return show_rows(rows)
 
 
 def on_remedy(event: Mapping[str, Any], boxes: Boxes) -> Changes:
@@ -193,7 +199,7 @@ def on_remedy(event: Mapping[str, Any], boxes: Boxes) -> Changes:
         changed = apply_remedy(name, before, hub_token())
         rows = (boxes.rows.edited(before) if boxes.rows else Rows(setups=(before,))).replaced(changed)
         message = f"Applied: {REMEDIES[name].what} {_effect(code, changed)}"
-        return open_rows(rows.setups, rows.at, notices=[message], undo=rows.undo, titles=rows.titles)
+        return show_rows(rows, notices=[message])
     except (InspectorError, ConversationJsonError) as error:
         return _shown(boxes, {}, notices=[f"Not applied: {error}"])
     except Exception as error:  # the button waits for a view, whatever happens
@@ -204,8 +210,7 @@ def on_undo(_: Mapping[str, Any], boxes: Boxes) -> Changes:
     """The rows before the remedy that was applied last."""
     if boxes.rows is None or boxes.rows.undo is None:
         return _shown(boxes, {})
-    before = boxes.rows.undo
-    return open_rows(before.setups, before.at, notices=["Undone."], titles=before.titles)
+    return show_rows(boxes.rows.undo, notices=["Undone."])
 
 
 def _effect(code: str, setups: list[Setup]) -> str:

@@ -33,33 +33,36 @@ def open_rows(
     at: int = 0,
     token: int | None = None,
     *,
-    undo: Rows | None = None,
     notices: Sequence[str] = (),
     expected_hash: str = "",
     titles: Sequence[str] = (),
     tokens: Sequence[int | None] = (),
     numbers: Sequence[int] = (),
 ) -> Changes:
-    """Everything that changes when the page shows these setups, number `at` first, pointing at a token.
+    """Everything that changes when the page shows these setups, number `at` first: `show_rows` of the Rows that they
+    make."""
+    rows = Rows(setups=tuple(setups), at=at, titles=tuple(titles), tokens=tuple(tokens), numbers=tuple(numbers))
+    return show_rows(rows, token, notices=notices, expected_hash=expected_hash)
 
-    `undo`: what a click beside the first notice brings back. `titles`, `tokens`, `numbers`: where each setup is from,
-    which of its tokens to point at when it is its turn, and its number in a data set. The rest as `inspect_view` takes
-    it. Raises StrategyError for modifiers that are none; what else is wrong with the shown setup is said by the view.
+
+def show_rows(rows: Rows, token: int | None = None, *, notices: Sequence[str] = (), expected_hash: str = "") -> Changes:
+    """Everything that changes when the page shows these rows, pointing at a token: by default at the row's own.
+
+    A click beside the first notice brings `rows.undo` back. The rest as `inspect_view` takes it. Raises StrategyError
+    for modifiers that are none; what else is wrong with the shown setup is said by the view.
     """
-    setup = setups[at]
+    setup = rows.setups[rows.at]
     values, model = template_values(setup.model, setup.revision, setup.template)
     changes = {**values_of(setup), **values, **training_values(setup.strategy)}
     boxes = Boxes().with_changes(changes)
-    rows = Rows(
-        setups=tuple(setups), at=at, titles=tuple(titles), tokens=tuple(tokens), numbers=tuple(numbers), undo=undo
-    )
     token = rows.token if token is None else token
-    answer: dict[str, Any] = {"notices": notices, "can_undo": undo is not None}
+    answer: dict[str, Any] = {"notices": notices, "can_undo": rows.undo is not None}
     try:
         shown = load_boxes(boxes, model)
     except Exception as error:  # the view has to say so, whatever it is
         return {**changes, "rows": rows, "view": failure_view(error, LoadedSetup(setup, model), rows=rows, **answer)}
-    rows = replace(rows, setups=(*setups[:at], shown.setup, *setups[at + 1 :]), opened=shown.setup)
+    setups = (*rows.setups[: rows.at], shown.setup, *rows.setups[rows.at + 1 :])
+    rows = replace(rows, setups=setups, opened=shown.setup)
     view = inspect_view(shown, rows=rows, token=token, expected_hash=expected_hash, **answer)
     return {**changes, "rows": rows, "view": view}
 

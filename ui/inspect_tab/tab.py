@@ -102,6 +102,7 @@ def _build_conversation() -> dict[str, Any]:
                 info="A list of messages, or an object with messages, tools, documents and template keywords",
                 rows=18,
                 elem_id="conversation",
+                placeholder="Paste messages, ShareGPT, prompt and completion, a JSONL line, or a row of ids and labels",
             )
     return {"conversation": conversation, "editor": editor}
 
@@ -181,3 +182,5 @@ def _connect_view(wires: Wires) -> None:
     wires.on(view.row, events.on_row, OPENED, with_event=True)
     wires.on(view.remedy, events.on_remedy, OPENED, with_event=True)
     wires.on(view.undo, events.on_undo, OPENED, with_event=True)
+    chosen = ["conversation", "editor", *_OPTIONS, "rows", "gallery", "example", "view"]
+    wires.on(view.example, events.on_chip, chosen, with_event=True, about=About.NOTHING)

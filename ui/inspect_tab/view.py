@@ -20,7 +20,7 @@ from inspector.setup import Setup
 from ui.inspect_tab.links import ViewState, encode_link
 from ui.parts.token_view import pack, pack_failure
 from ui.wiring.boxes import Boxes, load_boxes
-from ui.wiring.conversation_json import ConversationJsonError, dump
+from ui.wiring.conversation_json import ConversationJsonError, NoConversationError, dump
 from ui.wiring.models import LoadedSetup
 from ui.wiring.open_setups import Rows
 
@@ -31,6 +31,8 @@ def boxes_view(boxes: Boxes, loaded: Model | None = None, **extra: Any) -> str:
     """The token view's value for what the boxes hold. `loaded`: as in LoadedSetup; `said`: as `inspect_view`."""
     try:
         loaded_setup = load_boxes(boxes, loaded)
+        if not loaded_setup.setup.conversation:
+            raise NoConversationError
     except Exception as error:  # whatever it is, the page has to say so and stay alive
         return failure_view(error, rows=boxes.rows, **extra)
     rows = boxes.rows.edited(loaded_setup.setup) if boxes.rows else None
@@ -64,6 +66,7 @@ def inspect_view(
             link=link,
             remedies=offers(inspection),
             row=_place(rows),
+            repair=_repair(rows),
             selected=token,
             can_undo=can_undo,
         )
@@ -80,12 +83,16 @@ def failure_view(
     can_undo: bool = False,
 ) -> str:
     """A view that says what went wrong; for a refused conversation also why, and what could be done."""
-    beside: dict[str, Any] = {"notices": notices, "row": _place(rows), "can_undo": can_undo}
+    beside: dict[str, Any] = {
+        "notices": notices, "row": _place(rows), "repair": _repair(rows), "can_undo": can_undo,
+    }  # fmt: skip
     if not isinstance(error, InspectorError | ConversationJsonError):
         _LOG.error("The inspection failed", exc_info=error)
         title = "Something failed that should not have"
         detail = f"{type(error).__name__}: {error}. Please report it, with this input."
         return pack_failure(title, detail, **beside)
+    if isinstance(error, NoConversationError):
+        return pack_failure(str(error), _PASTED, is_hint=True, **beside)
     finding = loaded.diagnose(error) if loaded else None
     return pack_failure(
         _TITLES.get(type(error).__name__, _title(error)),
@@ -96,6 +103,9 @@ def failure_view(
         remedies={} if finding is None else {finding.code: offers_for_refusal(finding)},
         **beside,
     )
+
+
+_PASTED = "Messages, ShareGPT, a prompt with its completion, a line of JSONL, or a row of ids and labels."
 
 
 def _link(setup: Setup, inspection: Inspection, rows: Rows | None, token: int | None) -> str:
@@ -130,6 +140,13 @@ def _place(rows: Rows | None) -> tuple[int, int, str] | None:
     if rows is None or (len(rows.setups) < 2 and not rows.title):
         return None
     return rows.at, len(rows.setups), rows.title
+
+
+def _repair(rows: Rows | None) -> dict[str, Any] | None:
+    """Of a row with a problem that an audit found: the problem, what came of the last click, whether it is saved."""
+    if rows is None or not rows.problem:
+        return None
+    return {"problem": rows.problem, "said": rows.said, "isSaved": rows.number in rows.saved}
 
 
 def _mismatch(inspection: Inspection, expected_hash: str) -> Iterator[str]:

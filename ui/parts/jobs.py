@@ -61,3 +61,45 @@ class Job(Generic[Result]):
             self.error = error
         finally:
             self._done.set()
+
+
+class Latest:
+    """Of the jobs that a page has started the one that counts; each visitor has one.
+
+    `number`: of what was asked for last. What was asked for before it is not to be begun any more. `about`: what the
+    page is about now, None where that is nothing.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.about: str | None = None
+        self._job: Job[Any] | None = None
+
+    def start(self, job: Job[Result]) -> Job[Result]:
+        """Begin it in the place of the one before."""
+        self.drop()
+        self._job = job
+        return job.start()
+
+    def drop(self) -> int:
+        """End what works: what it has found is not to be shown. A new number, for what is asked for next."""
+        self.stop()
+        self._job = None
+        self.number += 1
+        return self.number
+
+    def stop(self) -> bool:
+        """Ask what works to end with what it has; False where nothing does."""
+        if not self.is_running:
+            return False
+        self._job.stop()
+        return True
+
+    def counts(self, job: Job[Any]) -> bool:
+        """Whether no other was started since, and this one not dropped."""
+        return self._job is job
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the one that counts still works."""
+        return self._job is not None and not self._job.is_done()

@@ -18,15 +18,17 @@ _SCRIPT = tokens_script("parts/report_view.js")
 Block = dict[str, Any]
 
 
-def build_report(elem_id: str, *, follows_view: bool = False) -> gr.HTML:
-    """The component, empty. `follows_view`: whether it says when the view has changed since it was made."""
+def build_report(elem_id: str, *, follows_view: bool = False, comes_into_view: bool = False) -> gr.HTML:
+    """The component, empty. `follows_view`: whether it says when the view has changed since it was made;
+    `comes_into_view`: whether the page scrolls to it once it says something else."""
+    classes = {"follows-view": follows_view, "comes-into-view": comes_into_view}
     return gr.HTML(
         value="",
         html_template='<div class="report"></div>',
         js_on_load=_SCRIPT,
         apply_default_css=False,
         elem_id=elem_id,
-        elem_classes=["report-box", "follows-view"] if follows_view else ["report-box"],
+        elem_classes=["report-box", *(name for name, is_set in classes.items() if is_set)],
     )
 
 

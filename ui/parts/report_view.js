@@ -5,7 +5,7 @@ class ReportView extends Component {
   build(data) {
     this.root.append(...(data?.blocks ?? []).map(block => ReportView.#block(block)));
     this.root.classList.remove("stale");
-    if (data && this.root.closest("#drawer")) this.root.scrollIntoView({block: "nearest"});
+    if (data && this.root.closest("#drawer, .comes-into-view")) this.root.scrollIntoView({block: "nearest"});
   }
 
   /** @param {Blocks[keyof Blocks]} block */

@@ -46,13 +46,15 @@ def pack(
     link: str,
     remedies: Mapping[Code, Iterable[Remedy]] | None = None,
     row: tuple[int, int, str] | None = None,
+    repair: Mapping[str, Any] | None = None,
     selected: int | None = None,
     can_undo: bool = False,
 ) -> str:
     """Everything the view shows of an inspection.
 
     `link`: the address fragment that opens this view again. `remedies`: what can be done about each finding. `row`:
-    (number, count, where it is from) of rows that are open. `selected`: the token to open at. `can_undo`: whether the
+    (number, count, where it is from) of rows that are open. `repair`: the problem that an audit found in them, what was
+    said of it, and whether the row was saved since. `selected`: the token to open at. `can_undo`: whether the
     first notice has a button for that.
     """
     tokens, labelled, truth = inspection.example.tokens, inspection.labelled, truth_of(inspection)
@@ -90,6 +92,7 @@ def pack(
             "notices": list(notices),
             "link": link,
             "row": row,
+            "repair": repair,
             "selected": selected,
             "canUndo": can_undo,
         }
@@ -102,22 +105,26 @@ def pack_failure(
     *,
     line: int | None = None,
     is_template: bool = False,
+    is_hint: bool = False,
     finding: Finding | None = None,
     remedies: Mapping[Code, Iterable[Remedy]] | None = None,
     notices: Sequence[str] = (),
     row: tuple[int, int, str] | None = None,
+    repair: Mapping[str, Any] | None = None,
     can_undo: bool = False,
 ) -> str:
     """A view that has no tokens to show, only why. `line`: the template line to blame; `is_template`:
-    whether it is the template that failed; the others as in `pack`."""
+    whether it is the template that failed; `is_hint`: nothing has, there is nothing to show yet; the others as in
+    `pack`."""
     return as_json(
         {
-            "failure": {"title": title, "detail": detail, "line": line, "isTemplate": is_template},
+            "failure": {"title": title, "detail": detail, "line": line, "isTemplate": is_template, "isHint": is_hint},
             "findings": [] if finding is None else [_finding(finding)],
             "explanations": {} if finding is None else {finding.code.value: explanation(finding.code).text},
             "remedies": _remedies(remedies or {}),
             "notices": list(notices),
             "row": row,
+            "repair": repair,
             "canUndo": can_undo,
         }
     )

@@ -8,7 +8,11 @@ class Heading {
     this.ring = set(make("span", "tv-ring"), {"aria-hidden": true});
     this.title = make("h2", "tv-verdict-title");
     this.count = make("p", "tv-count");
-    this.verdict = make("div", "tv-verdict", this.ring, make("div", "", this.title, this.count));
+    this.others = set(button("", "Colour the tokens by the first of them", () => this.first && view.show(this.first)), {hidden: ""});
+    this.others.classList.add("tv-others");
+    /** @type {StrategyJson | undefined} a trainer that masks this wrongly, a known one if any does */
+    this.first = undefined;
+    this.verdict = make("div", "tv-verdict", this.ring, make("div", "", this.title, this.count), this.others);
     this.next = button("Next problem ›", "Next token that is trained wrongly or missing (d)",
       () => view.jump(1, inspection.startsDifference));
     this.root = make("div", "tv-head", this.verdict, make("div", "tv-tools", ...this.#tools(view)));
@@ -53,6 +57,14 @@ class Heading {
     return menu;
   }
 
+  /** Say how many other trainers mask this wrongly; a click shows the first of them. @param {StrategyJson[]} strategies */
+  tell(strategies) {
+    const runs = strategies.filter(one => one.reasons), wrong = runs.filter(one => one.verdict.level === "wrong");
+    this.others.textContent = wrong.length ? `✗ ${wrong.length} of ${runs.length} other trainers get this wrong ›` : "";
+    this.first = wrong.find(one => one.isKnown) ?? wrong[0];
+    this.draw();
+  }
+
   /** Say what the trainer chosen does. */
   draw() {
     const {inspection} = this, {length, verdict, isTrained} = inspection, trained = inspection.count(isTrained);
@@ -63,6 +75,7 @@ class Heading {
     this.title.textContent = visible(verdict.sentence);
     this.count.replaceChildren(make("strong", "", `${number(trained)} of ${number(length)}`),
       ` tokens ${trained === 1 ? "is" : "are"} trained (${share.toFixed(1)}%)` + (verdict.setting && ` · ${verdict.setting}`));
+    this.others.hidden = !this.others.textContent || verdict.level === "wrong";
     this.next.hidden = !inspection.count(inspection.differs);
   }
 }

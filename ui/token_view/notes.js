@@ -7,8 +7,18 @@ class Notes {
   }
 
   /** @param {FailureJson["failure"]} failure */
-  failure({title, detail}) {
+  failure({title, detail, isHint}) {
+    if (isHint) return make("div", "tv-hint", make("h2", "", title), make("p", "", detail), this.#chips());
     return set(make("div", "tv-failure", make("h2", "", title), make("p", "", detail)), {role: "alert"});
+  }
+
+  /** What to begin with where nothing is shown. */
+  #chips() {
+    /** @param {string} text @param {string} name */
+    const example = (text, name) => button(text, "Load this example", () => this.view.ask("example", {name}, ".tv-body"));
+    return make("div", "tv-chips", example("Tool call", "03-tool-call.json"),
+      example("Thinking", "04-thinking-in-the-history.json"),
+      button("My trainer's warning", "Explain what a trainer printed", () => find(document, "#open-decode").click()));
   }
 
   notices() {
@@ -22,11 +32,40 @@ class Notes {
 
   rowBar() {
     if (!this.notes.row) return [];
-    const [at, count, title] = this.notes.row;
+    const [at, count, title] = this.notes.row, {repair} = this.notes;
+    if (repair) return [this.#repairBar(at, count, title, repair)];
     return [set(make("nav", "tv-rows", make("span", "", `Row ${number(at + 1)} of ${number(count)}`),
       count > 1 && this.#step("‹", "Previous row", -1, at > 0),
       count > 1 && this.#step("›", "Next row", 1, at + 1 < count),
       title && make("span", "tv-row-title", visible(title))), {"aria-label": "Rows"})];
+  }
+
+  /** Rows with a problem that an audit found, one after the other: what to do with the one that is shown.
+   * @param {number} at @param {number} count @param {string} title @param {NonNullable<ViewNotes["repair"]>} repair */
+  #repairBar(at, count, title, {problem, said, isSaved}) {
+    const save = button("Save row", "Take this row as it is now into the downloads, and go on to the next",
+      () => this.view.ask("save", {conversation: Notes.written()}, ".tv-save"));
+    const skip = button("Skip", "Go on to the next row without saving", () => this.view.ask("skip", {}, ".tv-skip"));
+    const back = button("Back to the audit", "Show the problems that the audit found", () => this.view.page.trigger("back", {}));
+    save.classList.add("tv-save");
+    skip.classList.add("tv-skip");
+    return set(make("nav", "tv-rows tv-repair", make("div", "tv-repair-row", make("span", "", visible(problem)),
+      this.#step("‹", "Previous row", -1, at > 0), make("span", "tv-number", `${number(at + 1)} of ${number(count)}`),
+      this.#step("›", "Next row", 1, at + 1 < count),
+      make("span", "tv-row-title", visible(title), isSaved && make("b", "tv-saved", " ✓ saved"))),
+    make("div", "tv-repair-row", save, skip, back),
+    set(make("p", "tv-said", visible(said)), {role: "status"})), {"aria-label": "Rows with this problem"});
+  }
+
+  /** The conversation as it stands in the box that is seen, the last key included; null leaves it to the boxes. What the
+   * editor would still report is reported with it. */
+  static written() {
+    const area = /** @type {HTMLTextAreaElement | null} */ (document.querySelector("#conversation textarea"));
+    if (area?.offsetParent) return area.value;
+    /** @type {ConversationEditor | undefined} */
+    const editor = /** @type {any} */ (document.querySelector("#editor .conversation-editor"))?.component;
+    clearTimeout(editor?.timer);
+    return editor?.conversation ? JSON.stringify(editor.conversation, null, 2) : null;
   }
 
   /** @param {string} text @param {string} title @param {number} by @param {boolean} isThere */

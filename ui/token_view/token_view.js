@@ -6,6 +6,8 @@ class TokenView extends Component {
     "shared token, d to the next problem, Home and End to the ends, Enter keeps the token selected, Escape lets it go.";
 
   static NOTHING_KNOWN = {versions: [], script: "", why: "the server gives no answer"};
+  /** Buttons that keep the keyboard when the view is drawn anew, whoever asked for it. */
+  static HELD = [".tv-save", ".tv-skip"];
 
   /** @type {Inspection | null} null when there are no tokens */
   inspection = null;
@@ -50,6 +52,8 @@ class TokenView extends Component {
   // --- drawing
 
   draw() {
+    const held = TokenView.HELD.find(selector => find(this.root, selector + ":focus"));
+    if (held && !this.focusThen.length) this.focusThen = [held];
     super.draw();
     for (const node of document.querySelectorAll(".follows-view .report")) node.classList.add("stale");
     /** @type {any} */ (document.querySelector("#comparison .comparison"))?.component?.follow(this.inspection?.data.key ?? null);
@@ -72,7 +76,7 @@ class TokenView extends Component {
     if (data?.failure) this.#buildFailure(data);
     else if (data) this.#buildTokens(new Inspection(data), new Notes(this, data));
     this.root.dataset.n = String(this.nodes.length);
-    this.root.dataset.state = !data ? "empty" : data.failure ? "failed" : "shown";
+    this.root.dataset.state = !data || data.failure?.isHint ? "empty" : data.failure ? "failed" : "shown";
   }
 
   /** @param {FailureJson} data */
@@ -186,8 +190,16 @@ class TokenView extends Component {
    * @param {StrategyJson[]} strategies */
   offer(strategies) {
     this.compared = strategies;
+    this.head?.tell(strategies);
     const chosen = strategies.find(one => one.reasons && one.name + one.options === this.choice);
     if (chosen) this.choose(chosen);
+  }
+
+  /** As when the trainer is chosen among those compared. @param {StrategyJson} strategy */
+  show(strategy) {
+    /** @type {NodeListOf<HTMLInputElement>} */
+    const choices = document.querySelectorAll("#comparison .cp-name input");
+    choices[1 + this.compared.filter(one => one.reasons).indexOf(strategy)]?.click();
   }
 
   /** Colour the tokens by a trainer's mask; null for the one that is shown anyway. @param {StrategyJson | null} strategy */
@@ -345,10 +357,12 @@ class TokenView extends Component {
     wanted?.focus({preventScroll: true});
   }
 
-  /** Drawn in a tab that is not seen nothing has a place: once it can be seen, go to the token that it opens at. */
+  /** Drawn in a tab that is not seen nothing has a place: once it can be seen, go to what is said of it, and to the token
+   * that it opens at. */
   #onSize() {
     if (!this.isHidden || !this.root.offsetParent) return;
     this.isHidden = false;
+    find(this.root, ".tv-verdict, .tv-failure")?.scrollIntoView({block: "nearest"});
     this.#selectFirst();
     if (this.current >= 0) this.body.focus({preventScroll: true});
   }

@@ -21,7 +21,10 @@ LOADING = "The model is still being loaded: ask again once it is there."
 
 
 class About(Enum):
-    """Which boxes an answer is about: it is stale when one of them has changed. Its view is about all of them."""
+    """Which boxes an answer is about: it is stale when one of them has changed. Its view is about all of them.
+
+    An answer about nothing is still one about the row that was shown, unless it changes which rows are open.
+    """
 
     BOXES = "boxes"
     MODEL = "model"
@@ -31,7 +34,7 @@ class About(Enum):
 _PARTS: Mapping[About, Callable[[Boxes], Any]] = {
     About.BOXES: lambda boxes: replace(boxes, loaded=None),
     About.MODEL: lambda boxes: boxes.loading,
-    About.NOTHING: lambda boxes: None,
+    About.NOTHING: lambda boxes: boxes.rows and (boxes.rows.numbers, boxes.rows.at),
 }
 
 
@@ -77,5 +80,6 @@ class Answers:
         if about is About.BOXES and not answer.asked.is_settled:
             return LOADING
         part = _PARTS[about]
-        is_stale = part(now) != part(answer.asked) or (about is About.BOXES and not now.is_settled)
+        is_of_row = about is not About.NOTHING or "rows" not in answer.changes
+        is_stale = (is_of_row and part(now) != part(answer.asked)) or (about is About.BOXES and not now.is_settled)
         return CHANGED if is_stale else ""

@@ -19,6 +19,13 @@ class ConversationJsonError(ValueError):
     """The text is not JSON that could hold a conversation."""
 
 
+class NoConversationError(ConversationJsonError):
+    """There is no text, or no message in it: nobody's error."""
+
+    def __init__(self) -> None:
+        super().__init__("Paste a conversation, or load an example.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateOptions:
     """The template options as the page's controls hold them: JSON texts are empty when the option is unset."""
@@ -40,7 +47,7 @@ def parse_json(text: str, what: str = "The conversation") -> Any:
         raise ConversationJsonError(f"{what} is nested too deeply.") from None
     except json.JSONDecodeError as error:
         if not text.strip():
-            raise ConversationJsonError("Paste a conversation, or load an example.") from error
+            raise NoConversationError from error
         raise ConversationJsonError(f"{what} is not JSON: {_why(text, error)}.") from error
     except ValueError as error:
         raise ConversationJsonError(f"{what} holds a number of thousands of digits: make it a text.") from error

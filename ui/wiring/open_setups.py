@@ -13,8 +13,10 @@ class Rows:
     """Setups and the place of the one that is shown.
 
     `titles`: where each of them is from, if known. `tokens`: which token each is opened at, for as long as none was
-    edited. `numbers`: of the rows of a data set that they are from. `opened`: the shown setup as the boxes held it when
-    it was opened; what differs from it was edited since. `undo`: the rows before the remedy that these come from.
+    edited. `numbers`: of the rows of a data set that they are from. `problem`: what an audit found in them, empty where
+    they are from none; `saved`: the numbers of those that were saved to it; `said`: what came of the last click.
+    `opened`: the shown setup as the boxes held it when it was opened; what differs from it was edited since. `undo`:
+    the rows before the remedy that these come from.
     """
 
     setups: tuple[Setup, ...]
@@ -22,6 +24,9 @@ class Rows:
     titles: tuple[str, ...] = ()
     numbers: tuple[int, ...] = ()
     tokens: tuple[int | None, ...] = ()
+    problem: str = ""
+    saved: frozenset[int] = frozenset()
+    said: str = ""
     opened: Setup | None = None
     undo: Rows | None = None
 
@@ -35,13 +40,24 @@ class Rows:
         changed = {name: getattr(now, name) for name in names if getattr(now, name) != getattr(before, name)}
         setups = [replace(setup, **changed) for setup in self.setups] if changed else list(self.setups)
         setups[self.at] = now
-        tokens = self.tokens if now == before else ()
-        return replace(self, setups=tuple(setups), tokens=tokens, opened=now)
+        if now == before:
+            return replace(self, setups=tuple(setups), opened=now)
+        return replace(self, setups=tuple(setups), tokens=(), said="", opened=now)
 
     def moved(self, step: int) -> Rows:
         """The rows with another one shown: `step` further, as far as there are any."""
         at = max(0, min(len(self.setups) - 1, self.at + step))
-        return Rows(setups=self.setups, at=at, titles=self.titles, numbers=self.numbers, tokens=self.tokens)
+        return replace(self, at=at, said="", opened=None, undo=None)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no row comes after the shown one."""
+        return self.at == len(self.setups) - 1
+
+    @property
+    def number(self) -> int | None:
+        """The shown row's number in its data set; None when nobody knows."""
+        return self.numbers[self.at] if self.numbers else None
 
     @property
     def title(self) -> str:

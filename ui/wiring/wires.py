@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import fields
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import gradio as gr
@@ -51,6 +51,7 @@ class Wires:
         with_event: bool = False,
         is_latest: bool = False,
         is_stream: bool = False,
+        is_overlapping: bool = False,
         dropdown: str = "",
         about: About = About.BOXES,
         says: str = "",
@@ -62,7 +63,8 @@ class Wires:
         What is asked in the queue "inspect" reads the `Boxes` last, and is shown only if it is not stale then
         (answers.py). `reads`: dataclasses whose fields are names of widgets. `with_event`: what the event carries, a
         mapping, comes first of all. `is_latest`: of the events that come while one is handled only the last counts.
-        `is_stream`: the handler yields changes, takes no event, and is closed when the page is. `dropdown`: the id of
+        `is_stream`: the handler yields changes, takes no event, and is closed when the page is. `is_overlapping`: the
+        next event does not wait for the end of the one before. `dropdown`: the id of
         the one that triggers, which is the first of `also`; the handler gets None when it was left as it was. `about`:
         which boxes the answer is about; `says`: the report in which it is told that one was dropped. `is_load`: another
         model is asked for, for which other questions wait. `queue`: events of one queue wait for each other.
@@ -74,8 +76,9 @@ class Wires:
         first = int(queue == "inspect")  # of the inputs there; before it are the answers that wait
         places = {name: place for place, name in enumerate(names, first + len(also))}
         inputs = [*also, *(self._widgets[name] for name in names)]
+        is_multiple = is_load or is_overlapping
         event: dict[str, Any] = {
-            "trigger_mode": "multiple" if is_load else "always_last" if is_latest or dropdown else "once",
+            "trigger_mode": "multiple" if is_multiple else "always_last" if is_latest or dropdown else "once",
             "js": _script(first, dropdown, places if is_load else {}),
             **_QUIET, "concurrency_id": queue, "concurrency_limit": _LIMITS[queue],
         }  # fmt: skip
@@ -185,11 +188,12 @@ def _by_position(
 def _stream(
     handler: Callable[..., Any], names: Sequence[str], gather: Callable[..., list[Any]]
 ) -> Callable[..., Iterator[Any]]:
-    """As `_by_position`, of a handler that yields changes."""
+    """As `_by_position`, of a handler that yields changes; of one that yields none, none: gradio empties what it hears
+    nothing of."""
 
     def run(*values: Any) -> Iterator[Any]:
         with closing(handler(*gather(values))) as stream:
-            for changes in stream:
+            for changes in chain(stream, [{}]):
                 yield _listed(handler, changes, names)
 
     return run

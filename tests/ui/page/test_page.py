@@ -566,3 +566,52 @@ def test_it_fits_every_screen(page: Page, theme: str, width: int) -> None:
         path=str(Path(__file__).parents[2] / "screenshots" / f"whole_{theme}_{width}.png"), full_page=True
     )
     page.tab.set_viewport_size({"width": 1400, "height": 900})
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_the_first_screen_shows_that_trainers_are_wrong(page: Page, width: int, height: int) -> None:
+    """Beside the exact verdict, without scrolling; a click colours what one of them does wrong, and says it."""
+    tab = page.tab
+    tab.set_viewport_size({"width": width, "height": height})
+    page.open()
+    others = tab.locator(".tv-others")
+    others.wait_for()
+    runs = page.compared().count() - 1
+    wrong = tab.locator(".cp-verdict.wrong").count()
+    assert others.inner_text() == f"✗ {wrong} of {runs} other trainers get this wrong ›"
+    tab.evaluate("scrollTo(0, 0)")
+    assert others.bounding_box()["y"] + others.bounding_box()["height"] <= height
+    if width > 1000:
+        assert tab.locator(".cp-verdict.wrong").first.bounding_box()["y"] < height - 40
+    others.click()
+    assert page.verdict().startswith("No masking")
+    assert tab.locator(".tv-body .tv-token.wrong").count() > 10
+    assert tab.locator(".cp-row").filter(has_text="No masking").locator("input").is_checked()
+    assert not others.is_visible()
+    page.compared().nth(0).locator("input").check()
+    assert others.is_visible()
+
+
+def test_an_empty_box_offers_a_beginning(page: Page) -> None:
+    """In the place of the verdict: what can be pasted, and three chips; a message can be added, too."""
+    tab = page.tab
+    page.set_json("")
+    assert tab.inner_text(".tv-hint h2") == "Paste a conversation, or load an example."
+    assert tab.locator(".tv-failure").count() == 0
+    assert "JSONL" in tab.get_attribute("#conversation textarea", "placeholder")
+    assert tab.locator(".tv-chips button").all_inner_texts() == ["Tool call", "Thinking", "My trainer's warning"]
+    for chip, content in (("Tool call", "tool_calls"), ("Thinking", "reasoning_content")):
+        with page.redrawn():
+            tab.get_by_role("button", name=chip, exact=True).click()
+        assert content in json.dumps(page.json())
+        assert tab.input_value("#example input").lower().startswith(chip.lower())
+        page.set_json("")
+    tab.get_by_role("button", name="My trainer's warning").click()
+    tab.locator("#log textarea").wait_for(state="visible")
+    tab.locator("#drawer .toggle-button").click()
+    tab.get_by_role("tab", name="Messages").click()
+    assert tab.inner_text(".ce-hint") == "Paste a conversation into the JSON tab, or add a message."
+    tab.click(".ce-add")
+    with page.redrawn():
+        tab.fill(".ce-row textarea", "Hi?")
+    assert [message["content"] for message in page.json()] == ["Hi?"]

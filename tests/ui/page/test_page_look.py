@@ -68,36 +68,41 @@ def test_the_page_stands_in_the_middle(page: Page, width: int) -> None:
     assert wide == 0
 
 
+def is_seen(tab: Any, selector: str, height: int) -> None:
+    """Wait until it begins within the window, and all of it is there if that is one line."""
+    tab.wait_for_function(
+        """([selector, height]) => {
+          const box = document.querySelector(selector)?.getBoundingClientRect();
+          return box && box.height > 0 && box.top >= -1 && box.top <= height - Math.min(box.height, 24);
+        }""",
+        arg=[selector, height],
+    )
+
+
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
 def test_what_a_button_changes_is_in_view(page: DataPage, width: int, height: int) -> None:
     """Without scrolling by hand: where its answer begins, and all of it if that is one line."""
     page.tab.set_viewport_size({"width": width, "height": height})
 
-    def is_seen(selector: str) -> None:
-        page.tab.wait_for_function(
-            """([selector, height]) => {
-              const box = document.querySelector(selector)?.getBoundingClientRect();
-              return box && box.height > 0 && box.top >= -1 && box.top <= height - Math.min(box.height, 24);
-            }""",
-            arg=[selector, height],
-        )
-
+    page.tab.locator(".tv-others").click()
+    is_seen(page.tab, ".tv-token.wrong", height)
+    page.compared().nth(0).locator("input").check()
     page.compared().filter(has_text="No masking").locator("input").check()
-    is_seen(".tv-verdict-title")
+    is_seen(page.tab, ".tv-verdict-title", height)
     page.tab.get_by_role("button", name="Next problem").click()
-    is_seen(".tv-token.current")
+    is_seen(page.tab, ".tv-token.current", height)
     page.tab.click(".tv-menu > summary")
-    is_seen(".tv-menu-items")
+    is_seen(page.tab, ".tv-menu-items", height)
     page.tab.keyboard.press("Escape")
     page.choose("#strategy", "open-instruct")
-    is_seen(".tv-verdict-title")
+    is_seen(page.tab, ".tv-verdict-title", height)
     page.choose("#gallery", "One token spans two texts")
-    is_seen(".tv-verdict-title")
+    is_seen(page.tab, ".tv-verdict-title", height)
     with page.redrawn():
         page.tab.click("#tour")
-    is_seen(".tv-rows")
+    is_seen(page.tab, ".tv-rows", height)
     page.tab.click("#open-decode")
-    is_seen("#log textarea")
+    is_seen(page.tab, "#log textarea", height)
     page.tab.fill("#log textarea", "ZeroDivisionError: Unsloth: All labels in your dataset are -100.")
     for pane, button, answer in (
         ("#decode", "#explain", "#decode-report .rp-text"), ("#markers", "#find-markers", "#markers-report .rp-code"),
@@ -106,8 +111,42 @@ def test_what_a_button_changes_is_in_view(page: DataPage, width: int, height: in
     ):  # fmt: skip
         page.unfold(pane)
         page.tab.click(button)
-        is_seen(answer)
+        is_seen(page.tab, answer, height)
         page.tab.locator(f"{pane} > button").first.click()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_what_a_button_of_the_audit_changes_is_in_view(data_page: DataPage, width: int, height: int) -> None:
+    """The report, what is saved, a chart, a problem's rows one after the other, and the problems again."""
+    tab = data_page.tab
+    tab.set_viewport_size({"width": width, "height": height})
+    data_page.choose_example("merged-boundaries.jsonl")
+    is_seen(tab, "#data-summary .rp-text", height)
+    tab.evaluate("scrollTo(0, 0)")
+    data_page.run()
+    is_seen(tab, "#data-status .rp-text", height)
+    tab.click("#data-save-report")
+    is_seen(tab, "#data-files .rp-text", height)
+    tab.locator(".fv-choose").first.click()
+    is_seen(tab, ".fv-finding", height)
+    for pane, drawn, last in (
+        ("#data-lengths-pane", "#data-lengths-text .rp-text", "#data-lengths .main-svg"),
+        ("#data-roles-pane", "#data-roles-text .rp-text", "#data-turns .main-svg"),
+        ("#batch-pane", "#batch .bv-said", "#batch .rv-row"),
+    ):
+        data_page.unfold(pane)
+        tab.wait_for_selector(last)
+        is_seen(tab, drawn, height)
+    tab.get_by_role("button", name="Open the rows of").first.click()
+    for selector in (".tv-repair", ".tv-verdict-title", ".tv-save"):
+        is_seen(tab, selector, height)
+    tab.click(".tv-save")
+    is_seen(tab, ".tv-said:not(:empty)", height)
+    with data_page.redrawn():
+        tab.click(".tv-skip")
+    is_seen(tab, ".tv-repair", height)
+    tab.get_by_role("button", name="Back to the audit").click()
+    is_seen(tab, ".fv-title", height)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])

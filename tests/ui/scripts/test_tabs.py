@@ -111,9 +111,12 @@ def test_a_finding_keeps_being_chosen() -> None:
 
 def test_a_finding_is_put_in_figures() -> None:
     """Rows, their share, and how often; a data set without rows has no share."""
-    figures = "FindingsView.figures({{rows: {}, count: {}}}, {})"
-    assert evaluated(figures.format(1000, 2000, 4000), FINDINGS) == ["1,000", "25.0 %", "2,000"]
-    assert evaluated(figures.format(0, "null", 0), FINDINGS) == ["0", "", ""]
+    figures = "FindingsView.figures({{rows: {}}}, {})"
+    assert evaluated(figures.format(1000, 4000), FINDINGS) == ["1,000", "25.0%"]
+    assert evaluated(figures.format(0, 0), FINDINGS) == ["0", ""]
+    example = "FindingsView.example({{place: 'a.jsonl, line 2', detail: '{}'}})"
+    assert evaluated(example.format("Empty."), FINDINGS) == "a.jsonl, line 2: Empty."
+    assert evaluated(example.format(""), FINDINGS) == "a.jsonl, line 2"
 
 
 def test_clusters_without_a_name_are_one() -> None:
