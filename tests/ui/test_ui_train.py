@@ -7,6 +7,7 @@ import re
 import zipfile
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -23,7 +24,7 @@ from training.rows.prepare import load_model, prepare
 from training.run.folder import Phase, RunDir, append_line
 from training.run.names import two_words
 from training.spec import RunSpec, parse_spec
-from ui.data_tab.boxes import EXAMPLE, EXAMPLES, FILE, NAME, PASTED, DataBoxes
+from ui.data_tab.boxes import EXAMPLE, EXAMPLES, FILE, NAME, PASTED, DataBoxes, source_of
 from ui.train_tab import events as train_events
 from ui.train_tab import use_pane
 from ui.train_tab import view as train_view
@@ -173,16 +174,16 @@ def test_what_cannot_be_taken_from_the_tabs_is_said(monkeypatch: pytest.MonkeyPa
     """No data set chosen, special tokens that are no JSON, what nobody foresaw. Nothing can be started then: in the box
     stands another spec."""
     chosen, fine = DataBoxes(data_example="messages.jsonl"), Boxes(model="tiny-chat", conversation="[]")
-    stop, changes = train_events.on_tabs(DataBoxes(data_kind=NAME), fine)
+    stop, changes = train_events.on_tabs(None, DataBoxes(data_kind=NAME), fine)
     assert "Type the id of a hub data set" in changes["train_planned"]
     assert stop == {"train_start": gr.update(interactive=False)}
-    stop, changes = train_events.on_tabs(chosen, Boxes(model="tiny-chat", conversation="[]", special_tokens="{"))
+    stop, changes = train_events.on_tabs(None, chosen, Boxes(model="tiny-chat", conversation="[]", special_tokens="{"))
     assert set(changes) == {"train_planned"}
     monkeypatch.setattr(train_events, "spec_of_tabs", lambda *_: 1 / 0)
-    stop, changes = train_events.on_tabs(chosen, fine)
+    stop, changes = train_events.on_tabs(None, chosen, fine)
     assert "Something failed that should not have: ZeroDivisionError" in changes["train_planned"]
     monkeypatch.undo()
-    stop, changes = train_events.on_tabs(chosen, fine)
+    stop, changes = train_events.on_tabs(None, chosen, fine)
     assert changes["train_start"] == gr.update(interactive=True)
     for answer in (train_events.on_spec(MINIMAL), train_events.on_setting("rank", 4, MINIMAL)):
         assert answer["train_start"] == gr.update(interactive=True)
@@ -198,6 +199,21 @@ def test_an_uploaded_file_is_named_in_the_spec(tmp_path: Path) -> None:
     assert given == boxes_now
     spec = yaml.safe_load(spec_of_tabs(Setup(model="tiny-chat", conversation=[]), data))
     assert spec["data"] == str(tmp_path / "clean.jsonl")
+
+
+def test_edited_rows_are_the_ones_that_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was saved in the audit is in the file of the run; another data set has nothing of it."""
+    monkeypatch.setenv("MASKSCOPE_RUNS", str(tmp_path / "runs"))
+    data = DataBoxes(
+        data_kind=PASTED, data_pasted='{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}'
+    )
+    source = replace(source_of(data), edits={1: {"prompt": "c", "completion": "edited"}})
+    audited: Any = SimpleNamespace(source=source, is_of=lambda other: replace(source, edits={}) == other)
+    setup = Setup(model="tiny-chat", conversation=[])
+    kept = Path(yaml.safe_load(spec_of_tabs(setup, data, audited))["data"])
+    assert [json.loads(line)["completion"] for line in kept.read_text().splitlines()] == ["b", "edited"]
+    other = replace(data, data_pasted='{"prompt": "e", "completion": "f"}')
+    assert "edited" not in Path(yaml.safe_load(spec_of_tabs(setup, other, audited))["data"]).read_text()
 
 
 def test_a_command_that_ends_without_a_word_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from training.rows.prepare import first_rows
 from training.run.folder import ENDED, Phase, RunDir
 from training.spec import RunSpec, parse_text
 from ui.data_tab.boxes import DataBoxes, shared_setup
+from ui.data_tab.run import Audited
 from ui.parts.report import progress, report, text
 from ui.parts.rows_view import pack_no_rows, pack_rows, trained_rows, unusable
 from ui.train_tab import view
@@ -113,11 +114,11 @@ def on_setting(name: str, value: Value, spec: str) -> Changes:
     return {"train_spec": spec, "train_preset": preset_of(spec), "train_planned": "", "train_start": _STARTS}
 
 
-def on_tabs(data: DataBoxes, boxes: Boxes) -> Iterator[Changes]:
+def on_tabs(audited: Audited | None, data: DataBoxes, boxes: Boxes) -> Iterator[Changes]:
     """Train what the other tabs show. Until the spec says so nothing can be started: it would be the one before."""
     yield {"train_start": _STARTS_NOT}
     try:
-        spec = spec_of_tabs(shared_setup(boxes).setup, data)
+        spec = spec_of_tabs(shared_setup(boxes).setup, data, audited)
     except (InspectorError, ConversationJsonError, TrainingError) as error:
         yield {"train_planned": view.problems_value(error)}
         return

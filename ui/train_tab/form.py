@@ -12,14 +12,16 @@ from typing import Any
 import gradio as gr
 import yaml
 
+from inspector.data.source import Row, raw_of
 from inspector.setup import Setup
 from inspector.strategies import STRATEGIES
 from inspector.trainers.verdict import title_of
 from training.errors import RunFolderError, SpecError
 from training.spec import Method, RunSpec, spec_fields
 from ui.data_tab.boxes import EXAMPLE, EXAMPLES, FILE, PASTED, DataBoxes, limit_of, mapping_of, source_of
+from ui.data_tab.run import Audited
 from ui.visitors import own_runs
-from ui.visitors.access import is_public
+from ui.visitors.access import hub_token, is_public
 
 Value = str | int | float | bool | None
 
@@ -177,10 +179,11 @@ def with_value(text: str, name: str, value: Value) -> str:
     return dump(spec)
 
 
-def spec_of_tabs(setup: Setup, data: DataBoxes) -> str:
-    """The spec that trains the Data tab's rows with the Inspect tab's model, template and training.
+def spec_of_tabs(setup: Setup, data: DataBoxes, audited: Audited | None = None) -> str:
+    """The spec that trains the Audit tab's rows with the Inspect tab's model, template and training.
 
-    Pasted rows, and a visitor's file, are written into a file beside the runs. Raises DataError, RunFolderError.
+    Pasted rows, a visitor's file, and rows of which some were edited since `audited` are written into a file beside the
+    runs. Raises DataError, RunFolderError.
     """
     source, mapping, limit = source_of(data), mapping_of(data), limit_of(data)
     named: dict[str, Any] = {"name": source.name, "split": source.split, "config": source.config}
@@ -192,6 +195,9 @@ def spec_of_tabs(setup: Setup, data: DataBoxes) -> str:
         named["name"] = str(_kept(source.text.encode(), f"pasted{suffix}"))
     if data.data_kind == FILE and is_public():  # a visitor's run may read only what is among the visitor's own
         named["name"] = str(_kept(Path(source.name).read_bytes(), Path(source.name).name))
+    if audited is not None and audited.source.edits and audited.is_of(source):
+        edited = (raw_of(row.value) for row in audited.source.rows(hub_token()) if isinstance(row, Row))
+        named = {"name": str(_kept("\n".join(edited).encode(), "edited.jsonl")), "map": mapping, "limit": limit}
     rows = {name: value for name, value in named.items() if value}
     spec = {"model": setup.model, "data": rows["name"] if set(rows) == {"name"} else rows}
     spec |= {name: getattr(setup, name) for name in ("revision", "template", "strategy") if getattr(setup, name)}

@@ -182,6 +182,9 @@ def _connect_spec(wires: Wires) -> None:
         wires.on(
             setting.input, partial(events.on_setting, name), outputs, also=[setting, spec], is_latest=True, **defaults
         )
-    wires.on(wires["train_tabs"].click, events.on_tabs, events.SPEC, reads=[DataBoxes, Boxes], is_stream=True)
+    audited = wires["data_audited"]
+    wires.on(
+        wires["train_tabs"].click, events.on_tabs, events.SPEC, also=[audited], reads=[DataBoxes, Boxes], is_stream=True
+    )
     checked = ["train_preview", "train_planned"]
     wires.on(wires["train_check"].select, events.on_check, checked, also=[spec], reads=(), is_stream=True)
