@@ -118,7 +118,7 @@ def train(hands: Hands, _: Path) -> None:
     """Train the embedded model up to its first step."""
     hands.click("[role=tab]:has-text('Train')")
     hands.click("#train-start")
-    hands.tab.wait_for_function("() => /step [1-9]|succeeded/.test(document.querySelector('#train-state').innerText)")
+    hands.tab.wait_for_function("() => /step [1-9]|succeeded/.test(document.querySelector('#train-state')?.innerText)")
 
 
 def keyboard(hands: Hands, _: Path) -> None:

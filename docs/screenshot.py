@@ -109,12 +109,22 @@ def show_audit(page: DataPage) -> None:
 def show_run(page: DataPage) -> None:
     """The run that `take_train` has made."""
     page.tab.get_by_role("tab", name="Train", exact=True).click()
-    page.tab.wait_for_function("() => document.querySelector('#train-state').innerText.includes('succeeded')")
+    page.tab.wait_for_function("() => document.querySelector('#train-state')?.innerText.includes('succeeded')")
+
+
+def show_step(page: DataPage, name: str, selector: str) -> None:
+    """Another step of the training."""
+    show_run(page)
+    page.tab.get_by_role("tab", name=name, exact=True).click()
+    page.tab.wait_for_selector(selector)
 
 
 STATES = {
     "inspect": lambda page: None, "inspect-compared": show_compared, "inspect-drawer": show_drawer,
     "inspect-failed": show_failure, "audit": show_rows, "audit-report": show_audit, "train": show_run,
+    "train-data": lambda page: show_step(page, "1 Data", "#train-example"),
+    "train-check": lambda page: show_step(page, "2 Check", "#train-preview .rv-row"),
+    "train-use": lambda page: show_step(page, "4 Use", "#use-question"),
 }  # fmt: skip
 WIDTHS = {1440: 900, 1920: 1080, 390: 844}
 
