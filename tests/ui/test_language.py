@@ -15,6 +15,7 @@ from gradio.i18n import I18nData
 
 from tests.support.javascript import evaluated
 from ui import language, page
+from ui.parts.scripts import script
 
 UI = Path(page.__file__).parent
 NAMES = frozenset(
@@ -30,13 +31,28 @@ NAMES = frozenset(
     }
 )
 """Widgets whose choices are names."""
+LITERAL = r'"((?:[^"\\]|\\.)*)"'
+MADE = (
+    rf"\bsay\({LITERAL}",
+    rf"settingButton\(\"\w+\", {LITERAL}, {LITERAL}\)",
+    rf"(?:\bbutton|copyButton|\bcopy|\bexample|#step)\({LITERAL}(?:,\s*{LITERAL})?",
+    rf"(?:\bbutton|copyButton)\((?:\w+|say\([^\n]*?\)), {LITERAL}",
+)
+"""What says a text in a script: `say` itself, and what makes a button with a title."""
+LISTS = {
+    "Legend.KEYS.map(key => key[1])": "token_view/heading.js",
+    "RunsTable.COLUMNS.map(column => column[0])": "train_tab/runs_table.js",
+    "FindingsView.COLUMNS": "data_tab/findings_view.js",
+    "[...ScoresView.SHADES, ...ScoresView.MOMENTS]": "train_tab/scores_view.js",
+}
+"""Lists in the scripts whose texts are looked up, and where they are."""
 SPOKEN = {"say", "marked", "build_note", "build_text_box"}
 """Functions whose texts are looked up."""
 
 
 def is_words(text: str) -> bool:
     """Whether a text has a word in it; and is not a value that would be typed there, as JSON is."""
-    return bool(re.search("[A-Za-z]{2,}", text)) and not re.match(r"[{\[]|\w+=\w+$|\d\w+$", text)
+    return bool(re.search("[A-Za-z]{2,}", text)) and not re.match(r"[\[#.]|\{\"|\w+=\w+$|\d\w+$|[\w/-]+\.json$", text)
 
 
 def of_widgets() -> Iterator[str]:
@@ -58,7 +74,12 @@ def of_calls() -> Iterator[str]:
                 yield from (one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str))
     yield from page._WORDS
     for file in UI.rglob("*.js"):
-        yield from re.findall(r'\bsay\("((?:[^"\\]|\\.)*)"', file.read_text(encoding="utf-8"))
+        source = script(file.relative_to(UI).as_posix())
+        for pattern in MADE:
+            for texts in re.findall(pattern, source):
+                yield from (texts,) if isinstance(texts, str) else texts
+    for names, file in LISTS.items():
+        yield from evaluated(names, file)
 
 
 @pytest.mark.parametrize("name", list(language.LANGUAGES))

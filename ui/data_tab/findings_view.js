@@ -1,6 +1,7 @@
 /** Draws the JSON of data_tab/report.py's `pack_findings`: a table of findings, and the rows of the chosen.
  * @extends {Component<FindingsJson>} */
 class FindingsView extends Component {
+  static COLUMNS = ["problem", "severity", "rows", "of all", "example", ""];
   /** @type {DataFinding[]} */
   findings = [];
   /** @type {string | null} the code whose rows are listed, null for all */
@@ -17,7 +18,7 @@ class FindingsView extends Component {
     if (!data) return;
     this.findings = data.findings;
     this.chosen = FindingsView.kept(this.findings, this.chosen);
-    this.root.append(make("h2", "fv-title", this.findings.length ? "Problems, worst first" : "No problems found"));
+    this.root.append(make("h2", "fv-title", this.findings.length ? say("Problems, worst first") : say("No problems found")));
     if (this.findings.length) this.root.append(this.#table(data), make("div", "fv-details"));
     this.#drawDetails();
   }
@@ -31,7 +32,8 @@ class FindingsView extends Component {
 
   /** @param {FindingsJson} data */
   #table({rows, findings}) {
-    const head = ["problem", "severity", "rows", "of all", "example", ""].map(name => set(make("th", "", name), {scope: "col"}));
+    const head = FindingsView.COLUMNS.map(name =>
+      set(make("th", "", say(name)), {scope: "col"}));
     return make("table", "fv-table", make("thead", "", make("tr", "", ...head)),
       make("tbody", "", ...findings.map(finding => make("tr", finding.severity,
         set(make("th", "", this.#choice(finding)), {scope: "row"}), make("td", "fv-severity", finding.severity),
@@ -85,10 +87,10 @@ class FindingsView extends Component {
   #details(finding) {
     const {code, severity, rows, count, detail, remedy, examples, about} = finding, clusters = FindingsView.clusters(finding);
     return make("section", "fv-finding tv-finding " + severity, findingHead("div", finding),
-      count !== null && count !== rows && make("p", "", `Found ${number(count)} times.`), detail && make("p", "", visible(detail)), remedy && make("p", "tv-remedy", visible(remedy)),
+      count !== null && count !== rows && make("p", "", say("Found {n} times.", {n: number(count)})), detail && make("p", "", visible(detail)), remedy && make("p", "tv-remedy", visible(remedy)),
       clusters.length > 0 && make("ul", "fv-clusters", ...clusters.map(([text, count]) => make("li", "",
         make("span", "fv-number", number(count) + " ×"), " ", make("span", "fv-cluster", visible(text))))),
-      examples.length > 0 && make("h3", "fv-heading", "Rows that show it"),
+      examples.length > 0 && make("h3", "fv-heading", say("Rows that show it")),
       examples.length > 0 && make("ul", "fv-examples", ...examples.map((row, at) => this.#example(code, row, at))),
       aboutFinding(code, about));
   }

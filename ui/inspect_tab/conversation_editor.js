@@ -33,8 +33,8 @@ class ConversationEditor extends Component {
     const messages = isEmpty ? [] : ConversationEditor.messagesOf(conversation);
     Object.assign(this, {conversation: isEmpty ? messages : conversation, messages: messages ?? []});
     if (messages) this.#drawRows();
-    if (isEmpty) this.root.prepend(make("p", "ce-hint", "Paste a conversation into the JSON tab, or add a message."));
-    if (!messages) this.root.append(make("p", "ce-hint", "The JSON is not a conversation yet; see the JSON tab."));
+    if (isEmpty) this.root.prepend(make("p", "ce-hint", say("Paste a conversation into the JSON tab, or add a message.")));
+    if (!messages) this.root.append(make("p", "ce-hint", say("The JSON is not a conversation yet; see the JSON tab.")));
   }
 
   /** The value that a text stands for; null without any. @param {string | null | undefined} text */

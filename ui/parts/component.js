@@ -25,9 +25,9 @@ function say(text, values = {}) {
   return (known?.[text] ?? text).replace(/\{(\w+)\}/g, (all, name) => name in values ? String(values[name]) : all);
 }
 
-/** @param {string} text @param {string} title @param {(event: MouseEvent) => void} action */
+/** A button with words of the page. @param {string} text @param {string} title @param {(event: MouseEvent) => void} action */
 function button(text, title, action) {
-  const node = set(make("button", "tv-button", text), {type: "button", title});
+  const node = set(make("button", "tv-button", say(text)), {type: "button", title: say(title)});
   node.addEventListener("click", action);
   return node;
 }
@@ -40,18 +40,18 @@ function copyButton(label, title, content, type = "text/plain") {
     try {
       const copied = Promise.resolve(content()).then(part => new Blob([part], {type}));
       await navigator.clipboard.write([new ClipboardItem({[type]: copied})]);
-      node.textContent = "Copied";
+      node.textContent = say("Copied");
     } catch { node.textContent = refusal(type); }
-    setTimeout(() => { node.textContent = label; }, 3000);
+    setTimeout(() => { node.textContent = say(label); }, 3000);
   });
   return node;
 }
 
 /** Why nothing of this type was copied. @param {string} type */
 function refusal(type) {
-  if (!isSecureContext) return "Refused: copying needs https or localhost";
-  if (!globalThis.ClipboardItem || ClipboardItem.supports?.(type) === false) return `Refused: this browser cannot copy ${type}`;
-  return "Refused: allow this site to use the clipboard";
+  if (!isSecureContext) return say("Refused: copying needs https or localhost");
+  if (!globalThis.ClipboardItem || ClipboardItem.supports?.(type) === false) return say("Refused: this browser cannot copy {type}", {type});
+  return say("Refused: allow this site to use the clipboard");
 }
 
 /** The control of `count` that a key goes to from number `at`; null where it stays. The arrows move the cursor in a text,

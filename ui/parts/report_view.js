@@ -61,7 +61,7 @@ class ReportView extends Component {
   /** @param {FileJson} file */
   static #fileButton({name, text}) {
     const content = new Blob([text], {type: "text/plain;charset=utf-8"});
-    return button("Download " + name, "Save this file", () => saveFile(name, content));
+    return button(say("Download {name}", {name}), "Save this file", () => saveFile(name, content));
   }
 
   /** @param {Blocks["pieces"]} block */

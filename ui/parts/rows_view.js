@@ -14,7 +14,7 @@ class RowsView extends Component {
   #row(row) {
     const isShown = row.why === undefined;
     const head = make("div", "rv-head", make("h3", "rv-place", visible(row.place)),
-      isShown && make("span", "rv-count", `${number(row.trained)} of ${number(row.total)} tokens are trained`),
+      isShown && make("span", "rv-count", say("{n} of {all} tokens are trained", {n: number(row.trained), all: number(row.total)})),
       row.canOpen && this.#openButton(row));
     return make("section", "rv-row" + (isShown ? "" : " unusable"), head,
       isShown ? RowsView.#tokens(row) : make("p", "rv-why", visible(row.why)));

@@ -18,7 +18,7 @@ class Comparison extends Component {
   build(data) {
     this.root.classList.remove("stale");
     if (!data) return;
-    this.root.append(make("h2", "", "How other trainers mask this"));
+    this.root.append(make("h2", "", say("How other trainers mask this")));
     if (data.waits !== null) this.root.append(this.#offer(data.waits));
     if (!data.strategies.length) return;
     const runs = data.strategies.filter(one => one.reasons), folded = data.strategies.filter(one => !one.reasons);
@@ -26,7 +26,7 @@ class Comparison extends Component {
     const isOver = inspection?.data.key === data.key;
     if (view && isOver) view.offer(data.strategies);
     const rows = [null, ...runs].map(one => this.#row(one, isOver && inspection ? inspection : null));
-    const list = set(make("div", "cp-rows", ...rows), {role: "radiogroup", "aria-label": "Trainer that colours the tokens"});
+    const list = set(make("div", "cp-rows", ...rows), {role: "radiogroup", "aria-label": say("Trainer that colours the tokens")});
     const hidden = runs.filter(one => !one.isKnown).length;
     this.root.append(list);
     if (hidden) this.root.append(this.#expander(list, hidden, runs.length));
@@ -36,10 +36,10 @@ class Comparison extends Component {
 
   /** @param {number} tokens */
   #offer(tokens) {
-    const offer = button(`Compare over ${number(tokens)} tokens`, "Long conversations are compared on request", () => {
+    const offer = button(say("Compare over {n} tokens", {n: number(tokens)}), "Long conversations are compared on request", () => {
       offer.disabled = true;
       offer.replaceWith(make("p", "cp-busy", set(make("progress"), {"aria-label": "Comparing"}),
-        ` Comparing over ${number(tokens)} tokens …`));
+        " " + say("Comparing over {n} tokens …", {n: number(tokens)})));
       this.page.trigger("compare", {});
     });
     return offer;
@@ -49,8 +49,8 @@ class Comparison extends Component {
   #expander(list, hidden, all) {
     const node = button("", "", () => { this.isWhole = !this.isWhole; this.#expand(list); });
     node.classList.add("cp-all");
-    node.dataset.hidden = `Show all ${all}`;
-    node.dataset.shown = `Hide ${hidden}`;
+    node.dataset.hidden = say("Show all {n}", {n: all});
+    node.dataset.shown = say("Hide {n}", {n: hidden});
     return node;
   }
 
@@ -86,14 +86,14 @@ class Comparison extends Component {
 
   /** @param {StrategyJson[]} strategies */
   static #folded(strategies) {
-    return make("details", "cp-folded", make("summary", "", `Cannot run here (${strategies.length})`),
+    return make("details", "cp-folded", make("summary", "", say("Cannot run here ({n})", {n: strategies.length})),
       ...strategies.map(({name, verdict, remarks}) => make("p", "", set(make("b", "", verdict.trainer), {title: name}),
         ` ${visible(verdict.short)} `, visible(remarks.slice(0, -1).join(" ")))));
   }
 
   /** @param {StrategyJson | null} strategy @param {Inspection} inspection */
   #strip(strategy, inspection) {
-    const strip = set(make("canvas", "cp-strip"), {"aria-hidden": true, title: "Click to go to that place"});
+    const strip = set(make("canvas", "cp-strip"), {"aria-hidden": true, title: say("Click to go to that place")});
     strip.addEventListener("click", event => {
       const box = strip.getBoundingClientRect();
       this.view?.select(Math.floor((event.clientX - box.left) / box.width * inspection.length), true);

@@ -36,7 +36,7 @@ class Heading {
   #share(view) {
     const {inspection} = this;
     /** @param {string} label @param {() => string | Promise<string>} text */
-    const copy = (label, text) => copyButton(label, label + " to the clipboard", text);
+    const copy = (label, text) => copyButton(label, "Copy to the clipboard", text);
     const menu = make("details", "tv-menu", make("summary", "tv-button", "Share ▾"), make("div", "tv-menu-items",
       copy("Copy link", () => inspection.address(location.href)),
       copy("Copy issue report", async () => {
@@ -60,7 +60,8 @@ class Heading {
   /** Say how many other trainers mask this wrongly; a click shows the first of them. @param {StrategyJson[]} strategies */
   tell(strategies) {
     const runs = strategies.filter(one => one.reasons), wrong = runs.filter(one => one.verdict.level === "wrong");
-    this.others.textContent = wrong.length ? `✗ ${wrong.length} of ${runs.length} other trainers get this wrong ›` : "";
+    this.others.textContent = !wrong.length ? "" :
+      say("✗ {n} of {all} other trainers get this wrong ›", {n: wrong.length, all: runs.length});
     this.first = wrong.find(one => one.isKnown) ?? wrong[0];
     this.draw();
   }
@@ -73,8 +74,9 @@ class Heading {
     this.ring.textContent = Heading.SIGNS[verdict.level];
     this.ring.style.setProperty("--tv-share", share.toFixed(1) + "%");
     this.title.textContent = visible(verdict.sentence);
-    this.count.replaceChildren(make("strong", "", `${number(trained)} of ${number(length)}`),
-      ` tokens ${trained === 1 ? "is" : "are"} trained (${share.toFixed(1)}%)` + (verdict.setting && ` · ${verdict.setting}`));
+    const values = {n: number(trained), all: number(length), share: share.toFixed(1)};
+    this.count.replaceChildren(trained === 1 ? say("{n} of {all} tokens is trained ({share}%)", values) :
+      say("{n} of {all} tokens are trained ({share}%)", values), verdict.setting && ` · ${verdict.setting}`);
     this.others.hidden = !this.others.textContent || verdict.level === "wrong";
     this.next.hidden = !inspection.count(inspection.differs);
   }
@@ -98,7 +100,7 @@ class Legend {
   draw() {
     const {inspection} = this, keys = Legend.KEYS.flatMap(([sample, name, test]) => {
       const count = inspection.count(test(inspection));
-      return count ? legendKey("tv-token " + sample, ` ${name} `, make("span", "tv-number", number(count))) : [];
+      return count ? legendKey("tv-token " + sample, ` ${say(name)} `, make("span", "tv-number", number(count))) : [];
     });
     this.root.replaceChildren(make("div", "tv-legend", ...keys), make("div", "tv-from", inspection.source));
   }

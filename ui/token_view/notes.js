@@ -87,7 +87,10 @@ class Notes {
   }
 
   /** @param {number} count */
-  static title(count) { return count ? `${count} thing${count > 1 ? "s" : ""} to know` : "Nothing else to know about this row"; }
+  static title(count) {
+    if (!count) return say("Nothing else to know about this row");
+    return count > 1 ? say("{n} things to know", {n: count}) : say("1 thing to know");
+  }
 
   /** @param {Finding} finding */
   #finding(finding) {

@@ -15,7 +15,7 @@ class RunsTable extends Component {
     const head = RunsTable.COLUMNS.map(([text, name]) => set(make("th", "", this.#heading(text, name)),
       {scope: "col", "aria-sort": name !== this.by ? "none" : this.isDown ? "descending" : "ascending"}));
     this.root.append(scrollBox("rt-scroll", "Runs", make("table", "rt-table",
-      make("thead", "", make("tr", "", ...head, set(make("th", "", "Compare"), {scope: "col"}))),
+      make("thead", "", make("tr", "", ...head, set(make("th", "", say("Compare")), {scope: "col"}))),
       make("tbody", "", ...rows.map(row => this.#row(row, data))))));
   }
 
@@ -29,7 +29,7 @@ class RunsTable extends Component {
   /** @param {string} text @param {keyof RunRow} name */
   #heading(text, name) {
     const mark = name !== this.by ? "" : this.isDown ? " ↓" : " ↑";
-    return set(button(text + mark, `Sort by ${text.toLowerCase()}`, () => {
+    return set(button(say(text) + mark, say("Sort by this column"), () => {
       this.isDown = name === this.by ? !this.isDown : name === "created";
       this.by = name;
       this.draw();
@@ -38,8 +38,9 @@ class RunsTable extends Component {
 
   /** @param {RunRow} row @param {RunsJson} data */
   #row(row, {shown, others}) {
-    const name = set(button(row.name, row.id, () => this.page.trigger("show", {id: row.id})),
-      {"data-key": "show " + row.id, class: "rt-name", "aria-current": row.id === shown});
+    const name = set(button("", "", () => this.page.trigger("show", {id: row.id})),
+      {"data-key": "show " + row.id, class: "rt-name", "aria-current": row.id === shown, title: row.id});
+    name.textContent = visible(row.name);
     const box = set(make("input"), {type: "checkbox", "aria-label": `Compare with ${row.name}`, "data-key": "compare " + row.id});
     box.checked = others.includes(row.id);
     box.disabled = row.id === shown;

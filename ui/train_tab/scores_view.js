@@ -23,7 +23,7 @@ class ScoresView extends Component {
 
   /** @param {string} name */
   #choice(name) {
-    return set(button(name, `The loss at each token ${name} training`, () => {
+    return set(button(name, "Paint the loss at each token", () => {
       this.moment = name;
       this.draw();
       find(this.root, `.sv-choice [data-moment="${name}"]`).focus();
@@ -33,9 +33,9 @@ class ScoresView extends Component {
   static #legend() {
     const item = (/** @type {Part[]} */ ...parts) => make("span", "sv-item", ...parts);
     return make("div", "sv-legend",
-      ...ScoresView.SHADES.map((text, i) => item(make("i", `sv-token sv-${i} trained`, String(i)), " " + text)),
-      item("Loss in nats; underlined tokens are trained:"),
-      item(make("i", "sv-token sv-2 trained wrong", "ab"), " the model's own first guess is another"));
+      ...ScoresView.SHADES.map((text, i) => item(make("i", `sv-token sv-${i} trained`, String(i)), " " + say(text))),
+      item(say("Loss in nats; underlined tokens are trained:")),
+      item(make("i", "sv-token sv-2 trained wrong", "ab"), " " + say("the model's own first guess is another")));
   }
 }
 
