@@ -18,6 +18,7 @@ from ui.data_tab.rows import rows_at
 from ui.data_tab.run import CLEAN_ROWS, REJECTED_ROWS, Audited
 from ui.inspect_tab.open import show_rows
 from ui.inspect_tab.view import boxes_view
+from ui.language import say
 from ui.parts.jobs import Latest
 from ui.parts.report import report, text
 from ui.wiring.boxes import Boxes, conversation_values, setup_of
@@ -59,7 +60,7 @@ def on_save(event: Mapping[str, Any], audited: Audited | None, boxes: Boxes) -> 
         **_next(rows, f"Saved: {rows.title}."),
         "data_audited": audited,
         **row_buttons(audited),
-        "data_files": report(text(f"Edited rows: {numbers}. The downloads carry them.", "✓")),
+        "data_files": report(text(say("Edited rows: {rows}. The downloads carry them.", rows=numbers), "✓")),
     }
 
 

@@ -31,6 +31,7 @@ from ui.data_tab.boxes import (
 from ui.data_tab.report import facts_table, pack_findings, summary_blocks
 from ui.data_tab.rows import SHOWN_ROWS, columns_of, first_rows, row_setup
 from ui.data_tab.run import Audited, Step, run_audit
+from ui.language import say
 from ui.parts.jobs import Job, Latest
 from ui.parts.report import progress, report, table, text
 from ui.parts.rows_view import pack_no_rows, pack_rows, shown, unusable
@@ -101,7 +102,7 @@ def _afresh(latest: Latest, data: DataBoxes, boxes: Boxes, is_asked: Callable[[]
             why = why_asked(data)
         except Errors as error:
             why = str(error)
-        status, wanted = (report(text(why, "◼")), None) if why else (report(progress("Starting …", None)), number)
+        status, wanted = (report(text(why, "◼")), None) if why else (report(progress(say("Starting …"), None)), number)
     return {
         **changes, "data_wanted": wanted, "data_status": status, "data_cancel": gr.update(variant="secondary"),
         "data_none": gr.update(visible=True), "data_result": gr.update(visible=False),
@@ -229,11 +230,11 @@ def idle() -> Changes:
 def _progress(job: Job[Any]) -> Any:
     step = job.progress
     if job.is_stopping():
-        return progress("Stopping …", None)
+        return progress(say("Stopping …"), None)
     if not job.has_begun:
-        return progress("Waiting for another run to end …", None)
+        return progress(say("Waiting for another run to end …"), None)
     if not isinstance(step, Step):
-        return progress("Starting …", None)
+        return progress(say("Starting …"), None)
     parts = [f"{step.rows:,} rows", f"{step.rows_per_second:,.0f} a second"]
     if step.seconds_left is not None:
         left = round(step.seconds_left)
@@ -248,12 +249,12 @@ def ending(job: Job[Any]) -> Any:
     """Why a job has no result."""
     if isinstance(job.error, Errors):
         return text(str(job.error), "✗")
-    return text("Stopped.", "◼") if job.error is None else text(_unforeseen(job.error), "✗")
+    return text(say("Stopped."), "◼") if job.error is None else text(_unforeseen(job.error), "✗")
 
 
 def on_cancel(latest: Latest, _: Boxes) -> Changes:
     """Ask what runs to end with what it has."""
-    return {} if latest.stop() else {"data_status": report(text("Nothing runs.", "◼"))}
+    return {} if latest.stop() else {"data_status": report(text(say("Nothing runs."), "◼"))}
 
 
 def on_chart(names: Sequence[str], audited: Audited | None, _: Boxes) -> Changes:

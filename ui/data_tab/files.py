@@ -13,6 +13,7 @@ from inspector.audit.summary import compare_reports
 from inspector.errors import InspectorError
 from ui.data_tab.events import ending, idle, watch
 from ui.data_tab.run import REJECTED_ROWS, REPORT, REPORT_PAGE, Audited, write_rows
+from ui.language import say
 from ui.parts.jobs import Job, Latest
 from ui.parts.report import heading, report, text
 from ui.wiring.boxes import Boxes
@@ -44,7 +45,7 @@ def on_rows(name: str, latest: Latest, audited: Audited | None, _: Boxes) -> Ite
     if audited is None or latest.is_running:
         return
     if name == REJECTED_ROWS and not audited.rejected and not audited.is_edited:
-        yield {"data_files": report(text("Every row is clean: none is rejected.", "✓"))}
+        yield {"data_files": report(text(say("Every row is clean: none is rejected."), "✓"))}
         return
     if not audited.path(name).is_file():
         job: Job[bool] = latest.start(Job(partial(write_rows, audited)))
@@ -54,7 +55,7 @@ def on_rows(name: str, latest: Latest, audited: Audited | None, _: Boxes) -> Ite
         if not job.result:
             yield {**idle(), "data_status": report(ending(job))}
             return
-        yield {**idle(), "data_status": report(text("The rows are written.", "✓"))}
+        yield {**idle(), "data_status": report(text(say("The rows are written."), "✓"))}
     yield _saved(audited.path(name))
 
 
@@ -73,10 +74,10 @@ def on_compare(file: str | None, audited: Audited | None, _: Boxes) -> Changes:
     if not file:
         return {"data_compared": ""}
     if audited is None:
-        return {"data_compared": report(text("Run the audit first.", "✗"))}
+        return {"data_compared": report(text(say("Run the audit first."), "✗"))}
     try:
         before = read_report(file)
     except InspectorError as error:
         return {"data_compared": report(text(str(error), "✗"))}
     changes = compare_reports(before, audited.report)
-    return {"data_compared": report(heading("Since the earlier report"), *(text(line) for line in changes))}
+    return {"data_compared": report(heading(say("Since the earlier report")), *(text(line) for line in changes))}

@@ -16,6 +16,7 @@ from ui.data_tab.report import ExampleRow, example_rows, problem_of
 from ui.data_tab.rows import SHOWN_ROWS, first_rows, row_setup, rows_at
 from ui.data_tab.run import Audited
 from ui.inspect_tab.open import show_rows
+from ui.language import say
 from ui.parts.report import report, text
 from ui.wiring.boxes import Boxes
 from ui.wiring.conversation_json import ConversationJsonError
@@ -92,4 +93,4 @@ def _setup(shared: LoadedSetup, row: Row | BadRow, layout: Layout) -> Setup | No
 
 
 def _refused(why: str) -> Changes:
-    return {"data_status": report(text(f"The row cannot be opened: {why}", "✗"))}
+    return {"data_status": report(text(say("The row cannot be opened: {why}", why=why), "✗"))}

@@ -11,6 +11,7 @@ from inspector.audit.summary import summarize
 from inspector.audit.text import Shown, about_lines, ranked_findings
 from inspector.findings.codes import Severity, heading_of
 from inspector.findings.explanations import explanation
+from ui.language import say
 from ui.parts.report import Block, table, text
 from ui.parts.token_view import as_json
 
@@ -119,12 +120,12 @@ def summary_blocks(report: AuditReport, name: str) -> Iterator[Block]:
     """What the audit of the data set `name` found, in a sentence, and what it is about."""
     harmed = report.bad + report.refused + report.erroneous
     yield (
-        text(f"{harmed:,} of {report.rows:,} rows would harm training", "✗")
+        text(say("{n} of {all} rows would harm training", n=f"{harmed:,}", all=f"{report.rows:,}"), "✗")
         if harmed
-        else text(f"None of the {report.rows:,} rows has an error", "✓")
+        else text(say("None of the {all} rows has an error", all=f"{report.rows:,}"), "✓")
     )
     if not report.about.get("complete", True):
-        yield text("Stopped before the end: this is about the rows seen until then.", "◼")
+        yield text(say("Stopped before the end: this is about the rows seen until then."), "◼")
     unread = report.bad + report.refused
     counts = [(report.rows - harmed, "clean"), (report.erroneous, "with errors"), (unread, "unreadable")]
     said = [f"{count:,} {what}" for count, what in counts if count]

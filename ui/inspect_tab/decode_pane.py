@@ -11,6 +11,7 @@ from inspector.errors import InspectorError
 from inspector.setup import Setup
 from inspector.trainers.decode import Decoded, LoggedExample, decode_log
 from ui.inspect_tab.view import boxes_view
+from ui.language import say
 from ui.parts.report import Block, build_report, code, heading, report, text
 from ui.parts.text_box import build_text_box
 from ui.wiring.boxes import Boxes, conversation_values, setup_of
@@ -75,7 +76,7 @@ def _settings(decoded: Decoded) -> Iterator[Block]:
     for answer in decoded.answers:
         yield text(f"{answer.trainer}: {answer.meaning}")
         if answer.settings:
-            yield code(answer.settings, label=f"Set in {answer.trainer}")
+            yield code(answer.settings, label=say("Set in {trainer}", trainer=answer.trainer))
     markers = decoded.markers
     is_home_llm = any(answer.trainer == "home-llm" for answer in decoded.answers)
     if (is_home_llm or not decoded.answers) and markers.prefix_ids is not None and markers.suffix_ids is not None:
@@ -100,5 +101,5 @@ def _causes(decoded: Decoded, shown: LoggedExample | None) -> Iterator[Block]:
     causes += [f"{f.code.heading} ({f.code}). {f.detail} {f.remedy}" for f in decoded.findings if f.code not in codes]
     causes += decoded.notes
     if causes:
-        yield heading("Why")
+        yield heading(say("Why"))
         yield from map(text, causes)

@@ -21,6 +21,7 @@ from inspector.exports.targets import TARGETS, export, write_rows
 from inspector.exports.verdict import Export
 from inspector.inspection import Inspection
 from inspector.setup import Setup
+from ui.language import say
 from ui.parts.report import Block, build_note, build_report, code, files, report, text
 from ui.parts.saver import build_saver
 from ui.wiring.boxes import Boxes, load_boxes, setup_of
@@ -101,9 +102,13 @@ def on_rows(kind: str, boxes: Boxes) -> Changes:
         setups = boxes.rows.edited(shown).setups if boxes.rows else (shown,)
         data = _rows_file(setups, kind)
     except (InspectorError, ConversationJsonError) as error:
-        return {"rows_report": report(text(f"No rows: {error}", "✗"))}
+        return {"rows_report": report(text(say("No rows: {why}", why=error), "✗"))}
     if len(data) > MAX_FILE_BYTES:
-        return {"rows_report": report(text(f"{len(data):,} bytes are too many to send through the page.", "✗"))}
+        return {
+            "rows_report": report(
+                text(say("{n} bytes are too many to send through the page.", n=f"{len(data):,}"), "✗")
+            )
+        }
     file = {"name": f"rows.{kind}", "base64": base64.b64encode(data).decode(), "at": time.time_ns()}
     rows = "1 row" if len(setups) == 1 else f"{len(setups):,} rows"
     return {"saver": json.dumps(file), "rows_report": report(text(f"{rows}, {len(data):,} bytes: rows.{kind}", "✓"))}

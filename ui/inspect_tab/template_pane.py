@@ -11,6 +11,7 @@ from inspector.errors import InspectorError
 from inspector.tagging.trl_status import trl_status
 from inspector.tagging.write import write_training_template
 from ui.inspect_tab.view import boxes_view
+from ui.language import say
 from ui.parts.report import Block, build_note, build_report, code, files, report, text
 from ui.parts.text_box import build_text_box
 from ui.wiring.boxes import Boxes, setup_of
@@ -66,17 +67,19 @@ def on_tags(boxes: Boxes) -> Changes:
         status = trl_status(model).reason
         written = write_training_template(model)
     except (InspectorError, ConversationJsonError) as error:
-        return {"template_report": report(text(f"Not verified: {error}", "✗"))}
+        return {"template_report": report(text(say("Not verified: {reason}", reason=error), "✗"))}
     if written.template is None:
-        return {"template_report": report(text(f"Not verified: {written.reason}", "✗"), text(status))}
+        return {
+            "template_report": report(text(say("Not verified: {reason}", reason=written.reason), "✗"), text(status))
+        }
     blocks = _proven(written.reason, status, written.template, written.diff)
     changes = {"template": written.template, "template_report": report(*blocks)}
     return {**changes, "view": boxes_view(boxes.with_changes(changes))}
 
 
 def _proven(reason: str, status: str, template: str, diff: str) -> Iterator[Block]:
-    yield text(f"Verified: {reason}", "✓")
+    yield text(say("Verified: {reason}", reason=reason), "✓")
     yield text(status)
     if diff:
-        yield code(diff, label="What changed", is_diff=True)
+        yield code(diff, label=say("What changed"), is_diff=True)
     yield files((FILE, template))

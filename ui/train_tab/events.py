@@ -23,6 +23,7 @@ from training.run.folder import ENDED, Phase, RunDir
 from training.spec import RunSpec, parse_text
 from ui.data_tab.boxes import DataBoxes, shared_setup
 from ui.data_tab.run import Audited
+from ui.language import say
 from ui.parts.report import progress, report, text
 from ui.parts.rows_view import pack_no_rows, pack_rows, trained_rows, unusable
 from ui.train_tab import view
@@ -132,8 +133,8 @@ def on_tabs(audited: Audited | None, data: DataBoxes, boxes: Boxes) -> Iterator[
 
 def on_check(spec: str) -> Iterator[Changes]:
     """The rows as they will be trained, then what the run would cost."""
-    yield {"train_planned": report(progress("Reading the rows …", None))}
-    yield {**on_rows(spec), "train_planned": report(progress("Estimating time and memory …", None))}
+    yield {"train_planned": report(progress(say("Reading the rows …"), None))}
+    yield {**on_rows(spec), "train_planned": report(progress(say("Estimating time and memory …"), None))}
     yield on_plan(spec)
 
 
@@ -170,7 +171,7 @@ def _preview(spec: str) -> str:
         return pack_no_rows(str(error))
     shown = [unusable(bad.number, bad.place, bad.why, can_open=False) for bad in unused[:SHOWN_ROWS]]
     shown += [part for row in rows for part in trained_rows(row)]
-    return pack_rows(shown, "The first rows, as trained") if shown else pack_no_rows("The data has no rows.")
+    return pack_rows(shown, say("The first rows, as trained")) if shown else pack_no_rows(say("The data has no rows."))
 
 
 def _settings(spec: str) -> Changes:
@@ -197,7 +198,7 @@ def on_start(spec: str, chosen: RunBoxes) -> Changes:
 def on_run(chosen: RunBoxes) -> Changes:
     """Whether to look again in a second, and everything about a run and those beside it."""
     if not chosen.train_run:
-        return _nothing(report(text("No run yet. Press Train: the example takes under a minute.")))
+        return _nothing(report(text(say("No run yet. Press Train: the example takes under a minute."))))
     others = [name for name in chosen.train_others or () if name != chosen.train_run]
     try:
         run, *beside = (own_runs.open_run(name) for name in (chosen.train_run, *others))

@@ -23,6 +23,7 @@ from training.launch import answers
 from training.launch.answers import Answer
 from training.run.folder import RunDir
 from ui.inspect_tab.open import OPENED, open_rows
+from ui.language import say
 from ui.parts.report import Block, build_note, build_report, code, heading, progress, report, text
 from ui.parts.saver import build_saver
 from ui.train_tab import view
@@ -143,7 +144,15 @@ def on_look(ids: Mapping[str, Any], chosen: RunBoxes) -> Changes:
         spec = run.spec()
     except TrainingError as error:
         return {**on_clear(), "use_about": problems_value(error)}
-    about = {"use_about": report(text(f"{run.label}: {spec.model}, trained on {Path(spec.data.name).name}"))}
+    about = {
+        "use_about": report(
+            text(
+                say(
+                    "{run}: {model}, trained on {data}", run=run.label, model=spec.model, data=Path(spec.data.name).name
+                )
+            )
+        )
+    }
     is_another = any(one["run"] != run.run_id for one in ids.values())
     return {**on_clear(), **about} if is_another else about
 
@@ -151,20 +160,20 @@ def on_look(ids: Mapping[str, Any], chosen: RunBoxes) -> Changes:
 def on_ask(question: str, ids: Mapping[str, Any], said: UseBoxes, chosen: RunBoxes) -> Iterator[Changes]:
     """Both answer, the trained one first, each after what it has said itself. Ends when the page is closed."""
     if not question.strip():
-        yield {"use_state": report(text("Write a message first.", "✗"))}
+        yield {"use_state": report(text(say("Write a message first."), "✗"))}
         return
     now = {side: [*said.messages(side), {"role": "user", "content": question}] for side in SIDES}
     whole = dict(ids)
-    yield {**_shown(now), "use_question": "", "use_state": report(progress("Starting …", None))}
+    yield {**_shown(now), "use_question": "", "use_state": report(progress(say("Starting …"), None))}
     try:
         run = _run_of(chosen)
         for side in reversed(SIDES):
             for answer in answers.ask(run, now[side], is_trained=side == "trained", max_new_tokens=LONGEST_ANSWER):
                 if answer.waits_for:
-                    yield {"use_state": report(progress(f"Waiting for {answer.waits_for} …", None))}
+                    yield {"use_state": report(progress(say("Waiting for {what} …", what=answer.waits_for), None))}
                     continue
                 shown = {**now, side: [*now[side], {"role": "assistant", "content": answer.text}]}
-                yield {**_shown(shown), "use_state": report(progress(f"{SIDES[side]} …", None))}
+                yield {**_shown(shown), "use_state": report(progress(f"{say(SIDES[side])} …", None))}
                 last = answer
             now[side] = shown[side]
             whole |= {side: {"run": run.run_id, "prompt": last.prompt_ids, "ids": last.ids}}
@@ -182,7 +191,7 @@ def _ending(answer: Answer) -> str:
     """Whether the answer ended by itself, which is what training on its stop token is for."""
     if len(answer.ids) < LONGEST_ANSWER:
         return ""
-    return report(text(f"Cut after {LONGEST_ANSWER} tokens: it did not write its stop token.", "!"))
+    return report(text(say("Cut after {n} tokens: it did not write its stop token.", n=LONGEST_ANSWER), "!"))
 
 
 def _text_of(content: Any) -> str:
@@ -204,7 +213,7 @@ def on_open(side: str, ids: Mapping[str, Any], chosen: RunBoxes) -> Changes:
     try:
         run = own_runs.open_run(ids[side]["run"])
     except (KeyError, TrainingError):
-        return {"use_state": report(text("Ask something first.", "✗"))}
+        return {"use_state": report(text(say("Ask something first."), "✗"))}
     spec, prompt, answer = run.spec(), list(ids[side]["prompt"]), list(ids[side]["ids"])
     row = {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
     setup = Setup(
@@ -233,7 +242,7 @@ def _run_of(chosen: RunBoxes) -> RunDir:
 def on_zip(chosen: RunBoxes) -> Iterator[Changes]:
     """What was trained, as one file: the adapter with tokenizer, template and card, or the whole model."""
     if not chosen.train_run:
-        yield {"use_files": report(text("There is no run yet: press Train first.", "✗"))}
+        yield {"use_files": report(text(say("There is no run yet: press Train first."), "✗"))}
         return
     try:
         run = own_runs.open_run(chosen.train_run)
@@ -242,7 +251,7 @@ def on_zip(chosen: RunBoxes) -> Iterator[Changes]:
     except TrainingError as error:
         yield {"use_files": problems_value(error)}
         return
-    yield {"use_files": report(progress("Packing …", None))}
+    yield {"use_files": report(progress(say("Packing …"), None))}
     path = _packed(run)
     size = f"{path.name}: {path.stat().st_size:,} bytes"
     click = json.dumps({"click": "#use-download", "at": time.time_ns()})
@@ -262,7 +271,7 @@ def _packed(run: RunDir) -> Path:
 
 def on_merge(chosen: RunBoxes) -> Iterator[Changes]:
     """Base model and adapter as one model in a folder, and how it goes on to other programs."""
-    yield {"use_files": report(progress("Merging, then loading the result to compare its answers …", None))}
+    yield {"use_files": report(progress(say("Merging, then loading the result to compare its answers …"), None))}
     try:
         view.refuse_visitors()
         run = _run_of(chosen)
@@ -274,17 +283,17 @@ def on_merge(chosen: RunBoxes) -> Iterator[Changes]:
 
 
 def _merged_blocks(folder: str, name: str) -> Iterator[Block]:
-    yield text(f"Merged, loaded again and compared: {folder}", "✓")
-    yield heading("For llama.cpp, LM Studio and Ollama")
+    yield text(say("Merged, loaded again and compared: {folder}", folder=folder), "✓")
+    yield heading(say("For llama.cpp, LM Studio and Ollama"))
     file = shlex.quote(f"{name}.gguf")
     convert = f"python convert_hf_to_gguf.py {shlex.quote(folder)} --outfile {file}"
-    yield code(convert, label="In a checkout of llama.cpp")
+    yield code(convert, label=say("In a checkout of llama.cpp"))
     yield code(f"echo FROM ./{file} > Modelfile && ollama create {shlex.quote(name)} -f Modelfile", label="Ollama")
 
 
 def on_publish(target: PublishBoxes, chosen: RunBoxes) -> Iterator[Changes]:
     """Send a run's result to the hub, in a process of its own: first that it is at it, then where it is."""
-    yield {"use_files": report(progress(f"Publishing to {target.train_repo} …", None))}
+    yield {"use_files": report(progress(say("Publishing to {repo} …", repo=target.train_repo), None))}
     try:
         view.refuse_visitors()
         run = _run_of(chosen)
@@ -292,4 +301,4 @@ def on_publish(target: PublishBoxes, chosen: RunBoxes) -> Iterator[Changes]:
     except TrainingError as error:
         yield {"use_files": problems_value(error)}
     else:
-        yield {"use_files": report(text(f"Published: {url}", "✓"))}
+        yield {"use_files": report(text(say("Published: {url}", url=url), "✓"))}

@@ -18,6 +18,7 @@ from training.launch.runs import compare
 from training.run.folder import ENDED, Phase, RunDir, read_lines
 from training.spec import RunSpec
 from training.spec.checks import check
+from ui.language import say
 from ui.parts.report import Block, code, files, heading, progress, report, table, text
 from ui.parts.token_view import as_json
 from ui.train_tab.runs_table import newest_runs
@@ -97,7 +98,9 @@ def state_value(run: RunDir) -> str:
     line = f"{_SIGNS[status.phase]} {status.phase}: step {status.step} of {steps or '?'}, epoch {status.epoch:.2f}"
     blocks: list[Block] = [progress(line + _time_left(run, status.step, steps, status.phase), share)]
     if status.waits_for:
-        blocks.append(text(f"It waits for {status.waits_for}, which has the {status.device}.", "…"))
+        blocks.append(
+            text(say("It waits for {run}, which has the {device}.", run=status.waits_for, device=status.device), "…")
+        )
     blocks += [text(note, "!") for note in status.notes]
     if status.error:
         blocks.append(text(status.error, "✗"))
@@ -106,13 +109,21 @@ def state_value(run: RunDir) -> str:
     if proof := manifest.get("proof"):
         blocks.append(text(proof["sentence"], "="))
     elif status.trained_tokens is not None:
-        blocks.append(text(f"{status.trained_tokens:,} of {status.total_tokens:,} tokens are trained in each pass."))
+        blocks.append(
+            text(
+                say(
+                    "{n} of {all} tokens are trained in each pass.",
+                    n=f"{status.trained_tokens:,}",
+                    all=f"{status.total_tokens:,}",
+                )
+            )
+        )
     if published := manifest.get("published"):
-        blocks.append(text(f"Published: {published['url']}", "="))
+        blocks.append(text(say("Published: {url}", url=published["url"]), "="))
     if cut := manifest.get("cut_rows"):
         blocks.append(text(f"{cut:,} of {manifest['rows']:,} rows are cut to {run.spec().max_length:,} tokens.", "!"))
     for unused in manifest.get("unused_rows", [])[:3]:
-        blocks.append(text(f"Not used: {unused['place']}: {unused['why']}", "!"))
+        blocks.append(text(say("Not used: {place}: {why}", place=unused["place"], why=unused["why"]), "!"))
     return report(*blocks)
 
 
@@ -197,19 +208,19 @@ def answers_value(chosen: Sequence[RunDir]) -> str:
             if line["when"] == "after" and asked in rows:
                 rows[asked][other.run_id] = line["answer"]
     if not rows:
-        return report(text("The first answers are written before the first step."))
-    titles = {"before": "before", "during": "newest", "after": "after"}
+        return report(text(say("The first answers are written before the first step.")))
+    titles = {"before": say("before"), "during": say("newest"), "after": say("after")}
     titles |= {"endpoint": "the endpoint"}
-    titles |= {other.run_id: f"{other.label}, after" for other in others} | {"reference": "expected"}
+    titles |= {other.run_id: f"{other.label}, after" for other in others} | {"reference": say("expected")}
     names = [name for name in titles if any(row.get(name) for row in rows.values())]
     table_rows = [[asked, *(row.get(name, "") for name in names)] for asked, row in rows.items()]
-    blocks = [table(["question", *(titles[name] for name in names)], table_rows)]
+    blocks = [table([say("question"), *(titles[name] for name in names)], table_rows)]
     if others:
         differing = compare(chosen)["settings"]
         head = ["setting", *(run.label for run in chosen)]
         rows_differing = [[name, *map(_short, values)] for name, values in differing.items()]
-        blocks.append(heading("What differs"))
-        blocks.append(table(head, rows_differing) if differing else text("Their settings are the same."))
+        blocks.append(heading(say("What differs")))
+        blocks.append(table(head, rows_differing) if differing else text(say("Their settings are the same.")))
     return report(*blocks)
 
 
@@ -227,8 +238,8 @@ def details_value(run: RunDir, root: Path) -> str:
     """The spec, the command that starts the same run, and the end of the log."""
     spec = run.spec_file.read_text(encoding="utf-8")
     command = f"python -m training run {shlex.quote(str(run.spec_file.relative_to(root.parent)))}"
-    blocks = [heading("The same run from the command line"), code(command, label="Command")]
-    blocks += [code(spec, label="Spec"), files(("spec.yaml", spec))]
+    blocks = [heading(say("The same run from the command line")), code(command, label=say("Command"))]
+    blocks += [code(spec, label=say("Spec")), files(("spec.yaml", spec))]
     manifest = run.manifest()
     if manifest:
         facts = {
@@ -236,9 +247,9 @@ def details_value(run: RunDir, root: Path) -> str:
         }
         blocks.append(code(json.dumps(facts, indent=1), label="Manifest"))
     if run.status().phase in ENDED and run.adapter.is_dir():
-        blocks.append(text(f"The adapter is in {run.adapter.relative_to(root.parent)}."))
+        blocks.append(text(say("The adapter is in {folder}.", folder=run.adapter.relative_to(root.parent))))
     if log := run.log_tail(15):
-        blocks.append(code(log, label="Log, its last lines"))
+        blocks.append(code(log, label=say("Log, its last lines")))
     return report(*blocks)
 
 
