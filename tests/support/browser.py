@@ -249,7 +249,7 @@ class Page:
     def _show_json(self) -> None:
         """Go to the JSON tab. On a busy machine gradio may draw its tabs anew under the click, which is lost then."""
         tab = self.tab.get_by_role("tab", name="JSON")
-        while not self.tab.locator("#conversation textarea").count():
+        while not self.tab.is_visible("#conversation textarea"):
             tab.click()
             with contextlib.suppress(PlaywrightTimeout):
                 self.tab.wait_for_selector("#conversation textarea", timeout=5_000)
