@@ -41,7 +41,8 @@ def test_tab_passes_through_everything(page: DataPage, name: str) -> None:
     shown = page.tab.input_value("#template-source textarea"), page.json(), page.revision
     page.tab.get_by_role("tab", name=name, exact=True).click()
     passed = tab_through(page)
-    assert {"Inspect": "example", "Audit": "data-example", "Train": "train-example"}[name] in passed
+    expected = {"Inspect": {"example"}, "Audit": {"data-example"}, "Train": {"train-example", "train-run"}}[name]
+    assert expected & set(passed)
     page.tab.get_by_role("tab", name="Inspect", exact=True).click()
     assert (page.tab.input_value("#template-source textarea"), page.json(), page.revision) == shown
     assert page.tab.evaluate(TOASTS) == []
@@ -104,7 +105,7 @@ def test_few_stops_lead_to_the_tokens(page: DataPage) -> None:
         page.tab.keyboard.press("Tab")
         stops += 1
     messages = page.tab.locator(".ce-row").count()
-    assert stops <= 19 + messages
+    assert stops <= 20 + messages
 
 
 def test_a_dropdown_is_operated_by_keys_alone(page: DataPage) -> None:
