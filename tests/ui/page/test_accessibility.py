@@ -69,8 +69,8 @@ def _data(page: Any) -> None:
 
 
 def _batch(page: Any) -> None:
-    page.locator("#data-panes").get_by_role("tab", name="Batch", exact=True).click()
-    page.wait_for_timeout(500)  # the pane is drawn
+    page.click("#batch-pane > button:not(.open)")
+    page.wait_for_selector("#batch-view .bv-head")
 
 
 def _train(page: Any) -> None:
