@@ -1,0 +1,1 @@
+"""The app as a server: at rest, and with many visitors."""
