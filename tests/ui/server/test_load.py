@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.waiting import HANG_S
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_visitors_see_their_own_and_leave_nothing() -> None:
