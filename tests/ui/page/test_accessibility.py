@@ -70,7 +70,7 @@ def _data(page: Any) -> None:
 
 def _batch(page: Any) -> None:
     page.click("#batch-pane > button:not(.open)")
-    page.wait_for_selector(".batch-view .bv-head")
+    page.wait_for_selector(".batch-view .bv-head, .batch-view .rv-failure")
 
 
 def _train(page: Any) -> None:
