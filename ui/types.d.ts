@@ -205,7 +205,6 @@ interface RunRow {
   step: number;
   steps: number | null;
   loss: number | null;
-  model: string;
   data: string;
   seconds: number | null;
   created: number;

@@ -35,7 +35,7 @@ from ui.data_tab.boxes import (
     workers_of,
 )
 from ui.data_tab.edits import on_back, on_save, on_skip
-from ui.data_tab.events import on_cancel, on_chart, on_kind, on_preview, on_return, on_run, on_wanted
+from ui.data_tab.events import on_cancel, on_chart, on_kind, on_return, on_run, on_wanted, preview_of
 from ui.data_tab.files import on_compare, on_page, on_report, on_rows
 from ui.data_tab.open import on_open, on_open_first
 from ui.data_tab.report import UNUSED, example_rows, pack_findings
@@ -93,7 +93,7 @@ def test_the_processes_of_an_audit_do_not_load_the_page() -> None:
 @pytest.mark.parametrize("name", examples())
 def test_every_example_shows_rows_or_says_why(name: str) -> None:
     """What the page offers ends in rows, or in a sentence about the file."""
-    changes = on_preview(None, example(name), BOXES)
+    changes = preview_of(example(name), BOXES)
     data = json.loads(changes["data_preview"])
     assert data.get("rows") or len(data["failure"]) > 20
 
@@ -164,7 +164,7 @@ def test_the_line_names_all_that_the_inspect_tab_decides() -> None:
         "modifiers": "max_length 9",
         "special tokens": "pad_token <|im_end|>",
     }
-    broken = on_preview(None, example("messages.jsonl"), boxes.with_changes({"special_tokens": "["}))
+    broken = preview_of(example("messages.jsonl"), boxes.with_changes({"special_tokens": "["}))
     assert "Special tokens is not JSON" in said(broken, "data_setup")
 
 
@@ -190,18 +190,19 @@ def test_a_rendered_text_gets_the_template_of_the_audit() -> None:
 def test_what_was_shown_is_not_read_again() -> None:
     """Leaving a box costs nothing; another setup does."""
     data = example("messages.jsonl")
-    first = on_preview(None, data, BOXES)
-    assert on_preview(first["data_seen"], data, BOXES) == {}
-    other = on_preview(first["data_seen"], data, BOXES.with_changes({"strategy": "full"}))
+    latest = Latest()
+    assert data_events.on_rows(latest, data, BOXES)["data_preview"]
+    assert data_events.on_rows(latest, data, BOXES) == {}
+    other = data_events.on_rows(latest, data, BOXES.with_changes({"strategy": "full"}))
     assert json.loads(other["data_preview"])["rows"][0]["trained"] == 23
     assert on_kind(Latest(), None, DataBoxes(data_kind="file"), BOXES)["data_file_box"]["visible"] is True
 
 
 def test_pairs_say_which_answer_is_audited() -> None:
     """The chosen one; a mapping shows the other."""
-    assert "the chosen answer" in said(on_preview(None, example("preference.jsonl"), BOXES), "data_layout")
+    assert "the chosen answer" in said(preview_of(example("preference.jsonl"), BOXES), "data_layout")
     other = example("preference.jsonl", data_mapping="chosen=rejected, rejected=chosen")
-    texts = json.loads(on_preview(None, other, BOXES)["data_preview"])["rows"][0]["texts"]
+    texts = json.loads(preview_of(other, BOXES)["data_preview"])["rows"][0]["texts"]
     assert "Lyon" in "".join(texts)
 
 
@@ -212,7 +213,7 @@ def test_an_unforeseen_failure_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ZeroDivisionError("by zero")
 
     monkeypatch.setattr("ui.data_tab.events.first_rows", broken)
-    assert "ZeroDivisionError: by zero" in said(on_preview(None, example("messages.jsonl"), BOXES), "data_layout")
+    assert "ZeroDivisionError: by zero" in said(preview_of(example("messages.jsonl"), BOXES), "data_layout")
     monkeypatch.setattr("ui.data_tab.run.audit", broken)
     latest = Latest()
     *_, last = on_run(latest, None, example("messages.jsonl"), BOXES)
@@ -473,15 +474,15 @@ def test_rows_that_are_chosen_are_audited() -> None:
 
 def test_rows_that_are_no_longer_chosen_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading them took longer than choosing others."""
-    latest, read = Latest(), on_preview
+    latest, read = Latest(), preview_of
 
-    def slow(before: str | None, data: DataBoxes, boxes: Boxes) -> Any:
-        monkeypatch.setattr("ui.data_tab.events.on_preview", read)
+    def slow(data: DataBoxes, boxes: Boxes) -> Any:
+        monkeypatch.setattr("ui.data_tab.events.preview_of", read)
         later.update(data_events.on_rows(latest, example("alpaca.json"), boxes))
-        return read(before, data, boxes)
+        return read(data, boxes)
 
     later: dict[str, Any] = {}
-    monkeypatch.setattr("ui.data_tab.events.on_preview", slow)
+    monkeypatch.setattr("ui.data_tab.events.preview_of", slow)
     assert data_events.on_rows(latest, example("messages.jsonl"), BOXES) == {}
     assert later["data_wanted"] == latest.number
 

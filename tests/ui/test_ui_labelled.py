@@ -11,7 +11,7 @@ import inspector
 from inspector.paths import EXAMPLES
 from tests.ui.test_ui_data import BOXES, CHAT, audited, pasted, said
 from ui.data_tab.boxes import DataBoxes
-from ui.data_tab.events import on_preview
+from ui.data_tab.events import preview_of
 from ui.data_tab.open import on_open, on_open_first
 from ui.inspect_tab import events
 from ui.inspect_tab.comparison import on_compare
@@ -89,7 +89,7 @@ def test_template_options_are_none_of_such_a_row() -> None:
 def test_a_file_is_previewed_audited_and_opened(name: str) -> None:
     """As it is: each row opens in the token view with its labels."""
     data = DataBoxes(data_kind="file", data_file=str(EXAMPLES / "data" / name))
-    preview = on_preview(None, data, BOXES)
+    preview = preview_of(data, BOXES)
     assert "labelled" in said(preview, "data_layout")
     shown = json.loads(preview["data_preview"])["rows"]
     assert [one["trained"] for one in shown] == [3, 6, 4]

@@ -30,7 +30,7 @@ from ui.train_tab import use_pane
 from ui.train_tab import view as train_view
 from ui.train_tab.form import SETTINGS, read_values, spec_of_tabs, with_value
 from ui.train_tab.presets import CHOICES, preset_of, with_preset
-from ui.train_tab.runs_table import runs_value
+from ui.train_tab.runs_table import run_choices, run_rows, runs_value
 from ui.train_tab.scores_view import MAX_TOKENS, pack_scores
 from ui.train_tab.view import RunBoxes
 from ui.wiring.boxes import Boxes, setup_of
@@ -257,7 +257,7 @@ def test_runs_are_renamed_and_deleted(tmp_path: Path, monkeypatch: pytest.Monkey
     made = [RunDir.create(runs_root(), RunSpec.model_validate(yaml.safe_load(MINIMAL))) for _ in range(2)]
     first = RunBoxes(train_run=made[0].run_id, train_others=[made[0].run_id])
     assert train_events.on_rename("  the  first ", first)["train_name"] == ""
-    labels = {value: label for label, value in train_view.run_choices(runs_root())}
+    labels = {value: label for label, value in run_choices(run_rows(runs_root()))}
     assert labels[made[0].run_id].startswith("the first · ")
     assert "name: is empty." in train_events.on_rename(" ", first)["train_state"]
     refused = train_events.on_delete(first)
@@ -330,15 +330,16 @@ def test_a_run_without_a_name_has_two_words(tmp_path: Path, monkeypatch: pytest.
     words = two_words(run.run_id)
     assert re.fullmatch("[a-z]+-[a-z]+", words)
     assert run.label == RunDir(run.path).label == words
-    ((label, value),) = train_view.run_choices(runs_root())
+    ((label, value),) = run_choices(run_rows(runs_root()))
     assert (label.split(" · ")[0], value) == (words, run.run_id)
     assert runs.find(words, runs_root()).run_id == run.run_id
     runs.rename(run, "the first")
-    (row,) = json.loads(runs_value(runs_root(), run.run_id, ()))["rows"]
+    (row,) = json.loads(runs_value(run_rows(runs_root()), run.run_id, ()))["rows"]
     assert (row["name"], row["state"], row["step"], row["loss"]) == ("the first", "queued", 0, None)
     run.spec_file.write_text("lr: 1\n")
     run.name_file.unlink()
     assert run.label == words
+    assert [row["data"] for row in run_rows(runs_root())] == [""]
 
 
 def test_the_table_has_the_newest_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,7 +349,7 @@ def test_the_table_has_the_newest_loss(tmp_path: Path, monkeypatch: pytest.Monke
     for step in range(3_000):
         append_line(one.metrics_file, {"step": step, "loss": 3_000.0 - step})
     append_line(one.metrics_file, {"step": 2_999, "eval_loss": 7.0})
-    shown = json.loads(runs_value(runs_root(), one.run_id, [one.run_id, other.run_id]))
+    shown = json.loads(runs_value(run_rows(runs_root()), one.run_id, [one.run_id, other.run_id]))
     assert {row["id"]: row["loss"] for row in shown["rows"]} == {one.run_id: 1.0, other.run_id: None}
     assert (shown["shown"], shown["others"]) == (one.run_id, [other.run_id])
     boxes = RunBoxes(train_run=one.run_id)
@@ -362,9 +363,9 @@ def test_the_tab_says_how_far_a_run_is(tmp_path: Path, monkeypatch: pytest.Monke
     run = RunDir.create(runs_root(), RunSpec.model_validate(yaml.safe_load(MINIMAL)))
     status = replace(run.written_status(), phase=Phase.TRAINING, step=18, max_steps=40)
     run.write_status(status)
-    assert json.loads(train_view.title_value(run))["title"] == f"18/40 {run.label} · Maskscope"
+    assert json.loads(train_view.title_value(run, run.status()))["title"] == f"18/40 {run.label} · Maskscope"
     run.write_status(replace(status, phase=Phase.SUCCEEDED))
-    assert json.loads(train_view.title_value(run))["title"] == ""
+    assert json.loads(train_view.title_value(run, run.status()))["title"] == ""
 
 
 # --- the last step
@@ -380,10 +381,13 @@ def test_what_was_trained_is_one_file(tmp_path: Path, monkeypatch: pytest.Monkey
     run.adapter.mkdir()
     for name in ("adapter_model.safetensors", "chat_template.jinja"):
         (run.adapter / name).write_text(name)
-    *_, saved = use_pane.on_zip(boxes)
+    packing = use_pane.on_zip(boxes)
+    saved = next(one for one in packing if "use_download" in one)
     with zipfile.ZipFile(saved["use_download"]) as archive:
         assert archive.namelist() == ["adapter/adapter_model.safetensors", "adapter/chat_template.jinja"]
     assert Path(saved["use_download"]).name == "adapter.zip"
+    assert list(packing) == []
+    assert not Path(saved["use_download"]).exists()
 
 
 def test_the_last_step_needs_a_run_and_a_message() -> None:

@@ -172,7 +172,7 @@ def check(run: RunDir) -> None:
     """Raise RunStateError for a run that has nothing to talk to, SpecError for one whose spec was changed."""
     if run.spec().facts.is_reward:
         raise RunStateError(f"The run {run.label} trained a reward model: it gives numbers and writes no text.")
-    if not any(run.adapter.glob("*.safetensors")):
+    if not run.has_weights:
         raise RunStateError(f"The run {run.label} has no weights yet: let it train first.")
 
 

@@ -45,27 +45,28 @@ class _Idle:
 
     def ask(self, folder: Path) -> int:
         """The number of the process that works at a run from now on. Raises OSError when this one is gone."""
-        stdin, stdout = self.process.stdin, self.process.stdout
-        if stdin is None or stdout is None or self.process.poll() is not None:
+        if self.process.poll() is not None:
             raise BrokenPipeError
-        is_warm = self.is_warm()
-        stdin.write((FORK if is_warm else BECOME) + b" " + os.fsencode(folder) + b"\n")
-        stdin.flush()
-        return self._number() if is_warm else self.process.pid
+        if self.is_warm():
+            return self._forked(FORK, folder)
+        self._write(BECOME, folder)
+        return self.process.pid
 
     def ask_answers(self, folder: Path, address: Path) -> int | None:
         """The number of a process that answers at a socket from now on; None where this one cannot fork it. Raises
         OSError when it is gone."""
-        stdin = self.process.stdin
-        if stdin is None or not self.is_warm():
-            return None
-        stdin.write(ANSWER + b" " + os.fsencode(address) + b"\0" + os.fsencode(folder) + b"\n")
-        stdin.flush()
-        return self._number() or None
+        return (self._forked(ANSWER, address, folder) or None) if self.is_warm() else None
 
-    def _number(self) -> int:
-        assert self.process.stdout is not None
-        number = self.process.stdout.readline()
+    def _write(self, what: bytes, *paths: Path) -> None:
+        if self.process.stdin is None:
+            raise BrokenPipeError
+        self.process.stdin.write(what + b" " + b"\0".join(map(os.fsencode, paths)) + b"\n")
+        self.process.stdin.flush()
+
+    def _forked(self, what: bytes, *paths: Path) -> int:
+        """Ask for another process; its number."""
+        self._write(what, *paths)
+        number = b"" if self.process.stdout is None else self.process.stdout.readline()
         if not number.endswith(b"\n"):
             raise BrokenPipeError
         return int(number)

@@ -66,7 +66,7 @@ def publish(
         raise PublishError(
             f"{reason}: name one as user/name, with --repo or in the spec as publish: {{repo: user/name}}."
         )
-    if not any(run.adapter.glob("*.safetensors")):
+    if not run.has_weights:
         raise RunStateError(f"The run {run.run_id} has nothing to publish yet: let it train first.")
     is_merged = is_merged and spec.lora is not None
     user = _User.of(token, repo)

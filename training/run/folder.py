@@ -293,6 +293,11 @@ class RunDir:
         found = [path for path in self.checkpoints.glob("checkpoint-*") if _is_whole(path)]
         return max(found, key=step_of, default=None)
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether what was trained is in its folder."""
+        return any(self.adapter.glob("*.safetensors"))
+
     # --- the last words of a run that fills the disk
 
     def keep_reserve(self) -> None:

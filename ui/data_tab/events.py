@@ -92,7 +92,7 @@ def _afresh(latest: Latest, data: DataBoxes, boxes: Boxes, is_asked: Callable[[]
     if seen is not None and seen == latest.about:
         return {}
     latest.about, number = seen, latest.drop()
-    changes = on_preview(None, data, boxes)
+    changes = preview_of(data, boxes)
     if latest.about != seen:
         return {}
     latest.about = changes["data_seen"]
@@ -115,21 +115,15 @@ def _seen(data: DataBoxes, shared: LoadedSetup) -> str:
     return json.dumps([asdict(replace(data, data_workers=0)), shared.setup.to_dict()], default=str)
 
 
-def on_preview(before: str | None, data: DataBoxes, boxes: Boxes) -> Changes:
-    """The first rows after the template, how they are read, and the setup they are read with.
-
-    `before`: what was shown last; nothing changes where that is what would be shown again.
-    """
+def preview_of(data: DataBoxes, boxes: Boxes) -> Changes:
+    """The first rows after the template, how they are read, and the setup they are read with."""
     try:
         shared = shared_setup(boxes)
     except Errors as error:
         return {"data_setup": report(text(str(error), "✗")), **_no_rows("The Inspect tab's setup cannot be used.")}
     answer = {"data_setup": report(text(" · ".join(f"{name} {value}" for name, value in about_setup(shared.setup))))}
-    seen = _seen(data, shared)
-    if before == seen:
-        return {}
     try:
-        return {**answer, **_preview(data, shared), "data_seen": seen}
+        return {**answer, **_preview(data, shared), "data_seen": _seen(data, shared)}
     except NoSourceError as error:
         return {**answer, "data_layout": "", "data_preview": pack_no_rows(str(error), is_hint=True), "data_seen": None}
     except Errors as error:
@@ -261,10 +255,10 @@ def on_chart(names: Sequence[str], audited: Audited | None, _: Boxes) -> Changes
     """The figures of a report that was unfolded, each with its words."""
     values: dict[str, Any] = {}
     for name in names if audited is not None else ():
-        draw, say = FIGURES[name]
+        draw, put = FIGURES[name]
         figure = draw(audited.report)
         values[f"data_{name}"] = gr.update(value=figure, visible=figure is not None)
-        values[f"data_{name}_text"] = report(text(say(audited.report)))
+        values[f"data_{name}_text"] = report(text(put(audited.report)))
     return values
 
 

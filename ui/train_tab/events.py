@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from ui.parts.rows_view import pack_no_rows, pack_rows, trained_rows, unusable
 from ui.train_tab import view
 from ui.train_tab.form import SETTINGS, Value, read_values, spec_of_tabs, with_value
 from ui.train_tab.presets import PRESETS, preset_of, with_preset
-from ui.train_tab.runs_table import runs_value
+from ui.train_tab.runs_table import run_choices, run_rows, runs_value
 from ui.train_tab.view import RunBoxes
 from ui.visitors import own_runs
 from ui.wiring.boxes import Boxes
@@ -62,10 +62,10 @@ LAST_LOOK_S = 3.0
 
 def on_open() -> Changes:
     """The first spec, and the newest run if there is one."""
-    choices = view.run_choices(own_runs.root())
-    newest = RunBoxes(train_run=choices[0][1] if choices else None)
-    step = gr.update(selected=TRAIN if choices else DATA)
-    return {"train_steps": step, "train_spec": view.FIRST_SPEC, **_settings(view.FIRST_SPEC), **on_tick(newest)}
+    rows = run_rows(own_runs.root())
+    step = gr.update(selected=TRAIN if rows else DATA)
+    shown = _listed(rows, RunBoxes(train_run=_newest(rows)))
+    return {"train_steps": step, "train_spec": view.FIRST_SPEC, **_settings(view.FIRST_SPEC), **shown}
 
 
 def on_look() -> Changes:
@@ -206,7 +206,7 @@ def on_run(chosen: RunBoxes) -> Changes:
         is_over = status.phase in ENDED and time.time() - status.updated > LAST_LOOK_S
         return {
             "train_timer": gr.Timer(active=not is_over),
-            "train_title": view.title_value(run),
+            "train_title": view.title_value(run, status),
             "train_state": view.state_value(run),
             **_acts(run, status.phase),
             "train_chart": view.chart_value([run, *beside], chosen.train_smoothing, is_log=chosen.train_log),
@@ -220,9 +220,9 @@ def on_run(chosen: RunBoxes) -> Changes:
 
 def _acts(run: RunDir, phase: Phase) -> Changes:
     """What can be done with a run now: to stop it, to go on, to use it, to train it again."""
-    is_over, has_weights = phase in ENDED, any(run.adapter.glob("*.safetensors"))
+    is_over = phase in ENDED
     goes_on = is_over and phase is not Phase.SUCCEEDED and (run.checkpoint() is not None or bool(run.job()))
-    can = {"stop": not is_over, "resume": goes_on, "use": is_over and has_weights, "rerun": is_over}
+    can = {"stop": not is_over, "resume": goes_on, "use": is_over and run.has_weights, "rerun": is_over}
     shown: dict[str, Any] = {f"train_{act}": gr.update(visible=can[act]) for act in ACTS}
     return {**shown, "train_stop_box": gr.update(visible=False)} if is_over else shown
 
@@ -235,12 +235,19 @@ def _nothing(state: str) -> Changes:
 
 def on_tick(chosen: RunBoxes) -> Changes:
     """The runs there are, and this one again."""
-    root = own_runs.root()
+    return _listed(run_rows(own_runs.root()), chosen)
+
+
+def _listed(rows: Sequence[Mapping[str, Any]], chosen: RunBoxes) -> Changes:
     return {
-        "train_run": gr.update(choices=view.run_choices(root), value=chosen.train_run),
-        "train_runs": runs_value(root, chosen.train_run, chosen.train_others or ()),
+        "train_run": gr.update(choices=run_choices(rows), value=chosen.train_run),
+        "train_runs": runs_value(rows, chosen.train_run, chosen.train_others or ()),
         **on_run(chosen),
     }
+
+
+def _newest(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    return rows[0]["id"] if rows else None
 
 
 def on_show(event: Mapping[str, Any], chosen: RunBoxes) -> Changes:
@@ -303,10 +310,9 @@ def on_delete(chosen: RunBoxes) -> Changes:
         runs.delete(own_runs.open_run(chosen.train_run))
     except TrainingError as error:
         return _refused(error)
-    choices = view.run_choices(own_runs.root())
+    rows = run_rows(own_runs.root())
     left = [other for other in chosen.train_others or () if other != chosen.train_run]
-    changes = on_tick(replace(chosen, train_run=choices[0][1] if choices else None, train_others=left))
-    return {**changes, "train_others": left}
+    return {**_listed(rows, replace(chosen, train_run=_newest(rows), train_others=left)), "train_others": left}
 
 
 def _acted(chosen: RunBoxes, act: Callable[[RunDir], RunDir | None]) -> Changes:

@@ -187,17 +187,18 @@ def spec_of_tabs(setup: Setup, data: DataBoxes, audited: Audited | None = None) 
     """
     source, mapping, limit = source_of(data), mapping_of(data), limit_of(data)
     named: dict[str, Any] = {"name": source.name, "split": source.split, "config": source.config}
-    named |= {"revision": source.revision, "map": mapping, "limit": limit}
-    if data.data_kind == EXAMPLE:
-        named["name"] = f"examples/data/{Path(source.name).relative_to(EXAMPLES)}"
-    if data.data_kind == PASTED:
-        suffix = {"[": ".json", "{": ".jsonl"}.get(source.text.lstrip()[:1], ".csv")
-        named["name"] = str(_kept(source.text.encode(), f"pasted{suffix}"))
-    if data.data_kind == FILE and is_public():  # a visitor's run may read only what is among the visitor's own
-        named["name"] = str(_kept(Path(source.name).read_bytes(), Path(source.name).name))
+    named |= {"revision": source.revision}
     if audited is not None and audited.source.edits and audited.is_of(source):
         edited = (raw_of(row.value) for row in audited.source.rows(hub_token()) if isinstance(row, Row))
-        named = {"name": str(_kept("\n".join(edited).encode(), "edited.jsonl")), "map": mapping, "limit": limit}
+        named = {"name": str(_kept("\n".join(edited).encode(), "edited.jsonl"))}
+    elif data.data_kind == EXAMPLE:
+        named["name"] = f"examples/data/{Path(source.name).relative_to(EXAMPLES)}"
+    elif data.data_kind == PASTED:
+        suffix = {"[": ".json", "{": ".jsonl"}.get(source.text.lstrip()[:1], ".csv")
+        named["name"] = str(_kept(source.text.encode(), f"pasted{suffix}"))
+    elif data.data_kind == FILE and is_public():  # a visitor's run may read only what is among the visitor's own
+        named["name"] = str(_kept(Path(source.name).read_bytes(), Path(source.name).name))
+    named |= {"map": mapping, "limit": limit}
     rows = {name: value for name, value in named.items() if value}
     spec = {"model": setup.model, "data": rows["name"] if set(rows) == {"name"} else rows}
     spec |= {name: getattr(setup, name) for name in ("revision", "template", "strategy") if getattr(setup, name)}

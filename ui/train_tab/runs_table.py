@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from training.errors import TrainingError
+from training.errors import SpecError, TrainingError
 from training.launch.runs import list_runs
 from training.run.files import last_with
 from training.run.folder import RunDir
@@ -30,21 +30,25 @@ def build_runs_table(elem_id: str) -> gr.HTML:
     )
 
 
-def newest_runs(root: Path) -> list[RunDir]:
-    """The runs that can be chosen, the newest first."""
-    return list(reversed(list_runs(root)[-SHOWN_RUNS:]))
+def run_rows(root: Path) -> list[dict[str, Any]]:
+    """A line for each of the newest runs whose state can be read, the newest first."""
+    return [row for run in reversed(list_runs(root)[-SHOWN_RUNS:]) if (row := _row(run)) is not None]
 
 
-def runs_value(root: Path, shown: str | None, others: Collection[str]) -> str:
+def run_choices(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(label, id) of each line, for a dropdown."""
+    return [(f"{row['name']} · {row['state']} · step {row['step']} · {row['id']}", row["id"]) for row in rows]
+
+
+def runs_value(rows: Sequence[Mapping[str, Any]], shown: str | None, others: Collection[str]) -> str:
     """The component's value. `shown`, `others`: ids of runs."""
-    rows = [row for run in newest_runs(root) if (row := _row(run)) is not None]
     return as_json({"rows": rows, "shown": shown, "others": [one for one in others if one != shown]})
 
 
 def _row(run: RunDir) -> dict[str, Any] | None:
-    """One line; None for a run whose files cannot be read. `seconds`: from its start to its last sign of life."""
+    """`seconds`: from its start to its last sign of life; `data`: "" where nobody can read its spec any more."""
     try:
-        status, spec = run.status(), run.spec()
+        status = run.status()
     except TrainingError:
         return None
     return {
@@ -54,8 +58,14 @@ def _row(run: RunDir) -> dict[str, Any] | None:
         "step": status.step,
         "steps": status.max_steps,
         "loss": last_with(run.metrics_file, "loss"),
-        "model": spec.model,
-        "data": Path(spec.data.name).name,
+        "data": _data_of(run),
         "seconds": max(0.0, status.updated - status.created) if status.created else None,
         "created": status.created,
     }
+
+
+def _data_of(run: RunDir) -> str:
+    try:
+        return Path(run.spec().data.name).name
+    except SpecError:
+        return ""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
@@ -22,6 +22,7 @@ from training.errors import AnswerError, MergeError, RunStateError, TrainingErro
 from training.launch import answers
 from training.launch.answers import Answer
 from training.run.folder import RunDir
+from ui.data_tab.open import INSPECT
 from ui.inspect_tab.open import OPENED, open_rows
 from ui.language import say
 from ui.parts.report import Block, build_note, build_report, code, heading, progress, report, text
@@ -30,14 +31,12 @@ from ui.train_tab import view
 from ui.train_tab.view import RunBoxes, command_of, problems_value
 from ui.visitors import own_runs
 from ui.visitors.access import is_public
-from ui.visitors.sessions import at_the_end
 from ui.wiring.wires import Changes, Wires
 
 SIDES = {"base": "Before training", "trained": "After training"}
 """The two that are talked to, and what each is called."""
 LONGEST_ANSWER = 256
 """In tokens."""
-INSPECT = "inspect"
 Messages = list[dict[str, Any]]
 
 
@@ -139,20 +138,14 @@ def connect_use(wires: Wires) -> None:
 def on_look(ids: Mapping[str, Any], chosen: RunBoxes) -> Changes:
     """Which run is talked to. What was said to another one is forgotten."""
     try:
-        run = _run_of(chosen)
+        run = _answering(chosen)
         answers.check(run)
         spec = run.spec()
     except TrainingError as error:
         return {**on_clear(), "use_about": problems_value(error)}
-    about = {
-        "use_about": report(
-            text(
-                say(
-                    "{run}: {model}, trained on {data}", run=run.label, model=spec.model, data=Path(spec.data.name).name
-                )
-            )
-        )
-    }
+    data = Path(spec.data.name).name
+    sentence = say("{run}: {model}, trained on {data}", run=run.label, model=spec.model, data=data)
+    about = {"use_about": report(text(sentence))}
     is_another = any(one["run"] != run.run_id for one in ids.values())
     return {**on_clear(), **about} if is_another else about
 
@@ -166,7 +159,7 @@ def on_ask(question: str, ids: Mapping[str, Any], said: UseBoxes, chosen: RunBox
     whole = dict(ids)
     yield {**_shown(now), "use_question": "", "use_state": report(progress(say("Starting …"), None))}
     try:
-        run = _run_of(chosen)
+        run = _answering(chosen)
         for side in reversed(SIDES):
             for answer in answers.ask(run, now[side], is_trained=side == "trained", max_new_tokens=LONGEST_ANSWER):
                 if answer.waits_for:
@@ -231,41 +224,42 @@ def on_open(side: str, ids: Mapping[str, Any], chosen: RunBoxes) -> Changes:
 
 
 def _run_of(chosen: RunBoxes) -> RunDir:
-    """The run that is shown. Raises RunStateError, RunNotFoundError, AnswerError."""
+    """The run that is shown. Raises RunStateError, RunNotFoundError."""
     if not chosen.train_run:
         raise RunStateError("There is no run yet: press Train first.")
+    return own_runs.open_run(chosen.train_run)
+
+
+def _answering(chosen: RunBoxes) -> RunDir:
+    """As `_run_of`, of a run that is to answer. Raises AnswerError where none can."""
     if own_runs.is_zero_gpu():
         raise AnswerError("On ZeroGPU no process can hold the weights: download the adapter.")
-    return own_runs.open_run(chosen.train_run)
+    return _run_of(chosen)
 
 
 def on_zip(chosen: RunBoxes) -> Iterator[Changes]:
     """What was trained, as one file: the adapter with tokenizer, template and card, or the whole model."""
-    if not chosen.train_run:
-        yield {"use_files": report(text(say("There is no run yet: press Train first."), "✗"))}
-        return
     try:
-        run = own_runs.open_run(chosen.train_run)
-        if not any(run.adapter.glob("*.safetensors")):
+        run = _run_of(chosen)
+        if not run.has_weights:
             raise RunStateError(f"The run {run.label} has no weights yet: let it train first.")
     except TrainingError as error:
         yield {"use_files": problems_value(error)}
         return
     yield {"use_files": report(progress(say("Packing …"), None))}
-    path = _packed(run)
-    size = f"{path.name}: {path.stat().st_size:,} bytes"
-    click = json.dumps({"click": "#use-download", "at": time.time_ns()})
-    yield {"use_download": str(path), "use_saver": click, "use_files": report(text(size, "✓"))}
+    with TemporaryDirectory(prefix="maskscope-") as folder:  # gradio keeps a copy of what is yielded
+        path = _packed(run, Path(folder))
+        size = f"{path.name}: {path.stat().st_size:,} bytes"
+        click = json.dumps({"click": "#use-download", "at": time.time_ns()})
+        yield {"use_download": str(path), "use_saver": click, "use_files": report(text(size, "✓"))}
 
 
-def _packed(run: RunDir) -> Path:
-    """The file, in a folder that gradio may serve. Weights do not get smaller by compression."""
-    path = Path(mkdtemp(prefix="maskscope-")) / ("adapter.zip" if run.spec().lora else "model.zip")
+def _packed(run: RunDir, folder: Path) -> Path:
+    """The file, in a folder. Weights do not get smaller by compression."""
+    path = folder / ("adapter.zip" if run.spec().lora else "model.zip")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for file in sorted(one for one in run.adapter.rglob("*") if one.is_file()):
             archive.write(file, Path(path.stem, file.relative_to(run.adapter)))
-    if is_public():
-        at_the_end(lambda: path.unlink(missing_ok=True))
     return path
 
 

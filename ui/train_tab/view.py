@@ -15,13 +15,12 @@ from inspector.paths import EXAMPLES
 from training.errors import PublishError, SpecError, TrainingError
 from training.launch.idle import worker_environment
 from training.launch.runs import compare
-from training.run.folder import ENDED, Phase, RunDir, read_lines
+from training.run.folder import ENDED, Phase, RunDir, Status, read_lines
 from training.spec import RunSpec
 from training.spec.checks import check
 from ui.language import say
 from ui.parts.report import Block, code, files, heading, progress, report, table, text
 from ui.parts.token_view import as_json
-from ui.train_tab.runs_table import newest_runs
 from ui.train_tab.scores_view import pack_scores
 from ui.visitors.access import is_public
 
@@ -76,18 +75,6 @@ class RunBoxes:
     train_others: Sequence[str] | None = ()
     train_smoothing: float = 0.0
     train_log: bool = False
-
-
-def run_choices(root: Path) -> list[tuple[str, str]]:
-    """(label, id) of the newest runs, the newest first."""
-    out = []
-    for run in newest_runs(root):
-        try:
-            status = run.status()
-        except TrainingError:
-            continue
-        out.append((f"{run.label} · {status.phase} · step {status.step} · {run.run_id}", run.run_id))
-    return out
 
 
 def state_value(run: RunDir) -> str:
@@ -146,9 +133,8 @@ def _time_left(run: RunDir, step: int, steps: int | None, phase: Phase) -> str:
     return "" if not rate else f", {(steps - step) / rate:,.0f} s left"
 
 
-def title_value(run: RunDir) -> str:
+def title_value(run: RunDir, status: Status) -> str:
     """What the browser's tab is called: how far a run is, while it is not over."""
-    status = run.status()
     if status.phase in ENDED:
         return as_json({"title": ""})
     done = f"{status.step}/{status.max_steps}" if status.max_steps else str(status.phase)
