@@ -509,16 +509,16 @@ def test_names_of_data_sets_reach_no_file_and_no_address(
 ) -> None:
     """The same on the Data tab."""
     from ui.data_tab.boxes import NAME, DataBoxes
-    from ui.data_tab.events import on_preview
+    from ui.data_tab.events import preview_of
 
     monkeypatch.setenv("MASKSCOPE_PUBLIC", "1")
     before = len(hub.requests)
     boxes = Boxes(model="tiny-chat", conversation=json.dumps(HI))
     for name in ("../x", "/etc/passwd", "~/x.jsonl", "x.jsonl", "http://127.0.0.1/x.jsonl", "file:///etc/passwd",
                  "a\0b", "tests", "s3://x/y", "a::b"):  # fmt: skip
-        shown = on_preview(None, DataBoxes(data_kind=NAME, data_name=name), boxes)["data_preview"]
+        shown = preview_of(DataBoxes(data_kind=NAME, data_name=name), boxes)["data_preview"]
         assert "Here only data sets of the hub can be named" in shown, (name, shown)
-    shown = on_preview(None, DataBoxes(data_kind=NAME, data_name="x" * 5_000), boxes)["data_preview"]
+    shown = preview_of(DataBoxes(data_kind=NAME, data_name="x" * 5_000), boxes)["data_preview"]
     assert "is not the name of a data set: File name too long" in shown
     assert no_requests == []
     assert hub.requests[before:] == []

@@ -448,7 +448,7 @@ def test_rows_that_compare_nothing_are_not_used(tmp_path: Path) -> None:
     ]
     rows, unused = rows_for("dpo", tmp_path, lines, max_length=7)
     assert rows == []
-    assert [one.why for one in unused] == ["chosen and rejected are the same", *["nothing in it trains"] * 2]
+    assert [one.why for one in unused] == ["chosen and rejected are the same", *["nothing in it is trained"] * 2]
     rows, unused = rows_for("dpo", tmp_path, lines)
     assert [row.number for row in rows] == [1, 2]
     assert [one.why for one in unused] == ["chosen and rejected are the same"]
@@ -457,7 +457,7 @@ def test_rows_that_compare_nothing_are_not_used(tmp_path: Path) -> None:
     assert re.fullmatch(r"chosen and rejected are the same as far as they are kept, \d+ tokens", unused[0].why)
     line = {"chosen": _chat("A?", "Yes."), "rejected": _chat("A?")}
     rows, unused = rows_for("dpo", tmp_path, [line])
-    assert [one.why for one in unused] == ["nothing in the rejected answer trains"]
+    assert [one.why for one in unused] == ["nothing in the rejected answer is trained"]
 
 
 @pytest.mark.parametrize(

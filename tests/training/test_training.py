@@ -247,7 +247,7 @@ def test_first_batches_are_the_inspectors_labels(tmp_path: Path, strategy: str, 
     run = RunDir.create(tmp_path, spec)
     if not rows:
         assert unused
-        with pytest.raises(SpecError, match="no row of it trains"):
+        with pytest.raises(SpecError, match="no row of it has a trained token"):
             write_rows(run.data, iter(rows))
         return
     write_rows(run.data, iter(rows))

@@ -40,7 +40,7 @@ MADE = (
 )
 """What says a text in a script: `say` itself, and what makes a button with a title."""
 LISTS = {
-    "Legend.KEYS.map(key => key[1])": "token_view/heading.js",
+    "Object.values(Inspection.NAMES)": "token_view/inspection.js",
     "RunsTable.COLUMNS.map(column => column[0])": "train_tab/runs_table.js",
     "FindingsView.COLUMNS": "data_tab/findings_view.js",
     "[...ScoresView.SHADES, ...ScoresView.MOMENTS]": "train_tab/scores_view.js",
@@ -97,12 +97,12 @@ def test_a_catalogue_has_every_text_and_nothing_else(name: str) -> None:
 @pytest.mark.parametrize(
     ("accepted", "expected"),
     [
-        ("zh-CN,zh;q=0.9,en;q=0.8", "停止"), ("zh", "停止"), ("en-US,zh;q=0.5", "Stop"), ("fr,zh-TW;q=0.5", "停止"),
-        ("de", "Stop"), ("", "Stop"), (None, "Stop"),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "停止"), ("zh-TW", "停止"), ("en-US,zh-CN;q=0.5", "Stop"),
+        ("fr,zh-TW;q=0.5", "Stop"), ("zh", "Stop"), ("de", "Stop"), ("", "Stop"), (None, "Stop"),
     ],
 )  # fmt: skip
-def test_a_text_is_said_in_the_first_language_that_there_is(accepted: str | None, expected: str) -> None:
-    """As the browser asks for it; English where it asks for none of them."""
+def test_a_text_is_said_in_the_browsers_first_language(accepted: str | None, expected: str) -> None:
+    """As gradio says its own and the page's widgets say theirs; English where that has no catalogue."""
     request: Any = SimpleNamespace(headers={} if accepted is None else {"accept-language": accepted})
     token = LocalContext.request.set(request)
     try:
@@ -114,10 +114,10 @@ def test_a_text_is_said_in_the_first_language_that_there_is(accepted: str | None
 
 
 def test_scripts_look_texts_up_where_gradio_does() -> None:
-    """By the browser's language, or the beginning of its name; values are filled in, unknown ones stay."""
-    known = "globalThis.gradio_config = {i18n_translations: {zh: {'{n} rows': '{n} 行'}}}"
+    """By the browser's language; values are filled in, unknown ones stay."""
+    known = "globalThis.gradio_config = {i18n_translations: {'zh-TW': {'{n} rows': '{n} 行'}}}"
     ask = "say('{n} rows', {n: 3})"
-    named = "Object.defineProperty(globalThis, 'navigator', {value: {language: 'zh-HK'}, configurable: true})"
+    named = "Object.defineProperty(globalThis, 'navigator', {value: {language: 'zh-TW'}, configurable: true})"
     assert evaluated(ask) == "3 rows"
     assert evaluated(f"({known}, {named}, {ask})") == "3 行"
     assert evaluated("say('{n} and {m}', {n: 1})") == "1 and {m}"

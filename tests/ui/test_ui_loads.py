@@ -20,7 +20,7 @@ from inspector.model import hub
 from inspector.setup import Setup
 from ui.data_tab.batch_pane import BatchBoxes, on_batch
 from ui.data_tab.boxes import DataBoxes
-from ui.data_tab.events import on_preview
+from ui.data_tab.events import preview_of
 from ui.inspect_tab import events
 from ui.inspect_tab.open import open_rows
 from ui.wiring.boxes import Boxes
@@ -107,7 +107,7 @@ def test_what_fills_boxes_and_shows_them_loads_once(act: Any, parses: int, count
 def test_rows_of_a_data_set_share_one_load(template: str, counts: Counter[str]) -> None:
     """However many are shown, before an audit or as a batch."""
     data, now = DataBoxes(data_example="messages.jsonl"), boxes(template=template, special_tokens='{"pad_token": "x"}')
-    for act, name in ((partial(on_preview, None), "data_preview"), (partial(on_batch, BatchBoxes()), "batch")):
+    for act, name in ((preview_of, "data_preview"), (partial(on_batch, BatchBoxes()), "batch")):
         counts.clear()
         assert len(json.loads(act(data, now)[name])["rows"]) > 1
         assert counts["loads"] == 1

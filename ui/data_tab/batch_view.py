@@ -12,6 +12,7 @@ from inspector.inspection import Inspection
 from inspector.strategies import Reason
 from inspector.strategies.base import IGNORED
 from inspector.strategies.modifiers import kept_range
+from ui.parts.scripts import build_drawn
 from ui.parts.token_view import as_json
 from ui.parts.tokens import tokens_script
 
@@ -23,13 +24,7 @@ MAX_CUT = 60
 
 def build_batch_view(elem_id: str) -> gr.HTML:
     """The component, empty."""
-    return gr.HTML(
-        value="",
-        html_template='<div class="batch-view"></div>',
-        js_on_load=tokens_script("data_tab/batch_view.js"),
-        apply_default_css=False,
-        elem_id=elem_id,
-    )
+    return build_drawn("batch-view", tokens_script("data_tab/batch_view.js"), elem_id)
 
 
 def pack_batch(

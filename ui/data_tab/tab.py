@@ -20,6 +20,7 @@ from ui.parts.jobs import Latest
 from ui.parts.report import build_note, build_report
 from ui.parts.rows_view import build_rows_view
 from ui.parts.saver import build_saver
+from ui.parts.scripts import build_drawn
 from ui.parts.text_box import build_text_box
 from ui.parts.tokens import tokens_script
 from ui.visitors.access import is_public
@@ -125,11 +126,8 @@ def _build_report() -> dict[str, Any]:
     with gr.Column(visible=False, elem_id="data-result") as result:
         widgets["data_summary"] = build_report("data-summary", comes_into_view=True)
         widgets |= _build_downloads()
-        widgets["data_findings"] = gr.HTML(
-            value="", html_template='<div class="findings-view"></div>',
-            js_on_load=tokens_script("data_tab/findings_view.js"), apply_default_css=False,
-            elem_id="data-findings",
-        )  # fmt: skip
+        findings = tokens_script("data_tab/findings_view.js")
+        widgets["data_findings"] = build_drawn("findings-view", findings, "data-findings")
         widgets["data_facts"] = build_report("data-facts")
         for chart, (title, names) in events.CHARTS.items():
             with gr.Accordion(title, open=False, elem_id=f"data-{chart}-pane") as widgets[f"data_{chart}_pane"]:

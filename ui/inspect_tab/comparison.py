@@ -9,12 +9,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import gradio as gr
-
 from inspector.errors import InspectorError
 from inspector.strategies import EXACT, FACTS, Reason
 from inspector.trainers.compare import Comparison, Entry, compare_with
 from inspector.trainers.verdict import truth_of
+from ui.parts.scripts import build_drawn
 from ui.parts.token_view import as_json, key_of
 from ui.parts.tokens import tokens_script
 from ui.wiring.boxes import POLICY_DEFAULTS, Boxes, load_boxes
@@ -27,13 +26,7 @@ ASKED_FROM = 4_000
 
 def build_comparison() -> dict[str, Any]:
     """The widget, by name."""
-    script = tokens_script("token_view/comparison.js")
-    return {
-        "comparison": gr.HTML(
-            value="", html_template='<div class="comparison"></div>', js_on_load=script, apply_default_css=False,
-            elem_id="comparison",
-        )
-    }  # fmt: skip
+    return {"comparison": build_drawn("comparison", tokens_script("token_view/comparison.js"), "comparison")}
 
 
 def connect_comparison(wires: Wires) -> None:

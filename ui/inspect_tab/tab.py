@@ -14,7 +14,7 @@ from ui.inspect_tab.open import OPENED
 from ui.inspect_tab.template_pane import build_template_box
 from ui.inspect_tab.tools import build_tools, connect_tools
 from ui.inspect_tab.training_box import build_trainer, build_training_box
-from ui.parts.scripts import component
+from ui.parts.scripts import build_drawn, component
 from ui.parts.text_box import build_text_box
 from ui.parts.token_view import build_token_view
 from ui.wiring.answers import About
@@ -89,13 +89,7 @@ def _build_head() -> dict[str, Any]:
 def _build_conversation() -> dict[str, Any]:
     with gr.Tabs():
         with gr.Tab("Messages", id="messages"):
-            editor = gr.HTML(
-                value="",
-                html_template='<div class="conversation-editor"></div>',
-                js_on_load=component("inspect_tab/conversation_editor.js"),
-                apply_default_css=False,
-                elem_id="editor",
-            )
+            editor = build_drawn("conversation-editor", component("inspect_tab/conversation_editor.js"), "editor")
         with gr.Tab("JSON", id="json"):
             conversation = build_text_box(
                 "Conversation",

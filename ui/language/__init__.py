@@ -20,8 +20,8 @@ import gradio as gr
 from gradio.context import LocalContext
 from gradio.i18n import I18n, I18nData
 
-LANGUAGES: Mapping[str, tuple[str, ...]] = {"zh": ("zh", "zh-CN", "zh-TW")}
-"""Each language that has a catalogue, and what browsers call it."""
+LANGUAGES: Mapping[str, tuple[str, ...]] = {"zh": ("zh-CN", "zh-TW")}
+"""Each language that has a catalogue, and what browsers call it; gradio takes no other name for Chinese."""
 _FOLDER = Path(__file__).parent
 _WORDS = ("label", "info", "placeholder", "submit_btn")
 
@@ -39,16 +39,10 @@ def say(text: str, /, **values: Any) -> str:
 
 
 def _asked() -> str | None:
-    """The first language of the browser's that there is; None for English."""
-    request = LocalContext.request.get(None)
-    headers = getattr(request, "headers", None) or {}
-    for part in str(headers.get("accept-language") or "").split(","):
-        name = part.split(";")[0].strip().split("-")[0].lower()
-        if name == "en":
-            return None
-        if name in LANGUAGES:
-            return name
-    return None
+    """The browser's first language, which is the one that gradio and the scripts take; None for English."""
+    headers = getattr(LocalContext.request.get(None), "headers", None) or {}
+    first = str(headers.get("accept-language") or "").split(",")[0].split(";")[0].strip()
+    return next((language for language, names in LANGUAGES.items() if first in names), None)
 
 
 def marked(text: str) -> str:
@@ -87,5 +81,4 @@ def _known() -> frozenset[str]:
 
 def translations() -> I18n:
     """What gradio's browser side looks up."""
-    found = {name: dict(catalogue(language)) for language, names in LANGUAGES.items() for name in names}
-    return gr.I18n(en={word: word for word in _known()}, **found)
+    return gr.I18n(**{name: dict(catalogue(language)) for language, names in LANGUAGES.items() for name in names})

@@ -20,8 +20,7 @@ function set(node, attributes) {
 /** An English text of the page, with its values, in the visitor's language: `say("{n} rows", {n})`. The catalogue is gradio's.
  * @param {string} text @param {Record<string, unknown>} [values] */
 function say(text, values = {}) {
-  const texts = globalThis.gradio_config?.i18n_translations ?? {}, language = globalThis.navigator?.language ?? "en";
-  const known = texts[language] ?? texts[language.split("-")[0]];
+  const known = globalThis.gradio_config?.i18n_translations?.[globalThis.navigator?.language ?? ""];
   return (known?.[text] ?? text).replace(/\{(\w+)\}/g, (all, name) => name in values ? String(values[name]) : all);
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from ui.language import marked
+from ui.parts.scripts import build_drawn
 from ui.parts.token_view import as_json
 from ui.parts.tokens import tokens_script
 
@@ -22,14 +23,8 @@ def build_report(elem_id: str, *, follows_view: bool = False, comes_into_view: b
     """The component, empty. `follows_view`: whether it says when the view has changed since it was made;
     `comes_into_view`: whether the page scrolls to it once it says something else."""
     classes = {"follows-view": follows_view, "comes-into-view": comes_into_view}
-    return gr.HTML(
-        value="",
-        html_template='<div class="report"></div>',
-        js_on_load=_SCRIPT,
-        apply_default_css=False,
-        elem_id=elem_id,
-        elem_classes=["report-box", *(name for name, is_set in classes.items() if is_set)],
-    )
+    named = ["report-box", *(name for name, is_set in classes.items() if is_set)]
+    return build_drawn("report", _SCRIPT, elem_id, elem_classes=named)
 
 
 def build_note(content: str) -> gr.HTML:

@@ -9,6 +9,7 @@ import gradio as gr
 from inspector.inspection import Inspection
 from inspector.strategies.base import IGNORED
 from training.rows.prepare import PreparedRow
+from ui.parts.scripts import build_drawn
 from ui.parts.token_view import as_json, classes_of, turns_of
 from ui.parts.tokens import Bit, tokens_script
 
@@ -19,14 +20,8 @@ Shown = dict[str, Any]
 
 def build_rows_view(elem_id: str) -> gr.HTML:
     """The component. Its `open` event carries `number`, the row whose button was clicked."""
-    return gr.HTML(
-        value="",
-        html_template='<div class="rows-view"></div>',
-        js_on_load=tokens_script("parts/rows_view.js"),
-        apply_default_css=False,
-        elem_id=elem_id,
-        elem_classes=["rows-view-box"],
-    )
+    script = tokens_script("parts/rows_view.js")
+    return build_drawn("rows-view", script, elem_id, elem_classes=["rows-view-box"])
 
 
 def pack_rows(rows: list[Shown], title: str) -> str:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+
+import gradio as gr
 
 _UI = Path(__file__).parents[1]
 _JSDOC = re.compile(r"\s*/\*\*.*?\*/", re.DOTALL)
@@ -27,3 +30,11 @@ def start(name: str) -> str:
     """The line that starts the class of a file."""
     started = "".join(word.capitalize() for word in Path(name).stem.split("_"))
     return f"new {started}({{element, props, trigger, watch, server}}).start();"
+
+
+def build_drawn(css_class: str, script: str, elem_id: str, **options: Any) -> gr.HTML:
+    """A component, empty at first, that a script draws: into one element, which has this class."""
+    template = f'<div class="{css_class}"></div>'
+    return gr.HTML(
+        value="", html_template=template, js_on_load=script, apply_default_css=False, elem_id=elem_id, **options
+    )

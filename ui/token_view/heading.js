@@ -85,11 +85,10 @@ class Heading {
 /** The foot of the tokens: what the colours mean, and where the tokens are from. */
 class Legend {
   /** @type {[string, string, (it: Inspection) => (i: number) => unknown][]} sample, name, which tokens */
-  static KEYS = [["trained", "trained", it => i => it.isTrained(i) && !it.isWrong(i)],
-    ["trained wrong", "wrongly trained", it => it.isWrong], ["missing", "missing: should be trained", it => it.isMissing],
-    ["", "context", it => i => !it.isTrained(i) && !it.isMissing(i) && !it.isCut(i)],
-    ["straddler", "shared token: spans template and message", it => it.isStraddler],
-    ["cut", "cut off: the trainer never sees it", it => it.isCut]];
+  static KEYS = [["trained", Inspection.NAMES.trained, it => i => it.isTrained(i) && !it.isWrong(i)],
+    ["trained wrong", Inspection.NAMES.wrong, it => it.isWrong], ["missing", Inspection.NAMES.missing, it => it.isMissing],
+    ["", Inspection.NAMES.context, it => i => !it.isTrained(i) && !it.isMissing(i) && !it.isCut(i)],
+    ["straddler", Inspection.NAMES.straddler, it => it.isStraddler], ["cut", Inspection.NAMES.cut, it => it.isCut]];
 
   /** @param {Inspection} inspection */
   constructor(inspection) {

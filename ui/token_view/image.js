@@ -159,7 +159,6 @@ class TokenImage {
   /** @param {number} middle */
   #legend(middle) {
     const {inspection, paint} = this, {LINE} = ImageLayout;
-    const names = {wrong: "wrongly trained", missing: "missing: should be trained", trained: "trained", cut: "cut off", context: "context"};
     let x = TokenImage.MARGIN;
     for (const state of TokenImage.STATES) {
       const count = inspection.count(i => TokenImage.stateOf(inspection, i) === state);
@@ -167,7 +166,7 @@ class TokenImage {
       paint.font = `14px ${this.mono}`;
       const sample = paint.measureText("ab").width;
       this.#token("ab", state, x, middle - LINE / 2, sample);
-      const label = ` ${names[state]} ${number(count)}`;
+      const label = ` ${say(Inspection.NAMES[state])} ${number(count)}`;
       this.#text(label, `12px ${this.sans}`, "muted", x + sample + 4, middle);
       x += sample + 4 + paint.measureText(label).width + 18;
     }

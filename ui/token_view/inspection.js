@@ -1,5 +1,10 @@
 /** An inspection as token_view.py packs it, and the trainer whose mask colours its tokens. Nothing here draws. */
 class Inspection {
+  /** What each way to be drawn is called. */
+  static NAMES = {
+    trained: "trained", wrong: "wrongly trained", missing: "missing: should be trained", context: "context",
+    straddler: "shared token: spans template and message", cut: "cut off: the trainer never sees it",
+  };
   /** @type {StrategyJson | null} of those compared the one that is chosen; null for the one that is shown anyway */
   chosen = null;
 

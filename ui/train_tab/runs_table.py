@@ -12,6 +12,7 @@ from training.errors import SpecError, TrainingError
 from training.launch.runs import list_runs
 from training.run.files import last_with
 from training.run.folder import RunDir
+from ui.parts.scripts import build_drawn
 from ui.parts.token_view import as_json
 from ui.parts.tokens import tokens_script
 
@@ -21,13 +22,7 @@ SHOWN_RUNS = 50
 
 def build_runs_table(elem_id: str) -> gr.HTML:
     """The component. Its events: `show` with the `id` of a run, `compare` with the `ids` to lay over it."""
-    return gr.HTML(
-        value="",
-        html_template='<div class="runs-table"></div>',
-        js_on_load=tokens_script("train_tab/runs_table.js"),
-        apply_default_css=False,
-        elem_id=elem_id,
-    )
+    return build_drawn("runs-table", tokens_script("train_tab/runs_table.js"), elem_id)
 
 
 def run_rows(root: Path) -> list[dict[str, Any]]:

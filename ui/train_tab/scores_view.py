@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from ui.parts.scripts import build_drawn
 from ui.parts.token_view import as_json
 from ui.parts.tokens import tokens_script
 
@@ -17,13 +18,7 @@ _MOMENTS = ("before", "after")
 
 def build_scores_view(elem_id: str) -> gr.HTML:
     """The component; its value is what `pack_scores` returns."""
-    return gr.HTML(
-        value="",
-        html_template='<div class="scores-view"></div>',
-        js_on_load=tokens_script("train_tab/scores_view.js"),
-        apply_default_css=False,
-        elem_id=elem_id,
-    )
+    return build_drawn("scores-view", tokens_script("train_tab/scores_view.js"), elem_id)
 
 
 def pack_scores(lines: Sequence[dict[str, Any]]) -> str:

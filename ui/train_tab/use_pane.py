@@ -226,7 +226,7 @@ def on_open(side: str, ids: Mapping[str, Any], chosen: RunBoxes) -> Changes:
 def _run_of(chosen: RunBoxes) -> RunDir:
     """The run that is shown. Raises RunStateError, RunNotFoundError."""
     if not chosen.train_run:
-        raise RunStateError("There is no run yet: press Train first.")
+        raise RunStateError(say("There is no run yet: press Train first."))
     return own_runs.open_run(chosen.train_run)
 
 
