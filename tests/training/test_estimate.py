@@ -180,7 +180,8 @@ def test_estimate_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     plan = json.loads(capsys.readouterr().out)
     assert (plan["rows"], plan["steps"], plan["device"]) == (12, 5, plan["device"])
     assert plan["memory"] == sum(plan["parts"].values())
-    for text, said in (("x.csv", "There is no file"), (str(ROOT / "examples/data/text.jsonl"), "no row of it has a trained token")):
+    untrained = (str(ROOT / "examples/data/text.jsonl"), "no row of it has a trained token")
+    for text, said in (("x.csv", "There is no file"), untrained):
         (tmp_path / "spec.yaml").write_text(f"model: tiny-chat\ndata: {text}\n")
         assert main(["estimate", str(tmp_path / "spec.yaml")]) == 2
         assert said in capsys.readouterr().err
