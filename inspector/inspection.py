@@ -151,6 +151,7 @@ class Inspection:
             "straddlers": list(self.straddlers),
             "findings": [finding.to_dict() for finding in self.findings],
             "changes": [change.to_dict() for change in self.example.conversation.changes],
+            "encoder": self.model.encoder.name,
         }
 
 
@@ -324,8 +325,9 @@ def inspect_rendered(model: Model, conversations: Iterable[Conversation]) -> lis
 def make_example(model: Model, conversation: Conversation, source: str) -> Example:
     """Render a conversation with the template `source` and tokenize it. Raises as `inspect`, no StrategyError."""
     rendered = sandbox.render(source, conversation, model.special_tokens)
-    tokens = tokenize(model.tokenizer, rendered)
-    _check_ids(model.tokenizer, rendered.text, list(tokens.ids))
+    tokens = tokenize(model.tokenizer, rendered, model.encoder)
+    if model.encoder.text_becomes_control:
+        _check_ids(model.tokenizer, rendered.text, list(tokens.ids))
     return Example(
         conversation=conversation,
         rendered=rendered,

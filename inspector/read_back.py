@@ -172,7 +172,7 @@ def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
         conversation = Conversation(messages=messages)
         try:
             rendered = sandbox.render(template, conversation, model.special_tokens)
-            turns = find_turns(conversation, rendered, tokenize(model.tokenizer, rendered))
+            turns = find_turns(conversation, rendered, tokenize(model.tokenizer, rendered, model.encoder))
         except InspectorError:
             continue
         position = 0

@@ -1,17 +1,25 @@
 """Rendered text -> tokens, each with its characters and their origins.
 
 The ids are those of `tokenizer.apply_chat_template(messages, tokenize=True)`: the same text, tokenized with
-`add_special_tokens=False`. Fast tokenizers say themselves which characters a token covers. The others are aligned by
-decoding, which is verified by round trip: what cannot be aligned raises TokenizationError, nothing is guessed.
+`add_special_tokens=False`; where another encoder writes control tokens by their ids, each text between two of them is
+tokenized by itself, and what a message says never becomes one. Fast tokenizers say themselves which characters a token
+covers. The others are aligned by decoding, which is verified by round trip: what cannot be aligned raises
+TokenizationError, nothing is guessed.
 """
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from inspector.errors import TokenizationError, excerpt, short
+from inspector.model.encoders import JINJA, Encoder
 from inspector.model.failures import is_panic
 from inspector.model.tokenizer import Tokenizer, ids_alone, text_of
 from inspector.rendering.origins import Origin, OriginKind, Run
@@ -90,9 +98,11 @@ def named_panics(tokenizer: Tokenizer) -> Iterator[None]:
         ) from None
 
 
-def tokenize(tokenizer: Tokenizer, rendered: Rendered) -> TokenTable:
-    """Tokenize rendered text. Raises TokenizationError when tokens and text cannot be aligned."""
-    return table_of(tokenizer, rendered, *_encode(tokenizer, rendered.text))
+def tokenize(tokenizer: Tokenizer, rendered: Rendered, encoder: Encoder = JINJA) -> TokenTable:
+    """Tokenize rendered text as an encoder does. Raises TokenizationError when tokens and text cannot be aligned."""
+    if encoder.text_becomes_control:
+        return table_of(tokenizer, rendered, *_encode(tokenizer, rendered.text))
+    return table_of(tokenizer, rendered, *_encode_pieces(tokenizer, rendered), True)
 
 
 def table_of(
@@ -143,6 +153,51 @@ def _encode(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[int,
         return list(encoding["input_ids"]), _ordered(encoding["offset_mapping"]), True
     ids = ids_alone(tokenizer, text)
     return ids, _aligned_by_decoding(tokenizer, text, ids), False
+
+
+def _encode_pieces(tokenizer: Tokenizer, rendered: Rendered) -> tuple[list[int], list[tuple[int, int]]]:
+    """The ids and spans of a text whose control tokens are those that the template writes, and only those."""
+    controls, as_text = _controls(tokenizer)
+    ids: list[int] = []
+    spans: list[tuple[int, int]] = []
+
+    def add_text(start: int, end: int) -> None:
+        encoding = as_text.encode(rendered.text[start:end], add_special_tokens=False)
+        ids.extend(encoding.ids)
+        spans.extend((start + first, start + last) for first, last in _ordered(encoding.offsets))
+
+    position = 0
+    for start, end in _template_stretches(rendered):
+        for found in controls.finditer(rendered.text, start, end):
+            add_text(position, found.start())
+            ids.append(tokenizer.convert_tokens_to_ids(found[0]))
+            spans.append(found.span())
+            position = found.end()
+    add_text(position, len(rendered.text))
+    return ids, spans
+
+
+def _template_stretches(rendered: Rendered) -> Iterator[tuple[int, int]]:
+    """The longest stretches of text that no message wrote."""
+    for is_message, group in groupby(rendered.spans(), lambda span: span[2].origin.kind is OriginKind.MESSAGE):
+        spans = list(group)
+        if not is_message:
+            yield spans[0][0], spans[-1][1]
+
+
+_CONTROLS: WeakKeyDictionary[Any, tuple[int, re.Pattern[str], Any]] = WeakKeyDictionary()
+
+
+def _controls(tokenizer: Tokenizer) -> tuple[re.Pattern[str], Any]:
+    """(what finds a tokenizer's special tokens in a text, a copy of its backend that takes them for text)."""
+    size, pattern, backend = _CONTROLS.get(tokenizer, (-1, None, None))
+    if pattern is None or size != len(tokenizer):
+        texts = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        pattern = re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))) or r"(?!)")
+        backend = copy.deepcopy(tokenizer.backend_tokenizer)
+        backend.encode_special_tokens = True
+        _CONTROLS[tokenizer] = len(tokenizer), pattern, backend
+    return pattern, backend
 
 
 def _ordered(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -20,6 +20,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from inspector.errors import (
     UnsupportedTokenizerError,
     quoted,
 )
+from inspector.model.encoders import JINJA, Encoder, FilesOf, encoder_of
 from inspector.model.failures import explain, has_vocabulary, is_panic, no_tokenizer
 from inspector.model.model import BUILT_IN_TEMPLATES, Model, Source, Token, choose_template
 from inspector.model.tokenizer import Tokenizer
@@ -79,10 +81,10 @@ def load(name: str, *, revision: str | None = None, template: str | None = None,
         ModelError: one of its leaves (see inspector.errors); the message says what to do and never shows the token.
     """
     place = _locate(name, revision, token)
-    tokenizer, templates = _LOADED.get(_key(place), lambda: _build(place))
-    if template is None and not templates and (encoder := _python_encoder(place)):
+    tokenizer, templates, encoder = _LOADED.get(_key(place), lambda: _build(place))
+    if template is None and not templates and (code := _python_encoder(place)):
         raise NoTemplateError(
-            f"{place.name!r} has no chat template: Python code in the repository ({encoder}) encodes its chats, and "
+            f"{place.name!r} has no chat template: Python code in the repository ({code}) encodes its chats, and "
             "code of a repository is never run here. Give a Jinja template that writes what that code writes, such as "
             "that of a converted repository; a built-in template would train other tokens than the model knows."
         )
@@ -90,7 +92,7 @@ def load(name: str, *, revision: str | None = None, template: str | None = None,
     return Model(
         name=place.name, revision=place.commit, source=place.source, tokenizer=tokenizer, templates=templates,
         template=source, template_name=template_name, template_is_chosen=template is not None,
-        is_fast=bool(tokenizer.is_fast),
+        is_fast=bool(tokenizer.is_fast), encoder=encoder,
     )  # fmt: skip
 
 
@@ -175,13 +177,27 @@ def _refuse_enormous(name: str, files: Mapping[str, int]) -> None:
             )
 
 
-def _build(place: _Place) -> tuple[Any, dict[str, str]]:
-    """Load the tokenizer and the model's own templates from the files of `place`."""
-    from transformers import AutoTokenizer, PreTrainedTokenizerBase
+_Built = tuple[Any, dict[str, str], Encoder]
+"""A tokenizer, the model's own templates by name, and how its chats become ids."""
 
+
+def _build(place: _Place) -> _Built:
+    """Load what a model consists of from the files of `place`."""
     if place.files and not has_vocabulary(place.files) and "tokenizer_config.json" not in place.files:
         raise no_tokenizer(place.name, place.files, _base_model(place))
+    files = FilesOf(name=place.name, names=_names(place), fetch=partial(_file, place))
+    encoder = encoder_of(files)
+    if encoder is not JINJA:
+        return *encoder.load(files), encoder
     _refuse_tiktoken(place)
+    tokenizer = _auto_tokenizer(place)
+    return tokenizer, _own_templates(tokenizer, place), encoder
+
+
+def _auto_tokenizer(place: _Place) -> Any:
+    """The tokenizer that transformers loads, and so every trainer."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
     try:
         # trust_remote_code unset would ask a question on stdin.
         tokenizer = AutoTokenizer.from_pretrained(
@@ -190,6 +206,8 @@ def _build(place: _Place) -> tuple[Any, dict[str, str]]:
             token=place.token,
             trust_remote_code=False,
             local_files_only=place.offline,
+            # with mistral-common installed it would be preferred to the tokenizer.json beside it
+            **({"mistral_format": False} if {"tekken.json", "tokenizer.json"} <= set(_names(place)) else {}),
         )
     except BaseException as error:  # the tokenizers library raises nothing more precise, and panics
         if not isinstance(error, Exception) and not is_panic(error):
@@ -198,13 +216,13 @@ def _build(place: _Place) -> tuple[Any, dict[str, str]]:
     kind = type(tokenizer)
     # Without a vocabulary some classes load all the same, with three tokens in all.
     if kind.vocab_files_names and not has_vocabulary(_fetched(place), kind.vocab_files_names.values()):
-        raise no_tokenizer(place.name, place.files or _fetched(place), None)
+        raise no_tokenizer(place.name, _names(place), None)
     if kind.apply_chat_template is not PreTrainedTokenizerBase.apply_chat_template:
         raise UnsupportedTokenizerError(
             f"{place.name!r} loads as {kind.__name__}, which encodes chats with code of its own instead of rendering a "
             "chat template, so its characters cannot be traced. Use a repository with a Jinja chat template."
         )
-    return tokenizer, _own_templates(tokenizer, place)
+    return tokenizer
 
 
 def _python_encoder(place: _Place) -> str | None:
@@ -221,7 +239,7 @@ def _refuse_tiktoken(place: _Place) -> None:
     How its text is cut before merging stands in no file of data: transformers takes one pattern for all, and where the
     model has another (Kimi splits Chinese off) the ids are silently wrong.
     """
-    files = place.files or _fetched(place)
+    files = _names(place)
     found = [file for file in files if file.endswith((".tiktoken", "tiktoken.model"))]
     if found and "tokenizer.json" not in files:
         raise UnsupportedTokenizerError(
@@ -247,25 +265,33 @@ def _base_model(place: _Place) -> str | None:
     return base[:200] if isinstance(base, str) else None
 
 
-def _json(place: _Place, file: str) -> dict[str, Any] | None:
-    """Return the object in a JSON file of `place`, or None when there is no such file."""
-    path: str | Path = Path(place.path, file)
+def _file(place: _Place, file: str) -> Path | None:
+    """Return the path of a file of `place`, or None when there is no such file."""
+    path = Path(place.path, file)
     if place.source is Source.HUB:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError
 
         try:
-            path = hf_hub_download(
-                place.path, file, revision=place.commit, token=place.token, local_files_only=place.offline
+            path = Path(
+                hf_hub_download(
+                    place.path, file, revision=place.commit, token=place.token, local_files_only=place.offline
+                )
             )
         except EntryNotFoundError:
             return None
         except OSError as error:
             raise _explain(error, place) from None
-    if not os.path.isfile(path):
+    return path if path.is_file() else None
+
+
+def _json(place: _Place, file: str) -> dict[str, Any] | None:
+    """Return the object in a JSON file of `place`, or None when there is no such file."""
+    path = _file(place, file)
+    if path is None:
         return None
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CorruptFileError(f"{file} of {place.name!r} cannot be read: {error}. Correct that file.") from None
     if not isinstance(value, dict):
@@ -292,6 +318,11 @@ def _folder(place: _Place) -> Path | None:
     return None
 
 
+def _names(place: _Place) -> tuple[str, ...]:
+    """Return the names of the files of `place`, as far as they are known."""
+    return place.files or _fetched(place)
+
+
 def _fetched(place: _Place) -> tuple[str, ...]:
     folder = _folder(place)
     return tuple(sorted(os.listdir(folder))) if folder else ()
@@ -311,10 +342,10 @@ class _Cache:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._entries: OrderedDict[Hashable, Future[tuple[Any, dict[str, str]]]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, Future[_Built]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, build: Callable[[], tuple[Any, dict[str, str]]]) -> tuple[Any, dict[str, str]]:
+    def get(self, key: Hashable, build: Callable[[], _Built]) -> _Built:
         with self._lock:
             entry = self._entries.get(key)
             is_first = entry is None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inspector.errors import NoTemplateError, SpecialTokensError, quoted
+from inspector.model.encoders import JINJA, Encoder
 from inspector.model.tokenizer import Tokenizer
 
 Token = str | Literal[False] | None
@@ -43,6 +44,7 @@ class Model:
     one is called "default"); `template` is the Jinja source in use and `template_name` its name among the model's own
     or the built-in ones, or "custom". `template_is_chosen` is False when the model's own rule picked it.
     `changed_tokens`: the special tokens that are not the tokenizer's own, as `with_special_tokens` was given them.
+    `encoder`: how its chats become ids.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Model:
     template_is_chosen: bool
     is_fast: bool
     changed_tokens: Mapping[str, Any] = field(default_factory=dict)
+    encoder: Encoder = JINJA
 
     @property
     def template_hash(self) -> str:

@@ -72,6 +72,10 @@ class Tokenizer(Protocol):
         """The vocabulary's entry of an id, or of each."""
         ...
 
+    def convert_tokens_to_ids(self, tokens: Any) -> Any:
+        """The id of a vocabulary's entry, or of each."""
+        ...
+
     def get_vocab(self) -> Mapping[str, int]:
         """The vocabulary's entries with their ids, added tokens included."""
         ...

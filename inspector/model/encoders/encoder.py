@@ -1,0 +1,77 @@
+"""What an encoder is: how it is recognised, what it loads, and whether message text can become a control token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inspector.conversation import Conversation
+from inspector.errors import UnsupportedTokenizerError
+from inspector.model.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesOf:
+    """The files of a model. `name`: the model's, for messages; `fetch`: the path of a file, or None."""
+
+    name: str
+    names: Collection[str]
+    fetch: Callable[[str], Path | None]
+
+
+Loaded = tuple[Any, dict[str, str]]
+"""A tokenizer and the model's own templates by name."""
+
+
+def _no_files(names: Collection[str]) -> bool:
+    return False
+
+
+def _nothing(files: FilesOf) -> Loaded:
+    raise NotImplementedError(files.name)
+
+
+def _no_opinion(tokenizer: Tokenizer, conversation: Conversation) -> Sequence[int] | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder:
+    """How the chats of a family of models become ids.
+
+    `name`: in `to_dict`; `title`: on the page. `reads`: whether it is the one for a repository with files of these
+    names. `load`: the tokenizer and the templates; raises a ModelError. `text_becomes_control`: whether a control token
+    that stands in a message's text is encoded as that token; where not, only the template writes those.
+    `official`: the ids that the vendor's own library gives a conversation, None where it is not installed or does not
+    take it; `library`: its name.
+    """
+
+    name: str
+    title: str
+    reads: Callable[[Collection[str]], bool] = _no_files
+    load: Callable[[FilesOf], Loaded] = _nothing
+    text_becomes_control: bool = True
+    official: Callable[[Tokenizer, Conversation], Sequence[int] | None] = _no_opinion
+    library: str = ""
+
+    def __reduce__(self) -> Any:
+        """By name: an encoder is a constant."""
+        return _named, (self.name,)
+
+
+def _named(name: str) -> Encoder:
+    from inspector.model.encoders import ENCODERS
+
+    return next(one for one in (JINJA, *ENCODERS) if one.name == name)
+
+
+JINJA = Encoder(name="jinja", title="Chat template")
+"""A Jinja template, whose text the tokenizer reads whole."""
+
+
+def needs(package: str, files: FilesOf, what: str) -> UnsupportedTokenizerError:
+    """The error for a package that has to be installed first. `what`: what it is needed for, as a clause."""
+    return UnsupportedTokenizerError(f"{files.name!r} {what}, which needs {package}: pip install {package}")
+

@@ -1,0 +1,91 @@
+"""Mistral's tekken.json without a tokenizer.json: Small 3, Devstral, Magistral, Ministral, Pixtral, Voxtral.
+
+Mistral encodes chats in mistral-common: each piece of text by itself, control tokens by their ids. transformers reads
+the vocabulary into a fast tokenizer, and mistral-common writes the Jinja template of the same version; with control
+tokens only where the template writes them, the ids are mistral-common's.
+Source: mistral-common 1.13 (`instruct.py`, `tekken.py`, `chat_templates`), transformers 5.23 (`integrations/mistral`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from inspector.conversation import Conversation
+from inspector.errors import CorruptFileError, short
+from inspector.model.encoders.encoder import Encoder, FilesOf, Loaded, needs
+from inspector.model.tokenizer import Tokenizer
+
+FILE = "tekken.json"
+_TEMPLATES = ("chat_template.jinja", "chat_template.json")
+LIBRARY = "mistral-common"
+
+
+def _reads(names: Collection[str]) -> bool:
+    return FILE in names and "tokenizer.json" not in names
+
+
+def _load(files: FilesOf) -> Loaded:
+    from transformers.integrations.mistral.tokenizer import convert_tekken_tokenizer
+
+    path = files.fetch(FILE)
+    assert path is not None
+    own = next((found for name in _TEMPLATES if name in files.names and (found := files.fetch(name))), None)
+    # what transformers finds beside the file itself is taken by its own rule; else it asks mistral-common, silently
+    template = None if own else _generated(files, path)
+    try:
+        tokenizer = convert_tekken_tokenizer(str(path), chat_template=template)
+    except ImportError:
+        raise needs(LIBRARY, files, f"has a {FILE} of the first version") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _corrupt(files, error) from None
+    tokenizer.name_or_path = files.name
+    return tokenizer, {"default": tokenizer.chat_template}
+
+
+def _generated(files: FilesOf, path: Path) -> str:
+    """The chat template that mistral-common writes for the version and the abilities that the file names."""
+    try:
+        from mistral_common.integrations.chat_templates.chat_templates import convert_tokenizer_to_chat_template
+    except ImportError:
+        raise needs(LIBRARY, files, "encodes its chats with Mistral's own library") from None
+    try:
+        return str(convert_tokenizer_to_chat_template(str(path)))
+    except Exception as error:  # pydantic's, its own, and whatever a damaged file leads to
+        raise _corrupt(files, error) from None
+
+
+def _corrupt(files: FilesOf, error: Exception) -> CorruptFileError:
+    what = short(f"{type(error).__name__}: {error}".splitlines()[0], 300)
+    return CorruptFileError(f"{FILE} of {files.name!r} cannot be read: {what}. Fetch it again or correct it.")
+
+
+def _official(tokenizer: Tokenizer, conversation: Conversation) -> Sequence[int] | None:
+    path = tokenizer.init_kwargs.get("vocab_file")
+    try:
+        from mistral_common.protocol.instruct.request import ChatCompletionRequest
+    except ImportError:
+        return None
+    request: Any = ChatCompletionRequest
+    messages, tools = conversation.to_json()["messages"], conversation.to_json().get("tools")
+    try:
+        chat = request.from_openai(messages=messages, tools=tools)
+        return list(_encoder(str(path)).encode_chat_completion(chat).tokens)
+    except Exception:  # whatever it refuses, it has no opinion on
+        return None
+
+
+@lru_cache(maxsize=2)
+def _encoder(path: str) -> Any:
+    from mistral_common.protocol.instruct.validator import ValidationMode
+    from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
+
+    return MistralTokenizer.from_file(path, mode=ValidationMode.finetuning)
+
+
+TEKKEN = Encoder(
+    name="tekken", title="Mistral's tekken", reads=_reads, load=_load, text_becomes_control=False, official=_official,
+    library=LIBRARY,
+)  # fmt: skip
