@@ -74,4 +74,3 @@ JINJA = Encoder(name="jinja", title="Chat template")
 def needs(package: str, files: FilesOf, what: str) -> UnsupportedTokenizerError:
     """The error for a package that has to be installed first. `what`: what it is needed for, as a clause."""
     return UnsupportedTokenizerError(f"{files.name!r} {what}, which needs {package}: pip install {package}")
-
