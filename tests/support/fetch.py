@@ -25,6 +25,7 @@ VERSION = "3.7.2"
 SHA256 = {
     "gemma3": "505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018",
     "gpt2": "81a6705b6a5169622a2489e52c6cede4366016b7f8bc315e37f6939ea0c8588b",
+    "gptoss": "c96bd71f681401990116cf005a7525a21c6ae8f175ac6383ef00194b9d35e014",
     "llama3_1": "6423069e28ede3662119d93e9d1e5b599a9ddcb5ecf7f9a78b1042cc49c30d8d",
     "llama3_2": "e30ea7cdc59c70a7133e4a3830d65388eda14faa0a7bafe04084b0ee20c6f79c",
     "qwen2_5": "8660a69e6ee365481a3cb5a2d7d46d09609ee6195d1cfbbeb5e08de6248ece65",
@@ -99,15 +100,6 @@ def _smollm2() -> Path:
     from tests.support import smollm2
 
     return _from_smollm2("smollm2", smollm2.build)
-
-
-def mistral_templates() -> dict[str, str]:
-    """The chat templates that mistral-common generates, by name. Raises as `real_tokenizer`."""
-    from tests.support import mistral_templates as maker
-
-    made = f"mistral-templates-{maker.VERSION}"
-    folder = _from_wheel(made, maker.build, cache_folder() / maker.WHEEL, maker.download, maker.WHEEL_SHA256)
-    return dict(json.loads((folder / "templates.json").read_text(encoding="utf-8")))
 
 
 def wheel_templates(package: str) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Tests of the encoders beside Jinja."""
