@@ -339,6 +339,8 @@ def make_example(model: Model, conversation: Conversation, source: str) -> Examp
         remake=partial(make_example, model),
         encoder=model.encoder,
         official=partial(_official, model, conversation, source),
+        alternative=model.alternative,
+        embeddings=model.embeddings,
     )
 
 

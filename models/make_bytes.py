@@ -2,7 +2,8 @@
 
 `bytes-bos` has one token a byte and puts a bos token in front of every text, as Llama's tokenizers do; `bytes-slow` is
 ByT5's, in plain Python, which reports no offsets; both use a ChatML template. `bytes-tekken` is a file in the form of
-Mistral's tekken (version 13), and nothing else. None has weights.
+Mistral's tekken (version 13), and nothing else. `bytes-llama` is bytes-bos with settings that do not fit it: Llama's
+class, and an embedding without the special tokens. None has weights.
 """
 
 from __future__ import annotations
@@ -60,8 +61,16 @@ def main() -> None:
     for name, tokenizer in (("bytes-bos", fast), ("bytes-slow", slow)):
         tokenizer.chat_template = CHATML
         tokenizer.save_pretrained(HERE / name)
+    fast.save_pretrained(HERE / "bytes-llama")
+    _write(HERE / "bytes-llama" / "config.json", {"model_type": "llama", "vocab_size": len(alphabet)})
+    settings = HERE / "bytes-llama" / "tokenizer_config.json"
+    _write(settings, {**json.loads(settings.read_text(encoding="utf-8")), "tokenizer_class": "LlamaTokenizerFast"})
     (HERE / "bytes-tekken").mkdir(exist_ok=True)
-    (HERE / "bytes-tekken" / "tekken.json").write_text(json.dumps(tekken("v13")) + "\n", encoding="utf-8")
+    _write(HERE / "bytes-tekken" / "tekken.json", tekken("v13"))
+
+
+def _write(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2 if path.stem.endswith("config") else None) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

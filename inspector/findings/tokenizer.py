@@ -72,23 +72,79 @@ def find_official_differences(example: Example, labelled: Labelled) -> Iterator[
     official, ids = example.official(), example.tokens.ids
     if official is None or list(official) == list(ids):
         return
-    places = _differences(official, ids)
-    first = min(places[0][1][0], len(ids) - 1)
-    quoted = [
-        " and ".join(f"{text_of(example.tokenizer, side[start:end])!r} {where}" for side, (start, end), where in sides)
-        for sides in (((official, theirs, "there"), (ids, ours, "here")) for theirs, ours in places)
-    ]
-    different = list(dict.fromkeys(quoted))
-    more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
+    first, _, quoted = _compared(example, official)
     yield Finding(
         code=Code.OFFICIAL_ENCODER_DIFFERS,
         severity=Severity.WARNING,
         message_index=next((run.turn for run in example.tokens.runs[first]), None),
         token_span=(first, first + 1),
         detail=f"{example.encoder.library} encodes this conversation in {len(official):,} tokens, the chat template "
-        f"in {len(ids):,}. From token {first} on they differ: {'; '.join(different[:_SHOWN])}{more}.",
+        f"in {len(ids):,}. From token {first} on they differ: {quoted}.",
         remedy="Write the row so that both agree: at inference the official encoder is what the model is given.",
     )
+
+
+def find_doubts(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """transformers warned when it loaded the tokenizer: what the other way changes in this row."""
+    if example.alternative is None:
+        return
+    setting, other = example.alternative.setting, ids_alone(example.alternative.tokenizer, example.rendered.text)
+    warns = f"transformers warns when it loads this tokenizer. With {setting}, "
+    if other == list(example.tokens.ids):
+        yield Finding(
+            code=Code.TOKENIZER_IN_DOUBT,
+            severity=Severity.NOTE,
+            message_index=None,
+            token_span=None,
+            detail=f"{warns}no token of this row changes.",
+            remedy="Ignore the warning for rows like this one.",
+        )
+        return
+    first, count, quoted = _compared(example, other)
+    yield Finding(
+        code=Code.TOKENIZER_IN_DOUBT,
+        severity=Severity.WARNING,
+        message_index=None,
+        token_span=(first, first + 1),
+        detail=f"{warns}{count:,} of the {len(example.tokens):,} tokens of this row change: {quoted}.",
+        remedy="Load the tokenizer as the model was trained with it: its page says which way that is.",
+    )
+
+
+def find_ids_without_embedding(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """Ids beyond the embedding: the tokenizer is not the model's, or has tokens that the model was not resized for."""
+    count, ids = example.embeddings, example.tokens.ids
+    beyond = [i for i, id in enumerate(ids) if count is not None and id >= count]
+    if beyond:
+        first = beyond[0]
+        yield Finding(
+            code=Code.ID_WITHOUT_EMBEDDING,
+            severity=Severity.ERROR,
+            message_index=next((run.turn for run in example.tokens.runs[first]), None),
+            token_span=(first, first + 1),
+            detail=f"Token {first} {example.tokens.texts[first]!r} has the id {ids[first]:,}; the embedding has "
+            f"{count:,} rows (vocab_size in config.json). {len(beyond)} of the {len(ids):,} tokens have none.",
+            remedy="Use the model's own tokenizer, or resize the embedding for the new tokens: a run here does.",
+        )
+
+
+def _compared(example: Example, others: Sequence[int]) -> tuple[int, int, str]:
+    """(the first token that other ids differ at, how many tokens are others, the differences in words)."""
+    ids = example.tokens.ids
+    places = _differences(others, ids)
+    different = list(
+        dict.fromkeys(_difference(example, others[slice(*theirs)], ids[slice(*ours)]) for theirs, ours in places)
+    )
+    more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
+    count = sum(max(end - start, 1) for _, (start, end) in places)
+    return min(places[0][1][0], len(ids) - 1), count, "; ".join(different[:_SHOWN]) + more
+
+
+def _difference(example: Example, theirs: Sequence[int], ours: Sequence[int]) -> str:
+    there, here = text_of(example.tokenizer, theirs), text_of(example.tokenizer, ours)
+    if there == here:
+        return f"{there!r} in {len(theirs)} token{'s' * (len(theirs) > 1)} there and in {len(ours)} here"
+    return f"{there!r} there and {here!r} here"
 
 
 _SHOWN = 4
@@ -227,6 +283,8 @@ def find_double_bos(example: Example, labelled: Labelled) -> Iterator[Finding]:
 TOKENIZER_FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
     find_control_tokens,
     find_official_differences,
+    find_doubts,
+    find_ids_without_embedding,
     find_stop_mismatch,
     find_text_stops,
     find_pad_is_stop,

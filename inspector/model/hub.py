@@ -37,7 +37,7 @@ from inspector.errors import (
 )
 from inspector.model.encoders import JINJA, Encoder, FilesOf, encoder_of, opinion_on
 from inspector.model.failures import explain, has_vocabulary, is_panic, no_tokenizer
-from inspector.model.model import BUILT_IN_TEMPLATES, Model, Source, Token, choose_template
+from inspector.model.model import BUILT_IN_TEMPLATES, Alternative, Model, Source, Token, choose_template
 from inspector.model.tokenizer import Tokenizer
 from inspector.paths import MODELS
 
@@ -82,7 +82,8 @@ def load(name: str, *, revision: str | None = None, template: str | None = None,
         ModelError: one of its leaves (see inspector.errors); the message says what to do and never shows the token.
     """
     place = _locate(name, revision, token)
-    tokenizer, templates, encoder = _LOADED.get(_key(place), lambda: _build(place))
+    loaded = _LOADED.get(_key(place), lambda: _build(place))
+    tokenizer, templates = loaded.tokenizer, loaded.templates
     if template is None and not templates and (code := _python_encoder(place)):
         raise NoTemplateError(
             f"{place.name!r} has no chat template: Python code in the repository ({code}) encodes its chats, and "
@@ -93,7 +94,8 @@ def load(name: str, *, revision: str | None = None, template: str | None = None,
     return Model(
         name=place.name, revision=place.commit, source=place.source, tokenizer=tokenizer, templates=templates,
         template=source, template_name=template_name, template_is_chosen=template is not None,
-        is_fast=bool(tokenizer.is_fast), encoder=encoder,
+        is_fast=bool(tokenizer.is_fast), encoder=loaded.encoder, alternative=loaded.alternative,
+        embeddings=loaded.embeddings,
     )  # fmt: skip
 
 
@@ -178,8 +180,15 @@ def _refuse_enormous(name: str, files: Mapping[str, int]) -> None:
             )
 
 
-_Built = tuple[Any, dict[str, str], Encoder]
-"""A tokenizer, the model's own templates by name, and how its chats become ids."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Built:
+    """What is loaded once for the same files; the fields are those of Model."""
+
+    tokenizer: Any
+    templates: dict[str, str]
+    encoder: Encoder
+    alternative: Alternative | None = None
+    embeddings: int | None = None
 
 
 def _build(place: _Place) -> _Built:
@@ -188,20 +197,52 @@ def _build(place: _Place) -> _Built:
         raise no_tokenizer(place.name, place.files, _base_model(place))
     files = FilesOf(name=place.name, names=_names(place), fetch=partial(_file, place))
     encoder = encoder_of(files)
+    embeddings = _embeddings(place)
     if encoder is not JINJA:
-        return *encoder.load(files), encoder
+        tokenizer, templates = encoder.load(files)
+        return _Built(tokenizer=tokenizer, templates=templates, encoder=encoder, embeddings=embeddings)
     _refuse_tiktoken(place)
     tokenizer = _auto_tokenizer(place)
-    return tokenizer, _own_templates(tokenizer, place), opinion_on(tokenizer)
+    return _Built(
+        tokenizer=tokenizer, templates=_own_templates(tokenizer, place), encoder=opinion_on(tokenizer),
+        alternative=_alternative(place, tokenizer), embeddings=embeddings,
+    )  # fmt: skip
 
 
-def _auto_tokenizer(place: _Place) -> Any:
-    """The tokenizer that transformers loads, and so every trainer."""
+def _embeddings(place: _Place) -> int | None:
+    """The rows of the embedding that config.json counts."""
+    config = _json(place, "config.json") or {}
+    text = config.get("text_config")
+    counts = (one.get("vocab_size") for one in (text, config) if isinstance(one, dict))
+    return next((count for count in counts if isinstance(count, int)), None)
+
+
+def _alternative(place: _Place, tokenizer: Any) -> Alternative | None:
+    """The tokenizer loaded in the other way, where transformers warned: with Mistral's newer pattern, or as Llama's.
+
+    transformers notes the first warning at the backend, in `fix_mistral_regex`; it gives the second one where
+    tokenizer_config.json names Llama's class and the vocabulary is byte-level, and takes another class then.
+    """
+    declared = str((_json(place, "tokenizer_config.json") or {}).get("tokenizer_class"))
+    if tokenizer.is_fast and getattr(tokenizer.backend_tokenizer, "fix_mistral_regex", None) is False:
+        return Alternative(setting="fix_mistral_regex=True", tokenizer=_auto_tokenizer(place, fix_mistral_regex=True))
+    if declared.removesuffix("Fast") == "LlamaTokenizer" and type(tokenizer).__name__ == "TokenizersBackend":
+        from transformers import LlamaTokenizer
+
+        return Alternative(
+            setting="LlamaTokenizer, the class that tokenizer_config.json names",
+            tokenizer=_auto_tokenizer(place, by=LlamaTokenizer),
+        )
+    return None
+
+
+def _auto_tokenizer(place: _Place, by: Any = None, **settings: Any) -> Any:
+    """The tokenizer that transformers loads, and so every trainer. `by`: the class to load it by, where it is known."""
     from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
     try:
         # trust_remote_code unset would ask a question on stdin.
-        tokenizer = AutoTokenizer.from_pretrained(
+        tokenizer = (by or AutoTokenizer).from_pretrained(
             place.path,
             revision=place.commit,
             token=place.token,
@@ -209,6 +250,7 @@ def _auto_tokenizer(place: _Place) -> Any:
             local_files_only=place.offline,
             # with mistral-common installed it would be preferred to the tokenizer.json beside it
             **({"mistral_format": False} if {"tekken.json", "tokenizer.json"} <= set(_names(place)) else {}),
+            **settings,
         )
     except BaseException as error:  # the tokenizers library raises nothing more precise, and panics
         if not isinstance(error, Exception) and not is_panic(error):
@@ -269,6 +311,8 @@ def _base_model(place: _Place) -> str | None:
 def _file(place: _Place, file: str) -> Path | None:
     """Return the path of a file of `place`, or None when there is no such file."""
     path = Path(place.path, file)
+    if place.source is Source.HUB and place.files and file not in place.files:
+        return None
     if place.source is Source.HUB:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError

@@ -37,6 +37,17 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """A tokenizer loaded in another way, where transformers warns that its own may be wrong.
+
+    `setting`: what has to be set for it.
+    """
+
+    setting: str
+    tokenizer: Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """What a conversation is rendered and tokenized with.
 
@@ -44,7 +55,8 @@ class Model:
     one is called "default"); `template` is the Jinja source in use and `template_name` its name among the model's own
     or the built-in ones, or "custom". `template_is_chosen` is False when the model's own rule picked it.
     `changed_tokens`: the special tokens that are not the tokenizer's own, as `with_special_tokens` was given them.
-    `encoder`: how its chats become ids.
+    `encoder`: how its chats become ids. `alternative`: the tokenizer loaded in the other way that transformers warns
+    of. `embeddings`: the rows of the embedding that config.json counts; None where there is none.
     """
 
     name: str
@@ -58,6 +70,8 @@ class Model:
     is_fast: bool
     changed_tokens: Mapping[str, Any] = field(default_factory=dict)
     encoder: Encoder = JINJA
+    alternative: Alternative | None = None
+    embeddings: int | None = None
 
     @property
     def template_hash(self) -> str:
@@ -78,6 +92,12 @@ class Model:
             for key, value in (*settings, *self.special_tokens.items())
             if value is None or isinstance(value, str | int | float)
         }
+
+    @property
+    def is_judged_by_row(self) -> bool:
+        """Whether something about the model shows in a row's own tokens alone, so that an audit inspects each whole."""
+        lacks = self.embeddings is not None and self.embeddings < len(self.tokenizer)
+        return self.encoder.has_opinion or self.alternative is not None or lacks
 
     def template_for(self, tools: bool) -> tuple[str, str]:
         """Return (name, Jinja source) of the template for a conversation with tools (even an empty list) or without.
@@ -115,7 +135,8 @@ class Model:
             tokenizer.add_special_tokens(named)
         if tokens.get(ADDITIONAL):
             tokenizer.add_tokens(list(tokens[ADDITIONAL]), special_tokens=True)
-        return replace(self, tokenizer=tokenizer, changed_tokens={**self.changed_tokens, **tokens})
+        changed = {**self.changed_tokens, **tokens}
+        return replace(self, tokenizer=tokenizer, changed_tokens=changed, alternative=None, embeddings=None)
 
 
 ADDITIONAL = "additional_special_tokens"

@@ -12,6 +12,7 @@ from inspector.conversation import IGNORED as IGNORED
 from inspector.conversation import Conversation, Message, Step
 from inspector.errors import InspectorError, RenderError, StrategyError, StrategyRefusedError
 from inspector.model.encoders import JINJA, Encoder
+from inspector.model.model import Alternative
 from inspector.model.tokenizer import Tokenizer, ids_alone
 from inspector.rendering.render import Rendered
 from inspector.tokens import TokenTable
@@ -156,7 +157,8 @@ class Example:
     template, each a text or the error in its place; with `plain_jinja=True` as `plain_jinja` renders. `remake`:
     the example of a conversation through another template. Both render in the sandbox. `unread`: of a row that came
     with ids, why no turns could be read back from them; "" where they were. `encoder`: how the ids were made.
-    `official`: the ids that its vendor's library gives the conversation, None where it has no opinion.
+    `official`: the ids that its vendor's library gives the conversation, None where it has no opinion. `alternative`,
+    `embeddings`: as those of Model.
     """
 
     conversation: Conversation
@@ -170,6 +172,8 @@ class Example:
     unread: str = ""
     encoder: Encoder = JINJA
     official: Callable[[], Sequence[int] | None] = field(default=_no_opinion, repr=False, compare=False)
+    alternative: Alternative | None = None
+    embeddings: int | None = None
 
     def __len__(self) -> int:
         """The number of tokens."""

@@ -102,6 +102,12 @@ FIRES: dict[Code, tuple[Callable[[], Inspection], Severity, int | None, str]] = 
         ),
         Severity.WARNING, 1, " ",
     ),
+    Code.TOKENIZER_IN_DOUBT: (
+        lambda: inspector.inspect(inspector.load("bytes-llama"), CORPUS["one turn"]), Severity.WARNING, None, "'\\n",
+    ),
+    Code.ID_WITHOUT_EMBEDDING: (
+        lambda: inspector.inspect(inspector.load("bytes-llama"), CORPUS["one turn"]), Severity.ERROR, None, "<|bos|>",
+    ),
     Code.NO_TRAINED_TOKENS: (lambda: chatml(CORPUS["question only"]), Severity.ERROR, None, ""),
     Code.STOP_TOKEN_NOT_TRAINED: (
         lambda: template(TURN + "\n{% endfor %}" + PROMPT, CORPUS["one turn"]),
