@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "merge": audit_commands.run_merge,
         "inspect": commands.run_inspect,
         "compare": commands.run_compare,
+        "board": commands.run_board,
         "markers": commands.run_markers,
         "decode": commands.run_decode,
         "template": commands.run_template,
@@ -67,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="show what each trainer's own mask would train, and what is right")
     _add_model(compare)
     _add_conversation(compare)
+    board = commands.add_parser(
+        "board", help="one line a model: does it render, is it exact, what do trainers make of it"
+    )
+    board.add_argument("models", nargs="+", metavar="MODEL", help="a hub id, a folder; NAME@REVISION for a revision")
+    board.add_argument("--diff", action="store_true", help="of two models: where their text, ids or masks first part")
+    board.add_argument("--json", action="store_true", help="print JSON")
     markers = commands.add_parser("markers", help="propose prefix and suffix ids, verified over conversations")
     _add_model(markers)
     markers.add_argument(

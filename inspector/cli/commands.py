@@ -22,7 +22,7 @@ from inspector.cli.input_files import (
     write_new_texts,
 )
 from inspector.conversation import Conversation
-from inspector.errors import InspectorError, RenderError
+from inspector.errors import InspectorError, ModelError, RenderError, SetupError
 from inspector.inspection import inspect_by, template_names
 from inspector.model.model import Model
 from inspector.text_files import read_text, write_text
@@ -83,6 +83,37 @@ def run_compare(options: argparse.Namespace) -> int:
     else:
         print(format_comparison(comparison))
     return 0
+
+
+def run_board(options: argparse.Namespace) -> int:
+    """Print one line a model, or where two part; 1 where one is unusable, or they do. Raises InspectorError."""
+    from inspector.cli.terminal import format_board, format_partings
+    from inspector.trainers.board import partings, standing_of, unusable
+
+    def load(name: str) -> Model:
+        name, _, revision = name.partition("@")
+        return inspector.load(name, revision=revision or None)
+
+    if options.diff:
+        if len(options.models) != 2:
+            raise SetupError(f"--diff compares two models; {len(options.models)} are given.")
+        found = list(partings(*map(load, options.models)))
+        if options.json:
+            _print_json([one.to_dict() for one in found])
+        else:
+            print(format_partings(found))
+        return 1 if found else 0
+    standings = []
+    for name in options.models:
+        try:
+            standings.append(standing_of(load(name)))
+        except ModelError as error:
+            standings.append(unusable(name, error))
+    if options.json:
+        _print_json([standing.to_dict() for standing in standings])
+    else:
+        print(format_board(standings))
+    return 1 if any(standing.problem for standing in standings) else 0
 
 
 def run_markers(options: argparse.Namespace) -> int:

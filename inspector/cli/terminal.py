@@ -13,6 +13,7 @@ from inspector.exports.targets import Export
 from inspector.findings.codes import Finding, Severity
 from inspector.inspection import Inspection
 from inspector.model.model import Model
+from inspector.trainers.board import Parting, Standing
 from inspector.trainers.compare import Comparison, Entry
 from inspector.trainers.decode import Decoded, LoggedExample
 from inspector.trainers.markers import Markers, Split, shown_ids
@@ -119,6 +120,31 @@ def format_comparison(comparison: Comparison) -> str:
 def _strategy(entry: Entry) -> str:
     shown = {"instruction": "+ instruction"}
     return " ".join([entry.strategy, *(text for option, text in shown.items() if option in entry.options)])
+
+
+def format_board(standings: Sequence[Standing]) -> str:
+    """A few lines a model: what it renders and how exactly, then what each trainer makes of one chat."""
+    return "\n".join(line for standing in standings for line in _standing(standing))
+
+
+def _standing(standing: Standing) -> Iterator[str]:
+    if standing.problem:
+        yield f"{standing.model}  {standing.problem}"
+        return
+    official = f"{standing.same_as_official} of {standing.official} as the official encoder writes them, "
+    yield (
+        f"{standing.model}  template {standing.template} · {standing.rendered} of {standing.tried} conversations render, "
+        f"{official if standing.official else ''}{standing.exact} exact · "
+        f"generation tags {'proven' if standing.is_tagged else 'not proven'}"
+    )
+    width = max(map(len, standing.trainers), default=0)
+    yield from (f"  {trainer:<{width}}  {short}" for trainer, short in standing.trainers.items())
+
+
+def format_partings(partings: Sequence[Parting]) -> str:
+    """One line a conversation in which two models differ."""
+    lines = [f"{one.conversation}: other {one.what}, {one.detail}" for one in partings]
+    return "\n".join(lines) or "They write the same text, ids and masks."
 
 
 def format_decoded(decoded: Decoded, *, colour: bool) -> str:
