@@ -8,11 +8,12 @@ May import: `errors`, `conversation`, `model.tokenizer`.
 from __future__ import annotations
 
 from inspector.model.encoders.encoder import JINJA, Encoder, FilesOf
+from inspector.model.encoders.kimi import KIMI
 from inspector.model.encoders.tekken import TEKKEN
 
 __all__ = ["ENCODERS", "JINJA", "Encoder", "FilesOf", "encoder_of"]
 
-ENCODERS = (TEKKEN,)
+ENCODERS = (TEKKEN, KIMI)
 """Those beside Jinja, in the order in which they are asked."""
 
 
