@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import ast
 import base64
-import binascii
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -153,13 +152,13 @@ def _ranks(files: FilesOf) -> list[bytes]:
             if not line.strip():
                 continue
             try:
-                token, rank = line.split()
-                ranks.append(base64.b64decode(token, validate=True))
-                is_next = int(rank) == len(ranks) - 1
-            except (ValueError, binascii.Error):
-                is_next = False
-            if not is_next:
+                encoded, rank = line.split()
+                token, is_next = base64.b64decode(encoded, validate=True), int(rank) == len(ranks)
+            except ValueError:
+                token, is_next = b"", False
+            if not token or not is_next:
                 raise _corrupt(files, VOCABULARY, f"line {number} is not the base64 of token {len(ranks)} and its rank")
+            ranks.append(token)
     known = set(ranks)
     if len(known) != len(ranks):
         raise _corrupt(files, VOCABULARY, f"{len(ranks) - len(known)} tokens are there twice")
