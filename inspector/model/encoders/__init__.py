@@ -8,12 +8,13 @@ May import: `errors`, `conversation`, `model.tokenizer`.
 from __future__ import annotations
 
 from inspector.model.encoders.encoder import JINJA, Encoder, FilesOf
+from inspector.model.encoders.gguf import GGUF
 from inspector.model.encoders.kimi import KIMI
 from inspector.model.encoders.tekken import TEKKEN
 
 __all__ = ["ENCODERS", "JINJA", "Encoder", "FilesOf", "encoder_of"]
 
-ENCODERS = (TEKKEN, KIMI)
+ENCODERS = (TEKKEN, KIMI, GGUF)
 """Those beside Jinja, in the order in which they are asked."""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from inspector.conversation import Conversation
 from inspector.errors import UnsupportedTokenizerError
@@ -14,11 +15,23 @@ from inspector.model.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesOf:
-    """The files of a model. `name`: the model's, for messages; `fetch`: the path of a file, or None."""
+    """The files of a model. `name`: the model's, for messages; `fetch`: the path of a file, or None.
+
+    `opened`: a file as a stream, of which no more is fetched than is read.
+    """
 
     name: str
     names: Collection[str]
     fetch: Callable[[str], Path | None]
+    opened: Callable[[str], AbstractContextManager[Stream]]
+
+
+class Stream(Protocol):
+    """Where bytes come from, one after another."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes; fewer only where there are no more."""
+        ...
 
 
 Loaded = tuple[Any, dict[str, str]]
@@ -74,4 +87,3 @@ JINJA = Encoder(name="jinja", title="Chat template")
 def needs(package: str, files: FilesOf, what: str) -> UnsupportedTokenizerError:
     """The error for a package that has to be installed first. `what`: what it is needed for, as a clause."""
     return UnsupportedTokenizerError(f"{files.name!r} {what}, which needs {package}: pip install {package}")
-

@@ -122,7 +122,9 @@ def _joined(node: ast.expr) -> object:
     """The value of a literal, or of a literal list that `join` puts together."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "join":
         separator, parts = _literal(node.func.value), _literal(node.args[0] if len(node.args) == 1 else None)
-        is_text = isinstance(separator, str) and isinstance(parts, list) and all(isinstance(part, str) for part in parts)
+        is_text = (
+            isinstance(separator, str) and isinstance(parts, list) and all(isinstance(part, str) for part in parts)
+        )
         return separator.join(parts) if is_text else None
     return _literal(node)
 
@@ -175,7 +177,7 @@ def _core(tokens: list[bytes]) -> Any:
     alphabet = str.maketrans({chr(byte): character for byte, character in bytes_to_unicode().items()})
     ranks = {token: rank for rank, token in enumerate(tokens)}
     texts = [token.decode("latin-1").translate(alphabet) for token in tokens]
-    merges = []
+    merges: list[tuple[str, str]] = []
     for token in tokens:
         splits = ((ranks.get(token[:at]), ranks.get(token[at:])) for at in range(1, len(token)))
         pairs = sorted((left, right) for left, right in splits if left is not None and right is not None)
@@ -205,7 +207,9 @@ def _add_special_tokens(core: Any, start: int, config: Mapping[str, Any], files:
     end = start + RESERVED
     if outside := sorted(id for id in named if not start <= id < end):
         raise _corrupt(
-            files, CONFIG, f"added_tokens_decoder has a token of id {outside[0]}; the special ones are {start} to {end - 1}"
+            files,
+            CONFIG,
+            f"added_tokens_decoder has a token of id {outside[0]}; the special ones are {start} to {end - 1}",
         )
     for id in range(start, end):
         token = named.get(id) or AddedToken(f"<|reserved_token_{id}|>", special=True, normalized=False)

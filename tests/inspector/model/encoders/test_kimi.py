@@ -48,8 +48,8 @@ TEMPLATE = (
     "<|im_end|>{%- endfor -%}{%- if add_generation_prompt -%}<|im_assistant|>assistant<|im_middle|>{%- endif -%}"
 )
 PIECES = st.sampled_from(
-    [*NAMED, "<think>", f"<|reserved_token_{RANKS + 200}|>", "<|im_", "|>", "中文", "漢字かな", "カタ", "한국어", "don't",
-     "HTTPServer", "we'LL", "1234567", "٣٤٥", "४५", " ", "  ", "\n", "\r\n\n", "\t", "\u3000", "\x1c", "é", "e\u0301",
+    [*NAMED, "<think>", f"<|reserved_token_{RANKS + 200}|>", "<|im_", "|>", "中文", "漢字かな", "カタ", "한국어",
+     "don't", "HTTPServer", "we'LL", "1234567", "٣٤٥", "४५", " ", "  ", "\n", "\r\n\n", "\t", "\u3000", "\x1c", "é", "e\u0301",
      "ǅ", "👩‍👩‍👧", "🇦🇹", "🙂", "x=[1, 2]\n", "…", "々", "〇", "ｱ", "Straße", "й", "न\u0947"]
 )  # fmt: skip
 TEXTS = st.lists(PIECES | st.text(max_size=6).map(lambda text: text.encode("utf-8", "ignore").decode()), max_size=14)
@@ -149,8 +149,8 @@ def slices(text: str) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "text",
-    ["a" * 60_001, "a" + " " * 25_001 + "b", "word" * 10 + "\n" * 25_000 + "x", "中文 " + "長" * 50_003, "a b " * 150_000,
-     "\x1c" * 25_001 + "x", ("x" * 25_000 + " ") * 3],
+    ["a" * 60_001, "a" + " " * 25_001 + "b", "word" * 10 + "\n" * 25_000 + "x", "中文 " + "長" * 50_003,
+     "a b " * 150_000, "\x1c" * 25_001 + "x", ("x" * 25_000 + " ") * 3],
     ids=["letters", "spaces", "exactly", "Chinese", "long", "control", "runs"],
 )  # fmt: skip
 def test_long_text_is_cut_where_kimi_cuts_it(model: Model, kimi: Any, text: str) -> None:
@@ -185,7 +185,9 @@ def test_chat_trains_what_tiktoken_gives(model: Model, kimi: Any) -> None:
     """From the conversation to the trained ids."""
     chat = [{"role": "user", "content": "你好 hello"}, {"role": "assistant", "content": "维也纳，1234!"}]
     found = inspect(model, chat)
-    text = "<|im_user|>user<|im_middle|>你好 hello<|im_end|><|im_assistant|>assistant<|im_middle|>维也纳，1234!<|im_end|>"
+    text = (
+        "<|im_user|>user<|im_middle|>你好 hello<|im_end|><|im_assistant|>assistant<|im_middle|>维也纳，1234!<|im_end|>"
+    )
     assert list(found.example.tokens.ids) == kimi.encode(text, allowed_special="all")
     trained = [id for id, bit in zip(found.example.tokens.ids, found.trained, strict=True) if bit]
     assert trained == kimi.encode("维也纳，1234!<|im_end|>", allowed_special="all")
@@ -261,7 +263,7 @@ def test_code_that_does_something_else_is_refused(
 def test_code_elsewhere_is_refused(tmp_path: Path, small: dict[str, bytes]) -> None:
     """What is compared must be what transformers would run."""
     small["tokenizer_config.json"] = b'{"auto_map": {"AutoTokenizer": ["else.TikTokenTokenizer", null]}}'
-    with pytest.raises(errors.UnsupportedTokenizerError, match="names 'else.TikTokenTokenizer' as the tokenizer's code"):
+    with pytest.raises(errors.UnsupportedTokenizerError, match=r"names 'else\.TikTokenTokenizer' as the tokenizer"):
         load(write(tmp_path, small))
 
 
@@ -278,8 +280,8 @@ def test_code_elsewhere_is_refused(tmp_path: Path, small: dict[str, bytes]) -> N
         ("tokenizer_config.json", b'{"chat_template": 3}', "its chat_template is not text"),
         ("tokenizer_config.json", b'{"added_tokens_decoder": [1]}', "added_tokens_decoder is not an object of ids"),
         ("tokenizer_config.json", b'{"added_tokens_decoder": {"a": {"content": "x"}}}', "added_tokens_decoder is not"),
-        ("tokenizer_config.json", b'{"added_tokens_decoder": {"9": {"content": "x"}}}', "a token of id 9; .* 256 to 511"),
-        ("tokenizer_config.json", b'{"added_tokens_decoder": {"256": {"content": "a"}}}', "'a' of id 256 is there twice"),
+        ("tokenizer_config.json", b'{"added_tokens_decoder": {"9": {"content": "x"}}}', "of id 9; .* 256 to 511"),
+        ("tokenizer_config.json", b'{"added_tokens_decoder": {"256": {"content": "a"}}}', "'a' of id 256 is"),
         ("chat_template.jinja", b"\xff", "it is not UTF-8 at byte 0"),
     ],
 )  # fmt: skip
