@@ -28,6 +28,8 @@ _TEMPLATE, _TOKENS = "tokenizer.chat_template", "tokenizer.ggml.tokens"
 _UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
 """Types of tokens."""
 _NAMED = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
+_ELSEWHERE = ("gemma", "phi3")
+"""SentencePiece models whose tokens stand for more than their header says: another order of merges, spaces around."""
 _MADE_FROM = (
     "general.base_model.0.repo_url", "general.source.huggingface.repository", "general.source.repo_url",
     "general.source.url", "general.base_model.0.name",
@@ -47,13 +49,33 @@ class _Cut:
 
 _REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_REST_OF_PATHS = _REST.replace(r"[\r\n]*", r"[\r\n/]*")
+
+
+def _words_by_case(end: str) -> str:
+    """Words that a capital letter begins, each with what may end it."""
+    return rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{end}|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{end}"
+
+
+_GPT_4O = _Cut(
+    pattern=_words_by_case(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?") + rf"|\p{{N}}{{1,3}}|{_REST_OF_PATHS}", is_whole_first=True
+)
 _LLAMA_3 = _Cut(pattern=rf"{_WORDS}|\p{{N}}{{1,3}}|{_REST}", is_whole_first=True)
 CUTS = {
     "gpt-2": _Cut(),
     "llama-bpe": _LLAMA_3,
     "llama3": _LLAMA_3,
     "llama-v3": _LLAMA_3,
+    "gpt-4o": _GPT_4O,
+    "llama4": _GPT_4O,
+    "tekken": _Cut(pattern=rf"{_words_by_case('')}|\p{{N}}|{_REST_OF_PATHS}", is_whole_first=True),
     "qwen2": _Cut(pattern=rf"{_WORDS}|\p{{N}}|{_REST}", is_composed=True),
+    "qwen35": _Cut(
+        pattern=r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+        is_composed=True,
+    ),
     "smollm": _Cut(single_digits=True),
 }
 """The words of `tokenizer.ggml.pre` that are known."""
@@ -164,18 +186,18 @@ class _Vocabulary:
         from tokenizers import Tokenizer, decoders, models, normalizers
 
         architecture = self.values.get("general.architecture")
-        if isinstance(architecture, str) and architecture.startswith("gemma"):  # its scores are not its merges' order
+        if isinstance(architecture, str) and architecture.startswith(_ELSEWHERE):
             raise self._unknown("general.architecture", architecture)
         scores, ids = self._list("scores", float), {token: id for id, token in enumerate(tokens)}
         if len(scores) != len(tokens):
             raise self._corrupt(f"it has {len(tokens):,} tokens and {len(scores):,} scores")
-        joins = (
-            (-scores[id], ids[token[:at]], ids[token[at:]])
-            for token, id in ids.items()
+        joins = [
+            (token[:at], token[at:])
+            for token in tokens
             for at in range(1, len(token))
             if token[:at] in ids and token[at:] in ids
-        )
-        merges = [(tokens[left], tokens[right]) for _, left, right in sorted(joins)]
+        ]
+        merges = sorted(joins, key=lambda pair: (-scores[ids["".join(pair)]], -len(pair[0]), -len(pair[1])))
         unknown = self.named("unknown")
         core = Tokenizer(models.BPE(ids, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
         has_prefix = self.values.get("tokenizer.ggml.add_space_prefix", True)

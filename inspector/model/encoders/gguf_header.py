@@ -29,7 +29,7 @@ class HeaderError(ValueError):
 def read_header(stream: Stream) -> dict[str, Any]:
     """The values of the keys `general.*` and `tokenizer.*`. Raises HeaderError, and what the stream raises."""
     header = _Header(stream)
-    if header.take(4) != b"GGUF":
+    if stream.read(4) != b"GGUF":
         raise HeaderError("it does not begin with GGUF")
     version = header.number("I")
     if version not in (2, 3):
