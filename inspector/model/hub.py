@@ -296,8 +296,8 @@ def _file(place: _Place, file: str) -> Path | None:
 @contextmanager
 def _opened(place: _Place, file: str) -> Iterator[Stream]:
     """A file of `place` as a stream. Raises a ModelError, also while it is read."""
-    if place.source is not Source.HUB:
-        with open(Path(place.path, file), "rb") as stream:
+    if (place.source is not Source.HUB or place.offline) and (path := _file(place, file)):
+        with open(path, "rb") as stream:
             yield stream
         return
     from huggingface_hub.errors import HTTPError

@@ -112,6 +112,15 @@ def mistral_templates() -> dict[str, str]:
     return dict(json.loads((folder / "templates.json").read_text(encoding="utf-8")))
 
 
+def real_tekken() -> Path:
+    """The tekken.json of Pixtral and Mistral Small of 2024, from mistral-common's wheel. Raises as `real_tokenizer`."""
+    from tests.support import mistral_templates as maker
+
+    wheel = cache_folder() / maker.WHEEL
+    folder = _from_wheel(f"tekken-{maker.VERSION}", maker.unpack_tekken, wheel, maker.download, maker.WHEEL_SHA256)
+    return folder / "tekken.json"
+
+
 def wheel_templates(package: str) -> dict[str, str]:
     """The chat templates in a wheel of wheel_templates.py, by name. Raises as `real_tokenizer`."""
     from tests.support import wheel_templates as maker

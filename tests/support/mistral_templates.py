@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 VERSION = "1.13.1"
@@ -52,6 +53,13 @@ def build(wheel: Path, folder: Path) -> None:
         templates = _generated(packages)
     folder.mkdir()
     (folder / "templates.json").write_text(json.dumps(templates), encoding="utf-8")
+
+
+def unpack_tekken(wheel: Path, folder: Path) -> None:
+    """Write `tekken.json` into `folder`, which must not exist yet."""
+    folder.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        (folder / "tekken.json").write_bytes(archive.read("mistral_common/data/tekken_240911.json"))
 
 
 def _generated(packages: str) -> dict[str, str]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from inspector.model.encoders.encoder import Stream
 
-MAX_BYTES = 64_000_000
-"""Most bytes that are read; the largest vocabularies in use need a fifth of that."""
+MAX_BYTES = 40_000_000
+"""Most bytes that are read; the largest vocabularies in use need a third of that."""
 MAX_KEYS = 10_000
 MAX_ELEMENTS = 2_000_000
 _KEPT = ("general.", "tokenizer.")
