@@ -8,6 +8,7 @@ and members that would land elsewhere.
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import hashlib
 import json
@@ -16,10 +17,11 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 VERSION = "3.7.2"
 SHA256 = {
@@ -129,6 +131,34 @@ def wheel_templates(package: str) -> dict[str, str]:
     name = f"{wanted.replace('==', '-')}-templates"
     folder = _from_wheel(name, maker.build, cache_folder() / f"{name}.whl", maker.downloading(package), sha256)
     return dict(json.loads((folder / "templates.json").read_text(encoding="utf-8")))
+
+
+def kimi_tools() -> Callable[[list[Any]], str]:
+    """The function of `renderers` that writes tools as Kimi K2.5 is told of them. Raises as `real_tokenizer`.
+
+    Of its module what needs the rest of the package is left out.
+    """
+    from tests.support import wheel_templates as maker
+
+    wanted, sha256 = maker.WHEELS["renderers"]
+    name = wanted.replace("==", "-")
+
+    def build(wheel: Path, folder: Path) -> None:
+        folder.mkdir()
+        with zipfile.ZipFile(wheel) as archive:
+            (folder / "kimi_k25.py").write_bytes(archive.read("renderers/kimi_k25.py"))
+
+    folder = _from_wheel(name, build, cache_folder() / f"{name}.whl", maker.downloading("renderers"), sha256)
+    module = ast.parse((folder / "kimi_k25.py").read_bytes())
+    module.body = [
+        node
+        for node in module.body
+        if not (isinstance(node, ast.ImportFrom) and str(node.module).startswith("renderers"))
+        and getattr(node, "name", "") != "KimiK25Renderer"
+    ]
+    names: dict[str, Any] = {"__name__": name}
+    exec(compile(module, name, "exec"), names)
+    return cast("Callable[[list[Any]], str]", names["_encode_tools_typescript"])
 
 
 def _from_smollm2(name: str, build: Callable[[Path, Path], None]) -> Path:

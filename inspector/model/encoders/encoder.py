@@ -46,6 +46,10 @@ def _nothing(files: FilesOf) -> Loaded:
     raise NotImplementedError(files.name)
 
 
+def _as_it_is(tokenizer: Tokenizer, conversation: Conversation) -> Conversation:
+    return conversation
+
+
 def _no_opinion(tokenizer: Tokenizer, conversation: Conversation) -> Sequence[int] | None:
     return None
 
@@ -55,7 +59,8 @@ class Encoder:
     """How the chats of a family of models become ids.
 
     `name`: in `to_dict`; `title`: on the page. `reads`: whether it is the one for a repository with files of these
-    names. `load`: the tokenizer and the templates; raises a ModelError. `text_becomes_control`: whether a control token
+    names. `load`: the tokenizer and the templates; raises a ModelError. `prepared`: a conversation as the template is
+    given it. `text_becomes_control`: whether a control token
     that stands in a message's text is encoded as that token; where not, only the template writes those.
     `official`: the ids that the vendor's own library gives a conversation, None where it is not installed or does not
     take it; `library`: its name.
@@ -65,6 +70,7 @@ class Encoder:
     title: str
     reads: Callable[[Collection[str]], bool] = _no_files
     load: Callable[[FilesOf], Loaded] = _nothing
+    prepared: Callable[[Tokenizer, Conversation], Conversation] = _as_it_is
     text_becomes_control: bool = True
     official: Callable[[Tokenizer, Conversation], Sequence[int] | None] = _no_opinion
     library: str = ""

@@ -8,7 +8,7 @@ another number, and K3's class, which writes chats itself (`encoding_k3.py`) ins
 
 tiktoken joins the pair whose join has the lowest rank, by whatever split it came about; so every split of a token into
 two others is a merge here. Kimi's class first cuts text into 400,000 characters, and runs of spaces or of other
-characters into 25,000 each.
+characters into 25,000 each. It hands tools to the template with their keys in order, and since K2.5 as TypeScript too.
 Source: tokenization_kimi.py of moonshotai/Kimi-K2-Instruct, Kimi-K2.6 and Kimi-K3 (2025, 2026); tiktoken 0.14.
 """
 
@@ -18,11 +18,15 @@ import ast
 import base64
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from inspector.conversation import Conversation
 from inspector.errors import CorruptFileError, UnsupportedTokenizerError, quoted
 from inspector.model.encoders.encoder import Encoder, FilesOf, Loaded
+from inspector.model.encoders.typescript import declarations
+from inspector.model.tokenizer import Tokenizer
 
 VOCABULARY, CODE, CONFIG = "tiktoken.model", "tokenization_kimi.py", "tokenizer_config.json"
 _UPPER, _LOWER = (rf"[{kinds}\p{{Lm}}\p{{Lo}}\p{{M}}&&[^\p{{Han}}]]" for kinds in (r"\p{Lu}\p{Lt}", r"\p{Ll}"))
@@ -49,6 +53,9 @@ _LONGEST_RUN = _RUN_STARTS + "(?:{})".format(
     "|".join(rf"(?:{kind}{{1000}}){{25}}(?={kind})" for kind in (f"[{_SPACE}]", f"[^{_SPACE}]"))
 )
 """What is cut off, anchored: tried at each character a text's length would count squared."""
+TOOLS = "kimi_tools"
+"""The setting of a tokenizer that says in which form its template is given tools."""
+_GIVEN, _TYPESCRIPT = "given", "typescript"
 MAX_CODE_BYTES = 200_000
 _NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 _SETTINGS = ("additional_special_tokens", "clean_up_tokenization_spaces", "model_max_length", "padding_side")
@@ -62,7 +69,7 @@ def _load(files: FilesOf) -> Loaded:
     from transformers import PreTrainedTokenizerFast
 
     config = _config(files)
-    _check_code(files, config)
+    tools = _tools_of(files, config)
     ranks = _ranks(files)
     core = _core(ranks)
     _add_special_tokens(core, len(ranks), config, files)
@@ -70,16 +77,48 @@ def _load(files: FilesOf) -> Loaded:
     settings = {name: config[name] for name in _SETTINGS if name in config}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, **settings, **named)
     tokenizer.name_or_path = files.name  # given sooner, the hub would be asked whether it is one of Mistral's
+    tokenizer.init_kwargs[TOOLS] = tools
     templates = _templates(files, config)
     tokenizer.chat_template = templates or None
     return tokenizer, templates
 
 
+def _prepared(tokenizer: Tokenizer, conversation: Conversation) -> Conversation:
+    """With its tools as the repository's code hands them to the template."""
+    kind = tokenizer.init_kwargs.get(TOOLS, _GIVEN)
+    if kind == _GIVEN or not conversation.tools:
+        return conversation
+    tools = tuple(_sorted(tool) for tool in conversation.tools)
+    conversation = replace(conversation, tools=tools)
+    if kind != _TYPESCRIPT:
+        return conversation
+    try:
+        return conversation.with_keywords(tools_ts_str=declarations(tools))
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ):  # Kimi's code goes on without them, too
+        return conversation
+
+
+def _sorted(value: Any) -> Any:
+    """With the keys of every object in order."""
+    if isinstance(value, dict):
+        return {key: _sorted(inner) for key, inner in sorted(value.items())}
+    return [_sorted(inner) for inner in value] if isinstance(value, list) else value
+
+
 # --- what the repository's code says
 
 
-def _check_code(files: FilesOf, config: Mapping[str, Any]) -> None:
-    """Raise UnsupportedTokenizerError for code that does not tokenize, or render, as this file does."""
+def _tools_of(files: FilesOf, config: Mapping[str, Any]) -> str:
+    """What the code gives the template for tools: "given", "sorted" or "typescript".
+
+    Raises UnsupportedTokenizerError for code that does not tokenize, or render, as this file does.
+    """
     named = config.get("auto_map", {}).get("AutoTokenizer") if isinstance(config.get("auto_map"), dict) else None
     first = next(iter(named), None) if isinstance(named, list) else named
     if isinstance(first, str) and first.split("--")[-1].rpartition(".")[0] != Path(CODE).stem:
@@ -95,8 +134,12 @@ def _check_code(files: FilesOf, config: Mapping[str, Any]) -> None:
     if _literal(constants.get("num_reserved_special_tokens")) != RESERVED:
         raise _other(files, f"{CODE} reserves another number of special tokens than {RESERVED}")
     methods = {node.name: ast.unparse(node) for node in kind.body if isinstance(node, ast.FunctionDef)}
-    if "super().apply_chat_template(" not in methods.get("apply_chat_template", "super().apply_chat_template("):
+    rendering = methods.get("apply_chat_template", "")
+    if rendering and "super().apply_chat_template(" not in rendering:
         raise _other(files, f"{CODE} writes chats itself and renders no template, as Kimi K3's does")
+    if "encode_tools_to_typescript_style(" in rendering:
+        return _TYPESCRIPT
+    return "sorted" if "deep_sort_dict(" in rendering else _GIVEN
 
 
 def _class(files: FilesOf, path: Path) -> ast.ClassDef:
@@ -261,4 +304,4 @@ def _corrupt(files: FilesOf, file: str, what: str) -> CorruptFileError:
     return CorruptFileError(f"{file} of {files.name!r} cannot be read: {what}. Fetch it again or correct it.")
 
 
-KIMI = Encoder(name="kimi", title="Kimi's tiktoken", reads=_reads, load=_load)
+KIMI = Encoder(name="kimi", title="Kimi's tiktoken", reads=_reads, load=_load, prepared=_prepared)

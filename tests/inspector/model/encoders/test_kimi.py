@@ -214,6 +214,41 @@ def test_template_may_stand_in_the_config(tmp_path: Path, small: dict[str, bytes
         load(write(tmp_path, small))
 
 
+TOOL_TEMPLATE = (
+    "{%- if tools -%}{% if tools_ts_str %}{{ tools_ts_str }}{% else %}{{ tools | tojson }}{% endif %}{%- endif -%}"
+    + TEMPLATE
+)
+PLAIN = CODE.replace("tools=deep_sort_dict(tools), ", "tools=tools, ")
+TYPESCRIPT = CODE.replace(
+    "        return super()",
+    "        kwargs['tools_ts_str'] = encode_tools_to_typescript_style(deep_sort_dict(tools))\n        return super()",
+)
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+SORTED = '[{"function": {"name": "f", "parameters": {"properties": {}, "type": "object"}}, "type": "function"}]'
+GIVEN = '[{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]'
+DECLARED = "# Tools\n\n## functions\nnamespace functions {\ntype f = (_: {}) => any;\n}\n"
+
+
+@pytest.mark.parametrize(("code", "text"), [(PLAIN, GIVEN), (CODE, SORTED), (TYPESCRIPT, DECLARED)])
+def test_template_is_given_tools_as_the_code_gives_them(
+    tmp_path: Path, small: dict[str, bytes], code: str, text: str
+) -> None:
+    """As they are, with their keys in order, or declared in TypeScript: others tokens each."""
+    small |= {"tokenization_kimi.py": code.encode(), "chat_template.jinja": TOOL_TEMPLATE.encode()}
+    chat = {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}], "tools": [TOOL]}
+    found = inspect(load(write(tmp_path, small)), chat)
+    assert found.example.rendered.text.startswith(text + "<|im_user|>")
+    assert list(found.example.conversation.tools or ()) == [TOOL]
+
+
+def test_tools_that_cannot_be_declared_are_given_as_they_are(tmp_path: Path, small: dict[str, bytes]) -> None:
+    """Kimi's code prints why and goes on without the declarations."""
+    small |= {"tokenization_kimi.py": TYPESCRIPT.encode(), "chat_template.jinja": TOOL_TEMPLATE.encode()}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"$ref": "#/none"}}}}}
+    chat = {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}], "tools": [tool]}
+    assert inspect(load(write(tmp_path, small)), chat).example.rendered.text.startswith('[{"function": {"name": "f"')
+
+
 # What is refused
 
 
