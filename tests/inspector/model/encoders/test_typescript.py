@@ -82,7 +82,7 @@ def attempt(write: Callable[[list[Any]], str], tools: list[Any]) -> str | None:
         return None
 
 
-@settings(max_examples=2000)
+@settings(max_examples=1000)
 @given(tools=TOOLS)
 def test_declarations_are_those_of_the_published_rules(kimis: Callable[[list[Any]], str], tools: list[Any]) -> None:
     """Nested objects, references to each other and to the whole, limits, defaults, and what the rules refuse."""
