@@ -178,7 +178,8 @@ def _refuse_enormous(name: str, files: Mapping[str, int]) -> None:
     """Raise CorruptFileError for a file that would be fetched or read, and is larger than any tokenizer's."""
     for file, size in files.items():
         is_read = file.endswith((".json", ".jinja", ".model", ".txt", ".tiktoken")) and has_vocabulary([file])
-        if size > MAX_FILE_BYTES and (is_read or file in ("tokenizer_config.json", "config.json")):
+        is_looked_at = file in ("tokenizer_config.json", "config.json", "tokenization_kimi.py")
+        if size > MAX_FILE_BYTES and (is_read or is_looked_at):
             raise CorruptFileError(
                 f"{file} of {name!r} has {size:,} bytes; of a tokenizer's file up to {MAX_FILE_BYTES:,} are read. "
                 "Use a model whose tokenizer is smaller."

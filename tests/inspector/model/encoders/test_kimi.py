@@ -295,6 +295,15 @@ def test_code_that_does_something_else_is_refused(
         load(write(tmp_path, small))
 
 
+def test_enormous_code_is_not_fetched(hub: HubServer, small: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its size is known before."""
+    monkeypatch.setattr(hub_module, "MAX_FILE_BYTES", 20_000)
+    hub.add("owner/kimi", small | {"tokenization_kimi.py": b"#" * 20_001})
+    with pytest.raises(errors.CorruptFileError, match=r"tokenization_kimi\.py of 'owner/kimi' has 20,001 bytes"):
+        load("owner/kimi")
+    assert not any(path.endswith(".py") for path in hub.paths())
+
+
 def test_code_elsewhere_is_refused(tmp_path: Path, small: dict[str, bytes]) -> None:
     """What is compared must be what transformers would run."""
     small["tokenizer_config.json"] = b'{"auto_map": {"AutoTokenizer": ["else.TikTokenTokenizer", null]}}'
