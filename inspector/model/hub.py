@@ -297,7 +297,10 @@ def _file(place: _Place, file: str) -> Path | None:
 @contextmanager
 def _opened(place: _Place, file: str) -> Iterator[Stream]:
     """A file of `place` as a stream. Raises a ModelError, also while it is read."""
-    if (place.source is not Source.HUB or place.offline) and (path := _file(place, file)):
+    if place.source is not Source.HUB or place.offline:
+        path = _file(place, file)
+        if path is None:
+            raise CorruptFileError(f"{file} of {place.name!r} is not a plain file. Put the file itself in its place.")
         with open(path, "rb") as stream:
             yield stream
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -371,6 +372,13 @@ def test_hostile_header_is_refused_in_time(tmp_path: Path, data: bytes, text: st
     with pytest.raises(errors.CorruptFileError, match=rf"header of a.gguf of .* cannot be read: .*{text}"):
         load(str(tmp_path / "a.gguf"))
     assert time.monotonic() - began < 10
+
+
+def test_pipe_is_no_file(tmp_path: Path) -> None:
+    """Opened, it would be waited for."""
+    os.mkfifo(tmp_path / "a.gguf")
+    with pytest.raises(errors.CorruptFileError, match=r"a\.gguf of .* is not a plain file\. Put the file itself"):
+        load(str(tmp_path))
 
 
 def test_longest_header_is_refused_in_time() -> None:
