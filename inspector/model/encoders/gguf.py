@@ -68,7 +68,6 @@ CUTS = {
     "llama3": _LLAMA_3,
     "llama-v3": _LLAMA_3,
     "gpt-4o": _GPT_4O,
-    "llama4": _GPT_4O,
     "tekken": _Cut(pattern=rf"{_words_by_case('')}|\p{{N}}|{_REST_OF_PATHS}", is_whole_first=True),
     "qwen2": _Cut(pattern=rf"{_WORDS}|\p{{N}}|{_REST}", is_composed=True),
     "qwen35": _Cut(
