@@ -338,7 +338,15 @@ def make_example(model: Model, conversation: Conversation, source: str) -> Examp
         template=source,
         render_texts=partial(_render_texts, model, source),
         remake=partial(make_example, model),
+        encoder=model.encoder,
+        official=partial(_official, model, conversation, source),
     )
+
+
+def _official(model: Model, conversation: Conversation, source: str) -> Sequence[int] | None:
+    """The ids that the vendor's library gives a conversation; None where another template is used than the model's."""
+    is_own = source in model.templates.values() and not model.changed_tokens
+    return model.encoder.official(model.tokenizer, conversation) if is_own else None
 
 
 def _render_texts(

@@ -157,7 +157,7 @@ def _encode(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[int,
 
 def _encode_pieces(tokenizer: Tokenizer, rendered: Rendered) -> tuple[list[int], list[tuple[int, int]]]:
     """The ids and spans of a text whose control tokens are those that the template writes, and only those."""
-    controls, as_text = _controls(tokenizer)
+    controls, as_text = control_tokens(tokenizer), _as_text(tokenizer)
     ids: list[int] = []
     spans: list[tuple[int, int]] = []
 
@@ -185,19 +185,27 @@ def _template_stretches(rendered: Rendered) -> Iterator[tuple[int, int]]:
             yield spans[0][0], spans[-1][1]
 
 
-_CONTROLS: WeakKeyDictionary[Any, tuple[int, re.Pattern[str], Any]] = WeakKeyDictionary()
+_CONTROLS: WeakKeyDictionary[Any, tuple[int, re.Pattern[str]]] = WeakKeyDictionary()
+_AS_TEXT: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
-def _controls(tokenizer: Tokenizer) -> tuple[re.Pattern[str], Any]:
-    """(what finds a tokenizer's special tokens in a text, a copy of its backend that takes them for text)."""
-    size, pattern, backend = _CONTROLS.get(tokenizer, (-1, None, None))
+def control_tokens(tokenizer: Tokenizer) -> re.Pattern[str]:
+    """What finds a tokenizer's special tokens in a text, the longest first."""
+    size, pattern = _CONTROLS.get(tokenizer, (-1, None))
     if pattern is None or size != len(tokenizer):
         texts = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
         pattern = re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))) or r"(?!)")
+        _CONTROLS[tokenizer] = len(tokenizer), pattern
+    return pattern
+
+
+def _as_text(tokenizer: Tokenizer) -> Any:
+    """A copy of a tokenizer's backend that takes special tokens for text."""
+    if tokenizer not in _AS_TEXT:
         backend = copy.deepcopy(tokenizer.backend_tokenizer)
         backend.encode_special_tokens = True
-        _CONTROLS[tokenizer] = len(tokenizer), pattern, backend
-    return pattern, backend
+        _AS_TEXT[tokenizer] = backend
+    return _AS_TEXT[tokenizer]
 
 
 def _ordered(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -17,7 +17,8 @@ from inspector.model.model import Model
 from inspector.tagging.write import TrainingTemplate, has_tags, write_training_template
 from tests import oracle
 from tests.support import models
-from tests.support.fetch import NotFetchedError, mistral_templates, wheel_templates
+from tests.support.fetch import NotFetchedError, wheel_templates
+from tests.support.mistral_templates import mistral_templates
 
 REAL_MODELS = tuple(dict.fromkeys((*oracle.REAL_MODELS, "smollm2")))
 

@@ -72,6 +72,7 @@ interface InspectionJson extends ViewNotes {
   strategy: string;
   verdict: Verdict;
   key: string;
+  encoder: string;
   modifiers: string;
   texts: string[];
   whole: Record<number, string>;

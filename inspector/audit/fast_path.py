@@ -42,14 +42,16 @@ _Batch = list[tuple[int, list[str], str]]
 
 
 class ShortWay:
-    """Counts rows whose shape is known. Only for `traced`, fast tokenizers, and findings that say what they read."""
+    """Counts rows whose shape is known. Only for `traced`, fast tokenizers without an official encoder that has to be
+    asked about each row, and findings that say what they read.
+    """
 
     def __init__(self, task: Task) -> None:
         self._model = task.model
         self._max_length = task.rule.modifiers.max_length
         self._skeletons: dict[Shape, Skeleton] = {}
         self._failures: Counter[Shape] = Counter()
-        is_exact = task.rule.strategy == EXACT and task.model.is_fast
+        is_exact = task.rule.strategy == EXACT and task.model.is_fast and not task.model.encoder.has_opinion
         is_open = is_exact and all(code.reads is not Reads.WORDS for code in Code)
         self._segments = SegmentCache(task.model.tokenizer) if is_open else None
 

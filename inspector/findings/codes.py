@@ -16,6 +16,8 @@ class Reads(StrEnum):
     """How many tokens train, which is worked out for each row."""
     TOKENS = "tokens"
     """A row's tokens where texts meet, special tokens and length: rows that differ in these are inspected whole."""
+    LIBRARY = "library"
+    """What the vendor's own library makes of a row: where there is one, every row is inspected whole."""
     WORDS = "words"
     """Anything else: while there is such a finding, every row is inspected whole."""
 
@@ -89,6 +91,8 @@ class Code(StrEnum):
     """The template renders earlier messages differently once later ones follow."""
     CONTROL_TOKEN_IN_CONTENT = "control_token_in_content", "Message text contains a control token", Reads.TOKENS
     """Text of a message becomes a control token."""
+    OFFICIAL_ENCODER_DIFFERS = "official_encoder_differs", "The official encoder writes other tokens", Reads.LIBRARY
+    """The vendor's own library gives the conversation other ids."""
     STOP_TOKEN_MISMATCH = "stop_token_mismatch", "Turns do not end in the EOS token", Reads.SHAPE
     """The template ends turns in another token than the tokenizer's eos."""
     STOP_IS_TEXT = "stop_is_text", "The stop marker is plain text", Reads.SHAPE

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
 
 from inspector.findings.codes import Code, Finding, Severity
+from inspector.model.tokenizer import ids_alone, text_of
 from inspector.rendering.origins import OriginKind
 from inspector.strategies import Example, Labelled
+from inspector.tokens import control_tokens
 
 
 def find_control_tokens(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Text of a message that the tokenizer reads as a special token; one finding a message."""
+    """Text of a message that the tokenizer reads as a special token, or would; one finding a message."""
+    if not example.encoder.text_becomes_control:
+        yield from _spelled_controls(example)
+        return
     tokens = example.tokens
     seen: dict[int, list[int]] = {}
     for index, runs in enumerate(() if example.unread else tokens.runs):
@@ -33,6 +39,73 @@ def find_control_tokens(example: Example, labelled: Labelled) -> Iterator[Findin
             + ("The model learns to write it in the middle of an answer." if is_error else "It can fake a turn."),
             remedy="Change the text, or tokenize message text without special tokens (sanitize_control_tokens).",
         )
+
+
+def _spelled_controls(example: Example) -> Iterator[Finding]:
+    """Control tokens in messages that stay text here, and would not in the rendered text tokenized whole."""
+    controls, tokens = control_tokens(example.tokenizer), example.tokens
+    messages: set[int] = set()
+    for start, end, run in example.rendered.spans():
+        index = run.origin.message_index
+        if run.origin.kind is not OriginKind.MESSAGE or index is None or index in messages:
+            continue
+        spelled = controls.search(example.rendered.text, start, end)
+        if spelled is None:
+            continue
+        messages.add(index)
+        here = [i for i, span in enumerate(tokens.char_spans) if span[0] < spelled.end() and spelled.start() < span[1]]
+        library = example.encoder.library or example.encoder.title
+        yield Finding(
+            code=Code.CONTROL_TOKEN_IN_CONTENT,
+            severity=Severity.WARNING,
+            message_index=index,
+            token_span=(here[0], here[-1] + 1),
+            detail=f"Message {index} ({example.conversation.role(index)}) spells the control token {spelled[0]!r}. "
+            f"{library} reads it as text, as it is shown: {[tokens.ids[i] for i in here]}. A trainer that tokenizes "
+            f"the rendered text whole gets the control token: {ids_alone(example.tokenizer, spelled[0])}.",
+            remedy="Change the text, or train with these ids: a run here does, and so do exported rows.",
+        )
+
+
+def find_official_differences(example: Example, labelled: Labelled) -> Iterator[Finding]:
+    """The vendor's own library gives the conversation other ids."""
+    official, ids = example.official(), example.tokens.ids
+    if official is None or list(official) == list(ids):
+        return
+    places = _differences(official, ids)
+    first = min(places[0][1][0], len(ids) - 1)
+    quoted = [
+        " and ".join(f"{text_of(example.tokenizer, side[start:end])!r} {where}" for side, (start, end), where in sides)
+        for sides in (((official, theirs, "there"), (ids, ours, "here")) for theirs, ours in places)
+    ]
+    different = list(dict.fromkeys(quoted))
+    more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
+    yield Finding(
+        code=Code.OFFICIAL_ENCODER_DIFFERS,
+        severity=Severity.WARNING,
+        message_index=next((run.turn for run in example.tokens.runs[first]), None),
+        token_span=(first, first + 1),
+        detail=f"{example.encoder.library} encodes this conversation in {len(official):,} tokens, the chat template "
+        f"in {len(ids):,}. From token {first} on they differ: {'; '.join(different[:_SHOWN])}{more}.",
+        remedy="Write the row so that both agree: at inference the official encoder is what the model is given.",
+    )
+
+
+_SHOWN = 4
+"""Differences quoted of two encodings."""
+_COMPARED = 4_000
+"""Tokens up to which every difference is looked for; of longer ones the stretch that they do not share."""
+
+
+def _differences(theirs: Sequence[int], ours: Sequence[int]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """The stretches in which two lists of ids differ, each as half-open ranges of the first and of the second."""
+    if max(len(theirs), len(ours)) <= _COMPARED:
+        steps = SequenceMatcher(None, theirs, ours, autojunk=False).get_opcodes()
+        return [((a, b), (c, d)) for name, a, b, c, d in steps if name != "equal"]
+    shorter = min(len(theirs), len(ours))
+    start = next((i for i in range(shorter) if theirs[i] != ours[i]), shorter)
+    end = next((i for i in range(shorter - start) if theirs[-1 - i] != ours[-1 - i]), shorter - start)
+    return [((start, len(theirs) - end), (start, len(ours) - end))]
 
 
 def find_stop_mismatch(example: Example, labelled: Labelled) -> Iterator[Finding]:
@@ -153,6 +226,7 @@ def find_double_bos(example: Example, labelled: Labelled) -> Iterator[Finding]:
 
 TOKENIZER_FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
     find_control_tokens,
+    find_official_differences,
     find_stop_mismatch,
     find_text_stops,
     find_pad_is_stop,

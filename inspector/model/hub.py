@@ -37,7 +37,7 @@ from inspector.errors import (
     quoted,
 )
 from inspector.model.beginnings import opened_on_hub
-from inspector.model.encoders import JINJA, Encoder, FilesOf, encoder_of
+from inspector.model.encoders import JINJA, Encoder, FilesOf, encoder_of, opinion_on
 from inspector.model.encoders.encoder import Stream
 from inspector.model.failures import explain, has_vocabulary, is_panic, no_tokenizer
 from inspector.model.model import BUILT_IN_TEMPLATES, Model, Source, Token, choose_template
@@ -46,7 +46,8 @@ from inspector.paths import MODELS
 
 __all__ = ["BUILT_IN_TEMPLATES", "Model", "Source", "Token", "load"]
 
-EMBEDDED = {path.parent.name: path.parent for path in MODELS.glob("*/tokenizer_config.json")}
+_VOCABULARIES = ("tokenizer_config.json", "tekken.json")
+EMBEDDED = {path.parent.name: path.parent for path in MODELS.glob("*/*") if path.name in _VOCABULARIES}
 """The models embedded beside the package: name -> folder."""
 MAX_FILE_BYTES = 100_000_000
 """Largest file of a tokenizer that is fetched or read; the largest in use has a third of that."""
@@ -200,7 +201,7 @@ def _build(place: _Place) -> _Built:
         raise no_tokenizer(place.name, place.files, _base_model(place))
     _refuse_tiktoken(place)
     tokenizer = _auto_tokenizer(place)
-    return tokenizer, _own_templates(tokenizer, place), encoder
+    return tokenizer, _own_templates(tokenizer, place), opinion_on(tokenizer)
 
 
 def _auto_tokenizer(place: _Place) -> Any:

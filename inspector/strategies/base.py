@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 from inspector.conversation import IGNORED as IGNORED
 from inspector.conversation import Conversation, Message, Step
 from inspector.errors import InspectorError, RenderError, StrategyError, StrategyRefusedError
+from inspector.model.encoders import JINJA, Encoder
 from inspector.model.tokenizer import Tokenizer, ids_alone
 from inspector.rendering.render import Rendered
 from inspector.tokens import TokenTable
@@ -143,6 +144,10 @@ def _no_renderer(*_: Any, **__: Any) -> Any:
     raise StrategyError("This example was made without its model, so the strategy cannot render a changed one.")
 
 
+def _no_opinion() -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """A rendered and tokenized conversation: what a strategy decides over.
@@ -150,7 +155,8 @@ class Example:
     `template`: the Jinja source it was rendered with. `render_texts`: the texts of other conversations through the same
     template, each a text or the error in its place; with `plain_jinja=True` as `plain_jinja` renders. `remake`:
     the example of a conversation through another template. Both render in the sandbox. `unread`: of a row that came
-    with ids, why no turns could be read back from them; "" where they were.
+    with ids, why no turns could be read back from them; "" where they were. `encoder`: how the ids were made.
+    `official`: the ids that its vendor's library gives the conversation, None where it has no opinion.
     """
 
     conversation: Conversation
@@ -162,6 +168,8 @@ class Example:
     render_texts: Callable[..., list[str | InspectorError]] = field(default=_no_renderer, repr=False, compare=False)
     remake: Callable[[Conversation, str], Example] = field(default=_no_renderer, repr=False, compare=False)
     unread: str = ""
+    encoder: Encoder = JINJA
+    official: Callable[[], Sequence[int] | None] = field(default=_no_opinion, repr=False, compare=False)
 
     def __len__(self) -> int:
         """The number of tokens."""

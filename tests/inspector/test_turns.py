@@ -20,7 +20,7 @@ from inspector.strategies import Example, Labelled, label
 from tests import oracle
 from tests.oracles import turn_templates
 from tests.oracles.turn_templates import BODIES, END, LISTS, OPEN, QUOTES, TOPS, WALKS
-from tests.support.fetch import fetched, mistral_templates
+from tests.support.mistral_templates import mistral_templates
 
 DATA = Path(__file__).parents[1] / "data" / "turns"
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -81,7 +81,7 @@ _MORE = [{"role": "user", "content": "Another?"}, {"role": "assistant", "content
 @pytest.fixture(scope="module")
 def mistral() -> Mapping[str, str]:
     """The templates that mistral-common generates."""
-    return fetched(mistral_templates)
+    return mistral_templates()
 
 
 def test_generated_mistral_templates_train_every_stop(mistral: Mapping[str, str]) -> None:

@@ -67,6 +67,13 @@ def launch_chromium(playwright: Any, path: str | None) -> Any:
     return playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
 
 
+def forget(tab: Any, address: str) -> None:
+    """Make the browser forget what it keeps for an address, whichever tab left it."""
+    session = tab.context.new_cdp_session(tab)
+    session.send("Storage.clearDataForOrigin", {"origin": address, "storageTypes": "local_storage"})
+    session.detach()
+
+
 @contextlib.contextmanager
 def running_app(*arguments: str) -> Iterator[str]:
     """Start app.py on a free port in a process group of its own; yields its address."""
@@ -126,8 +133,6 @@ class Page:
         """Go away from the app: the next test has the tab as a new one would be, without the second that one takes."""
         self._is_leaving = True
         self.tab.mouse.move(0, 0)
-        # a view that arrives between the two lines must not be what the next test opens with
-        self.tab.evaluate("Storage.prototype.setItem = () => {}; localStorage.clear()")
         self.tab.goto("about:blank")
         for event, listener in self._listeners.items():
             self.tab.remove_listener(event, listener)
@@ -368,6 +373,7 @@ def page(context: Any, app: str, request: pytest.FixtureRequest, kept_tabs: list
     given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
     opened = DataPage(kept_tabs.pop() if kept_tabs else context.new_page(), app)
     opened.tab.set_viewport_size({**WINDOW, "width": given.get("width", WINDOW["width"])})
+    forget(opened.tab, app)
     opened.open(theme=given.get("theme", "light"))
     failed = request.session.testsfailed
     yield opened

@@ -105,24 +105,6 @@ def _smollm2() -> Path:
     return _from_smollm2("smollm2", smollm2.build)
 
 
-def mistral_templates() -> dict[str, str]:
-    """The chat templates that mistral-common generates, by name. Raises as `real_tokenizer`."""
-    from tests.support import mistral_templates as maker
-
-    made = f"mistral-templates-{maker.VERSION}"
-    folder = _from_wheel(made, maker.build, cache_folder() / maker.WHEEL, maker.download, maker.WHEEL_SHA256)
-    return dict(json.loads((folder / "templates.json").read_text(encoding="utf-8")))
-
-
-def real_tekken() -> Path:
-    """The tekken.json of Pixtral and Mistral Small of 2024, from mistral-common's wheel. Raises as `real_tokenizer`."""
-    from tests.support import mistral_templates as maker
-
-    wheel = cache_folder() / maker.WHEEL
-    folder = _from_wheel(f"tekken-{maker.VERSION}", maker.unpack_tekken, wheel, maker.download, maker.WHEEL_SHA256)
-    return folder / "tekken.json"
-
-
 def wheel_templates(package: str) -> dict[str, str]:
     """The chat templates in a wheel of wheel_templates.py, by name. Raises as `real_tokenizer`."""
     from tests.support import wheel_templates as maker

@@ -151,7 +151,7 @@ def test_worker_of_another_environment_is_not_taken(tmp_path: Path, monkeypatch:
 
 def test_worker_that_cannot_be_forked_has_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has everything imported, works at the run itself, and another one waits afterwards."""
-    code = "from training import worker; worker.can_fork = lambda: False; worker.main(worker.wait_for_run())"
+    code = "from training import worker; worker.can_fork = lambda: False; worker.wait_for_run()()"
     monkeypatch.setattr(idle, "command", lambda: [sys.executable, "-c", code])
     idle.cool_down()
     run = begin(tmp_path, max_steps=1)

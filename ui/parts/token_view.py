@@ -18,6 +18,7 @@ from inspector.findings.codes import Code, Finding
 from inspector.findings.explanations import explanation
 from inspector.findings.places import describe
 from inspector.inspection import Inspection
+from inspector.model.encoders import JINJA
 from inspector.model.model import short_hash
 from inspector.remedies import Remedy
 from inspector.rendering.origins import Origin, OriginKind
@@ -67,6 +68,7 @@ def pack(
             "revision": inspection.model.revision,
             "source": inspection.model.source.value,
             "template": _template(inspection),
+            "encoder": "" if inspection.model.encoder is JINJA else inspection.model.encoder.title,
             "strategy": inspection.strategy,
             "verdict": verdict_on(inspection, truth).to_dict(),
             "key": key_of(inspection.example, truth),

@@ -17,8 +17,8 @@ class Inspection {
 
   get verdict() { return (this.chosen || this.data).verdict; }
   get source() {
-    const {model, revision, source, template, modifiers} = this.data;
-    return [model, revision || source, "template " + template, modifiers].filter(Boolean).join(" · ");
+    const {model, revision, source, encoder, template, modifiers} = this.data;
+    return [model, revision || source, encoder, "template " + template, modifiers].filter(Boolean).join(" · ");
   }
 
   /** @param {number} i */

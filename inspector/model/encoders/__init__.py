@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from inspector.model.encoders.encoder import JINJA, Encoder, FilesOf
 from inspector.model.encoders.gguf import GGUF
+from inspector.model.encoders.harmony import HARMONY, speaks_harmony
 from inspector.model.encoders.kimi import KIMI
 from inspector.model.encoders.tekken import TEKKEN
+from inspector.model.tokenizer import Tokenizer
 
-__all__ = ["ENCODERS", "JINJA", "Encoder", "FilesOf", "encoder_of"]
+__all__ = ["ENCODERS", "JINJA", "Encoder", "FilesOf", "encoder_of", "opinion_on"]
 
-ENCODERS = (TEKKEN, KIMI, GGUF)
-"""Those beside Jinja, in the order in which they are asked."""
+ENCODERS = {encoder.name: encoder for encoder in (TEKKEN, KIMI, GGUF, HARMONY, JINJA)}
+"""By name, in the order in which they are asked."""
 
 
 def encoder_of(files: FilesOf) -> Encoder:
-    """The encoder of a repository that holds these files."""
-    return next((encoder for encoder in ENCODERS if encoder.reads(files.names)), JINJA)
+    """The encoder that loads a repository with these files."""
+    return next((encoder for encoder in ENCODERS.values() if encoder.reads(files.names)), JINJA)
+
+
+def opinion_on(tokenizer: Tokenizer) -> Encoder:
+    """The encoder of a tokenizer that transformers loaded: its template's, or one with a library to ask."""
+    return HARMONY if speaks_harmony(tokenizer) else JINJA

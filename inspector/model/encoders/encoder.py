@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,7 +64,7 @@ class Encoder:
     given it. `text_becomes_control`: whether a control token
     that stands in a message's text is encoded as that token; where not, only the template writes those.
     `official`: the ids that the vendor's own library gives a conversation, None where it is not installed or does not
-    take it; `library`: its name.
+    take it; `library`: the name of its package.
     """
 
     name: str
@@ -75,6 +76,11 @@ class Encoder:
     official: Callable[[Tokenizer, Conversation], Sequence[int] | None] = _no_opinion
     library: str = ""
 
+    @property
+    def has_opinion(self) -> bool:
+        """Whether the vendor's own library is installed."""
+        return bool(self.library) and find_spec(self.library.replace("-", "_")) is not None
+
     def __reduce__(self) -> Any:
         """By name: an encoder is a constant."""
         return _named, (self.name,)
@@ -83,7 +89,7 @@ class Encoder:
 def _named(name: str) -> Encoder:
     from inspector.model.encoders import ENCODERS
 
-    return next(one for one in (JINJA, *ENCODERS) if one.name == name)
+    return ENCODERS[name]
 
 
 JINJA = Encoder(name="jinja", title="Chat template")

@@ -96,6 +96,12 @@ FIRES: dict[Code, tuple[Callable[[], Inspection], Severity, int | None, str]] = 
         lambda: chatml(CORPUS["answer starts with a line break"]),
         Severity.WARNING, 1, "'\\n\\n'",
     ),
+    Code.OFFICIAL_ENCODER_DIFFERS: (
+        lambda: inspector.inspect(
+            inspector.load("bytes-tekken"), [CLEAN[1], {"role": "assistant", "content": "Yes.  "}]
+        ),
+        Severity.WARNING, 1, " ",
+    ),
     Code.NO_TRAINED_TOKENS: (lambda: chatml(CORPUS["question only"]), Severity.ERROR, None, ""),
     Code.STOP_TOKEN_NOT_TRAINED: (
         lambda: template(TURN + "\n{% endfor %}" + PROMPT, CORPUS["one turn"]),

@@ -1,1 +1,1 @@
-"""A model whose chats something else than a Jinja template and a tokenizer.json encodes."""
+"""Tests of the encoders beside Jinja."""

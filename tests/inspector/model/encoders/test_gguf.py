@@ -22,7 +22,7 @@ from inspector.model.encoders import gguf_header
 from inspector.model.encoders.gguf import CUTS
 from inspector.model.hub import load
 from inspector.model.model import Model
-from tests.support.fetch import fetched, real_tekken, real_tokenizer
+from tests.support.fetch import fetched, real_tokenizer
 from tests.support.hub_server import Fault, HubServer
 
 TEMPLATE = "{% for message in messages %}[{{ message.role }}] {{ message.content }}{{ eos_token }}{% endfor %}"
@@ -121,10 +121,12 @@ def as_qwen3_5(folder: Path) -> Any:
     return Qwen3_5Tokenizer(vocab=model["vocab"] | {"<|endoftext|>": len(model["vocab"])}, merges=merges)
 
 
-def as_mistral(file: Path) -> Any:
-    """The tokenizer of a tekken.json."""
+def as_mistral() -> Any:
+    """The tokenizer of the tekken.json that mistral-common brings."""
+    import mistral_common
     from transformers.integrations.mistral.tokenizer import convert_tekken_tokenizer
 
+    file = Path(mistral_common.__file__).parent / "data" / "tekken_240911.json"
     return convert_tekken_tokenizer(str(file), chat_template=TEMPLATE)
 
 
@@ -137,7 +139,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "qwen3_5":
         as_qwen3_5(fetched(lambda: real_tokenizer("qwen3"))).save_pretrained(folder)
     elif request.param == "mistral":
-        as_mistral(fetched(real_tekken)).save_pretrained(folder)
+        as_mistral().save_pretrained(folder)
     else:
         folder = fetched(lambda: real_tokenizer(request.param))
     header = header_of(folder, PRE.get(request.param))
