@@ -324,7 +324,8 @@ def inspect_rendered(model: Model, conversations: Iterable[Conversation]) -> lis
 
 def make_example(model: Model, conversation: Conversation, source: str) -> Example:
     """Render a conversation with the template `source` and tokenize it. Raises as `inspect`, no StrategyError."""
-    rendered = sandbox.render(source, conversation, model.special_tokens)
+    shown = model.encoder.prepared(model.tokenizer, conversation)
+    rendered = sandbox.render(source, shown, model.special_tokens)
     tokens = tokenize(model.tokenizer, rendered, model.encoder)
     if model.encoder.text_becomes_control:
         _check_ids(model.tokenizer, rendered.text, list(tokens.ids))
@@ -354,7 +355,8 @@ def _render_texts(
     model: Model, source: str, conversations: Sequence[Conversation], *, plain_jinja: bool = False
 ) -> list[str | InspectorError]:
     variables = model.config_variables if plain_jinja else model.special_tokens
-    return sandbox.texts(source, conversations, variables, plain_jinja=plain_jinja)
+    shown = [model.encoder.prepared(model.tokenizer, conversation) for conversation in conversations]
+    return sandbox.texts(source, shown, variables, plain_jinja=plain_jinja)
 
 
 def diagnose(model: Model, conversation: Conversation, error: InspectorError) -> Finding | None:
@@ -367,7 +369,7 @@ def diagnose(model: Model, conversation: Conversation, error: InspectorError) ->
 
     def renders(changed: Conversation) -> bool:
         try:
-            sandbox.render(source, changed, model.special_tokens)
+            sandbox.render(source, model.encoder.prepared(model.tokenizer, changed), model.special_tokens)
         except InspectorError:
             return False
         return True

@@ -133,7 +133,8 @@ def _standing(standing: Standing) -> Iterator[str]:
         return
     official = f"{standing.same_as_official} of {standing.official} as the official encoder writes them, "
     yield (
-        f"{standing.model}  template {standing.template} · {standing.rendered} of {standing.tried} conversations render, "
+        f"{standing.model}  template {standing.template} · "
+        f"{standing.rendered} of {standing.tried} conversations render, "
         f"{official if standing.official else ''}{standing.exact} exact · "
         f"generation tags {'proven' if standing.is_tagged else 'not proven'}"
     )

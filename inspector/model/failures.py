@@ -81,8 +81,6 @@ def no_tokenizer(name: str, files: Iterable[str], base_model: str | None) -> NoT
     listed = ", ".join(found[:_LISTED_FILES]) + (", ..." if len(found) > _LISTED_FILES else "")
     if base_model is not None:
         hint = f"It is an adapter of {base_model!r}: load that one."
-    elif any(file.endswith(".gguf") for file in found):
-        hint = "It is a GGUF repository: load the model it was made from."
     else:
         hint = "Add a tokenizer.json and tokenizer_config.json, or load the model whose tokenizer it uses."
     return NoTokenizerError(f"{name!r} has no tokenizer files, only: {listed or 'nothing'}. {hint}")

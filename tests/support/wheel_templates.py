@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 WHEELS = {
     "axolotl": ("axolotl==0.21.0", "5db0468897d1f3a80fa2becc80dd4409f378ce887dcb2c98854dc70b38196391"),
+    "renderers": ("renderers==0.1.12", "023edfc5c17583d4b9824a1a822027d2f1d63be0d8e197137a2145e0f786f37d"),
     "unsloth": ("unsloth==2026.10.9", "feb40b99bc4f8c543a36cbd0fe6e1410d6e4ac16bd4d0c731f607adce3d63bb0"),
 }
 """Package -> what pip downloads, and the wheel's sha256."""

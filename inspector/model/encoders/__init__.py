@@ -8,13 +8,15 @@ May import: `errors`, `conversation`, `model.tokenizer`.
 from __future__ import annotations
 
 from inspector.model.encoders.encoder import JINJA, Encoder, FilesOf
+from inspector.model.encoders.gguf import GGUF
 from inspector.model.encoders.harmony import HARMONY, speaks_harmony
+from inspector.model.encoders.kimi import KIMI
 from inspector.model.encoders.tekken import TEKKEN
 from inspector.model.tokenizer import Tokenizer
 
 __all__ = ["ENCODERS", "JINJA", "Encoder", "FilesOf", "encoder_of", "opinion_on"]
 
-ENCODERS = {encoder.name: encoder for encoder in (TEKKEN, HARMONY, JINJA)}
+ENCODERS = {encoder.name: encoder for encoder in (TEKKEN, KIMI, GGUF, HARMONY, JINJA)}
 """By name, in the order in which they are asked."""
 
 

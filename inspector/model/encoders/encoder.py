@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from inspector.conversation import Conversation
 from inspector.errors import UnsupportedTokenizerError
@@ -15,11 +16,23 @@ from inspector.model.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesOf:
-    """The files of a model. `name`: the model's, for messages; `fetch`: the path of a file, or None."""
+    """The files of a model. `name`: the model's, for messages; `fetch`: the path of a file, or None.
+
+    `opened`: a file as a stream, of which no more is fetched than is read.
+    """
 
     name: str
     names: Collection[str]
     fetch: Callable[[str], Path | None]
+    opened: Callable[[str], AbstractContextManager[Stream]]
+
+
+class Stream(Protocol):
+    """Where bytes come from, one after another."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes; fewer only where there are no more."""
+        ...
 
 
 Loaded = tuple[Any, dict[str, str]]
@@ -34,6 +47,10 @@ def _nothing(files: FilesOf) -> Loaded:
     raise NotImplementedError(files.name)
 
 
+def _as_it_is(tokenizer: Tokenizer, conversation: Conversation) -> Conversation:
+    return conversation
+
+
 def _no_opinion(tokenizer: Tokenizer, conversation: Conversation) -> Sequence[int] | None:
     return None
 
@@ -43,7 +60,8 @@ class Encoder:
     """How the chats of a family of models become ids.
 
     `name`: in `to_dict`; `title`: on the page. `reads`: whether it is the one for a repository with files of these
-    names. `load`: the tokenizer and the templates; raises a ModelError. `text_becomes_control`: whether a control token
+    names. `load`: the tokenizer and the templates; raises a ModelError. `prepared`: a conversation as the template is
+    given it. `text_becomes_control`: whether a control token
     that stands in a message's text is encoded as that token; where not, only the template writes those.
     `official`: the ids that the vendor's own library gives a conversation, None where it is not installed or does not
     take it; `library`: the name of its package.
@@ -53,6 +71,7 @@ class Encoder:
     title: str
     reads: Callable[[Collection[str]], bool] = _no_files
     load: Callable[[FilesOf], Loaded] = _nothing
+    prepared: Callable[[Tokenizer, Conversation], Conversation] = _as_it_is
     text_becomes_control: bool = True
     official: Callable[[Tokenizer, Conversation], Sequence[int] | None] = _no_opinion
     library: str = ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import json
 import os
@@ -565,11 +564,11 @@ def test_folder_has_no_revision(base: Files, tmp_path: Path) -> None:
         load(str(write(tmp_path, chat(base))), revision="main")
 
 
-def test_gguf_repository_says_where_its_tokenizer_is(hub: HubServer) -> None:
-    """The files are listed, so that the mistake is seen."""
-    hub.add("owner/q4", {"README.md": b"", "model-q4.gguf": b"GGUF"})
-    with pytest.raises(errors.NoTokenizerError, match=r"only: README.md, model-q4.gguf\. It is a GGUF repository"):
-        load("owner/q4")
+def test_repository_without_tokenizer_files_lists_what_it_has(hub: HubServer) -> None:
+    """So that the mistake is seen."""
+    hub.add("owner/onnx", {"README.md": b"", "model.onnx": b"ONNX"})
+    with pytest.raises(errors.NoTokenizerError, match=r"only: README.md, model.onnx\. Add a tokenizer.json"):
+        load("owner/onnx")
 
 
 @pytest.mark.parametrize("place", ["hub", "folder"])
@@ -667,13 +666,16 @@ def test_vocabulary_without_its_pattern_is_refused(base: Files, tmp_path: Path, 
         load(str(write(tmp_path, {**files, file: b"IQ== 0\n"})))
 
 
-def test_tokenizer_that_needs_a_missing_package_is_refused(base: Files, tmp_path: Path) -> None:
-    """A lone sentencepiece file needs a package to read it."""
-    if any(importlib.util.find_spec(name) for name in ("sentencepiece", "tiktoken")):
-        pytest.skip("the packages are installed here")
+def test_tokenizer_that_needs_a_missing_package_is_refused(tmp_path: Path) -> None:
+    """A lone sentencepiece file needs a package to read it; where both are installed, Python is told to miss them."""
     files = {"tokenizer.model": b"spm", "tokenizer_config.json": b'{"tokenizer_class": "LlamaTokenizer"}'}
-    with pytest.raises(errors.UnsupportedTokenizerError, match="needs a package that is not installed"):
-        load(str(write(tmp_path, files)))
+    code = (
+        "import sys; sys.modules.update(sentencepiece=None, tiktoken=None)\n"
+        f"from inspector.model.hub import load; load({str(write(tmp_path, files))!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert "UnsupportedTokenizerError: The tokenizer of" in done.stderr
+    assert "needs a package that is not installed" in done.stderr
 
 
 @pytest.mark.parametrize("place", ["hub", "folder"])
