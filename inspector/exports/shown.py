@@ -29,7 +29,8 @@ def chosen_template(inspection: Inspection) -> Mapping[str, str]:
     """The template as a file to go along, where it is another one than trainers find with the model."""
     model, conversation = inspection.model, inspection.example.conversation
     _, source = model.template_for(conversation.tools is not None)
-    if not model.template_is_chosen or source == model.templates.get("default"):
+    is_found = not model.template_is_chosen or source == model.templates.get("default")
+    if is_found and source != model.encoder.template:
         return {}
     return {TEMPLATE_FILE: source}
 

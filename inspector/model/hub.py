@@ -6,12 +6,14 @@ or `~` always means a folder or such a file. Hub models are pinned to a commit f
 fetched, never weights, of a .gguf file its header; while the hub is unreachable the commit in the local cache is used,
 for this machine's own account only. Loaded tokenizers are kept (four of them), shared and never changed.
 
-Refuses: URLs, tokenizers that are Python code in the repository, tokenizers that encode chats without a Jinja template,
-and models without a template unless one is chosen. Importing this file imports neither transformers nor torch.
+Refuses: URLs, tokenizers that are Python code in the repository, tokenizers whose chats are encoded by code that is not
+known here, and models without a template unless one is chosen. Importing this file imports neither transformers nor
+torch.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -37,7 +39,7 @@ from inspector.errors import (
     quoted,
 )
 from inspector.model.beginnings import opened_on_hub
-from inspector.model.encoders import JINJA, Encoder, FilesOf, encoder_of, opinion_on
+from inspector.model.encoders import JINJA, Encoder, FilesOf, encoder_of, encoder_with, known_code, opinion_on
 from inspector.model.encoders.encoder import Stream
 from inspector.model.failures import explain, has_vocabulary, is_panic, no_tokenizer
 from inspector.model.model import BUILT_IN_TEMPLATES, Alternative, Model, Source, Token, choose_template
@@ -58,6 +60,8 @@ _HUB_URL = re.compile(
 )
 _ENCODER = re.compile(r"(^|/)(encoding/[^/]+|encod(ing|er)[^/]*|chat_encod[^/]*)\.py$")
 """Python that turns messages into text, by its place or name."""
+_MOST_ENCODERS = 4
+"""Files of that kind that are looked at."""
 _REVISION = re.compile(r"\w[\w./-]*", re.ASCII)
 
 
@@ -87,17 +91,13 @@ def load(name: str, *, revision: str | None = None, template: str | None = None,
     place = _locate(name, revision, token)
     loaded = _LOADED.get(_key(place), lambda: _build(place))
     tokenizer, templates = loaded.tokenizer, loaded.templates
-    if template is None and not templates and (code := _python_encoder(place)):
-        raise NoTemplateError(
-            f"{place.name!r} has no chat template: Python code in the repository ({code}) encodes its chats, and "
-            "code of a repository is never run here. Give a Jinja template that writes what that code writes, such as "
-            "that of a converted repository; a built-in template would train other tokens than the model knows."
-        )
+    if template is None and not templates and (codes := _python_encoders(place)):
+        raise _unknown_code(place, codes[0])
     template_name, source = choose_template(place.name, templates, template)
     return Model(
         name=place.name, revision=place.commit, source=place.source, tokenizer=tokenizer, templates=templates,
         template=source, template_name=template_name, template_is_chosen=template is not None,
-        is_fast=bool(tokenizer.is_fast), encoder=loaded.encoder, alternative=loaded.alternative,
+        is_fast=bool(tokenizer.is_fast), encoder=encoder_with(source, loaded.encoder), alternative=loaded.alternative,
         embeddings=loaded.embeddings,
     )  # fmt: skip
 
@@ -181,7 +181,8 @@ def _refuse_enormous(name: str, files: Mapping[str, int]) -> None:
     """Raise CorruptFileError for a file that would be fetched or read, and is larger than any tokenizer's."""
     for file, size in files.items():
         is_read = file.endswith((".json", ".jinja", ".model", ".txt", ".tiktoken")) and has_vocabulary([file])
-        is_looked_at = file in ("tokenizer_config.json", "config.json", "tokenization_kimi.py")
+        is_named = file in ("tokenizer_config.json", "config.json", "tokenization_kimi.py")
+        is_looked_at = is_named or _ENCODER.search(file) is not None
         if size > MAX_FILE_BYTES and (is_read or is_looked_at):
             raise CorruptFileError(
                 f"{file} of {name!r} has {size:,} bytes; of a tokenizer's file up to {MAX_FILE_BYTES:,} are read. "
@@ -211,9 +212,13 @@ def _build(place: _Place) -> _Built:
         raise no_tokenizer(place.name, place.files, _base_model(place))
     _refuse_tiktoken(place)
     tokenizer = _auto_tokenizer(place)
+    templates, encoder = _own_templates(tokenizer, place), opinion_on(tokenizer)
+    codes = [] if templates else _python_encoders(place)
+    if known := next(filter(None, (known_code(_file(place, code)) for code in codes)), None):
+        templates, encoder = {"default": known.template}, known
     return _Built(
-        tokenizer=tokenizer, templates=_own_templates(tokenizer, place), encoder=opinion_on(tokenizer),
-        alternative=_alternative(place, tokenizer), embeddings=_embeddings(place),
+        tokenizer=tokenizer, templates=templates, encoder=encoder, alternative=_alternative(place, tokenizer),
+        embeddings=_embeddings(place),
     )  # fmt: skip
 
 
@@ -276,12 +281,23 @@ def _auto_tokenizer(place: _Place, by: Any = None, **settings: Any) -> Any:
     return tokenizer
 
 
-def _python_encoder(place: _Place) -> str | None:
-    """The file of a repository that encodes chats in Python, as DeepSeek V3.2's `encoding/encoding_dsv32.py`."""
-    files = place.files
-    if place.source is not Source.HUB:
-        files = tuple(file.relative_to(place.path).as_posix() for file in sorted(Path(place.path).glob("**/*.py")))
-    return next((file for file in files if _ENCODER.search(file)), None)
+def _python_encoders(place: _Place) -> list[str]:
+    """The files of a repository that encode chats in Python, as DeepSeek V3.2's `encoding/encoding_dsv32.py`."""
+    files, folder = place.files, _folder(place)
+    if folder and (place.source is not Source.HUB or not files):
+        files = tuple(file.relative_to(folder).as_posix() for file in sorted(folder.glob("**/*.py")))
+    return [file for file in files if _ENCODER.search(file)][:_MOST_ENCODERS]
+
+
+def _unknown_code(place: _Place, code: str) -> NoTemplateError:
+    path = _file(place, code)
+    digest = hashlib.sha256(path.read_bytes() if path else b"").hexdigest()[:12]
+    return NoTemplateError(
+        f"{place.name!r} has no chat template: Python code in the repository ({code}) encodes its chats, and code of "
+        f"a repository is never run here. Its sha256 begins with {digest}; that is no code whose rules are known here. "
+        "Give a Jinja template that writes what that code writes, such as that of a converted repository; a built-in "
+        "template would train other tokens than the model knows."
+    )
 
 
 def _refuse_tiktoken(place: _Place) -> None:
@@ -404,7 +420,8 @@ def _key(place: _Place) -> Hashable:
     """Return what stays the same exactly as long as the files do: a commit, or the files' sizes and times."""
     if place.source is Source.HUB:
         return place.path, place.commit
-    paths = (Path(place.path), *Path(place.path).glob("*.*"), *Path(place.path).glob("additional_chat_templates/*"))
+    folders = ("*.*", "additional_chat_templates/*", "encoding/*.py")
+    paths = (Path(place.path), *(path for folder in folders for path in Path(place.path).glob(folder)))
     stats = [(str(path), path.stat()) for path in sorted(paths)]
     return (
         os.path.abspath(place.path),

