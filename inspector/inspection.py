@@ -26,6 +26,7 @@ from inspector.errors import (
 from inspector.findings.codes import Finding
 from inspector.findings.example import find_all
 from inspector.findings.refusals import explain_refusal
+from inspector.model.encoders import JINJA
 from inspector.model.hub import Model
 from inspector.model.tokenizer import Tokenizer, ids_alone
 from inspector.read_back import check_ids, read_back
@@ -279,6 +280,8 @@ def labelled_example(model: Model, conversation: Conversation) -> Example:
         render_texts=partial(_render_texts, model, found.template),
         remake=partial(make_example, model),
         unread=found.why,
+        encoder=model.encoder if found.is_encoders else JINJA,
+        embeddings=model.embeddings,
     )
 
 

@@ -20,7 +20,7 @@ from inspector.model.model import Model
 from inspector.rendering import sandbox
 from inspector.rendering.origins import OriginKind
 from inspector.rendering.render import Rendered
-from inspector.tokens import TokenTable, decoded, table_of, tokenize
+from inspector.tokens import TokenTable, control_tokens, decoded, table_of, tokenize
 from inspector.turns import find_turns
 
 _TEXT_TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
@@ -30,13 +30,15 @@ _TEXT_TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadBack:
     """What ids stand for. `template`: the source that `rendered` was made with; `why`: why no message could be read, or
-    "" where they were. Without messages the text is one of the role `text`."""
+    "" where they were. Without messages the text is one of the role `text`. `is_encoders`: whether the ids are those
+    that the model's encoder gives, where it is not the tokenizer alone."""
 
     conversation: Conversation
     rendered: Rendered
     tokens: TokenTable
     template: str
     why: str = ""
+    is_encoders: bool = True
 
 
 def check_ids(model: Model, labelled: LabelledIds) -> None:
@@ -56,7 +58,7 @@ def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
     why = ""
     headers, closings = frames(model)
     marks = "".join((*headers, *closings))
-    for conversation in _readings(read_conversation(model, text)):
+    for conversation in _readings(read_conversation(model, text, _without_spelled(model, text, ids, spans))):
         _, template = model.template_for(False)
         try:
             rendered = sandbox.render(template, conversation, model.special_tokens)
@@ -74,7 +76,10 @@ def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
         if held := _held_mark(tokens, marks):
             why = why or f"a message that its text reads as holds {held!r}, which begins or ends turns"
             continue
-        return ReadBack(conversation=conversation, rendered=rendered, tokens=tokens, template=template)
+        is_encoders = model.encoder.text_becomes_control or _ids_of(model, rendered) == tuple(ids)
+        return ReadBack(
+            conversation=conversation, rendered=rendered, tokens=tokens, template=template, is_encoders=is_encoders
+        )
     conversation = Conversation(messages=({"role": TEXT_ROLE, "content": text},))
     rendered = sandbox.render(_TEXT_TEMPLATE, conversation, model.special_tokens)
     return ReadBack(
@@ -83,7 +88,22 @@ def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
         tokens=table_of(model.tokenizer, rendered, ids, spans, has_offsets or model.is_fast),
         template=_TEXT_TEMPLATE,
         why=why or "no header that the template writes stands in its text",
+        is_encoders=model.encoder.text_becomes_control,
     )
+
+
+def _ids_of(model: Model, rendered: Rendered) -> tuple[int, ...]:
+    return tokenize(model.tokenizer, rendered, model.encoder).ids
+
+
+def _without_spelled(model: Model, text: str, ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> str:
+    """The text with each control token blanked out that its ids only spell; all of it where text becomes those."""
+    if model.encoder.text_becomes_control:
+        return text
+    controls = control_tokens(model.tokenizer)
+    special = {id for id, token in model.tokenizer.added_tokens_decoder.items() if token.special}
+    real = {span for id, span in zip(ids, spans, strict=True) if id in special}
+    return controls.sub(lambda found: found[0] if found.span() in real else "\0" * len(found[0]), text)
 
 
 def _held_mark(tokens: TokenTable, marks: str) -> str:
@@ -108,13 +128,17 @@ def _difference(text: str, rendered: str) -> str:
     return f"at character {at} it has {there}, where the template writes {wanted} for the messages that it reads as"
 
 
-def read_conversation(model: Model, text: str) -> list[dict[str, str]]:
-    """The messages of a rendered text, told apart by the headers that the model's template writes; maybe none."""
+def read_conversation(model: Model, text: str, framing: str | None = None) -> list[dict[str, str]]:
+    """The messages of a rendered text, told apart by the headers that the model's template writes; maybe none.
+
+    `framing`: the text with what begins and ends no turn blanked out, character for character.
+    """
+    framing = text if framing is None else framing
     headers, closings = frames(model)
     if not headers:
         return []
     pattern = re.compile("|".join(re.escape(header) for header in sorted(headers, key=len, reverse=True)))
-    found = list(pattern.finditer(text))
+    found = list(pattern.finditer(framing))
     messages = []
     bos = str(model.special_tokens.get("bos_token") or "")
     before = text[: found[0].start()].removeprefix(bos).removeprefix(bos) if found else ""
@@ -122,9 +146,9 @@ def read_conversation(model: Model, text: str) -> list[dict[str, str]]:
         end = next((c for c in closings if before.endswith(c)), "")
         messages.append({"role": headless, "content": before.removesuffix(end)})
     for match, following in zip_longest(found, found[1:]):
-        content = text[match.end() : following.start() if following else len(text)]
-        role = headers[match.group()]
-        closing = next((c for c in closings if content.endswith(c)), None)
+        inside = slice(match.end(), following.start() if following else len(text))
+        content, role = text[inside], headers[match.group()]
+        closing = next((c for c in closings if framing[inside].endswith(c)), None)
         if closing is None and not content:
             continue  # a header with nothing after it: a generation prompt
         messages.append({"role": role, "content": content.removesuffix(closing or "")})

@@ -94,12 +94,15 @@ def label(example: Example, strategy: str, options: Mapping[str, Any]) -> Labell
     for name, value in options.items():
         if isinstance(known[name], bool) and not isinstance(value, bool):
             raise StrategyError(f"Strategy {strategy!r}: {name} is {value!r}, and must be true or false.")
+    whole = example if strategy == EXACT else example.tokenized_whole()
     try:
-        return replace(STRATEGIES[strategy](example, **options), strategy=strategy, options=dict(options))
+        labelled = STRATEGIES[strategy](whole, **options)
     except InspectorError:
         raise
     except ValueError as error:
         raise StrategyError(f"Strategy {strategy!r}: {error}") from error
+    other = labelled.example or (None if whole is example else whole)
+    return replace(labelled, strategy=strategy, options=dict(options), example=other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from inspector.model.encoders import JINJA, Encoder
 from inspector.model.model import Alternative
 from inspector.model.tokenizer import Tokenizer, ids_alone
 from inspector.rendering.render import Rendered
-from inspector.tokens import TokenTable
-from inspector.turns import Turn
+from inspector.tokens import TokenTable, tokenize
+from inspector.turns import Turn, find_turns
 
 
 class Reason(StrEnum):
@@ -182,6 +182,15 @@ class Example:
     def answers(self) -> Iterator[tuple[int, Turn]]:
         """(message index, turn) of each assistant message that has a turn."""
         return ((i, turn) for i, turn in self.turns.items() if self.conversation.role(i) == "assistant")
+
+    def tokenized_whole(self) -> Example:
+        """The example of a trainer that tokenizes the rendered text whole; this one where that gives these ids."""
+        is_given = self.conversation.labelled is not None
+        if self.encoder.text_becomes_control or is_given or self.ids_of(self.rendered.text) == list(self.tokens.ids):
+            return self
+        tokens = tokenize(self.tokenizer, self.rendered)
+        turns = find_turns(self.conversation, self.rendered, tokens)
+        return replace(self, tokens=tokens, turns=turns, encoder=JINJA, official=_no_opinion)
 
     def with_messages(self, messages: Sequence[Message], add_generation_prompt: bool = False) -> Conversation:
         """The conversation with other messages: the same tools, documents and template keywords."""

@@ -323,3 +323,9 @@ def test_moved_masks_are_audited_as_asked() -> None:
     assert set(plain.findings) == {"prompt_text_in_loss", "labels_differ", "stop_token_not_trained"}
     moved = audit(Task(model=tiny()), source, mapping={"format": "labelled_shifted"}, workers=1)
     assert (moved.trained, set(moved.findings)) == (13, set())
+
+
+def test_ids_beyond_the_embedding_are_said_of_given_rows() -> None:
+    """As of rendered ones: the trainer fails at the first of them."""
+    model = inspector.load("bytes-llama")
+    assert Code.ID_WITHOUT_EMBEDDING.value in codes(inspector.inspect(model, row_of(inspector.inspect(model, CHAT))))

@@ -8,6 +8,7 @@ Source: mistral-common 1.13 (`instruct.py`, `tekken.py`, `chat_templates`), tran
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,11 +17,14 @@ from typing import Any
 from inspector.conversation import Conversation
 from inspector.errors import CorruptFileError, short
 from inspector.model.encoders.encoder import Encoder, FilesOf, Loaded, needs
+from inspector.model.failures import is_panic
 from inspector.model.tokenizer import Tokenizer
 
 FILE = "tekken.json"
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
 LIBRARY = "mistral-common"
+MAX_TOKENS = 2_000_000
+"""Most tokens that a file may say that it has: the libraries make as many control tokens as it says."""
 
 
 def _reads(names: Collection[str]) -> bool:
@@ -32,6 +36,7 @@ def _load(files: FilesOf) -> Loaded:
 
     path = files.fetch(FILE)
     assert path is not None
+    _check_sizes(files, path)
     own = next((found for name in _TEMPLATES if name in files.names and (found := files.fetch(name))), None)
     # what transformers finds beside the file itself is taken by its own rule; else it asks mistral-common, silently
     template = None if own else _generated(files, path)
@@ -43,6 +48,17 @@ def _load(files: FilesOf) -> Loaded:
         raise _corrupt(files, error) from None
     tokenizer.name_or_path = files.name
     return tokenizer, {"default": tokenizer.chat_template}
+
+
+def _check_sizes(files: FilesOf, path: Path) -> None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _corrupt(files, error) from None
+    config = value.get("config") if isinstance(value, dict) else None
+    for name, count in config.items() if isinstance(config, dict) else ():
+        if isinstance(count, int | float) and not 0 <= count <= MAX_TOKENS:
+            raise _corrupt(files, ValueError(f"{name} is {short(str(count), 40)}, and up to {MAX_TOKENS:,} are read"))
 
 
 def _generated(files: FilesOf, path: Path) -> str:
@@ -73,7 +89,9 @@ def _official(tokenizer: Tokenizer, conversation: Conversation) -> Sequence[int]
     try:
         chat = request.from_openai(messages=messages, tools=tools)
         return list(_encoder(str(path)).encode_chat_completion(chat).tokens)
-    except Exception:  # whatever it refuses, it has no opinion on
+    except BaseException as error:  # whatever it refuses, it has no opinion on; tiktoken panics, too
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         return None
 
 

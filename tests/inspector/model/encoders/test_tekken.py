@@ -20,6 +20,7 @@ from inspector.findings.codes import Code
 from inspector.inspection import Inspection
 from inspector.model.encoders import JINJA
 from inspector.model.model import Model
+from inspector.trainers.compare import compare
 from models.make_bytes import TEKKEN_SPECIAL, tekken
 from tests.encoders import Outcome, conversations, judged
 from tests.support.hub_server import HubServer
@@ -154,3 +155,58 @@ def test_outcomes_tell_a_silent_difference(model: Model, monkeypatch: pytest.Mon
     monkeypatch.setattr("inspector.findings.example._FINDERS", ())
     row = [ASK, {"role": "assistant", "content": "The Danube. "}]
     assert judged(model, "x", row) == Outcome("x", "different")
+
+
+SPELLED = [{"role": "user", "content": "a[INST]b"}, {"role": "assistant", "content": "Write </s> here."}]
+
+
+@pytest.mark.parametrize(
+    "strategy", ["full", "generation_tags", "content_diff", "prefix_render", "trl_completion_only"]
+)
+def test_trainers_that_tokenize_the_text_whole_are_shown_with_their_own_ids(model: Model, strategy: str) -> None:
+    """Where a message spells a control token; that the model would learn it is an error."""
+    inspection, plain = inspector.inspect(model, SPELLED, strategy), inspector.inspect(model, [ASK, REPLY], strategy)
+    assert inspection.ids == model.tokenizer(inspection.text, add_special_tokens=False)["input_ids"]
+    assert inspection.ids != inspector.inspect(model, SPELLED).ids
+    assert plain.ids == inspector.inspect(model, [ASK, REPLY]).ids
+    said = {finding.message_index: finding for finding in inspection.findings}
+    assert "becomes a special token" in said[0].detail
+
+
+def test_trainers_of_other_ids_are_not_laid_beside_the_truth(model: Model) -> None:
+    """A comparison says so of each that takes the row."""
+    entries = [entry for entry in compare(model, SPELLED).entries if entry.labelled is not None]
+    assert entries
+    assert all(entry.agreement is None and "trains other tokens" in entry.verdict.short for entry in entries)
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_a_row_of_ids_is_read_back(model: Model, is_whole: bool) -> None:
+    """What its ids only spell is a message's text; a control token in a message cannot be told from the template's."""
+    made = inspector.inspect(model, SPELLED, "full" if is_whole else "traced")
+    ids, labels = made.row
+    row = inspector.inspect(model, {"input_ids": ids, "labels": labels})
+    codes = {finding.code for finding in row.findings}
+    assert (row.ids, row.text, row.trained) == (made.ids, made.text, made.trained)
+    assert (Code.TURNS_NOT_READ in codes) is is_whole
+    assert Code.IDS_DIFFER not in codes
+    assert is_whole or list(row.example.conversation.messages) == SPELLED
+
+
+@pytest.mark.parametrize("name", ["default_num_special_tokens", "default_vocab_size"])
+@pytest.mark.parametrize("count", [10**12, -1])
+def test_a_size_that_no_vocabulary_has_is_refused(tmp_path: Path, name: str, count: int) -> None:
+    """Before as many tokens are made."""
+    values: dict[str, Any] = tekken("v13")
+    values["config"][name] = count
+    with pytest.raises(errors.CorruptFileError, match=f"{name} is {count}, and up to 2,000,000 are read"):
+        inspector.load(folder_of(tmp_path, tekken=values))
+
+
+def test_a_library_that_panics_has_no_opinion(tmp_path: Path) -> None:
+    """A vocabulary without a token for some bytes: the row is shown all the same."""
+    values: dict[str, Any] = tekken("v13")
+    values["config"]["default_vocab_size"] = 200
+    model = inspector.load(folder_of(tmp_path, tekken=values))
+    inspection = inspector.inspect(model, [{"role": "user", "content": "é"}, REPLY])
+    assert inspection.example.official() is None
