@@ -26,7 +26,7 @@ What is known of each chat template that is here without the hub, by `python -m 
 `python -m inspector board MODEL` says the same. *Renders*: conversations of the {tried} tried that the template takes.
 *Official*: those that the vendor's own encoder gives the same ids. *Exact*: those whose every answer is in the tokens,
 with its turn known. *Tags*: whether generation tags for it are proven. Then what each trainer makes of one chat of two
-turns, with the ids and texts that suit it best.
+turns, with the ids and texts that suit it best; why one does not take it, `python -m inspector compare` says.
 
 """
 
@@ -46,9 +46,15 @@ def table(standings: Sequence[Standing]) -> str:
     for one in standings:
         official = f"{one.same_as_official} of {one.official}" if one.official else ""
         cells = [one.model, str(one.rendered), official, str(one.exact), "proven" if one.is_tagged else ""]
-        cells += [one.trainers.get(trainer, "") for trainer in trainers]
+        cells += [_in_short(one.trainers.get(trainer, "")) for trainer in trainers]
         lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _in_short(verdict: str) -> str:
+    """Without the reason why a trainer takes no such row: `python -m inspector compare` says it."""
+    refused = "does not take this row"
+    return refused if verdict.startswith(refused) else verdict
 
 
 def main() -> int:
