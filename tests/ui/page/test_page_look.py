@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 ASCII_AND_BOLD = """() => {
   const found = [];
+  for (const node of document.querySelectorAll("[data-bold]")) delete node.dataset.bold; // those of the tab before
   for (const node of document.querySelectorAll(".gradio-container *")) {
     const own = [...node.childNodes].filter(n => n.nodeType === 3).map(n => n.textContent).join("");
     const isBold = one => +getComputedStyle(one).fontWeight >= 600;
@@ -43,6 +44,7 @@ def fonts_of_bold_text(tab: Any) -> dict[str, set[str]]:
 def test_bold_text_is_set_in_one_font(page: DataPage) -> None:
     """On every tab: the letters of a word come from one font, and what is not code from the page's own."""
     page.choose("#gallery", "One token spans two texts")
+    page.compared()  # which is drawn after the tokens
     seen = fonts_of_bold_text(page.tab)
     page.open_data()
     page.rest()  # an audit begins by itself, and draws
