@@ -20,7 +20,7 @@ from inspector.model.model import Model
 from inspector.rendering import sandbox
 from inspector.rendering.origins import OriginKind
 from inspector.rendering.render import Rendered
-from inspector.tokens import TokenTable, control_tokens, decoded, table_of, tokenize
+from inspector.tokens import TokenTable, control_tokens, decoded, ids_by, table_of, tokenize
 from inspector.turns import find_turns
 
 _TEXT_TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
@@ -76,7 +76,9 @@ def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
         if held := _held_mark(tokens, marks):
             why = why or f"a message that its text reads as holds {held!r}, which begins or ends turns"
             continue
-        is_encoders = model.encoder.text_becomes_control or _ids_of(model, rendered) == tuple(ids)
+        is_encoders = model.encoder.text_becomes_control or ids_by(model.encoder, model.tokenizer, rendered) == list(
+            ids
+        )
         return ReadBack(
             conversation=conversation, rendered=rendered, tokens=tokens, template=template, is_encoders=is_encoders
         )
@@ -90,10 +92,6 @@ def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
         why=why or "no header that the template writes stands in its text",
         is_encoders=model.encoder.text_becomes_control,
     )
-
-
-def _ids_of(model: Model, rendered: Rendered) -> tuple[int, ...]:
-    return tokenize(model.tokenizer, rendered, model.encoder).ids
 
 
 def _without_spelled(model: Model, text: str, ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> str:

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 from unicodedata import is_normalized
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.model.tokenizer import Tokenizer
+from inspector.model.tokenizer import Tokenizer, once_per_tokenizer
 
 SHORTEST = 256
 """Characters from which on a segment is worth remembering."""
@@ -102,9 +101,6 @@ class Encoded:
         return out
 
 
-_PATTERNS: WeakKeyDictionary[Any, tuple[int, re.Pattern[str] | None]] = WeakKeyDictionary()
-
-
 def ids_of_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """The ids of each text by itself, `tokenizer(text, add_special_tokens=False)`; what they share is tokenized once.
 
@@ -118,15 +114,12 @@ def ids_of_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     return [[id for piece in plan for id in known[piece]] for plan in plans]
 
 
+@once_per_tokenizer
 def _pattern_of(tokenizer: Tokenizer) -> re.Pattern[str] | None:
     """What the added tokens of a tokenizer look like, where texts can be cut at them; else None."""
-    count, pattern = _PATTERNS.get(tokenizer, (-1, None))
-    if count != len(tokenizer):
-        described = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else {}
-        is_plain = tokenizer.is_fast and _byte_lengths(tokenizer, described) is not None
-        pattern = _added_pattern(described) if is_plain and _is_separable(described) else None
-        _PATTERNS[tokenizer] = len(tokenizer), pattern
-    return pattern
+    described = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else {}
+    is_plain = tokenizer.is_fast and _byte_lengths(tokenizer, described) is not None
+    return _added_pattern(described) if is_plain and _is_separable(described) else None
 
 
 class SegmentCache:

@@ -16,12 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from inspector.errors import TokenizationError, excerpt, short
 from inspector.model.encoders import JINJA, Encoder
 from inspector.model.failures import is_panic
-from inspector.model.tokenizer import Tokenizer, ids_alone, text_of
+from inspector.model.tokenizer import Tokenizer, ids_alone, once_per_tokenizer, text_of
 from inspector.rendering.origins import Origin, OriginKind, Run
 from inspector.rendering.render import Rendered
 
@@ -105,6 +104,13 @@ def tokenize(tokenizer: Tokenizer, rendered: Rendered, encoder: Encoder = JINJA)
     return table_of(tokenizer, rendered, *_encode_pieces(tokenizer, rendered), True)
 
 
+def ids_by(encoder: Encoder, tokenizer: Tokenizer, rendered: Rendered) -> list[int]:
+    """The ids alone that `tokenize` gives."""
+    if encoder.text_becomes_control:
+        return ids_alone(tokenizer, rendered.text)
+    return _encode_pieces(tokenizer, rendered)[0]
+
+
 def table_of(
     tokenizer: Tokenizer, rendered: Rendered, ids: Sequence[int], spans: list[tuple[int, int]], has_offsets: bool
 ) -> TokenTable:
@@ -185,27 +191,19 @@ def _template_stretches(rendered: Rendered) -> Iterator[tuple[int, int]]:
             yield spans[0][0], spans[-1][1]
 
 
-_CONTROLS: WeakKeyDictionary[Any, tuple[int, re.Pattern[str]]] = WeakKeyDictionary()
-_AS_TEXT: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-
-
+@once_per_tokenizer
 def control_tokens(tokenizer: Tokenizer) -> re.Pattern[str]:
     """What finds a tokenizer's special tokens in a text, the longest first."""
-    size, pattern = _CONTROLS.get(tokenizer, (-1, None))
-    if pattern is None or size != len(tokenizer):
-        texts = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-        pattern = re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))) or r"(?!)")
-        _CONTROLS[tokenizer] = len(tokenizer), pattern
-    return pattern
+    texts = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))) or r"(?!)")
 
 
+@once_per_tokenizer
 def _as_text(tokenizer: Tokenizer) -> Any:
     """A copy of a tokenizer's backend that takes special tokens for text."""
-    if tokenizer not in _AS_TEXT:
-        backend = copy.deepcopy(tokenizer.backend_tokenizer)
-        backend.encode_special_tokens = True
-        _AS_TEXT[tokenizer] = backend
-    return _AS_TEXT[tokenizer]
+    backend = copy.deepcopy(tokenizer.backend_tokenizer)
+    backend.encode_special_tokens = True
+    return backend
 
 
 def _ordered(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:

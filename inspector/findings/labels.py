@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.findings.places import message_of
-from inspector.model.tokenizer import ids_alone
+from inspector.rendering.origins import common_start
 from inspector.strategies import OWN_LABELS, Example, Labelled, Reason
 from inspector.strategies.traced import traced
-from inspector.tokens import tokenize
+from inspector.tokens import ids_by
 
 REMEDY = "The labels are the row's own: fix what made them, or train the messages by a strategy."
 """What to do about what is found in a row's own labels."""
@@ -74,20 +74,14 @@ def _named(example: Example, indices: Sequence[int]) -> str:
     return f"{count} (first token {indices[0]}, {example.tokens.texts[indices[0]]!r}, of {who})"
 
 
-def _ids_of(example: Example) -> list[int]:
-    if example.encoder.text_becomes_control:
-        return ids_alone(example.tokenizer, example.rendered.text)
-    return list(tokenize(example.tokenizer, example.rendered, example.encoder).ids)
-
-
 def find_ids_differ(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Ids that are not those that the tokenizer gives for their text."""
     if example.conversation.labelled is None or "\ufffd" in example.rendered.text:
         return
-    ids, own = example.tokens.ids, _ids_of(example)
+    ids, own = example.tokens.ids, ids_by(example.encoder, example.tokenizer, example.rendered)
     if list(ids) == own:
         return
-    at = next((i for i, (a, b) in enumerate(zip(ids, own, strict=False)) if a != b), min(len(ids), len(own)))
+    at = common_start(ids, own)
     there, wanted = (list(one[at : at + 3]) for one in (ids, own))
     yield Finding(
         code=Code.IDS_DIFFER,

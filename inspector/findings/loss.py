@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from inspector.findings.codes import Code, Finding, Severity
-from inspector.rendering.origins import OriginKind
+from inspector.rendering.origins import OriginKind, common_start
 from inspector.strategies import Example, Labelled, Reason
 from inspector.strategies.markers_in_ids import find_all as find_ids
 from inspector.strategies.markers_in_ids import id_list
@@ -81,7 +81,7 @@ def _nearest(example: Example, labelled: Labelled, turn: Turn, at: int) -> str:
     marker = _marker_ids(example, labelled)
     start = max(0, min(turn.tokens[0], at) - 1)
     ids = example.tokens.ids[start : at + len(marker) + 1]
-    lengths = [_shared(ids[i:], marker) for i in range(len(ids))]
+    lengths = [common_start(ids[i:], marker) for i in range(len(ids))]
     longest = max(lengths, default=0)
     if not marker or longest in (0, len(marker)):
         return ""
@@ -109,11 +109,6 @@ _MARKER_OPTIONS = {
     "responses_only": "response_part",
 }
 """Strategies that search among ids, and the option that holds what they look for."""
-
-
-def _shared(ids: Sequence[int], other: Sequence[int]) -> int:
-    """How many ids agree at the start."""
-    return next((i for i, (a, b) in enumerate(zip(ids, other, strict=False)) if a != b), min(len(ids), len(other)))
 
 
 def find_long_suffix(example: Example, labelled: Labelled) -> Iterator[Finding]:

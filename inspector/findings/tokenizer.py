@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 
 from inspector.findings.codes import Code, Finding, Severity
+from inspector.findings.places import message_of
 from inspector.model.tokenizer import ids_alone, text_of
-from inspector.rendering.origins import OriginKind
+from inspector.rendering.origins import OriginKind, common_start
 from inspector.strategies import Example, Labelled
 from inspector.tokens import control_tokens
 
@@ -76,7 +77,7 @@ def find_official_differences(example: Example, labelled: Labelled) -> Iterator[
     yield Finding(
         code=Code.OFFICIAL_ENCODER_DIFFERS,
         severity=Severity.WARNING,
-        message_index=next((run.turn for run in example.tokens.runs[first]), None),
+        message_index=message_of(example, first),
         token_span=(first, first + 1),
         detail=f"{example.encoder.library} encodes this conversation in {len(official):,} tokens, the chat template "
         f"in {len(ids):,}. From token {first} on they differ: {quoted}.",
@@ -114,13 +115,13 @@ def find_doubts(example: Example, labelled: Labelled) -> Iterator[Finding]:
 def find_ids_without_embedding(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Ids beyond the embedding: the tokenizer is not the model's, or has tokens that the model was not resized for."""
     count, ids = example.embeddings, example.tokens.ids
-    beyond = [i for i, id in enumerate(ids) if count is not None and id >= count]
+    beyond = [] if count is None else [i for i, id in enumerate(ids) if id >= count]
     if beyond:
         first = beyond[0]
         yield Finding(
             code=Code.ID_WITHOUT_EMBEDDING,
             severity=Severity.ERROR,
-            message_index=next((run.turn for run in example.tokens.runs[first]), None),
+            message_index=message_of(example, first),
             token_span=(first, first + 1),
             detail=f"Token {first} {example.tokens.texts[first]!r} has the id {ids[first]:,}; the embedding has "
             f"{count:,} rows (vocab_size in config.json). {len(beyond)} of the {len(ids):,} tokens have none.",
@@ -158,9 +159,8 @@ def _differences(theirs: Sequence[int], ours: Sequence[int]) -> list[tuple[tuple
     if max(len(theirs), len(ours)) <= _COMPARED:
         steps = SequenceMatcher(None, theirs, ours, autojunk=False).get_opcodes()
         return [((a, b), (c, d)) for name, a, b, c, d in steps if name != "equal"]
-    shorter = min(len(theirs), len(ours))
-    start = next((i for i in range(shorter) if theirs[i] != ours[i]), shorter)
-    end = next((i for i in range(shorter - start) if theirs[-1 - i] != ours[-1 - i]), shorter - start)
+    start = common_start(theirs, ours)
+    end = common_start(theirs[start:][::-1], ours[start:][::-1])
     return [((start, len(theirs) - end), (start, len(ours) - end))]
 
 

@@ -6,8 +6,11 @@ that everybody makes; nobody else passes the switches by which transformers adds
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 
 class Tokenizer(Protocol):
@@ -91,6 +94,25 @@ class Tokenizer(Protocol):
     def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
         """Add tokens; returns how many are new."""
         ...
+
+
+_Made = TypeVar("_Made")
+
+
+def once_per_tokenizer(make: Callable[[Tokenizer], _Made]) -> Callable[[Tokenizer], _Made]:
+    """Keep what a function makes of a tokenizer as long as the tokenizer lives, and has as many tokens."""
+    made: WeakKeyDictionary[Any, tuple[int, _Made]] = WeakKeyDictionary()
+    lock = threading.Lock()
+
+    @wraps(make)
+    def kept(tokenizer: Tokenizer) -> _Made:
+        with lock:
+            entry = made.get(tokenizer)
+            if entry is None or entry[0] != len(tokenizer):
+                entry = made[tokenizer] = len(tokenizer), make(tokenizer)
+            return entry[1]
+
+    return kept
 
 
 def ids_alone(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -8,7 +8,7 @@ handled here gives a plain str, and plain text is of unknown origin: nothing gue
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -284,8 +284,8 @@ def placed(runs: Iterable[Run]) -> Iterator[tuple[int, int, Run]]:
         position += run.length
 
 
-def common_start(one: str, other: str) -> int:
-    """How many characters two strings have in common at their start."""
+def common_start(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """How many characters two strings, or ids two lists, have in common at their start."""
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 

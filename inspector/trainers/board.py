@@ -15,11 +15,11 @@ from inspector.errors import InspectorError, ModelError, excerpt
 from inspector.findings.codes import Code
 from inspector.inspection import Inspection, inspect
 from inspector.model.model import Model
+from inspector.rendering.origins import common_start
 from inspector.strategies import FACTS
 from inspector.tagging.conversations import proof_conversations
 from inspector.tagging.write import write_training_template
 from inspector.trainers.compare import compare_with
-from inspector.trainers.verdict import Level
 
 CHAT = "two turns"
 """The conversation that the trainers are told by."""
@@ -105,7 +105,7 @@ def _trainers(chat: Inspection) -> Iterator[tuple[str, str]]:
     for entry in compare_with(chat).entries:
         if FACTS[entry.strategy].is_known and entry.verdict.trainer not in seen:
             seen.add(entry.verdict.trainer)
-            yield entry.verdict.trainer, "exact" if entry.verdict.level is Level.RIGHT else entry.verdict.short
+            yield entry.verdict.trainer, entry.verdict.short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,9 +140,8 @@ def _parting(name: str, one: Inspection, other: Inspection) -> Parting | None:
         ("text", one.text, other.text), ("ids", one.ids, other.ids), ("mask", one.trained, other.trained)
     ):  # fmt: skip
         if ours != theirs:
-            shorter = min(len(ours), len(theirs))
-            at = next((i for i in range(shorter) if ours[i] != theirs[i]), shorter)
-            return Parting(conversation=name, what=what, detail=_detail(what, at, one, other))
+            detail = _detail(what, common_start(ours, theirs), one, other)
+            return Parting(conversation=name, what=what, detail=detail)
     return None
 
 

@@ -61,8 +61,8 @@ class Encoder:
 
     `name`: in `to_dict`; `title`: on the page. `reads`: whether it is the one for a repository with files of these
     names. `load`: the tokenizer and the templates; raises a ModelError. `prepared`: a conversation as the template is
-    given it. `text_becomes_control`: whether a control token
-    that stands in a message's text is encoded as that token; where not, only the template writes those.
+    given it. `text_becomes_control`: whether a control token that stands in a message's text is encoded as that
+    token; where not, only the template writes those.
     `official`: the ids that the vendor's own library gives a conversation, None where it is not installed or does not
     take it; `library`: the name of its package. `template`: the Jinja template that stands for the vendor's code, which
     trainers do not find with the model.

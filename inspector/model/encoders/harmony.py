@@ -13,24 +13,20 @@ import hashlib
 import json
 import os
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from inspector.conversation import REASONING_FIELDS, Conversation, Message
 from inspector.model.encoders.encoder import Encoder
-from inspector.model.tokenizer import Tokenizer
+from inspector.model.tokenizer import Tokenizer, once_per_tokenizer
 
 CONTROL = frozenset({"<|start|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|end|>", "<|return|>", "<|call|>"})
 VOCABULARY = "o200k_base.tiktoken"
 SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 """Of that file: openai-harmony refuses any other."""
 _FOLDER = "TIKTOKEN_ENCODINGS_BASE"
-_LOCK = threading.Lock()
-_ENCODINGS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
 def speaks_harmony(tokenizer: Tokenizer) -> bool:
@@ -44,7 +40,7 @@ def _official(tokenizer: Tokenizer, conversation: Conversation) -> Sequence[int]
     except ImportError:
         return None
     try:
-        encoding = _encoding_of(tokenizer)
+        encoding = _encoding(tokenizer)
         if encoding is None or conversation.adds_generation_prompt:
             return None
         chat = openai_harmony.Conversation.from_messages(list(_messages(openai_harmony, conversation)))
@@ -64,19 +60,14 @@ def vocabulary_of(tokenizer: Tokenizer) -> bytes:
     return b"".join(lines)
 
 
-def _encoding_of(tokenizer: Tokenizer) -> Any:
+@once_per_tokenizer
+def _encoding(tokenizer: Tokenizer) -> Any:
     """openai-harmony's encoding with a tokenizer's vocabulary; None where that is another one than the library's."""
-    with _LOCK:
-        if tokenizer not in _ENCODINGS:
-            vocabulary = vocabulary_of(tokenizer)
-            is_known = hashlib.sha256(vocabulary).hexdigest() == SHA256
-            _ENCODINGS[tokenizer] = _encoding(vocabulary) if is_known else None
-        return _ENCODINGS[tokenizer]
-
-
-def _encoding(vocabulary: bytes) -> Any:
     import openai_harmony
 
+    vocabulary = vocabulary_of(tokenizer)
+    if hashlib.sha256(vocabulary).hexdigest() != SHA256:
+        return None
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, VOCABULARY).write_bytes(vocabulary)
         before = os.environ.get(_FOLDER)

@@ -57,6 +57,8 @@ TOOLS = "kimi_tools"
 """The setting of a tokenizer that says in which form its template is given tools."""
 _GIVEN, _TYPESCRIPT = "given", "typescript"
 MAX_CODE_BYTES = 200_000
+_UNDECLARED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+"""What `declarations` raises for a schema that its rules do not cover."""
 _NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 _SETTINGS = ("additional_special_tokens", "clean_up_tokenization_spaces", "model_max_length", "padding_side")
 
@@ -94,13 +96,7 @@ def _prepared(tokenizer: Tokenizer, conversation: Conversation) -> Conversation:
         return conversation
     try:
         return conversation.with_keywords(tools_ts_str=declarations(tools))
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ):  # Kimi's code goes on without them, too
+    except _UNDECLARED:  # Kimi's code goes on without them, too
         return conversation
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from inspector.conversation import Conversation
 from inspector.errors import CorruptFileError, short
 from inspector.model.encoders.encoder import Encoder, FilesOf, Loaded, needs
 from inspector.model.failures import is_panic
-from inspector.model.tokenizer import Tokenizer
+from inspector.model.tokenizer import Tokenizer, once_per_tokenizer
 
 FILE = "tekken.json"
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
@@ -79,28 +78,27 @@ def _corrupt(files: FilesOf, error: Exception) -> CorruptFileError:
 
 
 def _official(tokenizer: Tokenizer, conversation: Conversation) -> Sequence[int] | None:
-    path = tokenizer.init_kwargs.get("vocab_file")
     try:
         from mistral_common.protocol.instruct.request import ChatCompletionRequest
     except ImportError:
         return None
     request: Any = ChatCompletionRequest
-    messages, tools = conversation.to_json()["messages"], conversation.to_json().get("tools")
+    row = conversation.to_json()
     try:
-        chat = request.from_openai(messages=messages, tools=tools)
-        return list(_encoder(str(path)).encode_chat_completion(chat).tokens)
+        chat = request.from_openai(messages=row["messages"], tools=row.get("tools"))
+        return list(_encoder(tokenizer).encode_chat_completion(chat).tokens)
     except BaseException as error:  # whatever it refuses, it has no opinion on; tiktoken panics, too
         if not isinstance(error, Exception) and not is_panic(error):
             raise
         return None
 
 
-@lru_cache(maxsize=2)
-def _encoder(path: str) -> Any:
+@once_per_tokenizer
+def _encoder(tokenizer: Tokenizer) -> Any:
     from mistral_common.protocol.instruct.validator import ValidationMode
     from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
-    return MistralTokenizer.from_file(path, mode=ValidationMode.finetuning)
+    return MistralTokenizer.from_file(str(tokenizer.init_kwargs.get("vocab_file")), mode=ValidationMode.finetuning)
 
 
 TEKKEN = Encoder(

@@ -12,6 +12,7 @@ from inspector.inspection import Inspection, inspect
 from inspector.model.model import Model
 from inspector.model.tokenizer import text_of
 from inspector.read_back import frames, read_conversation
+from inspector.rendering.origins import common_start
 from inspector.strategies.base import IGNORED
 from inspector.trainers.decode.compared import Compared, Difference, compare_labels
 from inspector.trainers.decode.rows import LoggedRow
@@ -167,9 +168,7 @@ def _why_unknown(row: LoggedRow, inspection: Inspection | None) -> str:
             "trained is unknown."
         )
     other = inspection.ids
-    at = next((i for i, (one, two) in enumerate(zip(row.ids, other, strict=False)) if one != two), None)
-    if at is None:
-        at = min(len(row.ids), len(other))
+    at = common_start(row.ids, other)
     here, there = (text_of(inspection.model.tokenizer, list(ids)[at : at + 6]) for ids in (row.ids, other))
     return (
         f"This model's template writes the conversation with other ids, from token {at} on: the log has {here!r}, the "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 import inspector
 from inspector.findings.codes import Code
 from inspector.inspection import Inspection
-from inspector.model.encoders import JINJA, harmony
+from inspector.model.encoders import JINJA
 from inspector.model.encoders.harmony import CONTROL, HARMONY
 from inspector.model.model import Model
 from tests.encoders import conversations, harmony_files, judged
@@ -105,10 +107,10 @@ def test_without_the_library_nothing_is_claimed(model: Model, monkeypatch: pytes
 
 def test_it_reaches_for_no_network(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The vocabulary is written from the tokenizer, and the environment is as it was."""
-    monkeypatch.setattr(harmony, "_ENCODINGS", {})
+    fresh = replace(model, tokenizer=copy.deepcopy(model.tokenizer))
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("it connects"))
     monkeypatch.setenv("TIKTOKEN_ENCODINGS_BASE", str(tmp_path))
-    assert said(inspector.inspect(model, CORPUS["tool call"]))
+    assert said(inspector.inspect(fresh, CORPUS["tool call"]))
     assert os.environ["TIKTOKEN_ENCODINGS_BASE"] == str(tmp_path)
 
 
