@@ -53,7 +53,7 @@ def explain(
             "which is never run here. Save it as a tokenizer.json, or use a model that has one."
         )
     if folder is not None and (damage := _damaged_file(folder)):
-        return CorruptFileError(f"{damage[0]} of {name!r} cannot be read: {damage[1]}. Fetch it again or correct it.")
+        return unreadable(name, *damage)
     if isinstance(error, ImportError) or "pip install" in str(error):
         return UnsupportedTokenizerError(f"The tokenizer of {name!r} needs a package that is not installed: {text}")
     if isinstance(error, OSError) and error.errno is not None:
@@ -62,6 +62,11 @@ def explain(
     if not has_vocabulary(files):
         return _offline(name, "cannot be reached") if offline or folder is None else no_tokenizer(name, files, None)
     return CorruptFileError(f"The tokenizer files of {name!r} make no tokenizer: {text}")
+
+
+def unreadable(name: str, file: str, what: str) -> CorruptFileError:
+    """Return the error for a file of the model `name`; `what` is wrong with it, as a clause."""
+    return CorruptFileError(f"{file} of {name!r} cannot be read: {what}. Fetch it again or correct it.")
 
 
 def is_panic(error: BaseException) -> bool:
@@ -146,7 +151,7 @@ def _offline(name: str, what: str) -> OfflineError:
 def _damaged_file(folder: Path) -> tuple[str, str] | None:
     """Return (file, what is wrong with it) for the first file that cannot be read, or None."""
     for name in _JSON_FILES:
-        if (folder / name).is_file() and (problem := _json_problem(folder / name)):
+        if (folder / name).is_file() and (problem := json_problem(folder / name)):
             return name, problem
     for path in (folder / "chat_template.jinja", *sorted((folder / "additional_chat_templates").glob("*.jinja"))):
         try:
@@ -156,7 +161,8 @@ def _damaged_file(folder: Path) -> tuple[str, str] | None:
     return None
 
 
-def _json_problem(path: Path) -> str | None:
+def json_problem(path: Path) -> str | None:
+    """Return what is wrong with a JSON file that holds an object, as a clause; None when nothing is."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:

@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -118,14 +117,7 @@ def kimi_tools() -> Callable[[list[Any]], str]:
 
     Of its module what needs the rest of the package is left out.
     """
-
-    def build(wheel: Path, folder: Path) -> None:
-        folder.mkdir()
-        with zipfile.ZipFile(wheel) as archive:
-            (folder / "kimi_k25.py").write_bytes(archive.read("renderers/kimi_k25.py"))
-
-    folder = _of_wheel("renderers", "kimi", build)
-    module = ast.parse((folder / "kimi_k25.py").read_bytes())
+    module = ast.parse(wheel_code("renderers", "renderers/kimi_k25.py").read_bytes())
     module.body = [
         node
         for node in module.body
@@ -137,11 +129,12 @@ def kimi_tools() -> Callable[[list[Any]], str]:
     return cast("Callable[[list[Any]], str]", names["_encode_tools_typescript"])
 
 
-def wheel_code(package: str) -> Path:
-    """The file of Python in a wheel that wheel_templates.py names. Raises as `real_tokenizer`."""
+def wheel_code(package: str, code: str) -> Path:
+    """One file of a wheel that wheel_templates.py names. `code`: its path there. Raises as `real_tokenizer`."""
     from tests.support import wheel_templates as maker
 
-    return _of_wheel(package, "code", maker.building(package)) / "code.py"
+    path = PurePosixPath(code)
+    return _of_wheel(package, path.stem, maker.copying(code)) / path.name
 
 
 def _of_wheel(package: str, what: str, build: Callable[[Path, Path], None]) -> Path:

@@ -23,12 +23,6 @@ WHEELS = {
     "unsloth": ("unsloth==2026.10.9", "feb40b99bc4f8c543a36cbd0fe6e1410d6e4ac16bd4d0c731f607adce3d63bb0"),
 }
 """Package -> what pip downloads, and the wheel's sha256."""
-CODE = {
-    "mlx-lm": "mlx_lm/chat_templates/deepseek_v32.py",
-    "renderers": "renderers/deepseek_v4.py",
-    "sglang": "sglang/srt/entrypoints/openai/encoding_dsv4.py",
-}
-"""Package -> the file of its wheel that is of use by itself."""
 TIMEOUT_S = 600
 
 
@@ -56,14 +50,14 @@ def build(wheel: Path, folder: Path) -> None:
     (folder / "templates.json").write_text(json.dumps(found), encoding="utf-8")
 
 
-def building(package: str) -> Callable[[Path, Path], None]:
-    """A function that writes `code.py`, the file in CODE, into a folder, which must not exist yet."""
+def copying(code: str) -> Callable[[Path, Path], None]:
+    """A function that writes one file of a wheel into a folder, which must not exist yet. `code`: its path there."""
 
     def build_code(wheel: Path, folder: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
-            code = archive.read(CODE[package])
+            data = archive.read(code)
         folder.mkdir()
-        (folder / "code.py").write_bytes(code)
+        (folder / PurePosixPath(code).name).write_bytes(data)
 
     return build_code
 

@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from inspector.conversation import Conversation
-from inspector.errors import CorruptFileError, UnsupportedTokenizerError, quoted
+from inspector.errors import UnsupportedTokenizerError, quoted
 from inspector.model.encoders.encoder import Encoder, FilesOf, Loaded
 from inspector.model.encoders.typescript import declarations
+from inspector.model.failures import json_problem, unreadable
 from inspector.model.tokenizer import Tokenizer
 
 VOCABULARY, CODE, CONFIG = "tiktoken.model", "tokenization_kimi.py", "tokenizer_config.json"
@@ -198,13 +199,15 @@ def _ranks(files: FilesOf) -> list[bytes]:
             except ValueError:
                 token, is_next = b"", False
             if not token or not is_next:
-                raise _corrupt(files, VOCABULARY, f"line {number} is not the base64 of token {len(ranks)} and its rank")
+                raise unreadable(
+                    files.name, VOCABULARY, f"line {number} is not the base64 of token {len(ranks)} and its rank"
+                )
             ranks.append(token)
     known = set(ranks)
     if len(known) != len(ranks):
-        raise _corrupt(files, VOCABULARY, f"{len(ranks) - len(known)} tokens are there twice")
+        raise unreadable(files.name, VOCABULARY, f"{len(ranks) - len(known)} tokens are there twice")
     if missing := sum(bytes([byte]) not in known for byte in range(256)):
-        raise _corrupt(files, VOCABULARY, f"{missing} of the 256 bytes have no token")
+        raise unreadable(files.name, VOCABULARY, f"{missing} of the 256 bytes have no token")
     return ranks
 
 
@@ -242,11 +245,11 @@ def _add_special_tokens(core: Any, start: int, config: Mapping[str, Any], files:
     try:
         named = {int(id): AddedToken(**token) for id, token in given.items()}
     except (TypeError, ValueError, AttributeError):
-        raise _corrupt(files, CONFIG, "added_tokens_decoder is not an object of ids and tokens") from None
+        raise unreadable(files.name, CONFIG, "added_tokens_decoder is not an object of ids and tokens") from None
     end = start + RESERVED
     if outside := sorted(id for id in named if not start <= id < end):
-        raise _corrupt(
-            files,
+        raise unreadable(
+            files.name,
             CONFIG,
             f"added_tokens_decoder has a token of id {outside[0]}; the special ones are {start} to {end - 1}",
         )
@@ -254,7 +257,7 @@ def _add_special_tokens(core: Any, start: int, config: Mapping[str, Any], files:
         token = named.get(id) or AddedToken(f"<|reserved_token_{id}|>", special=True, normalized=False)
         core.add_tokens([token])
         if core.token_to_id(token.content) != id:
-            raise _corrupt(files, CONFIG, f"the special token {quoted(token.content)} of id {id} is there twice")
+            raise unreadable(files.name, CONFIG, f"the special token {quoted(token.content)} of id {id} is there twice")
 
 
 # --- the files
@@ -266,22 +269,20 @@ def _templates(files: FilesOf, config: Mapping[str, Any]) -> dict[str, str]:
         try:
             return {"default": own.read_text(encoding="utf-8")}
         except UnicodeDecodeError as error:
-            raise _corrupt(files, own.name, f"it is not UTF-8 at byte {error.start}") from None
+            raise unreadable(files.name, own.name, f"it is not UTF-8 at byte {error.start}") from None
     given = config.get("chat_template")
     if given is not None and not isinstance(given, str):
-        raise _corrupt(files, CONFIG, "its chat_template is not text")
+        raise unreadable(files.name, CONFIG, "its chat_template is not text")
     return {} if given is None else {"default": given}
 
 
 def _config(files: FilesOf) -> dict[str, Any]:
     path = files.fetch(CONFIG)
-    try:
-        value = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise _corrupt(files, CONFIG, f"it is not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise _corrupt(files, CONFIG, "it is JSON but not an object")
-    return value
+    if path is None:
+        return {}
+    if problem := json_problem(path):
+        raise unreadable(files.name, CONFIG, problem)
+    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _content(token: object) -> str | None:
@@ -294,10 +295,6 @@ def _path(files: FilesOf, name: str) -> Path:
     path = files.fetch(name)
     assert path is not None
     return path
-
-
-def _corrupt(files: FilesOf, file: str, what: str) -> CorruptFileError:
-    return CorruptFileError(f"{file} of {files.name!r} cannot be read: {what}. Fetch it again or correct it.")
 
 
 KIMI = Encoder(name="kimi", title="Kimi's tiktoken", reads=_reads, load=_load, prepared=_prepared)

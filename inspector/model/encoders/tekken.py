@@ -16,7 +16,7 @@ from typing import Any
 from inspector.conversation import Conversation
 from inspector.errors import CorruptFileError, short
 from inspector.model.encoders.encoder import Encoder, FilesOf, Loaded, needs
-from inspector.model.failures import is_panic
+from inspector.model.failures import is_panic, unreadable
 from inspector.model.tokenizer import Tokenizer, once_per_tokenizer
 
 FILE = "tekken.json"
@@ -74,7 +74,7 @@ def _generated(files: FilesOf, path: Path) -> str:
 
 def _corrupt(files: FilesOf, error: Exception) -> CorruptFileError:
     what = short(f"{type(error).__name__}: {error}".splitlines()[0], 300)
-    return CorruptFileError(f"{FILE} of {files.name!r} cannot be read: {what}. Fetch it again or correct it.")
+    return unreadable(files.name, FILE, what)
 
 
 def _official(tokenizer: Tokenizer, conversation: Conversation) -> Sequence[int] | None:

