@@ -33,7 +33,6 @@ from inspector.data import files as row_files
 from inspector.data.formats import detect
 from inspector.data.source import DataSource
 from inspector.errors import CorruptFileError, DataError, FormatError, InspectorError, RenderError
-from inspector.model import hub as hub_module
 from inspector.rendering import sandbox
 from inspector.setup import Setup
 from tests.support.browser import DataPage, running_app
@@ -225,7 +224,7 @@ def test_an_enormous_tokenizer_file_is_not_fetched(
     hub: HubServer, model: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its size is asked for first; in a folder it is not opened."""
-    monkeypatch.setattr(hub_module, "MAX_FILE_BYTES", 20_000)
+    monkeypatch.setattr("inspector.model.place.MAX_FILE_BYTES", 20_000)
     hub.add("someone/enormous", Path(model()))
     said = r"tokenizer\.json of .* has [\d,]+ bytes; of a tokenizer's file up to 20,000 are read\. Use a model whose"
     with pytest.raises(CorruptFileError, match=said):

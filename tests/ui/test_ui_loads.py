@@ -48,7 +48,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(owner, name, counted)
 
-    count("loads", hub, "_locate")
+    count("loads", hub, "locate")
     count("parses", conversations, "_checked_messages")
     count("files", Path, "read_text")
     return found

@@ -14,24 +14,33 @@ from inspector.errors import UnsupportedTokenizerError
 from inspector.model.tokenizer import Tokenizer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilesOf:
-    """The files of a model. `name`: the model's, for messages; `fetch`: the path of a file, or None.
-
-    `opened`: a file as a stream, of which no more is fetched than is read.
-    """
-
-    name: str
-    names: Collection[str]
-    fetch: Callable[[str], Path | None]
-    opened: Callable[[str], AbstractContextManager[Stream]]
-
-
 class Stream(Protocol):
     """Where bytes come from, one after another."""
 
     def read(self, size: int, /) -> bytes:
         """The next bytes; fewer only where there are no more."""
+        ...
+
+
+class FilesOf(Protocol):
+    """The files of a model: `inspector.model.place.Place`."""
+
+    @property
+    def name(self) -> str:
+        """The model's name, for messages."""
+        ...
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of its files."""
+        ...
+
+    def fetch(self, file: str, /) -> Path | None:
+        """The path of a file; None where there is none."""
+        ...
+
+    def opened(self, file: str, /) -> AbstractContextManager[Stream]:
+        """A file as a stream, of which no more is fetched than is read."""
         ...
 
 

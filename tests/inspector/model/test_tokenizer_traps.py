@@ -60,6 +60,18 @@ def test_a_class_that_does_not_fit_is_tried(mistral: Model) -> None:
     assert finding.severity is Severity.WARNING
 
 
+def test_a_way_that_does_not_load_is_no_obstacle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The model loads as transformers loads it, and nothing is said."""
+    import transformers
+
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr(transformers.LlamaTokenizer, "from_pretrained", fails)
+    shutil.copytree(inspector.load("bytes-llama").tokenizer.name_or_path, tmp_path / "model")
+    assert findings(inspector.load(str(tmp_path / "model")), "The Danube.", Code.TOKENIZER_IN_DOUBT) == []
+
+
 @pytest.mark.parametrize(("count", "is_said"), [(256, True), (258, True), (259, False)])
 def test_ids_beyond_the_embedding_are_an_error(tmp_path: Path, count: int, is_said: bool) -> None:
     """By config.json, also where the count stands with a multimodal model's language part."""

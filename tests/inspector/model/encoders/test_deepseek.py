@@ -420,7 +420,7 @@ def test_enormous_code_is_not_fetched(hub: HubServer, files: dict[str, bytes], m
     with pytest.raises(errors.NoTemplateError, match=r"\(encoding/encoding_0.py\) encodes its chats"):
         inspector.load("owner/many")
     assert len({path for path in hub.paths() if "encoding_" in path}) == 4
-    monkeypatch.setattr(hub_module, "MAX_FILE_BYTES", 10_000_000)
+    monkeypatch.setattr("inspector.model.place.MAX_FILE_BYTES", 10_000_000)
     hub.add("owner/enormous", {**files, FILES[V32]: bytes(10_000_001)})
     with pytest.raises(
         errors.CorruptFileError, match=r"encoding_dsv32.py of .* has 10,000,001 bytes; .* up to 10,000,000"

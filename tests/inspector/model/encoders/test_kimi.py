@@ -297,7 +297,7 @@ def test_code_that_does_something_else_is_refused(
 
 def test_enormous_code_is_not_fetched(hub: HubServer, small: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """Its size is known before."""
-    monkeypatch.setattr(hub_module, "MAX_FILE_BYTES", 20_000)
+    monkeypatch.setattr("inspector.model.place.MAX_FILE_BYTES", 20_000)
     hub.add("owner/kimi", small | {"tokenization_kimi.py": b"#" * 20_001})
     with pytest.raises(errors.CorruptFileError, match=r"tokenization_kimi\.py of 'owner/kimi' has 20,001 bytes"):
         load("owner/kimi")
