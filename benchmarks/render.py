@@ -21,6 +21,7 @@ from inspector.conversation import Conversation
 from inspector.model.model import BUILT_IN_TEMPLATES, TEMPLATE_FOLDER
 from inspector.rendering import render as template
 from inspector.rendering import sandbox
+from inspector.rendering.plain_render import PlainRender
 
 ROUNDS = 30
 CALLS = 10
@@ -67,7 +68,7 @@ def main() -> None:
     print(f"{'template':16} {'plain':>8} {'traced':>8} {'sandbox':>8} {'traced/plain':>13} {'sandbox adds':>13}")
     rows = []
     for name, source in sources().items():
-        plain = template._PlainRender(source, chat, SPECIAL_TOKENS)
+        plain = PlainRender(source, chat, SPECIAL_TOKENS)
         one, traced, sandboxed = medians_ms(
             lambda plain=plain: plain(chat.messages, False),  # type: ignore[misc]
             lambda source=source: template.render(source, chat, SPECIAL_TOKENS),  # type: ignore[misc]

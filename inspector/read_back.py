@@ -19,7 +19,7 @@ from inspector.errors import FormatError, InspectorError
 from inspector.model.model import Model
 from inspector.rendering import sandbox
 from inspector.rendering.origins import OriginKind
-from inspector.rendering.render import Rendered
+from inspector.rendering.rendered import Rendered
 from inspector.tokens import TokenTable, control_tokens, decoded, ids_by, table_of, tokenize
 from inspector.turns import find_turns
 

@@ -22,7 +22,7 @@ from inspector.model.encoders import JINJA, Encoder
 from inspector.model.failures import is_panic
 from inspector.model.tokenizer import Tokenizer, ids_alone, once_per_tokenizer, text_of
 from inspector.rendering.origins import Origin, OriginKind, Run
-from inspector.rendering.render import Rendered
+from inspector.rendering.rendered import Rendered
 
 _MAX_PARTS = 12
 """Most tokens that may be needed to decode one character: 4 bytes of UTF-8, with room for odd tokenizers."""

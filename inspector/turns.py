@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from inspector.conversation import Conversation
 from inspector.rendering.frames import says
 from inspector.rendering.origins import OriginKind, Run
-from inspector.rendering.render import Header, Rendered
+from inspector.rendering.rendered import Header, Rendered
 from inspector.tokens import TokenTable
 
 

@@ -19,7 +19,9 @@ from typing import Any
 from inspector.conversation import REASONING_FIELDS, Conversation, string_fields
 from inspector.model.model import BUILT_IN_TEMPLATES, TEMPLATE_FOLDER
 from inspector.rendering.origins import OriginKind
-from inspector.rendering.render import Rendered, plain_messages, render
+from inspector.rendering.plain_render import plain_messages
+from inspector.rendering.render import render
+from inspector.rendering.rendered import Rendered
 from inspector.strategies import Example, label
 from inspector.tokens import TokenTable, tokenize
 from inspector.turns import find_turns

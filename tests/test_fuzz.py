@@ -527,7 +527,7 @@ def test_any_conversation_is_kept_or_refused(values: list[Any]) -> None:
 @given(batch("text", GOOD_CHAT))
 def test_the_sandbox_writes_the_text_that_jinja_writes(chats: list[Any]) -> None:
     """Many conversations in one request; nothing of one is in another."""
-    from inspector.rendering.render import render_text
+    from inspector.rendering.plain_render import render_text
 
     conversations = [Conversation.parse(chat) for chat in chats]
     with soon(chats):

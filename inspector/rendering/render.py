@@ -12,90 +12,23 @@ Not thread-safe: one render at a time in a process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from inspector.conversation import REASONING_FIELDS, Conversation, Message
 from inspector.errors import TemplateTooLargeError, TraceError, excerpt, short
 from inspector.rendering.frames import Resolved, resolve, says
 from inspector.rendering.jinja import compiled, tracing_environment
 from inspector.rendering.origins import TEMPLATE, OriginStr, Run, common_start, placed
-from inspector.rendering.safe_attributes import have_transformers_remember
+from inspector.rendering.plain_render import PlainRender, plain_messages
+from inspector.rendering.rendered import Header, Rendered
 from inspector.rendering.situations import measure_some
 from inspector.rendering.turn_bounds import Beginnings, settle
 from inspector.rendering.values import OriginDict, trace_value
 
 MAX_MEASURED_HEADERS = 128
 """Turns whose generation prompt is rendered, each with its whole history; what these do not show is assumed."""
-
-
-class Header(NamedTuple):
-    """The start of an assistant turn: characters `[start, end)` that the generation prompt supplies at inference.
-
-    `prompt` is the whole generation prompt; the header's text ends in it, unless the turn does not begin with all of
-    it: then the header is what agrees, or the prompt that the template usually writes.
-    `history_kept` is False when the template renders the earlier messages differently once this one is there.
-    `measured` is False when the prompt was taken over from the turn before: neither was it rendered for this turn, nor
-    for others in the same situation.
-    """
-
-    message_index: int
-    start: int
-    end: int
-    prompt: str
-    history_kept: bool
-    measured: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
-    """A rendered conversation. All positions are code points of `text`.
-
-    `runs` cover `text` in order. `generation_spans` are half open, as transformers records them. `headers`: one per
-    assistant message that has a turn. `prompt_start`: where a trailing generation prompt begins, or None. `read_off`:
-    answers whose turns were settled by renders of the conversation's beginning, `unknown_turns`: those whose turns end
-    where nothing could tell (see `turn_bounds`). `is_cut`: the render went on after this text.
-    """
-
-    text: str
-    runs: tuple[Run, ...]
-    generation_spans: tuple[tuple[int, int], ...]
-    headers: tuple[Header, ...]
-    prompt_start: int | None
-    read_off: tuple[int, ...] = ()
-    unknown_turns: tuple[int, ...] = ()
-    is_cut: bool = False
-
-    def cut(self, length: int) -> Rendered:
-        """The first characters alone."""
-        if length >= len(self.text):
-            return self
-        return replace(
-            self,
-            text=self.text[:length],
-            runs=tuple(run.cut(0, min(end, length) - start) for start, end, run in self.spans() if start < length),
-            generation_spans=tuple((start, min(end, length)) for start, end in self.generation_spans if start < length),
-            headers=tuple(header for header in self.headers if header.end <= length),
-            prompt_start=self.prompt_start if self.prompt_start is not None and self.prompt_start < length else None,
-            is_cut=True,
-        )
-
-    def after(self, prefix: str) -> Rendered:
-        """The same with more of the template's text before it, which belongs to no turn."""
-        by = len(prefix)
-        return replace(
-            self,
-            text=prefix + self.text,
-            runs=(Run(by, TEMPLATE), *self.runs),
-            generation_spans=tuple((start + by, end + by) for start, end in self.generation_spans),
-            headers=tuple(header._replace(start=header.start + by, end=header.end + by) for header in self.headers),
-            prompt_start=None if self.prompt_start is None else self.prompt_start + by,
-        )
-
-    def spans(self) -> Iterator[tuple[int, int, Run]]:
-        """Yield `(start, end, run)` for each run, in order."""
-        return placed(self.runs)
 
 
 def render(
@@ -107,7 +40,7 @@ def render(
     TemplateTooLargeError when the text has more than `max_chars` characters, and TraceError when the traced text is not
     the one transformers makes.
     """
-    plain = _PlainRender(source, conversation, special_tokens)
+    plain = PlainRender(source, conversation, special_tokens)
     expected = plain(conversation.messages, conversation.adds_generation_prompt)
     if max_chars is not None and len(expected) > max_chars:
         raise TemplateTooLargeError(
@@ -166,83 +99,11 @@ def render(
     )
 
 
-def render_text(source: str, conversation: Conversation, special_tokens: Mapping[str, str]) -> str:
-    """The text alone, as transformers makes it, in this process. Raises what Jinja raises."""
-    plain = _PlainRender(source, conversation, special_tokens)
-    return plain(conversation.messages, conversation.adds_generation_prompt)
-
-
-def render_tagged(
-    source: str, conversation: Conversation, special_tokens: Mapping[str, str]
-) -> tuple[str, list[tuple[int, int]]]:
-    """The text and the spans of its generation tags, as transformers makes them, in this process."""
-    plain = _PlainRender(source, conversation, special_tokens)
-    return plain.tagged(conversation.messages, conversation.adds_generation_prompt)
-
-
-def template_keywords(source: str) -> frozenset[str]:
-    """The names a template reads and does not set: the keywords it honours. Raises Jinja's TemplateSyntaxError."""
-    from jinja2.meta import find_undeclared_variables
-
-    environment = tracing_environment()
-    return frozenset(find_undeclared_variables(environment.parse(source))) - set(environment.globals)
-
-
-def plain_messages(messages: tuple[Message, ...]) -> list[Message]:
-    """Messages as `apply_chat_template` passes them on: without the keys whose value is None."""
-    return [{key: value for key, value in message.items() if value is not None} for message in messages]
-
-
-class _PlainRender:
-    """transformers' own render of a slice of the conversation."""
-
-    def __init__(self, source: str, conversation: Conversation, special_tokens: Mapping[str, str]) -> None:
-        self.source = source
-        self.tools = None if conversation.tools is None else list(conversation.tools)
-        self.documents = None if conversation.documents is None else list(conversation.documents)
-        self.keywords = {**special_tokens, **conversation.keywords}
-        self.keywords.pop("add_generation_prompt", None)
-
-    def __call__(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> str:
-        return str(self._rendered(messages, add_generation_prompt)[0][0])
-
-    def tagged(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> tuple[str, list[tuple[int, int]]]:
-        """The render, and the spans of its generation tags."""
-        texts, spans = self._rendered(messages, add_generation_prompt, return_assistant_tokens_mask=True)
-        return str(texts[0]), list(spans[0])
-
-    def _rendered(self, messages: tuple[Message, ...], add_generation_prompt: bool, **more: Any) -> tuple[Any, Any]:
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        have_transformers_remember(self.source)
-        texts, spans = render_jinja_template(
-            conversations=[plain_messages(messages)],
-            tools=self.tools,
-            documents=self.documents,
-            chat_template=self.source,
-            add_generation_prompt=add_generation_prompt,
-            **more,
-            **self.keywords,
-        )
-        return texts, spans
-
-    def attempt(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> str | None:
-        """The render, or None where the template refuses these messages."""
-        if not messages:
-            return None
-        try:
-            return self(messages, add_generation_prompt)
-        except (MemoryError, RecursionError):
-            raise
-        except Exception:  # a template may raise anything at all on a conversation it was not written for
-            return None
-
-
 # --- headers
 
 
 def _headers(
-    text: str, runs: tuple[Run, ...], conversation: Conversation, plain: _PlainRender, usual_prompt: Callable[[], str]
+    text: str, runs: tuple[Run, ...], conversation: Conversation, plain: PlainRender, usual_prompt: Callable[[], str]
 ) -> Iterator[Header]:
     bounds = _turn_bounds(runs)
     own_starts = _own_starts(runs)
@@ -286,7 +147,7 @@ def _header_end(text: str, start: int, own_start: int, end: int, prompt: str, us
 
 
 def _generation_prompt(
-    text: str, start: int, history: tuple[Message, ...], plain: _PlainRender
+    text: str, start: int, history: tuple[Message, ...], plain: PlainRender
 ) -> tuple[str, bool] | None:
     """What `add_generation_prompt` puts before the answer to `history`, and whether the render keeps the history.
 
@@ -307,7 +168,7 @@ def _generation_prompt(
 
 
 def _usual_prompt(
-    source: str, conversation: Conversation, special_tokens: Mapping[str, str], plain: _PlainRender
+    source: str, conversation: Conversation, special_tokens: Mapping[str, str], plain: PlainRender
 ) -> str:
     """What `add_generation_prompt` puts after a lone question: for turns whose own history does not render alone.
 
@@ -349,7 +210,7 @@ def _prompt_start(
     text: str,
     runs: tuple[Run, ...],
     conversation: Conversation,
-    plain: _PlainRender,
+    plain: PlainRender,
     headers: tuple[Header, ...],
     usual_prompt: Callable[[], str],
 ) -> int | None:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError, TemplateTooLargeError
 from inspector.rendering.origins import Origin, OriginKind, Run
-from inspector.rendering.render import Header, Rendered
+from inspector.rendering.rendered import Header, Rendered
 from inspector.rendering.sandbox_child import frame
 from inspector.rendering.sandbox_pool import Asked, Pool, raise_reported
 

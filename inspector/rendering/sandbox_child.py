@@ -19,7 +19,9 @@ from inspector.conversation import Conversation
 from inspector.errors import InspectorError, TemplateFailedError, TemplateTooLargeError, short
 from inspector.rendering.origins import Origin
 from inspector.rendering.plain_jinja import render_plain
-from inspector.rendering.render import Rendered, render, render_tagged, render_text, template_keywords
+from inspector.rendering.plain_render import render_tagged, render_text, template_keywords
+from inspector.rendering.render import render
+from inspector.rendering.rendered import Rendered
 
 TEMPLATE_FILENAME = "<template>"
 """What Jinja calls a template made from a string in tracebacks."""

@@ -14,7 +14,7 @@ from inspector.errors import InspectorError, RenderError, StrategyError, Strateg
 from inspector.model.encoders import JINJA, Encoder
 from inspector.model.model import Alternative
 from inspector.model.tokenizer import Tokenizer, ids_alone
-from inspector.rendering.render import Rendered
+from inspector.rendering.rendered import Rendered
 from inspector.tokens import TokenTable, tokenize
 from inspector.turns import Turn, find_turns
 

@@ -17,7 +17,7 @@ from inspector.inspection import Inspection
 from inspector.model.model import Model
 from inspector.model.tokenizer import Tokenizer, ids_alone, text_of
 from inspector.rendering.origins import OriginKind
-from inspector.rendering.render import Rendered
+from inspector.rendering.rendered import Rendered
 from inspector.tokens import tokenize
 
 _REACH = 24

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import inspector
 from inspector.errors import TokenizationError
 from inspector.rendering.origins import TEMPLATE, Origin, OriginKind, Run
-from inspector.rendering.render import Rendered, render
+from inspector.rendering.render import render
+from inspector.rendering.rendered import Rendered
 from inspector.tokens import TokenTable, tokenize
 from tests import oracle
 from tests.support import models

@@ -18,7 +18,7 @@ from inspector.conversation import Conversation
 from inspector.rendering import safe_attributes
 from inspector.rendering.jinja import tracing_environment
 from inspector.rendering.origins import TEMPLATE, OriginStr
-from inspector.rendering.render import render_text
+from inspector.rendering.plain_render import render_text
 from inspector.rendering.safe_attributes import is_safe_attribute
 from inspector.rendering.values import OriginDict
 

@@ -29,7 +29,7 @@ from inspector.model.encoders import JINJA, Encoder, deepseek
 from inspector.model.encoders.deepseek import V4, V4_0731, V32
 from inspector.model.model import Model
 from inspector.rendering import sandbox
-from inspector.rendering.render import render_text
+from inspector.rendering.plain_render import render_text
 from tests.encoders import conversations
 from tests.support.corpus import (
     ARGUMENTS,

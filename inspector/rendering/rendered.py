@@ -1,0 +1,77 @@
+"""What a render gives: the text, whose its characters are, and where the answers' headers end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from inspector.rendering.origins import TEMPLATE, Run, placed
+
+
+class Header(NamedTuple):
+    """The start of an assistant turn: characters `[start, end)` that the generation prompt supplies at inference.
+
+    `prompt` is the whole generation prompt; the header's text ends in it, unless the turn does not begin with all of
+    it: then the header is what agrees, or the prompt that the template usually writes.
+    `history_kept` is False when the template renders the earlier messages differently once this one is there.
+    `measured` is False when the prompt was taken over from the turn before: neither was it rendered for this turn, nor
+    for others in the same situation.
+    """
+
+    message_index: int
+    start: int
+    end: int
+    prompt: str
+    history_kept: bool
+    measured: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A rendered conversation. All positions are code points of `text`.
+
+    `runs` cover `text` in order. `generation_spans` are half open, as transformers records them. `headers`: one per
+    assistant message that has a turn. `prompt_start`: where a trailing generation prompt begins, or None. `read_off`:
+    answers whose turns were settled by renders of the conversation's beginning, `unknown_turns`: those whose turns end
+    where nothing could tell (see `turn_bounds`). `is_cut`: the render went on after this text.
+    """
+
+    text: str
+    runs: tuple[Run, ...]
+    generation_spans: tuple[tuple[int, int], ...]
+    headers: tuple[Header, ...]
+    prompt_start: int | None
+    read_off: tuple[int, ...] = ()
+    unknown_turns: tuple[int, ...] = ()
+    is_cut: bool = False
+
+    def cut(self, length: int) -> Rendered:
+        """The first characters alone."""
+        if length >= len(self.text):
+            return self
+        return replace(
+            self,
+            text=self.text[:length],
+            runs=tuple(run.cut(0, min(end, length) - start) for start, end, run in self.spans() if start < length),
+            generation_spans=tuple((start, min(end, length)) for start, end in self.generation_spans if start < length),
+            headers=tuple(header for header in self.headers if header.end <= length),
+            prompt_start=self.prompt_start if self.prompt_start is not None and self.prompt_start < length else None,
+            is_cut=True,
+        )
+
+    def after(self, prefix: str) -> Rendered:
+        """The same with more of the template's text before it, which belongs to no turn."""
+        by = len(prefix)
+        return replace(
+            self,
+            text=prefix + self.text,
+            runs=(Run(by, TEMPLATE), *self.runs),
+            generation_spans=tuple((start + by, end + by) for start, end in self.generation_spans),
+            headers=tuple(header._replace(start=header.start + by, end=header.end + by) for header in self.headers),
+            prompt_start=None if self.prompt_start is None else self.prompt_start + by,
+        )
+
+    def spans(self) -> Iterator[tuple[int, int, Run]]:
+        """Yield `(start, end, run)` for each run, in order."""
+        return placed(self.runs)
