@@ -96,7 +96,7 @@ def run_board(options: argparse.Namespace) -> int:
 
     if options.diff:
         if len(options.models) != 2:
-            raise SetupError(f"--diff compares two models; {len(options.models)} are given.")
+            raise SetupError(f"--diff compares two models: give two, not {len(options.models)}.")
         found = list(partings(*map(load, options.models)))
         if options.json:
             _print_json([one.to_dict() for one in found])

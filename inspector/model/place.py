@@ -175,7 +175,7 @@ def locate(name: str, revision: str | None, token: Token) -> Place:
     if name in EMBEDDED or name.startswith((".", "/", "~")) or os.path.isdir(path) or is_gguf:
         if not os.path.isdir(path) and not is_gguf:
             kind = "is a file; give the folder it is in" if os.path.isfile(path) else "does not exist on this machine"
-            raise ModelNameError(f"The folder {name!r} {kind}.")
+            raise ModelNameError(f"The {'file' if name.endswith('.gguf') else 'folder'} {name!r} {kind}.")
         if revision is not None:
             raise RevisionNotFoundError(
                 f"{name!r} is a {'file' if is_gguf else 'folder'} and has no revision {revision!r}. "

@@ -35,7 +35,7 @@ def _load(files: FilesOf) -> Loaded:
 
     path = files.fetch(FILE)
     assert path is not None
-    _check_sizes(files, path)
+    _check(files, path)
     own = next((found for name in _TEMPLATES if name in files.names and (found := files.fetch(name))), None)
     # what transformers finds beside the file itself is taken by its own rule; else it asks mistral-common, silently
     template = None if own else _generated(files, path)
@@ -49,13 +49,16 @@ def _load(files: FilesOf) -> Loaded:
     return tokenizer, {"default": tokenizer.chat_template}
 
 
-def _check_sizes(files: FilesOf, path: Path) -> None:
+def _check(files: FilesOf, path: Path) -> None:
+    """Raise CorruptFileError for what is no such file, and for sizes that the libraries would believe."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise _corrupt(files, error) from None
-    config = value.get("config") if isinstance(value, dict) else None
-    for name, count in config.items() if isinstance(config, dict) else ():
+    config, vocab = (value.get(key) if isinstance(value, dict) else None for key in ("config", "vocab"))
+    if not isinstance(config, dict) or not isinstance(vocab, list):
+        raise unreadable(files.name, FILE, 'it is not an object with a "config" and a list "vocab"')
+    for name, count in config.items():
         if isinstance(count, int | float) and not 0 <= count <= MAX_TOKENS:
             raise _corrupt(files, ValueError(f"{name} is {short(str(count), 40)}, and up to {MAX_TOKENS:,} are read"))
 
@@ -73,7 +76,8 @@ def _generated(files: FilesOf, path: Path) -> str:
 
 
 def _corrupt(files: FilesOf, error: Exception) -> CorruptFileError:
-    what = short(f"{type(error).__name__}: {error}".splitlines()[0], 300)
+    text = f"{type(error).__name__}: {error}".replace(str(files.fetch(FILE)), FILE)  # no path of this machine
+    what = short(text.splitlines()[0], 300)
     return unreadable(files.name, FILE, what)
 
 

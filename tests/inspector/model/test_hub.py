@@ -475,6 +475,7 @@ def test_something_else_than_a_hub_is_said(hub: HubServer, base: Files, monkeypa
         ("-owner/chat-", "is not a model name"),
         ("null\0byte", "is not a model name"),
         ("./nowhere", r"The folder './nowhere' does not exist on this machine"),
+        ("./nowhere.gguf", r"The file './nowhere.gguf' does not exist on this machine"),
         ("/nowhere/at/all", "does not exist on this machine"),
         ("~nobody/chat", "does not exist on this machine"),
     ],

@@ -96,7 +96,7 @@ def test_the_command_compares_two(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["board", "--diff", "tiny-chat", "bytes-bos", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)[0]["what"] == "text"
     assert main(["board", "--diff", "tiny-chat"]) == 2
-    assert "--diff compares two models; 1 are given." in capsys.readouterr().err
+    assert "--diff compares two models: give two, not 1." in capsys.readouterr().err
 
 
 def test_the_page_has_a_row_each(tiny: Model) -> None:

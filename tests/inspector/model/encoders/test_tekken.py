@@ -150,6 +150,19 @@ def test_a_damaged_file_is_said(tmp_path: Path) -> None:
             path.unlink()
 
 
+@pytest.mark.parametrize("value", [[], {}, {"config": [], "vocab": []}, {"config": {}, "vocab": {}}])
+def test_what_is_no_tekken_file_is_said(tmp_path: Path, value: object) -> None:
+    """In words of our own; the libraries would speak of keys and indices."""
+    with pytest.raises(errors.CorruptFileError, match='it is not an object with a "config" and a list "vocab"'):
+        inspector.load(folder_of(tmp_path, tekken=value))
+
+
+def test_what_a_library_says_has_no_path_of_this_machine(tmp_path: Path) -> None:
+    """Such as of a version that it does not know."""
+    with pytest.raises(errors.CorruptFileError, match=r"Unknown version: v99 in tekken.json\."):
+        inspector.load(folder_of(tmp_path, tekken=tekken("v99")))
+
+
 def test_outcomes_tell_a_silent_difference(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """`python -m tests.encoders` fails on a difference that no finding says."""
     monkeypatch.setattr("inspector.findings.example._FINDERS", ())
