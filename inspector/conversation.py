@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, Self, TypeAlias
 
 from inspector.errors import ConversationError, quoted
+from inspector.files.images import as_text, images_of
 
 JsonValue: TypeAlias = Any
 """A value JSON can hold: None, bool, int, float, str, list, dict with str keys."""
@@ -88,6 +89,7 @@ class Step(StrEnum):
     ARGUMENTS = "arguments", "Arguments of calls are read from JSON text, or written as it, as the template takes them"
     TOOLS = "tools", "Tools are brought into the form of a list of functions"
     CONTENT = "content", "Content that the template does not take as it is becomes text"
+    IMAGES = "images", "Images are put into the messages that show them, as processors take them"
     LABELS = "labels", "The ids and labels of a row are brought into one list of tokens, each with a label of its own"
 
 
@@ -161,7 +163,8 @@ class Conversation:
     something for training and are not read; neither is a part of what makes conversations equal. `labelled`: the ids
     and labels of a row that came with them; they are what is shown and trained, and the messages are only read back
     from them: there are none before a model has done that. `segments`: texts of a row that came with labels, which a
-    model makes such ids of.
+    model makes such ids of. `images`: those of a column of their own, which no message shows yet, each as the text that
+    stands for it (see `inspector.files.images`).
     """
 
     messages: tuple[Message, ...]
@@ -173,6 +176,7 @@ class Conversation:
     unread: tuple[str, ...] = field(default=(), compare=False)
     labelled: LabelledIds | None = None
     segments: tuple[Segment, ...] = ()
+    images: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, source: Conversation | list[Any] | tuple[Any, ...] | Mapping[str, Any]) -> Conversation:
@@ -203,6 +207,7 @@ class Conversation:
             prompt_messages=_checked_count(rest.pop("prompt_messages", 0), len(messages)),
             tools=_checked_objects(rest.pop("tools", None), "tools"),
             documents=_checked_objects(rest.pop("documents", None), "documents"),
+            images=_taken_images(rest),
             keywords=_checked_keywords(rest),
         )
 
@@ -236,6 +241,8 @@ class Conversation:
             out["documents"] = list(self.documents)
         if self.prompt_messages:
             out["prompt_messages"] = self.prompt_messages
+        if self.images:
+            out["images"] = list(self.images)
         return out | dict(self.keywords)
 
 
@@ -262,6 +269,23 @@ MEDIA = frozenset(
 def is_media(part: object) -> bool:
     """Whether a part of a message's content is an image, a sound, a video or a file."""
     return isinstance(part, Mapping) and (part.get("type") in MEDIA or ("text" not in part and bool(MEDIA & set(part))))
+
+
+IMAGE_COLUMNS = ("images", "image")
+"""Names of columns beside messages that hold images."""
+
+
+def with_image_texts(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The message with texts for the images in its content: bytes, Pillow's images, what `datasets` keeps of one."""
+    content = message.get("content")
+    if not isinstance(content, list | tuple) or not any(map(is_media, content)):
+        return message
+    return {**message, "content": [_with_image_text(part) if is_media(part) else part for part in content]}
+
+
+def _with_image_text(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    texts = {name: as_text(part[name]) for name in ("image", "bytes") if not isinstance(part.get(name), str | None)}
+    return {**part, **{name: text for name, text in texts.items() if text is not None}}
 
 
 def _strings(value: JsonValue, path: str) -> Iterator[tuple[str, str]]:
@@ -293,7 +317,7 @@ def _checked_message(index: int, message: Any) -> Message:
     where = f"message {index}"
     if not isinstance(message, Mapping):
         raise ConversationError(f"{where} must be an object with `role` and `content`, not {_kind(message)}.")
-    checked: Message = _checked_json(message, where, 0)
+    checked: Message = _checked_json(with_image_texts(message), where, 0)
     if "role" not in checked:
         keys = listed(checked) or "none"
         hint = "; ShareGPT's `from`/`value` are `role`/`content` here" if "from" in checked else ""
@@ -301,6 +325,17 @@ def _checked_message(index: int, message: Any) -> Message:
     if not isinstance(checked["role"], str):
         raise ConversationError(f"{where}: `role` must be text, not {_kind(checked['role'])}.")
     return checked
+
+
+def _taken_images(fields: dict[str, Any]) -> tuple[str, ...]:
+    """The images that stand beside messages, taken out of the fields; what holds something else stays there."""
+    taken: list[str] = []
+    for name in IMAGE_COLUMNS:
+        images = images_of(fields.get(name))
+        if images is not None:
+            fields.pop(name, None)
+            taken += images
+    return tuple(taken)
 
 
 def _checked_count(value: Any, most: int) -> int:

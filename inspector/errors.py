@@ -6,6 +6,7 @@ Each leaf is also the standard-library exception a caller would expect, and each
 InspectorError
 ├── ConversationError (ValueError)            the conversation is not one; names the message and the field
 ├── FormatError (ValueError)                  a data set's rows have another layout, or one of them does
+├── ImageError (ValueError)                   an image of a row cannot be read, or the processor refuses it
 ├── DataError (ValueError)                    a data set cannot be read; names the file and the row
 ├── ReportError (ValueError)                  an audit report cannot be read, or merged with this one
 ├── BatchError (ValueError)                   rows that no collator could make a batch of
@@ -76,6 +77,10 @@ class ConversationError(InspectorError, ValueError):
 
 class FormatError(InspectorError, ValueError):
     """A data set's rows have another layout than the one asked for, or a row has."""
+
+
+class ImageError(InspectorError, ValueError):
+    """An image of a row cannot be read, or the model's processor refuses it."""
 
 
 class DataError(InspectorError, ValueError):

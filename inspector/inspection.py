@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from typing import Any
 
-from inspector.conversation import IGNORED, RESERVED_KEYWORDS, Conversation, LabelledIds
+from inspector.conversation import IGNORED, IMAGE_COLUMNS, RESERVED_KEYWORDS, Conversation, LabelledIds, Step
 from inspector.data.formats import conversation_of, is_labelled_row
 from inspector.data.layouts import OF_ROWS
 from inspector.data.normal import Source, is_plain, normalized
@@ -29,6 +29,7 @@ from inspector.findings.refusals import explain_refusal
 from inspector.model.encoders import JINJA
 from inspector.model.hub import Model
 from inspector.model.tokenizer import Tokenizer, ids_alone
+from inspector.pictures import as_processors_take, expanded, expanded_text, without_data
 from inspector.read_back import check_ids, read_back
 from inspector.rendering import sandbox
 from inspector.rendering.takes import TemplateTakes
@@ -137,7 +138,9 @@ class Inspection:
         """The public, JSON-ready form; its keys are stable.
 
         `tokens` are exact texts, `char_spans` half-open code point ranges of `text`; `trained`, `tokens`, `ids`,
-        `char_spans` and `origins` have one entry per token; `straddlers` are token indices.
+        `char_spans` and `origins` have one entry per token; `straddlers` are token indices. `images`: of each its
+        message, its part there, its height and width in pixels and the characters of `text` that stand for it (null
+        where the processor puts nothing in its place, with `why`).
         """
         tokens = self.example.tokens
         return {
@@ -153,6 +156,7 @@ class Inspection:
             "findings": [finding.to_dict() for finding in self.findings],
             "changes": [change.to_dict() for change in self.example.conversation.changes],
             "encoder": self.model.encoder.name,
+            "images": [picture.to_dict() for picture in self.example.pictures],
         }
 
 
@@ -217,6 +221,10 @@ def as_rendered(rule: Rule, model: Model, conversation: Source) -> Conversation:
     if plain.labelled is not None:
         check_ids(model, plain.labelled)
         return plain
+    if plain.images and (model.processor is None or "images" in _read_names(model)):
+        plain = replace(plain.with_keywords(images=list(plain.images)), images=())
+    if model.processor is not None and not {"all", Step.IMAGES} & set(as_given):
+        plain = as_processors_take(plain)
     if is_plain(plain):
         return plain
     _, source = model.template_for(plain.tools is not None)
@@ -224,12 +232,18 @@ def as_rendered(rule: Rule, model: Model, conversation: Source) -> Conversation:
 
 
 def template_names(model: Model) -> frozenset[str]:
-    """The names of columns beside the messages that the model's template reads, with tools and without."""
+    """The names of columns beside the messages that the model reads: its template, and its processor images."""
+    names = _read_names(model) - RESERVED_KEYWORDS - OF_ROWS - _GIVEN - set(model.special_tokens)
+    return names if model.processor is None else names.union(IMAGE_COLUMNS)
+
+
+def _read_names(model: Model) -> frozenset[str]:
+    """The names that the model's template reads, with tools and without."""
     names: set[str] = set()
     for _, source in {model.template_for(True), model.template_for(False)}:
         with suppress(RenderError):  # a template that does not compile says so when it renders
             names |= sandbox.keywords(source)
-    return frozenset(names - RESERVED_KEYWORDS - OF_ROWS - _GIVEN - set(model.special_tokens))
+    return frozenset(names)
 
 
 _GIVEN = frozenset({"messages", "tools", "documents", "prompt_messages", "chat_template_kwargs"})
@@ -327,8 +341,9 @@ def inspect_rendered(model: Model, conversations: Iterable[Conversation]) -> lis
 
 def make_example(model: Model, conversation: Conversation, source: str) -> Example:
     """Render a conversation with the template `source` and tokenize it. Raises as `inspect`, no StrategyError."""
-    shown = model.encoder.prepared(model.tokenizer, conversation)
-    rendered = sandbox.render(source, shown, model.special_tokens)
+    rendered, pictures = expanded(
+        model.processor, conversation, sandbox.render(source, _prepared(model, conversation), model.special_tokens)
+    )
     tokens = tokenize(model.tokenizer, rendered, model.encoder)
     if model.encoder.text_becomes_control:
         _check_ids(model.tokenizer, rendered.text, list(tokens.ids))
@@ -345,7 +360,13 @@ def make_example(model: Model, conversation: Conversation, source: str) -> Examp
         official=partial(_official, model, conversation, source),
         alternative=model.alternative,
         embeddings=model.embeddings,
+        pictures=pictures,
     )
+
+
+def _prepared(model: Model, conversation: Conversation) -> Conversation:
+    """The conversation as the model's template is given it."""
+    return without_data(model.encoder.prepared(model.tokenizer, conversation))
 
 
 def _official(model: Model, conversation: Conversation, source: str) -> Sequence[int] | None:
@@ -358,8 +379,12 @@ def _render_texts(
     model: Model, source: str, conversations: Sequence[Conversation], *, plain_jinja: bool = False
 ) -> list[str | InspectorError]:
     variables = model.config_variables if plain_jinja else model.special_tokens
-    shown = [model.encoder.prepared(model.tokenizer, conversation) for conversation in conversations]
-    return sandbox.texts(source, shown, variables, plain_jinja=plain_jinja)
+    shown = [_prepared(model, conversation) for conversation in conversations]
+    texts = sandbox.texts(source, shown, variables, plain_jinja=plain_jinja)
+    return [
+        text if isinstance(text, InspectorError) else expanded_text(model.processor, conversation, text)
+        for conversation, text in zip(conversations, texts, strict=True)
+    ]
 
 
 def diagnose(model: Model, conversation: Conversation, error: InspectorError) -> Finding | None:
@@ -372,7 +397,7 @@ def diagnose(model: Model, conversation: Conversation, error: InspectorError) ->
 
     def renders(changed: Conversation) -> bool:
         try:
-            sandbox.render(source, model.encoder.prepared(model.tokenizer, changed), model.special_tokens)
+            sandbox.render(source, _prepared(model, changed), model.special_tokens)
         except InspectorError:
             return False
         return True

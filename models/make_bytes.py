@@ -3,7 +3,8 @@
 `bytes-bos` has one token a byte and puts a bos token in front of every text, as Llama's tokenizers do; `bytes-slow` is
 ByT5's, in plain Python, which reports no offsets; both use a ChatML template. `bytes-tekken` is a file in the form of
 Mistral's tekken (version 13), and nothing else. `bytes-llama` is bytes-bos with settings that do not fit it: Llama's
-class, and an embedding without the special tokens. None has weights.
+class, and an embedding without the special tokens. `bytes-vision` is bytes-bos with images, which the processor of
+Qwen2.5-VL puts into its texts. None has weights.
 """
 
 from __future__ import annotations
@@ -25,7 +26,29 @@ CHATML = """\
     {{- '<|im_start|>assistant\\n' }}
 {%- endif %}
 """
+VISION = """\
+{%- for message in messages %}
+    {{- '<|im_start|>' + message.role + '\\n' }}
+    {%- if message.content is string %}
+        {{- message.content }}
+    {%- else %}
+        {%- for part in message.content %}
+            {{- '<|vision_start|><|image_pad|><|vision_end|>' if part.type == 'image' else part.text }}
+        {%- endfor %}
+    {%- endif %}
+    {{- '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+{%- endif %}
+"""
+VISION_SPECIAL = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 SPECIAL = ["<|bos|>", "<|im_start|>", "<|im_end|>"]
+QWEN_IMAGES = {
+    "image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2_5_VLProcessor", "patch_size": 14,
+    "merge_size": 2, "temporal_patch_size": 2, "min_pixels": 3136, "max_pixels": 12845056,
+}  # fmt: skip
+"""How Qwen2.5-VL cuts an image: a token for each square of 28 pixels."""
 TEKKEN_SPECIAL = (
     "<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]",
     "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]", "[IMG_END]", "[PREFIX]", "[MIDDLE]", "[SUFFIX]",
@@ -65,6 +88,10 @@ def main() -> None:
     _write(HERE / "bytes-llama" / "config.json", {"model_type": "llama", "vocab_size": len(alphabet)})
     settings = HERE / "bytes-llama" / "tokenizer_config.json"
     _write(settings, {**json.loads(settings.read_text(encoding="utf-8")), "tokenizer_class": "LlamaTokenizerFast"})
+    fast.add_special_tokens({"additional_special_tokens": VISION_SPECIAL})
+    fast.chat_template = VISION
+    fast.save_pretrained(HERE / "bytes-vision")
+    _write(HERE / "bytes-vision" / "preprocessor_config.json", QWEN_IMAGES)
     (HERE / "bytes-tekken").mkdir(exist_ok=True)
     _write(HERE / "bytes-tekken" / "tekken.json", tekken("v13"))
 

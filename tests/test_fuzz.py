@@ -395,7 +395,7 @@ def _spec(**fields: Any) -> Any:
 
 
 def _text_file(name: str) -> str:
-    from inspector.text_files import read_text
+    from inspector.files.text_files import read_text
 
     return read_text(name)
 

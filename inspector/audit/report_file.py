@@ -8,7 +8,7 @@ from typing import Any
 from inspector.audit.report import AuditReport
 from inspector.data.source import DataSource
 from inspector.errors import InputFileError, InspectorError, ReportError
-from inspector.text_files import read_text
+from inspector.files.text_files import read_text
 
 MAX_REPORT_BYTES = 2_000_000_000
 """Largest report that is read; they hold some 16 bytes a row."""

@@ -25,9 +25,9 @@ from inspector.data.layouts import Format
 from inspector.data.readers import ANY_TEMPLATE, NO_TEMPLATE
 from inspector.data.source import BadRow, DataSource
 from inspector.errors import InputFileError, ReportError
+from inspector.files.text_files import write_text
 from inspector.findings.codes import Code, Severity
 from inspector.model.model import Model
-from inspector.text_files import write_text
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""

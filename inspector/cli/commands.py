@@ -23,9 +23,9 @@ from inspector.cli.input_files import (
 )
 from inspector.conversation import Conversation
 from inspector.errors import InspectorError, ModelError, RenderError, SetupError
+from inspector.files.text_files import read_text, write_text
 from inspector.inspection import inspect_by, template_names
 from inspector.model.model import Model
-from inspector.text_files import read_text, write_text
 
 
 def run_inspect(options: argparse.Namespace) -> int:

@@ -20,8 +20,8 @@ from inspector.data.labelled import LABEL_COLUMNS
 from inspector.data.layouts import Format, unread_columns
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
 from inspector.errors import ConversationError, FormatError, InputFileError
+from inspector.files.text_files import read_text, write_text
 from inspector.strategies import Modifiers, Rule
-from inspector.text_files import read_text, write_text
 
 
 def read_conversation(name: str, as_given: Collection[str] = (), reads: Collection[str] = ()) -> Conversation:

@@ -13,7 +13,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
-from inspector.conversation import REASONING_FIELDS, Change, Conversation, JsonValue, Message, Step, is_media
+from inspector.conversation import (
+    REASONING_FIELDS,
+    Change,
+    Conversation,
+    JsonValue,
+    Message,
+    Step,
+    is_media,
+    with_image_texts,
+)
 from inspector.data.calls import (
     CALL_FIELDS,
     as_list,
@@ -96,6 +105,7 @@ def normalized(
     is_readable = all(isinstance(message.get("role"), str) for message in messages)
     if not is_readable or (tools is None and all(map(_is_plain, messages))):
         return Conversation.parse(source)
+    messages = list(map(with_image_texts, messages))
     before = source.prompt_messages if isinstance(source, Conversation) else 0
     before = source.get("prompt_messages", 0) if isinstance(source, Mapping) else before
     steps = _Pass(as_given, takes, before if type(before) is int else 0)

@@ -137,6 +137,12 @@ class Code(StrEnum):
     """The labels that a row came with are not those of traced."""
     IDS_DIFFER = "ids_differ", "The row's ids are not the tokenizer's", Reads.SHAPE, KindBy.WORDS
     """The ids that a row came with are not those that the tokenizer gives for their text."""
+    IMAGE_NOT_READ = "image_not_read", "An image is not in the text", Reads.SHAPE, KindBy.END
+    """An image that no processor puts into the text: it cannot be read, or nothing stands for it."""
+    IMAGE_PLACEHOLDER_IN_LOSS = "image_placeholder_in_loss", "Image tokens are trained", Reads.SHAPE, KindBy.WORDS
+    """Tokens that stand for an image train."""
+    TRUNCATED_IMAGE = "truncated_image", "An image is cut off", Reads.SHAPE, KindBy.END
+    """Truncation removes tokens of an image."""
     KEYWORD_NOT_READ = "keyword_not_read", "The template ignores a keyword", Reads.SHAPE, KindBy.WORDS
     """A keyword beside the messages means something for training, and the template does not read it."""
     NONDETERMINISTIC_RENDER = "nondeterministic_render", "The text contains today's date", Reads.SHAPE

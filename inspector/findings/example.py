@@ -14,6 +14,7 @@ from inspector.conversation import TEXT_ROLE, is_flagged
 from inspector.errors import short
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.findings.content import find_lost_content
+from inspector.findings.images import IMAGE_FINDERS
 from inspector.findings.labels import LABEL_FINDERS, REMEDY, with_own_remedy
 from inspector.findings.loss import LOSS_FINDERS
 from inspector.findings.places import describe, message_of, span_of
@@ -281,4 +282,5 @@ _FINDERS: tuple[Callable[[Example, Labelled], Iterable[Finding]], ...] = (
     *TOKENIZER_FINDERS,
     *ROW_FINDERS,
     *LABEL_FINDERS,
+    *IMAGE_FINDERS,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inspector.rendering.origins import Origin, OriginKind
+from inspector.rendering.origins import PLACEHOLDER, Origin, OriginKind
 from inspector.strategies import Example
 
 
@@ -13,7 +13,9 @@ def describe(origin: Origin) -> str:
         return f"{where}{origin.field}"
     if origin.kind is OriginKind.TEMPLATE:
         line = "the template" if origin.line is None else f"template line {origin.line}"
-        return line if origin.field is None else f"{line}, from the clock"
+        if origin.field is None:
+            return line
+        return f"{line}, in the place of media" if origin.field == PLACEHOLDER.field else f"{line}, from the clock"
     return "unknown origin" if origin.line is None else f"unknown origin, written at template line {origin.line}"
 
 

@@ -61,7 +61,12 @@ def _differing_prompts(change: Change) -> Finding:
 
 def _loses_media(change: Change) -> bool:
     """Whether parts that are not text went out of a message's content."""
-    return change.step is Step.CONTENT and isinstance(change.before, list) and any(map(is_media, change.before))
+    before, after = change.before, change.after if isinstance(change.after, list) else []
+    return change.step is Step.CONTENT and isinstance(before, list) and _media(before) > _media(after)
+
+
+def _media(parts: list[Any]) -> int:
+    return sum(map(is_media, parts))
 
 
 def _shown(change: Change) -> str:

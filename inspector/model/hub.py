@@ -27,6 +27,7 @@ from inspector.model.encoders import JINJA, Encoder, encoder_of, encoder_with, k
 from inspector.model.failures import has_vocabulary, is_panic, no_tokenizer
 from inspector.model.model import BUILT_IN_TEMPLATES, Alternative, Model, Source, Token, choose_template
 from inspector.model.place import EMBEDDED, Place, locate
+from inspector.model.processor import Processor, has_processor
 from inspector.model.tokenizer import Tokenizer
 
 __all__ = ["BUILT_IN_TEMPLATES", "EMBEDDED", "Model", "Source", "Token", "load"]
@@ -54,7 +55,7 @@ def load(name: str, *, revision: str | None = None, template: str | None = None,
         name=place.name, revision=place.commit, source=place.source, tokenizer=tokenizer, templates=templates,
         template=source, template_name=template_name, template_is_chosen=template is not None,
         is_fast=bool(tokenizer.is_fast), encoder=encoder_with(source, loaded.encoder), alternative=loaded.alternative,
-        embeddings=loaded.embeddings,
+        embeddings=loaded.embeddings, processor=loaded.processor,
     )  # fmt: skip
 
 
@@ -67,6 +68,7 @@ class _Built:
     encoder: Encoder
     alternative: Alternative | None = None
     embeddings: int | None = None
+    processor: Processor | None = None
 
 
 def _build(place: Place) -> _Built:
@@ -74,7 +76,10 @@ def _build(place: Place) -> _Built:
     encoder = encoder_of(place)
     if encoder is not JINJA:
         tokenizer, templates = encoder.load(place)
-        return _Built(tokenizer=tokenizer, templates=templates, encoder=encoder, embeddings=_embeddings(place))
+        return _Built(
+            tokenizer=tokenizer, templates=templates, encoder=encoder, embeddings=_embeddings(place),
+            processor=_processor(place, tokenizer),
+        )  # fmt: skip
     if place.files and not has_vocabulary(place.files) and "tokenizer_config.json" not in place.files:
         raise no_tokenizer(place.name, place.files, _base_model(place))
     _refuse_tiktoken(place)
@@ -85,8 +90,13 @@ def _build(place: Place) -> _Built:
         templates, encoder = {"default": known.template}, known
     return _Built(
         tokenizer=tokenizer, templates=templates, encoder=encoder, alternative=_alternative(place, tokenizer),
-        embeddings=_embeddings(place),
+        embeddings=_embeddings(place), processor=_processor(place, tokenizer),
     )  # fmt: skip
+
+
+def _processor(place: Place, tokenizer: Tokenizer) -> Processor | None:
+    """What puts images into the model's texts, if anything does."""
+    return Processor(place, tokenizer) if has_processor(place) else None
 
 
 def _embeddings(place: Place) -> int | None:

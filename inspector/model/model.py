@@ -13,11 +13,14 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from inspector.errors import NoTemplateError, SpecialTokensError, quoted
 from inspector.model.encoders import JINJA, Encoder, encoder_with
 from inspector.model.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from inspector.model.processor import Processor
 
 Token = str | Literal[False] | None
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
@@ -56,7 +59,8 @@ class Model:
     or the built-in ones, or "custom". `template_is_chosen` is False when the model's own rule picked it.
     `changed_tokens`: the special tokens that are not the tokenizer's own, as `with_special_tokens` was given them.
     `encoder`: how its chats become ids. `alternative`: the tokenizer loaded in the other way that transformers warns
-    of. `embeddings`: the rows of the embedding that config.json counts; None where there is none.
+    of. `embeddings`: the rows of the embedding that config.json counts; None where there is none. `processor`: what
+    puts images into its texts; None for a model of texts alone.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Model:
     encoder: Encoder = JINJA
     alternative: Alternative | None = None
     embeddings: int | None = None
+    processor: Processor | None = None
 
     @property
     def template_hash(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import NamedTuple
 
-from inspector.rendering.origins import TEMPLATE, Run, placed
+from inspector.rendering.origins import PLACEHOLDER, TEMPLATE, Run, merged, placed
 
 
 class Header(NamedTuple):
@@ -71,6 +73,41 @@ class Rendered:
             headers=tuple(header._replace(start=header.start + by, end=header.end + by) for header in self.headers),
             prompt_start=None if self.prompt_start is None else self.prompt_start + by,
         )
+
+    def replaced(self, replacements: Sequence[tuple[int, int, str]]) -> Rendered:
+        """The same with other texts in the place of some stretches, in order: what a processor puts there.
+
+        Nobody writes those texts. A position inside a stretch becomes the end of its text.
+        """
+        text, runs, position = [], [], 0
+        for start, end, new in replacements:
+            turn = next((run.turn for _, last, run in self.spans() if last > start), None)
+            text += [self.text[position:start], new]
+            runs += [*self._runs_in(position, start), Run(len(new), PLACEHOLDER, None, turn)]
+            position = end
+        text.append(self.text[position:])
+        runs += self._runs_in(position, len(self.text))
+        starts = [start for start, _, _ in replacements]
+        gained = [0, *accumulate(len(new) - (end - start) for start, end, new in replacements)]
+
+        def moved(at: int) -> int:
+            before = bisect_left(starts, at)
+            is_inside = before > 0 and at < replacements[before - 1][1]
+            return (replacements[before - 1][1] if is_inside else at) + gained[before]
+
+        return replace(
+            self,
+            text="".join(text),
+            runs=tuple(merged(runs)),
+            generation_spans=tuple((moved(start), moved(end)) for start, end in self.generation_spans),
+            headers=tuple(one._replace(start=moved(one.start), end=moved(one.end)) for one in self.headers),
+            prompt_start=None if self.prompt_start is None else moved(self.prompt_start),
+        )
+
+    def _runs_in(self, low: int, high: int) -> list[Run]:
+        """The runs of a stretch of the text."""
+        parts = ((max(low, start), min(high, end), start, run) for start, end, run in self.spans())
+        return [run.cut(first - start, last - start) for first, last, start, run in parts if first < last]
 
     def spans(self) -> Iterator[tuple[int, int, Run]]:
         """Yield `(start, end, run)` for each run, in order."""

@@ -37,6 +37,7 @@ from inspector.strategies.spans import chatml, llama3_sft, string_span
 from inspector.strategies.tags import generation_tags, trl_assistant_only
 from inspector.strategies.torchtune import torchtune
 from inspector.strategies.traced import StopPolicy, TurnPolicy, traced
+from inspector.strategies.vision import trl_vision
 
 STRATEGIES: Mapping[str, Callable[..., Labelled]] = {
     strategy.__name__: strategy
@@ -44,6 +45,7 @@ STRATEGIES: Mapping[str, Callable[..., Labelled]] = {
         traced,
         full,
         trl_assistant_only,
+        trl_vision,
         trl_completion_only,
         dpo_boundary,
         generation_tags,

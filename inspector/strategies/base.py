@@ -14,6 +14,7 @@ from inspector.errors import InspectorError, RenderError, StrategyError, Strateg
 from inspector.model.encoders import JINJA, Encoder
 from inspector.model.model import Alternative
 from inspector.model.tokenizer import Tokenizer, ids_alone
+from inspector.pictures import Picture
 from inspector.rendering.rendered import Rendered
 from inspector.tokens import TokenTable, tokenize
 from inspector.turns import Turn, find_turns
@@ -85,8 +86,8 @@ class Facts:
     `changes`: what the trainer hands to a template (conversation, template -> conversation), where that may render
     although the row as it is given does not. `takes`: options that proposed markers can fill besides those that it
     needs. `makes`: the changes of a row that its trainer makes itself. `reads_rows`: it brings rows into its own form,
-    so that it is given them as they are. `is_compared`: it stands in a comparison that names no strategies;
-    `is_known`: among the first of it.
+    so that it is given them as they are. `takes_images`: it takes rows with images and no others. `is_compared`: it
+    stands in a comparison that names no strategies; `is_known`: among the first of it.
     """
 
     trainer: str
@@ -99,6 +100,7 @@ class Facts:
     takes: tuple[str, ...] = ()
     makes: frozenset[Step] = frozenset()
     reads_rows: bool = False
+    takes_images: bool = False
     is_compared: bool = True
     is_known: bool = False
 
@@ -158,7 +160,7 @@ class Example:
     the example of a conversation through another template. Both render in the sandbox. `unread`: of a row that came
     with ids, why no turns could be read back from them; "" where they were. `encoder`: how the ids were made.
     `official`: the ids that its vendor's library gives the conversation, None where it has no opinion. `alternative`,
-    `embeddings`: as those of Model.
+    `embeddings`: as those of Model. `pictures`: the images of the conversation, with their places in the text.
     """
 
     conversation: Conversation
@@ -174,6 +176,7 @@ class Example:
     official: Callable[[], Sequence[int] | None] = field(default=_no_opinion, repr=False, compare=False)
     alternative: Alternative | None = None
     embeddings: int | None = None
+    pictures: tuple[Picture, ...] = ()
 
     def __len__(self) -> int:
         """The number of tokens."""

@@ -31,11 +31,11 @@ def generation_tags(example: Example, *, exact: bool = False, max_length: int | 
     ends the search. Raises StrategyRefusedError for a tokenizer without offsets, and where transformers itself fails.
     Source: docs/strategies.md D4.
     """
-    _check_length(max_length)
+    check_length(max_length)
     spans = example.rendered.generation_spans
     kept = _kept(example, max_length)
     encoding = _encoding(example, max_length)
-    warnings = [] if _TAG.search(example.template) else [_NO_TAGS]
+    warnings = [] if has_tags(example.template) else [_NO_TAGS]
     if exact:
         bits = overlap_bits(encoding["offset_mapping"], spans)
     else:
@@ -118,9 +118,9 @@ def trl_assistant_only(example: Example, *, max_length: int | None = None) -> La
     twin writes another text, that text is what is shown. `max_length`: TRL truncates the labelled row to it. Raises
     StrategyRefusedError where TRL does: no twin, or nothing marked. Source: docs/strategies.md D5.
     """
-    _check_length(max_length)
+    check_length(max_length)
     trained, warnings = example, []
-    if not _TAG.search(example.template):
+    if not has_tags(example.template):
         trained = example.remake(example.conversation, training_twin(example.template))
         warnings.append("The template has no {% generation %} tags: TRL renders with its own patched twin of it.")
         if trained.rendered.text != example.rendered.text:
@@ -137,6 +137,11 @@ def trl_assistant_only(example: Example, *, max_length: int | None = None) -> La
     changed = None if trained.rendered.text == example.rendered.text else trained
     cut = range(kept.stop, len(bits))
     return Labelled.by_rule(bits, cut=cut, warnings=warnings + notes, example=changed)
+
+
+def has_tags(template: str) -> bool:
+    """Whether a template has generation tags."""
+    return _TAG.search(template) is not None
 
 
 def training_twin(template: str) -> str:
@@ -166,6 +171,7 @@ def _trl_templates() -> Path | None:
     return Path(spec.origin).parent / "chat_templates"
 
 
-def _check_length(max_length: int | None) -> None:
+def check_length(max_length: int | None) -> None:
+    """Raise ValueError for what is no length."""
     if max_length is not None and (isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1):
         raise ValueError(f"max_length is {max_length!r}, and must be a number of tokens from 1 on, or null.")

@@ -98,20 +98,24 @@ def compare_with(truth: Inspection, choices: Sequence[Choice] | None = None) -> 
     turns are unknown, an entry says so in place of an answer.
     """
     if choices is None:
-        choices = default_choices(propose_markers([truth]))
+        choices = default_choices(propose_markers([truth]), has_images=bool(truth.example.pictures))
         if truth.strategy == OWN_LABELS:
             choices = [(EXACT, {}), *([] if truth.example.unread else choices)]
     return Comparison(truth=truth, entries=tuple(_entry(truth, *choice) for choice in choices))
 
 
-def default_choices(markers: Markers) -> list[Choice]:
-    """Every strategy that needs one conversation only; those that search, with the markers given, if there are any."""
+def default_choices(markers: Markers, has_images: bool = False) -> list[Choice]:
+    """Every strategy that needs one conversation only; those that search, with the markers given, if there are any.
+
+    `has_images`: whether the conversation has images; some take no other.
+    """
     proposed = {name: value for name, value in markers.options().items() if value is not None}
     bare: list[Choice] = []
     searching: list[Choice] = []
     for strategy in STRATEGIES:
         needs, takes = needs_of(strategy), FACTS[strategy].takes
-        if not FACTS[strategy].is_compared or not proposed.keys() >= set(needs):
+        facts = FACTS[strategy]
+        if not facts.is_compared or not proposed.keys() >= set(needs) or facts.takes_images > has_images:
             continue
         choices = searching if needs else bare
         choices.append((strategy, {name: proposed[name] for name in needs}))

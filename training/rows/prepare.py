@@ -15,7 +15,7 @@ from inspector.data.layouts import Format, Layout
 from inspector.data.readers import ANY_TEMPLATE, NO_TEMPLATE, Sample, text_template
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
 from inspector.data.tally import Tally
-from inspector.errors import InspectorError
+from inspector.errors import ImageError, InspectorError
 from inspector.inspection import inspect_by, template_names
 from inspector.model.model import Model
 from inspector.paths import found_name
@@ -146,6 +146,8 @@ def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRo
         inspection = inspect_by(spec.rule, model, conversation)
         if judged:
             inspection = inspection.behind(judged)
+        if inspection.example.pictures:
+            raise ImageError("The row has images, which runs do not train. Leave the row out, or its images.")
         ids, labels = inspection.row
         row = PreparedRow(
             number=number, input_ids=ids, labels=labels, texts=inspection.row_texts,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.errors import ModelNameError
+from inspector.files.access import is_public as is_public
 from inspector.model.hub import EMBEDDED
 from inspector.model.model import Token
 from inspector.paths import EXAMPLES
@@ -24,12 +25,6 @@ UPLOAD_BYTES = 50_000_000
 KEPT_S = 3_600
 """How long an upload of a visitor's stays, in seconds."""
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "")
-
-
-def is_public() -> bool:
-    """Whether this page is served to visitors: what is on its machine is not theirs."""
-    setting = os.environ.get("MASKSCOPE_PUBLIC", "").strip().lower()
-    return setting not in ("0", "false", "no") if setting else bool(os.environ.get("SPACE_ID"))
 
 
 def who_trains() -> str:

@@ -136,8 +136,8 @@ def test_each_step_is_recorded_and_can_be_left_out(step: Step) -> None:
 
 
 def test_every_step_is_tested() -> None:
-    """Dates have a test of their own, since no JSON holds them, and so have rows of ids and labels."""
-    assert {*STEPS, Step.DATES, Step.LABELS} == set(Step)
+    """Dates have a test of their own, since no JSON holds them, and so have rows of ids and labels, and images."""
+    assert {*STEPS, Step.DATES, Step.LABELS, Step.IMAGES} == set(Step)
 
 
 def test_dates_become_text() -> None:

@@ -210,6 +210,11 @@ FIRES: dict[Code, tuple[Callable[[], Inspection], Severity, int | None, str]] = 
     Code.FLAGS_NOT_OBEYED: (lambda: shown_example("flags_not_obeyed"), Severity.WARNING, 1, "<|im_start|>"),
     Code.TURNS_NOT_READ: (lambda: shown_example("turns_not_read"), Severity.NOTE, None, ""),
     Code.LABELS_DIFFER: (lambda: shown_example("labels_differ"), Severity.WARNING, 1, "'\\n'"),
+    Code.IMAGE_NOT_READ: (lambda: shown_example("image_not_read"), Severity.ERROR, 0, ""),
+    Code.IMAGE_PLACEHOLDER_IN_LOSS: (
+        lambda: shown_example("image_placeholder_in_loss"), Severity.ERROR, 0, "<|image_pad|>",
+    ),
+    Code.TRUNCATED_IMAGE: (lambda: shown_example("truncated_image"), Severity.ERROR, 0, "<|image_pad|>"),
     Code.IDS_DIFFER: (lambda: shown_example("ids_differ"), Severity.WARNING, 1, "o"),
 }  # fmt: skip
 """Code -> (an example that triggers it, severity, message, how the text of its tokens begins; "" for no tokens)."""

@@ -1,0 +1,4 @@
+"""Files of this machine that rows and commands name: texts, images, and who may have them opened.
+
+In: a name. Out: text, or the size of an image. May import: `errors`.
+"""
