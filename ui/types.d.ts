@@ -60,6 +60,9 @@ interface StrategyJson {
 /** `key`: of the inspection whose tokens these are. `waits`: how many tokens there are, where nothing was compared yet. */
 interface ComparisonJson { key: string; waits: number | null; strategies: StrategyJson[]; }
 
+/** An image in the text: the tokens [first, end) stand for it. `thumbnail`: a small copy as an address, "" for none. */
+interface ImageJson { first: number; end: number; height: number; width: number; thumbnail: string; }
+
 /** An inspection. Most lists have an entry a token: its text, id, span of characters, class (a hexadecimal digit), turn
  * (null for the template's own text), reason (an index into `reasonTexts`) and origins (indices into `origins`). `truth`:
  * the right reasons, null where they are those shown. */
@@ -89,6 +92,7 @@ interface InspectionJson extends ViewNotes {
   roles: string[];
   origins: {text: string; kind: string; line: number | null; message: number | null}[];
   tokenOrigins: number[][];
+  images: ImageJson[];
   link: string;
   selected: number | null;
 }

@@ -42,7 +42,7 @@ def format_inspection(inspection: Inspection, *, colour: bool) -> str:
 
 
 def _turns(inspection: Inspection, colour: bool) -> Iterator[str]:
-    pieces, straddlers = inspection.example.tokens.pieces(), set(inspection.straddlers)
+    pieces, straddlers = inspection.example.brief_texts(), set(inspection.straddlers)
     for turn, group in groupby(range(len(inspection.ids)), key=lambda i: _turn(inspection, i)):
         title = "template" if turn is None else f"{turn} {inspection.example.conversation.role(turn)}"
         text = _text(inspection, pieces, straddlers, list(group), colour)

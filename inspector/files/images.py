@@ -83,6 +83,21 @@ def _size(source: str, version: tuple[int, int] | None) -> Size:
     return Size(width, height) if image.getexif().get(_ORIENTATION) in _TURNED else Size(height, width)
 
 
+@lru_cache(maxsize=64)
+def thumbnail(source: str, most: int = 96) -> str:
+    """A small copy of an image as a `data:` URI, no side longer than so many pixels; "" of one that is not read."""
+    from PIL import ImageOps
+
+    try:
+        image = ImageOps.exif_transpose(opened(source)).convert("RGB")
+    except ImageError:
+        return ""
+    image.thumbnail((most, most))
+    file = BytesIO()
+    image.save(file, format="JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
 def opened(source: str) -> Any:
     """An image as Pillow has it, decoded. Raises ImageError."""
     from PIL import Image, UnidentifiedImageError

@@ -8,7 +8,6 @@ from itertools import groupby
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.pictures import NO_PROCESSOR, NOT_NAMED, Picture
 from inspector.strategies import Example, Labelled, Reason
-from inspector.strategies.base import overlapping
 
 
 def find_unread_images(example: Example, labelled: Labelled) -> Iterator[Finding]:
@@ -68,10 +67,8 @@ def find_truncated_images(example: Example, labelled: Labelled) -> Iterator[Find
 
 def _tokens(example: Example) -> Iterator[tuple[Picture, list[int]]]:
     """The images that are in the text, with the indices of their tokens."""
-    for picture in example.pictures:
-        if picture.span is not None:
-            bits = overlapping(example.tokens.char_spans, [picture.span])
-            yield picture, [index for index, bit in enumerate(bits) if bit]
+    found = ((picture, example.tokens_of(picture)) for picture in example.pictures)
+    return ((picture, tokens) for picture, tokens in found if tokens)
 
 
 IMAGE_FINDERS = (find_unread_images, find_trained_images, find_truncated_images)

@@ -182,6 +182,20 @@ class Example:
         """The number of tokens."""
         return len(self.tokens.ids)
 
+    def tokens_of(self, picture: Picture) -> list[int]:
+        """The indices of the tokens that stand for an image; none where the processor puts none into the text."""
+        bits = [] if picture.span is None else overlapping(self.tokens.char_spans, [picture.span])
+        return [index for index, bit in enumerate(bits) if bit]
+
+    def brief_texts(self) -> list[str]:
+        """The tokens' texts as a terminal shows them: an image in words, at its first token."""
+        texts = self.tokens.pieces()
+        for picture in self.pictures:
+            if (tokens := self.tokens_of(picture)) and picture.size is not None:
+                texts[tokens[0]] = f"[image {picture.size.height} x {picture.size.width}: {len(tokens)} tokens]"
+                texts[tokens[0] + 1 : tokens[-1] + 1] = [""] * (len(tokens) - 1)
+        return texts
+
     def answers(self) -> Iterator[tuple[int, Turn]]:
         """(message index, turn) of each assistant message that has a turn."""
         return ((i, turn) for i, turn in self.turns.items() if self.conversation.role(i) == "assistant")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import inspector
+from inspector.cli.terminal import format_inspection
 from inspector.conversation import Conversation, Step
 from inspector.errors import ConversationError
 from inspector.files.images import Size
@@ -224,3 +225,14 @@ def test_a_model_with_a_processor_goes_to_other_processes(model: Model) -> None:
     """Audits send models to their helpers."""
     row = ROWS["a column, as TRL reads it"][0]
     assert inspector.inspect(pickle.loads(pickle.dumps(model)), row).ids == inspector.inspect(model, row).ids
+
+
+def test_a_terminal_shows_an_image_in_words(model: Model) -> None:
+    """And its tokens trained where they are."""
+    row = ROWS["parts that name them"][0]
+    assert "<|vision_start|>[image 56 x 84: 6 tokens]<|vision_end|>What" in format_inspection(
+        inspector.inspect(model, row), colour=False
+    )
+    shown_full = format_inspection(inspector.inspect(model, row, "full"), colour=False)
+    assert "<|vision_start|>[image 56 x 84: 6 tokens]<|vision_end|>What is it?<|im_end|>⏎" in shown_full
+    assert "«user" in shown_full

@@ -14,12 +14,14 @@ from typing import Any
 
 import gradio as gr
 
+from inspector.files.images import thumbnail
 from inspector.findings.codes import Code, Finding
 from inspector.findings.explanations import explanation
 from inspector.findings.places import describe
 from inspector.inspection import Inspection
 from inspector.model.encoders import JINJA
 from inspector.model.model import short_hash
+from inspector.pictures import sources
 from inspector.remedies import Remedy
 from inspector.rendering.origins import Origin, OriginKind
 from inspector.strategies import REASON_TEXTS, Example, Labelled, Reason
@@ -30,6 +32,8 @@ _SCRIPTS = tuple(
     f"token_view/{name}.js"
     for name in ("inspection", "report", "image", "template_pane", "heading", "notes", "token_view")
 )
+_THUMBNAILS = 8
+"""Images of a conversation that are shown small."""
 _SHELL = '<div class="token-view" data-rev="0"></div>'
 
 
@@ -88,6 +92,7 @@ def pack(
             "roles": [message["role"] for message in inspection.example.conversation.messages],
             "origins": [_origin(origin) for origin in origins],
             "tokenOrigins": token_origins,
+            "images": _images(inspection),
             "findings": [_finding(finding) for finding in inspection.findings],
             "explanations": {f.code.value: explanation(f.code).text for f in inspection.findings},
             "remedies": _remedies(remedies or {}),
@@ -99,6 +104,27 @@ def pack(
             "canUndo": can_undo,
         }
     )
+
+
+def _images(inspection: Inspection) -> list[dict[str, Any]]:
+    """The images in the text: [first, end) of each one's tokens, its size, and of the first ones a small copy."""
+    example = inspection.example
+    named = {(index, part): source for index, part, source in sources(example.conversation.messages)}
+    out = []
+    for picture in example.pictures:
+        if picture.size is None or not (tokens := example.tokens_of(picture)):
+            continue
+        source = named.get((picture.message, picture.part)) if len(out) < _THUMBNAILS else None
+        out.append(
+            {
+                "first": tokens[0],
+                "end": tokens[-1] + 1,
+                "height": picture.size.height,
+                "width": picture.size.width,
+                "thumbnail": thumbnail(source) if source else "",
+            }
+        )
+    return out
 
 
 def pack_failure(

@@ -105,7 +105,7 @@ class TokenImage {
     const source = this.#wrapped(inspection.source, `12px ${this.mono}`, inner);
     paint.font = `14px ${this.mono}`;
     const blocks = ImageLayout.stacked(inspection.blocks(Math.max(1, inspection.length)).map(({start, end}) => ImageLayout.flow(
-      data.texts.slice(start, end).map((text, k) => [text, start + k]), inner - ROLE, text => paint.measureText(text).width)
+      data.texts.slice(start, end).map((_, k) => [inspection.brief(start + k), start + k]), inner - ROLE, text => paint.measureText(text).width)
       .map(piece => ({...piece, turn: data.turns[start]}))));
     const last = blocks[blocks.length - 1], lines = last ? last.top + last.lines : 0;
     const more = moreTokens(inspection.length, 1 + (last?.pieces.at(-1)?.kind ?? -1));

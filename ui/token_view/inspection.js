@@ -13,6 +13,9 @@ class Inspection {
     this.data = data;
     this.truth = data.truth ?? data.reasons;
     this.length = data.ids.length;
+    /** @type {ImageJson[]} by the tokens that stand for it */
+    this.imageOf = [];
+    for (const image of data.images ?? []) for (let i = image.first; i < image.end; i++) this.imageOf[i] = image;
   }
 
   get verdict() { return (this.chosen || this.data).verdict; }
@@ -67,8 +70,8 @@ class Inspection {
    * @param {string} key @param {number} current @param {(step: number) => number} line the token a line up or down */
   move(key, current, line) {
     switch (key) {
-      case "ArrowRight": return Math.max(0, current + 1);
-      case "ArrowLeft": return Math.max(0, current - 1);
+      case "ArrowRight": return Math.max(0, this.beside(current, 1));
+      case "ArrowLeft": return Math.max(0, this.beside(current, -1));
       case "ArrowDown": return Math.max(0, line(1));
       case "ArrowUp": return Math.max(0, line(-1));
       case "Home": return 0;
@@ -80,6 +83,13 @@ class Inspection {
       case "Enter": return current;
       default: return null;
     }
+  }
+
+  /** A token further or back, past the image that the one before stands for. @param {number} i @param {number} step */
+  beside(i, step) {
+    const from = this.imageOf[i], to = this.imageOf[i + step];
+    if (from && from === to) return step > 0 ? from.end : from.first - 1;
+    return to && step < 0 ? to.first : i + step;
   }
 
   /** The blocks of tokens: [start, end) of each turn, in pieces of at most `size`. @param {number} size */
@@ -94,6 +104,17 @@ class Inspection {
     let lines = 1, column = 0;
     for (const c of this.data.texts.slice(start, end).join("")) if (c === "\n" || ++column > columns) { lines++; column = 0; }
     return lines;
+  }
+
+  /** An image in words. @param {ImageJson} image */
+  static imageText({first, end, height, width}) {
+    return say("Image {height} × {width} · {count} tokens", {height, width, count: number(end - first)});
+  }
+
+  /** A token's text where nothing can be unfolded: of an image its words, at its first token. @param {number} i */
+  brief(i) {
+    const image = this.imageOf[i];
+    return !image ? this.data.texts[i] : i === image.first ? `[${Inspection.imageText(image)}]` : "";
   }
 
   /** @param {number} i */

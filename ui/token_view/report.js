@@ -43,7 +43,7 @@ class IssueReport {
     const signs = [["", ""], ["!!", "!!"], ["??", "??"], ["«", "»"]];
     const text = runsOf(marks).map(([start, end]) => {
       const [open, close] = signs[marks[start]];
-      return open + visible(texts.slice(start, end).join("")) + close;
+      return open + visible(texts.slice(start, end).map((_, k) => inspection.brief(start + k)).join("")) + close;
     }).join("");
     return text.length > IssueReport.TEXT ? text.slice(0, IssueReport.TEXT) + " …" : text;
   }

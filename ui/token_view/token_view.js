@@ -130,15 +130,29 @@ class TokenView extends Component {
     const {data} = inspection, turn = data.turns[start], role = roleOf(data.roles, turn);
     const text = make("div", "tv-text"), ids = make("div", "tv-ids"), label = make("div", "tv-role");
     if (isFirst) label.append(make("span", "tv-index", turn !== null && turn + " "), visible(role));
+    let image, into = /** @type {HTMLElement} */ (text);
     for (let i = start; i < end; i++) {
-      const bits = inspection.bits(i);
+      const bits = inspection.bits(i), at = inspection.imageOf[i];
+      if (at !== image) into = at ? text.appendChild(TokenView.#image(at)) : text;
+      image = at;
       this.nodes[i] = Object.assign(token(className(bits), data.texts[i]), {_index: i});
       this.states[i] = bits & TRAINED && 1;
-      text.append(this.nodes[i]);
+      into.append(this.nodes[i]);
     }
     this.blocks.push({start, end, ids});
     const box = turnBox(role, label, text, ids);
     box.style.containIntrinsicSize = `auto ${inspection.lines(start, end, columns) * 24 + 4}px`;
+    return box;
+  }
+
+  /** The tokens of an image as one: its size and how many they are, until that is clicked. @param {ImageJson} image */
+  static #image(image) {
+    const chip = set(button("", "Show the tokens that stand for this image", () => {
+      set(chip, {"aria-expanded": box.classList.toggle("is-open")});
+    }), {"aria-expanded": false, tabindex: -1});
+    chip.textContent = Inspection.imageText(image);
+    if (image.thumbnail) chip.append(set(make("img", "tv-thumbnail"), {src: image.thumbnail, alt: ""}));
+    const box = make("span", "tv-image", chip);
     return box;
   }
 
@@ -232,10 +246,17 @@ class TokenView extends Component {
     this.#mark(this.current, "current", false);
     this.current = i;
     this.#mark(i, "current", true);
-    this.#scrollTo(this.nodes[i], isCentred);
+    this.#scrollTo(this.#seen(i), isCentred);
     if (isCentred) this.root.scrollIntoView({block: "nearest"});
     this.#showDetail(i);
     this.live.textContent = this.inspection.sentence(i);
+  }
+
+  /** What is seen of a token: itself, or the image that it is folded into. @param {number} i @returns {HTMLElement} */
+  #seen(i) {
+    const node = this.nodes[i], image = node.parentElement;
+    if (node.getClientRects().length || !image?.matches(".tv-image")) return node;
+    return /** @type {HTMLElement} */ (image.firstElementChild);
   }
 
   #letGo() {
@@ -289,7 +310,7 @@ class TokenView extends Component {
   #placeDetail(i) {
     const {detail, body} = this, stage = detail.parentElement;
     if (!stage) return;
-    const rects = this.nodes[i].getClientRects(), at = rects[rects.length - 1] ?? this.nodes[i].getBoundingClientRect();
+    const seen = this.#seen(i), rects = seen.getClientRects(), at = rects[rects.length - 1] ?? seen.getBoundingClientRect();
     const box = stage.getBoundingClientRect(), height = detail.offsetHeight;
     const left = Math.max(0, Math.min(at.left - box.left, box.width - detail.offsetWidth));
     const isAbove = at.bottom + height + 8 > Math.max(box.bottom, innerHeight) && rects[0].top - height - 8 > 0;
@@ -313,7 +334,7 @@ class TokenView extends Component {
   #lineMove(step) {
     const {nodes, current} = this;
     if (current < 0) return 0;
-    const here = nodes[current].getClientRects()[0] || nodes[current].getBoundingClientRect();
+    const here = this.#seen(current).getClientRects()[0] || nodes[current].getBoundingClientRect();
     let best = current + step, distance = Infinity, line = null;
     for (let i = current + step; i >= 0 && i < nodes.length && Math.abs(i - current) < 800; i += step) {
       const there = nodes[i].getClientRects()[0];

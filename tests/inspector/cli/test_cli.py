@@ -106,7 +106,7 @@ def test_json_is_the_public_form(called: Called, chat: str, model_folder: Path) 
     assert json.loads(done.stdout) == json.loads(json.dumps(expected))
     assert list(expected) == [
         "model", "revision", "text", "ids", "tokens", "char_spans", "trained", "origins", "straddlers", "findings",
-        "changes", "encoder",
+        "changes", "encoder", "images",
     ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.processors import image
 from tests.support.browser import Page
 from tests.support.fetch import axe_script
 from tests.support.hub_server import HubServer
@@ -615,3 +616,28 @@ def test_an_empty_box_offers_a_beginning(page: Page) -> None:
     with page.redrawn():
         tab.fill(".ce-row textarea", "Hi?")
     assert [message["content"] for message in page.json()] == ["Hi?"]
+
+
+def test_an_image_is_folded_into_one_chip(page: Page) -> None:
+    """It says the size and the tokens, shows the image small, opens by a click, and is one step for the arrows."""
+    asked = {"role": "user", "content": [{"type": "image", "image": image(56, 84)}, {"type": "text", "text": "What?"}]}
+    page.set_model("bytes-vision")
+    page.set_json([asked, {"role": "assistant", "content": "Noise."}])
+    chip = page.tab.locator(".tv-image > .tv-button")
+    chip.wait_for()
+    assert chip.inner_text().strip() == "Image 56 × 84 · 6 tokens"
+    assert chip.locator("img").evaluate("node => node.complete && node.naturalWidth") == 84
+    pads = page.tab.locator(".tv-image > .tv-token")
+    assert (pads.count(), pads.first.is_visible()) == (6, False)
+    page.tab.locator(".tv-body").focus()
+    page.tab.keyboard.press("Home")
+    for _ in range(7):
+        page.tab.keyboard.press("ArrowRight")
+    assert page.detail()["text"] == '"<|image_pad|>"'
+    assert page.detail()["origin"].endswith("in the place of media")
+    page.tab.keyboard.press("ArrowRight")
+    assert page.detail()["text"] == '"<|vision_end|>"'
+    chip.click()
+    assert pads.first.is_visible()
+    pads.nth(3).click()
+    assert page.detail()["training"].startswith("not trained")

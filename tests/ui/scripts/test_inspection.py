@@ -228,3 +228,29 @@ def test_findings_are_counted_in_words() -> None:
     """None, one, many."""
     titles = evaluated("[0, 1, 2].map(Notes.title)", "token_view/notes.js")
     assert titles == ["Nothing else to know about this row", "1 thing to know", "2 things to know"]
+
+
+IMAGE = {"first": 1, "end": 4, "height": 56, "width": 84, "thumbnail": ""}
+
+
+def test_the_tokens_of_an_image_are_one_step() -> None:
+    """Arrows go to it and past it, whichever of its tokens is selected."""
+    moves = "[0, 1, 2, 3, 4].map(i => it.move(key, i, step => i + step))"
+    right, left = (f"(key => {moves})('{key}')" for key in ("ArrowRight", "ArrowLeft"))
+    assert inspection(right, images=[IMAGE]) == [1, 4, 4, 4, 5]
+    assert inspection(left, images=[IMAGE]) == [0, 0, 0, 0, 1]
+    assert inspection(right, images=[]) == [1, 2, 3, 4, 5]
+    assert inspection("[0, 1, 2, 3, 4].map(i => it.imageOf[i]?.height ?? null)", images=[IMAGE]) == [
+        None,
+        56,
+        56,
+        56,
+        None,
+    ]
+
+
+def test_an_image_is_words_where_nothing_can_be_unfolded() -> None:
+    """In the copied picture and the issue report."""
+    assert inspection("[0, 1, 2, 3, 4].map(i => it.brief(i))", images=[IMAGE]) == [
+        "<a>", "[Image 56 × 84 · 3 tokens]", "", "", "</b>",
+    ]  # fmt: skip
