@@ -106,6 +106,8 @@ def reproduction(inspection: Inspection) -> Reproduction:
     if inspection.strategy not in _CALLS:
         code = " ".join(filter(None, [facts.trainer, facts.version]))
         return Reproduction(why=f"it has to call {code}, and is only written for transformers and TRL")
+    if inspection.example.pictures:
+        return Reproduction(why="it is written for rows of texts, and this one has images")
     is_modified = (
         inspection.modifiers.to_dict().keys() - {"as_given"} or inspection.example.conversation.prompt_messages
     )

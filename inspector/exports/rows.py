@@ -23,7 +23,8 @@ def write_rows(inspections: Iterable[Inspection], path: str | Path) -> int:
 
     Columns: `input_ids` and `labels` (-100 where a token is not trained) without what truncation cuts off, their
     `text`, and the names of the `model` and the `strategy`. A file that is there already is replaced once all rows are
-    written. Raises ExportError for another suffix or a file that cannot be written, and what `inspections` raises.
+    written. Raises ExportError for another suffix, a file that cannot be written and a row with images, and what
+    `inspections` raises.
     """
     path = Path(path)
     if path.suffix not in _WRITERS:
@@ -43,6 +44,8 @@ def write_rows(inspections: Iterable[Inspection], path: str | Path) -> int:
 
 
 def _row(inspection: Inspection) -> dict[str, Any]:
+    if inspection.example.pictures:
+        raise ExportError("A row has images, and a file of ids and labels holds no pixels. Leave such rows out.")
     input_ids, labels = inspection.row
     spans = inspection.example.tokens.char_spans
     kept = [span for span, reason in zip(spans, inspection.labelled.reasons, strict=True) if reason is not Reason.CUT]

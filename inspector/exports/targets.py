@@ -59,6 +59,9 @@ def export(inspection: Inspection, target: str, *, data: str = "data.jsonl") -> 
     if inspection.strategy == OWN_LABELS and target != trl_labels.__name__:
         why = "The rows came with ids and labels, and these settings are for messages: take trl_labels."
         return _HEADS[target].refuse(inspection, why)
+    if inspection.example.pictures:
+        why = "The row has images, and these settings are for texts alone: they would give the model no pixels."
+        return _HEADS[target].refuse(inspection, why)
     return TARGETS[target](inspection, data)
 
 

@@ -11,7 +11,8 @@ import pytest
 import inspector
 from inspector.cli.terminal import format_inspection
 from inspector.conversation import Conversation, Step
-from inspector.errors import ConversationError
+from inspector.errors import ConversationError, ExportError
+from inspector.exports.targets import export_all, write_rows
 from inspector.files.images import Size
 from inspector.findings.codes import Code
 from inspector.inspection import Inspection
@@ -236,3 +237,14 @@ def test_a_terminal_shows_an_image_in_words(model: Model) -> None:
     shown_full = format_inspection(inspector.inspect(model, row, "full"), colour=False)
     assert "<|vision_start|>[image 56 x 84: 6 tokens]<|vision_end|>What is it?<|im_end|>⏎" in shown_full
     assert "«user" in shown_full
+
+
+def test_settings_for_texts_are_not_exported_for_images(model: Model, tmp_path: Path) -> None:
+    """They would give a model image tokens without pixels; so would a file of ids and labels, and a run."""
+    inspection = inspector.inspect(model, ROWS["parts that name them"][0])
+    for export in export_all(inspection):
+        assert export.same is False
+        assert "Not possible. The row has images, and these settings are for texts alone" in export.verdict
+    with pytest.raises(ExportError, match="a file of ids and labels holds no pixels"):
+        write_rows([inspection], tmp_path / "rows.parquet")
+    assert not list(tmp_path.iterdir())
