@@ -1,5 +1,5 @@
-"""Every model that is here without the hub, one row each: `python -m tests.board` writes docs/board.json, which the page
-shows, and docs/board.md of the same rows.
+"""Every model that is here without the hub, one row each: `python -m tests.board` writes docs/board.md, and of the same
+rows docs/board.json, which the page shows.
 
 The models are those of `tests.generation_table` without TRL's patched twins: the templates that TRL stores, the
 built-in ones, those that mistral-common, axolotl and unsloth carry, the real tokenizers with their own. The embedded
@@ -26,7 +26,9 @@ from tests.generation_table import model, names, unseen
 
 PAGE = DOCS / "board.md"
 DATA = DOCS / "board.json"
-TRAINERS = list(dict.fromkeys(facts.title or facts.trainer for facts in map(FACTS.__getitem__, STRATEGIES) if facts.is_known))
+TRAINERS = list(
+    dict.fromkeys(facts.title or facts.trainer for facts in map(FACTS.__getitem__, STRATEGIES) if facts.is_known)
+)
 """The columns of the known trainers."""
 EMBEDDED = "tiny-chat"
 OWN_TOKENIZER = (EMBEDDED, "real/", "encoder/")
@@ -38,8 +40,8 @@ What is known of each chat template that is here without the hub, by `python -m 
 *Official*: those that the vendor's own encoder gives the same ids. *Exact*: those whose every answer is in the tokens,
 with its turn known. *Tags*: whether generation tags for it are proven. Then what each trainer makes of one chat of two
 turns, with the ids and texts that suit it best; why one does not take it, `python -m inspector compare` says.
-`tiny-chat`, `real/` and `encoder/` have their own tokenizers. The other templates are tried alone, with a token for each
-byte and `</s>` for the end of a sequence: a trainer that goes by that token can do better with the model's own.
+`tiny-chat`, `real/` and `encoder/` have their own tokenizers. The other templates are tried alone, with a token for
+each byte and `</s>` for the end of a sequence: a trainer that goes by that token can do better with the model's own.
 
 """
 
