@@ -153,3 +153,45 @@ def test_a_list_that_is_opened_and_left_changes_nothing(page: DataPage, leave: s
         assert page.tab.input_value("#template-source textarea").startswith("{# mine #}")
         assert page.tab.input_value("#strategy input") == "open-instruct"
     assert page.tab.evaluate(TOASTS) == []
+
+
+@pytest.mark.parametrize("opener", ["open-tools", "open-decode"])
+def test_escape_closes_the_drawer(page: DataPage, opener: str) -> None:
+    """Opened by a key it has the focus; closed, the button that opened it. What was typed stays, and it opens again."""
+    for _ in range(2):
+        page.tab.focus(f"#{opener}")
+        page.tab.keyboard.press("Enter")
+        page.tab.wait_for_function("() => document.activeElement.matches('#drawer.open .drawer-title')")
+        page.unfold("#decode")
+        page.tab.focus("#log textarea")
+        page.tab.keyboard.type("a")
+        page.tab.keyboard.press("Escape")
+        page.tab.wait_for_selector("#drawer:not(.open)", state="attached")
+        page.tab.wait_for_function("id => document.activeElement.id === id", arg=opener)
+    assert page.tab.input_value("#log textarea") == "aa"
+
+
+def test_a_list_in_the_drawer_closes_before_the_drawer(page: DataPage) -> None:
+    """One Escape each; elsewhere Escape does not close the drawer."""
+    page.unfold("#export")
+    page.tab.click("#export [role=combobox] >> nth=0")
+    page.tab.wait_for_selector("#export [role=option]")
+    page.tab.keyboard.press("Escape")
+    page.tab.wait_for_function(f"({OPEN_LISTS})() === 0")
+    assert page.tab.locator("#drawer.open").count() == 1
+    page.tab.focus(".tv-body")
+    page.tab.keyboard.press("Escape")
+    assert page.tab.locator("#drawer.open").count() == 1
+    page.tab.focus("#export > button")
+    page.tab.keyboard.press("Escape")
+    page.tab.wait_for_selector("#drawer:not(.open)", state="attached")
+
+
+def test_a_closed_drawer_has_no_stops(page: DataPage) -> None:
+    """What lies outside the window cannot get the focus."""
+    page.tab.evaluate("document.activeElement.blur()")
+    for _ in range(STEPS):
+        page.tab.keyboard.press("Tab")
+        assert page.tab.evaluate("document.activeElement.closest('#drawer')?.id ?? null") is None
+        if page.tab.evaluate(LAST):
+            return
