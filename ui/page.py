@@ -24,7 +24,7 @@ from ui.visitors.sessions import on_leave
 from ui.wiring.wires import Wires
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("wiring/dropdowns.js", "wiring/loading.js")
+_SCRIPTS = ("wiring/dropdowns.js", "wiring/loading.js", "wiring/stops.js")
 _HEADING = """
 <a class="skip-link" href="#view" data-say>{}</a>
 <header class="ms-heading">
