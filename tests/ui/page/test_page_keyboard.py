@@ -159,6 +159,7 @@ def test_a_dropdown_is_operated_by_keys_alone(page: DataPage) -> None:
     leave."""
     page.tab.focus("#strategy input")
     page.tab.keyboard.press("ArrowRight")
+    assert page.tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"  # it is seen
     page.tab.keyboard.press("ArrowDown")
     page.tab.wait_for_selector("#example [role=option]")
     page.tab.keyboard.press("ArrowDown")
