@@ -16,6 +16,7 @@ from ui.data_tab.address import FIELDS, on_address
 from ui.data_tab.open import INSPECT
 from ui.inspect_tab import tab as inspect_tab
 from ui.inspect_tab.open import OPENED
+from ui.models_tab import tab as models_tab
 from ui.parts.scripts import component, script, start
 from ui.train_tab import tab as train_tab
 from ui.visitors.access import KEPT_S, UPLOAD_BYTES, is_public
@@ -23,7 +24,7 @@ from ui.visitors.sessions import on_leave
 from ui.wiring.wires import Wires
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("wiring/dropdowns.js", "wiring/loading.js")
+_SCRIPTS = ("wiring/dropdowns.js", "wiring/loading.js", "wiring/stops.js")
 _HEADING = """
 <a class="skip-link" href="#view" data-say>{}</a>
 <header class="ms-heading">
@@ -64,12 +65,15 @@ def build_page() -> gr.Blocks:
                 widgets |= data_tab.build()
             with gr.Tab("Train", id="train", elem_id="train") as train:
                 training = train_tab.build()
+            with gr.Tab("Models", id="models", elem_id="models") as models:
+                widgets |= models_tab.build()
         if training:
             training |= train_tab.build_timer()
-        wires = Wires({**widgets, **training, "tabs": tabs, "data_tab": tab, "train_tab": train})
+        wires = Wires({**widgets, **training, "tabs": tabs, "data_tab": tab, "train_tab": train, "models_tab": models})
         wires.on_load(demo, on_address, OPENED, FIELDS)
         inspect_tab.connect(wires)
         data_tab.connect(wires)
+        models_tab.connect(wires, INSPECT)
         if training:
             train_tab.connect(wires, demo)
         api.connect()

@@ -171,6 +171,23 @@ interface DataFinding {
 }
 interface FindingsJson { rows: number; findings: DataFinding[]; }
 
+// --- models_tab: docs/board.json, with whether a row's model can be opened
+
+type BoardLevel = "right" | "wrong" | "unknown";
+/** `official`: how many ids are the vendor's, of how many; `own`: whether the tokenizer is the model's own; `trainers`: the
+ * trainer, how good it is, what it does in a few words. */
+interface BoardModel {
+  model: string;
+  own: boolean;
+  rendered: number;
+  official: [number, number] | null;
+  exact: number;
+  tagged: boolean;
+  trainers: [string, BoardLevel, string][];
+  canOpen: boolean;
+}
+interface BoardJson { tried: number; models: BoardModel[]; }
+
 // --- inspect_tab: the conversation, as the user writes it
 
 type Message = Record<string, unknown>;

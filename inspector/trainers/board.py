@@ -19,7 +19,8 @@ from inspector.rendering.origins import common_start
 from inspector.strategies import FACTS
 from inspector.tagging.conversations import proof_conversations
 from inspector.tagging.write import write_training_template
-from inspector.trainers.compare import compare_with
+from inspector.trainers.compare import Entry, compare_with
+from inspector.trainers.verdict import Level
 
 CHAT = "two turns"
 """The conversation that the trainers are told by."""
@@ -33,7 +34,7 @@ class Standing:
     `problem`: why nothing can be said, "" where something can. `rendered`: those that the template takes, of `tried`.
     `exact`: those of them whose every answer is there, with its turn known. `same_as_official`: those that the official
     encoder gives the same ids, of the `official` that it takes. `is_tagged`: whether generation tags are proven.
-    `trainers`: what each known trainer makes of one chat, in a few words.
+    `trainers`: what each known trainer makes of one chat, in a few words, the worst first; `levels`: how good that is.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Standing:
     same_as_official: int = 0
     is_tagged: bool = False
     trainers: Mapping[str, str] = field(default_factory=dict)
+    levels: Mapping[str, Level] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The public JSON form."""
@@ -58,6 +60,7 @@ def standing_of(model: Model) -> Standing:
     rendered = list(_inspected(model))
     official = [(one, ids) for _, one in rendered if (ids := one.example.official()) is not None]
     chat = next((one for name, one in rendered if name == CHAT), None)
+    verdicts = {} if chat is None else {entry.verdict.trainer: entry.verdict for entry in _known(chat)}
     problem = "" if rendered else "The template takes none of the conversations."
     return Standing(
         model=model.name,
@@ -70,7 +73,8 @@ def standing_of(model: Model) -> Standing:
         official=len(official),
         same_as_official=sum(list(ids) == one.ids for one, ids in official),
         is_tagged=write_training_template(model).proven,
-        trainers={} if chat is None else dict(_trainers(chat)),
+        trainers={trainer: verdict.short for trainer, verdict in verdicts.items()},
+        levels={trainer: verdict.level for trainer, verdict in verdicts.items()},
     )
 
 
@@ -99,13 +103,14 @@ def _is_exact(inspection: Inspection) -> bool:
     return not answers & lost and not (answers and None in lost)
 
 
-def _trainers(chat: Inspection) -> Iterator[tuple[str, str]]:
-    """(trainer, what it makes of the chat): the first entry of each known one."""
-    seen: set[str] = set()
-    for entry in compare_with(chat).entries:
-        if FACTS[entry.strategy].is_known and entry.verdict.trainer not in seen:
-            seen.add(entry.verdict.trainer)
-            yield entry.verdict.trainer, entry.verdict.short
+def _known(chat: Inspection) -> list[Entry]:
+    """What the known trainers make of the chat, the worst first: the first entry of each of them."""
+    compared = compare_with(chat)
+    first: dict[str, Entry] = {}
+    for entry in compared.entries:
+        if FACTS[entry.strategy].is_known:
+            first.setdefault(entry.verdict.trainer, entry)
+    return [entry for entry in compared.by_verdict if entry is first.get(entry.verdict.trainer)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,11 @@ class ConversationEditor extends Component {
       this.#edit(messages => messages.push(ConversationEditor.following(messages)));
       find(this.root, ".ce-row:nth-last-of-type(1) textarea").focus();
     });
-    this.root.replaceChildren(...this.messages.map((message, i) => this.#row(message, i)), add);
+    const rows = this.messages.map((message, i) => this.#row(message, i));
+    const controls = [...rows.map(({controls}) => controls).filter(row => row.length), [add]];
+    const list = set(make("div", "ce-rows", ...rows.map(({box}) => box), add), {role: "toolbar", "aria-label": say("Messages")});
+    const first = controls.flat().find(one => kindOf(one) === "text") ?? add;
+    this.root.replaceChildren(asOneStop(list, controls, first));
   }
 
   /** The message that comes after these. @param {Message[]} messages @returns {Message} */
@@ -64,7 +68,7 @@ class ConversationEditor extends Component {
   /** @param {Message} message @param {number} index */
   #row(message, index) {
     if (!message || typeof message !== "object") {
-      return make("div", "ce-row", make("p", "ce-hint", `Message ${index} is not an object.`));
+      return {box: make("div", "ce-row", make("p", "ce-hint", `Message ${index} is not an object.`)), controls: []};
     }
     const others = Object.keys(message).filter(name => name !== "role" && name !== "content");
     const box = make("div", "ce-row"), role = this.#roleSelect(message, index, box), tools = this.#tools(index);
@@ -73,7 +77,7 @@ class ConversationEditor extends Component {
       ...others.map(name => this.#field(message, name, `${name} of message ${index}`, name))];
     const areas = fields.map(field => find(field, "textarea"));
     box.append(make("div", "ce-head", make("span", "ce-index", String(index)), role, make("span", "ce-tools", ...tools)), ...fields);
-    return asToolbar(box, `Message ${index}`, [role, ...tools, ...areas], areas[0]);
+    return {box: set(box, {role: "group", "aria-label": `Message ${index}`}), controls: [role, ...tools, ...areas]};
   }
 
   /** The role that colours a message. @param {Message} message */

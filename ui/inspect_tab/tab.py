@@ -39,7 +39,9 @@ _WAITS = ["waits-for-model"]
 
 def build() -> dict[str, Any]:
     """The tab's widgets, by name."""
-    widgets = {"rows": gr.State(None), "loaded": gr.JSON(None, visible=False), **_build_head()}
+    widgets = {"rows": gr.State(None), "loaded": gr.JSON(None, visible=False)}
+    with gr.Column(elem_id="head"):
+        widgets |= _build_head()
     with gr.Row(elem_id="main-row", elem_classes=_WAITS):
         with gr.Column(scale=4, min_width=320, elem_id="inputs"):
             widgets |= _build_conversation()

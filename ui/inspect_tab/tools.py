@@ -10,9 +10,11 @@ from ui.inspect_tab.decode_pane import build_decode_pane, connect_decode_pane
 from ui.inspect_tab.export_pane import build_export_pane, connect_export_pane
 from ui.inspect_tab.markers_pane import build_markers_pane, connect_markers_pane
 from ui.inspect_tab.template_pane import build_tags_pane, connect_tags_pane
+from ui.parts.scripts import component
 from ui.wiring.wires import Wires
 
 WIDTH = 480
+_TITLE = "<h2 class='drawer-title' tabindex='-1'>Tools</h2>"
 
 
 def build_tools() -> dict[str, Any]:
@@ -20,7 +22,7 @@ def build_tools() -> dict[str, Any]:
     with gr.Sidebar(
         position="right", open=False, width=WIDTH, elem_id="drawer", elem_classes=["waits-for-model"]
     ) as drawer:
-        gr.HTML("<h2 class='drawer-title'>Tools</h2>", apply_default_css=False)
+        gr.HTML(_TITLE, apply_default_css=False, js_on_load=component("inspect_tab/drawer.js"))
         widgets = build_decode_pane() | build_markers_pane() | build_tags_pane() | build_export_pane()
     return {"drawer": drawer, **widgets}
 

@@ -53,38 +53,66 @@ function refusal(type) {
   return say("Refused: allow this site to use the clipboard");
 }
 
-/** The control of `count` that a key goes to from number `at`; null where it stays. The arrows move the cursor in a text,
- * and leave it at its ends.
- * @param {string} key @param {number} at @param {number} count
- * @param {{isStart: boolean, isEnd: boolean} | null} text where the cursor is, in a text */
-function roved(key, at, count, text) {
-  const isBack = key === "ArrowLeft" || (text && key === "ArrowUp"), isOn = key === "ArrowRight" || (text && key === "ArrowDown");
-  let to = at;
-  if (isBack && (!text || text.isStart)) to--;
-  else if (isOn && (!text || text.isEnd)) to++;
-  else if (!text && key === "Home") to = 0;
-  else if (!text && key === "End") to = count - 1;
-  return at < 0 || to === at || to < 0 || to >= count ? null : to;
+/** The control that a key goes to in rows of controls; null where it stays. Left and right go along a row; up and down to
+ * the text before and after, past the last one to the end. In a text the arrows move the cursor, and leave it at its ends; in
+ * a list they choose.
+ * @param {string} key @param {string[][]} rows what the controls are: "text", "list" or "button"
+ * @param {[number, number]} at row, and place in it
+ * @param {{isStart: boolean, isEnd: boolean} | null} text where the cursor is, in a text
+ * @returns {[number, number] | null} */
+function roved(key, rows, [row, at], text) {
+  const isBack = key === "ArrowLeft" || key === "ArrowUp", isOn = key === "ArrowRight" || key === "ArrowDown";
+  if (text && !(isBack && text.isStart) && !(isOn && text.isEnd)) return null;
+  if (key === "ArrowUp" || key === "ArrowDown") return rows[row][at] === "list" ? null : textFrom(rows, [row, at], isBack);
+  const last = rows[row].length - 1, to = isBack ? at - 1 : isOn ? at + 1 : key === "Home" ? 0 : key === "End" ? last : at;
+  return to === at || to < 0 || to > last ? null : [row, to];
 }
 
-/** Make controls one stop of the Tab key, the last that had the focus: arrows, Home and End go between them.
- * @template {HTMLElement} Root @param {Root} root @param {string} label @param {HTMLElement[]} controls
- * @param {HTMLElement} [first] the stop at the beginning */
-function asToolbar(root, label, controls, first = controls[0]) {
+/** The next text of rows of controls, or, past the last, the control at the end; null where there is none.
+ * @param {string[][]} rows @param {[number, number]} at @param {boolean} isBack
+ * @returns {[number, number] | null} */
+function textFrom(rows, [row, at], isBack) {
+  const all = rows.flatMap((kinds, i) => kinds.map((kind, k) => ({kind, place: /** @type {[number, number]} */ ([i, k])})));
+  const here = all.findIndex(({place}) => place[0] === row && place[1] === at);
+  const rest = isBack ? all.slice(0, here).reverse() : all.slice(here + 1);
+  if (!all.some(({kind}) => kind === "text")) return null;
+  return (rest.find(({kind}) => kind === "text") ?? rest.at(-1))?.place ?? null;
+}
+
+/** What a control is to the arrow keys. @param {Element} control */
+const kindOf = control => control instanceof HTMLTextAreaElement ? "text" : control instanceof HTMLSelectElement ? "list" : "button";
+
+/** Whether a key is pressed with another that gives it another sense. @param {KeyboardEvent} event */
+const isModified = event => event.ctrlKey || event.metaKey || event.altKey || event.shiftKey;
+
+/** Where the cursor is in a text. @param {HTMLTextAreaElement | HTMLInputElement} text */
+const cursorIn = text => ({isStart: text.selectionEnd === 0, isEnd: text.selectionStart === text.value.length});
+
+/** Make rows of controls one stop of the Tab key, the last that had the focus: arrows, Home and End go between them.
+ * @template {HTMLElement} Root @param {Root} root @param {HTMLElement[][]} rows
+ * @param {HTMLElement} first the stop at the beginning, and when the one that had the focus is gone */
+function asOneStop(root, rows, first) {
+  const controls = rows.flat();
   const stopAt = (/** @type {unknown} */ at) => { for (const one of controls) one.tabIndex = one === at ? 0 : -1; };
   stopAt(first);
   root.addEventListener("focusin", event => {
     if (controls.some(one => one === event.target)) stopAt(event.target);
   });
-  root.addEventListener("keydown", event => {
-    const area = event.target instanceof HTMLTextAreaElement ? event.target : null, length = area?.value.length;
-    const text = area && {isStart: area.selectionEnd === 0, isEnd: area.selectionStart === length};
-    const to = roved(event.key, controls.findIndex(one => one === event.target), controls.length, text);
-    if (to === null || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
-    event.preventDefault();
-    controls[to].focus();
+  root.addEventListener("focusout", () => {
+    if (!controls.some(one => one.tabIndex === 0 && one.checkVisibility())) stopAt(first);
   });
-  return set(root, {role: "toolbar", "aria-label": label});
+  root.addEventListener("keydown", event => {
+    const seen = rows.map(row => row.filter(one => one.checkVisibility()));
+    const row = seen.findIndex(one => one.some(control => control === event.target));
+    if (row < 0 || isModified(event)) return;
+    const text = event.target instanceof HTMLTextAreaElement ? cursorIn(event.target) : null;
+    const at = seen[row].findIndex(one => one === event.target);
+    const to = roved(event.key, seen.map(one => one.map(kindOf)), [row, at], text);
+    if (to === null) return;
+    event.preventDefault();
+    seen[to[0]][to[1]].focus();
+  });
+  return root;
 }
 
 /** A box that scrolls: the keyboard must get there.

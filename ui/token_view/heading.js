@@ -15,7 +15,10 @@ class Heading {
     this.verdict = make("div", "tv-verdict", this.ring, make("div", "", this.title, this.count), this.others);
     this.next = button("Next problem ›", "Next token that is trained wrongly or missing (d)",
       () => view.jump(1, inspection.startsDifference));
-    this.root = make("div", "tv-head", this.verdict, make("div", "tv-tools", ...this.#tools(view)));
+    const {tools, share} = this.#tools(view), label = {role: "toolbar", "aria-label": "Tokens"};
+    const toolbar = set(make("div", "tv-toolbar", ...tools, share), label);
+    this.root = asOneStop(make("div", "tv-head", this.verdict, make("div", "tv-tools", this.next, toolbar)),
+      [[this.others, this.next, ...tools, find(share, "summary")]], tools[0]);
   }
 
   /** @param {TokenView} view */
@@ -28,8 +31,7 @@ class Heading {
       view.settingButton("edges", "Edges", "Show where each token ends"),
       view.settingButton("whitespace", "Whitespace", "Show spaces, tabs and line ends"),
     ];
-    const share = this.#share(view), opener = find(share, "summary");
-    return [this.next, asToolbar(make("div", "tv-toolbar", ...tools, share), "Tokens", [...tools, opener])];
+    return {tools, share: this.#share(view)};
   }
 
   /** @param {TokenView} view */

@@ -1,6 +1,6 @@
 /** Dropdowns as the keyboard expects them. gradio's open when Tab reaches them, open again when Tab leaves them, and say
- * "input" whenever they are left. Here the keyboard reaches one quietly: it opens for a click, an arrow key or a letter,
- * and what is left as it was found was not chosen. The page's one part that looks at gradio's own elements. */
+ * "input" whenever they are left. Here the keyboard reaches one quietly: it opens for a click, an arrow up or down or a letter,
+ * and what is left as it was found was not chosen. With stops.js the page's one part that looks at gradio's own elements. */
 class Dropdowns {
   static INPUT = 'input[role="combobox"]';
   static KEYS_OF_OTHERS = ["Tab", "Shift", "Control", "Alt", "Meta"];
@@ -32,6 +32,8 @@ class Dropdowns {
 
   /** gradio hears of the focus that was kept from it. @param {HTMLElement} input */
   static #wake(input) {
+    const box = Dropdowns.#boxOf(input);
+    if (box.dataset.picked === "heard") delete box.dataset.picked; // what is chosen next is another choice
     delete input.dataset.quiet;
     input.dataset.isWaking = "yes";
     input.dispatchEvent(new FocusEvent("focus"));
@@ -53,8 +55,10 @@ class Dropdowns {
   #onFocus(event, input) {
     if (input.dataset.isWaking) return;
     const box = Dropdowns.#boxOf(input);
-    delete box.dataset.picked;
-    box.dataset.found = input.value;
+    if (!input.dataset.isBack) {
+      delete box.dataset.picked;
+      box.dataset.found = input.value;
+    }
     if (this.pressed === box) return;
     input.dataset.quiet = "yes";
     event.stopPropagation();
@@ -65,7 +69,18 @@ class Dropdowns {
     const isQuiet = Dropdowns.#isQuiet(input);
     if (Dropdowns.isForOthers(event.key, isQuiet)) { event.stopPropagation(); return; }
     if (isQuiet) Dropdowns.#wake(input);
-    if (event.key === "Enter") Dropdowns.#boxOf(input).dataset.picked = "yes";
+    if (event.key !== "Enter") return;
+    Dropdowns.#boxOf(input).dataset.picked = "yes";
+    setTimeout(() => Dropdowns.#comeBack(input));
+  }
+
+  /** gradio drops the focus once something is chosen: the keyboard stays where it was. @param {HTMLInputElement} input */
+  static #comeBack(input) {
+    if (document.activeElement !== document.body) return;
+    input.dataset.isBack = "yes";
+    input.focus();
+    input.select();
+    delete input.dataset.isBack;
   }
 
   /** Whether a key has nothing to say to a dropdown. @param {string} key @param {boolean} isQuiet */
@@ -84,7 +99,7 @@ class Dropdowns {
     const box = document.getElementById(id), input = box?.querySelector("input");
     if (!box || !input) throw new Error(`there is no dropdown ${id}`);
     const {picked, found} = box.dataset;
-    box.dataset.picked = "heard"; // gradio says it again when the dropdown is left
+    Object.assign(box.dataset, {picked: "heard", found: input.value}); // gradio says it again when the dropdown is left
     return Dropdowns.isChosen(picked, found, input.value) ? value : null;
   }
 

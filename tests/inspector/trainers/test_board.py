@@ -15,7 +15,8 @@ from inspector.tagging.conversations import proof_conversations
 from inspector.trainers.board import CHAT, partings, standing_of
 from inspector.trainers.compare import compare
 from inspector.trainers.verdict import Level
-from tests.board import table
+from tests.board import DATA, PAGE, data, page, row, table
+from tests.generation_table import model
 from tests.support import models
 
 
@@ -44,6 +45,14 @@ def test_trainers_are_told_as_compare_tells_them(tiny: Model) -> None:
     }
     assert set(standing.trainers.items()) <= said
     assert {"TRL", "Unsloth", "axolotl", "torchtune"} <= set(standing.trainers)
+
+
+def test_trainers_come_worst_first(tiny: Model) -> None:
+    """Who misses stop tokens before who trains newlines, who is exact after them; who takes no such row last."""
+    found = row(standing_of(model("tiny-chat")))["trainers"]  # the template alone
+    assert [one[:2] for one in found] == [
+        ["No masking", "wrong"], ["axolotl", "wrong"], ["Unsloth", "wrong"], ["TRL", "right"], ["torchtune", "unknown"],
+    ]  # fmt: skip
 
 
 def test_a_template_that_loses_an_answer_is_not_exact(tiny: Model) -> None:
@@ -101,7 +110,20 @@ def test_the_command_compares_two(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_page_has_a_row_each(tiny: Model) -> None:
     """With the columns of the trainers."""
-    head, _, row = table([standing_of(tiny)]).strip().split("\n")
-    assert head.startswith("| Template | Renders | Official | Exact | Tags | ")
-    assert row.startswith("| tiny-chat | 63 |  | ")
-    assert head.count("|") == row.count("|")
+    head, _, line = table([row(standing_of(tiny))]).strip().split("\n")
+    assert head.startswith("| Template | Renders | Official | Exact | Tags | No masking | TRL | ")
+    assert line.startswith("| tiny-chat | 63 |  | ")
+    assert head.count("|") == line.count("|")
+
+
+def test_both_files_say_the_same() -> None:
+    """The Markdown is that of the JSON's rows, and the JSON as it is written."""
+    kept = json.loads(DATA.read_text(encoding="utf-8"))
+    assert page(kept["tried"], kept["models"]) == PAGE.read_text(encoding="utf-8")
+    assert data(kept["tried"], kept["models"]) == DATA.read_text(encoding="utf-8")
+
+
+def test_the_row_of_the_embedded_model_is_kept_up(tiny: Model) -> None:
+    """What the file says of it is what is found now."""
+    kept = json.loads(DATA.read_text(encoding="utf-8"))["models"]
+    assert [one for one in kept if one["model"] == tiny.name] == [row(standing_of(tiny))]

@@ -88,7 +88,12 @@ def _use(page: Any) -> None:
     page.wait_for_selector("#use-question textarea")
 
 
-STATES = (_inspect, _compared, _share, _token, _drawer, _failed, _data, _batch, _train, _check, _use)
+def _models(page: Any) -> None:
+    page.get_by_role("tab", name="Models", exact=True).click()
+    page.wait_for_selector(".bd-table")
+
+
+STATES = (_inspect, _compared, _share, _token, _drawer, _failed, _data, _batch, _train, _check, _use, _models)
 
 
 @pytest.mark.browser
@@ -138,7 +143,7 @@ def test_what_is_touched_is_as_large_as_a_finger(address: str, browser: Any) -> 
     page = phone.new_page()
     try:
         page.goto(address)
-        for show in (_inspect, _data, _train, _check, _use):
+        for show in (_inspect, _data, _train, _check, _use, _models):
             show(page)
             assert page.evaluate(SMALL) == [], show.__name__
     finally:

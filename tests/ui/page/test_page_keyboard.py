@@ -66,20 +66,26 @@ def focused(page: Page) -> str:
     )
 
 
-def test_a_message_is_one_stop(page: DataPage) -> None:
-    """The arrows go between its controls, out of a text at its ends; the last one used is where Tab comes back to."""
+def test_the_conversation_is_one_stop(page: DataPage) -> None:
+    """Left and right go between a message's controls, up and down from text to text, out of a text at its ends.
+
+    Tab comes back to the control that was used last.
+    """
     page.set_json([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo", "thinking": "Hm"}])
     page.tab.get_by_role("tab", name="Messages").click()
     page.tab.focus("[aria-label='Content of message 0']")
     for key, label in (
         ("ArrowLeft", "Content of message 0"), ("Home", "Content of message 0"), ("ArrowLeft", "Remove: message 0"),
         ("ArrowLeft", "Move down: message 0"), ("Home", "Role of message 0"), ("ArrowLeft", "Role of message 0"),
-        ("ArrowRight", "Move up: message 0"), ("Tab", "Content of message 1"), ("End", "Content of message 1"),
-        ("ArrowDown", "thinking of message 1"), ("Shift+Tab", "Move up: message 0"), ("Tab", "thinking of message 1"),
-        ("Tab", "+ Add message"),
+        ("ArrowRight", "Move up: message 0"), ("ArrowDown", "Content of message 0"), ("End", "Content of message 0"),
+        ("ArrowDown", "Content of message 1"), ("End", "Content of message 1"),
+        ("ArrowDown", "thinking of message 1"), ("End", "thinking of message 1"), ("ArrowDown", "+ Add message"),
+        ("ArrowUp", "thinking of message 1"), ("Shift+Tab", "Messages"), ("Tab", "thinking of message 1"),
     ):  # fmt: skip
         page.tab.keyboard.press(key)
         assert focused(page) == label, key
+    page.tab.keyboard.press("Tab")
+    assert focused(page).startswith("Template")
 
 
 def test_a_message_that_is_moved_keeps_the_focus(page: DataPage) -> None:
@@ -98,20 +104,62 @@ def test_a_message_that_is_moved_keeps_the_focus(page: DataPage) -> None:
 
 
 def test_few_stops_lead_to_the_tokens(page: DataPage) -> None:
-    """Two keys by the first stop; without it one stop a message, and one for all that is done with the tokens."""
+    """However many messages there are: the skip link, the tabs, what is chosen above, the conversation's two forms, its
+    messages, the settings below it, the tools, and the tokens. Each group has one stop."""
+    page.tab.wait_for_selector(".tv-others:visible")  # which comes with the comparison
     page.tab.evaluate("document.activeElement.blur()")
-    stops = 0
+    stops = []
     while page.tab.evaluate("document.activeElement.className") != "tv-body":
         page.tab.keyboard.press("Tab")
-        stops += 1
-    messages = page.tab.locator(".ce-row").count()
-    assert stops <= 20 + messages
+        stops.append(focused(page).removesuffix(" ▼"))
+    assert stops[:-1] == [
+        "Skip to the tokens", "Inspect", "Model", "Messages", "Content of message 0", "Template", "‹",
+    ]  # fmt: skip
+
+
+def test_arrows_go_through_the_groups_of_the_page(page: DataPage) -> None:
+    """The tabs, what is chosen above the conversation, the settings below it, the tools with what others get wrong."""
+    page.compared()
+    for start, keys in (
+        ("#tabs [role=tab] >> nth=0", [("ArrowRight", "Audit"), ("End", "Models"), ("Home", "Inspect")]),
+        ("#model input", [
+            ("ArrowRight", "Trainer"), ("ArrowRight", "Example"), ("End", "Tools"), ("ArrowLeft", "Decode a warning"),
+            ("Home", "Model"), ("ArrowLeft", "Model"),
+        ]),
+        ("#template-pane > button", [("ArrowDown", "What to train"), ("End", "Template inputs"), ("Home", "Template")]),
+        (".tv-toolbar button >> nth=0", [("ArrowRight", "Trained ›"), ("End", "Share ▾")]),
+    ):  # fmt: skip
+        page.tab.focus(start)
+        for key, label in keys:
+            page.tab.keyboard.press(key)
+            assert focused(page).strip().removesuffix(" ▼") == label, key
+    page.tab.keyboard.press("Home")
+    assert "get this wrong" in focused(page)
+    page.tab.keyboard.press("Enter")
+    page.tab.wait_for_selector(".tv-others", state="hidden")
+    page.tab.focus(".tv-body")
+    page.tab.keyboard.press("Shift+Tab")
+    assert focused(page) == "‹"
+
+
+def test_a_tab_opens_by_enter(page: DataPage) -> None:
+    """The arrows look at it only; Tab comes back to the one that is open."""
+    page.tab.focus("#tabs [role=tab] >> nth=0")
+    page.tab.keyboard.press("End")
+    assert page.tab.locator(".bd-table").count() == 0
+    page.tab.keyboard.press("Enter")
+    page.tab.wait_for_selector(".bd-table")
+    page.tab.keyboard.press("Tab")
+    page.tab.keyboard.press("Shift+Tab")
+    assert focused(page) == "Models"
 
 
 def test_a_dropdown_is_operated_by_keys_alone(page: DataPage) -> None:
-    """The arrow opens it, Enter chooses, Escape leaves it as it was; letters search in it."""
+    """The arrow down opens it, Enter chooses and stays; Escape leaves it as it was. Letters search, then arrows do not
+    leave."""
     page.tab.focus("#strategy input")
-    page.tab.keyboard.press("Tab")
+    page.tab.keyboard.press("ArrowRight")
+    assert page.tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"  # it is seen
     page.tab.keyboard.press("ArrowDown")
     page.tab.wait_for_selector("#example [role=option]")
     page.tab.keyboard.press("ArrowDown")
@@ -120,17 +168,26 @@ def test_a_dropdown_is_operated_by_keys_alone(page: DataPage) -> None:
     first = page.tab.input_value("#example input")
     assert first
     before = page.revision
-    page.tab.keyboard.press("Tab")
+    assert focused(page) == "Example"
+    page.tab.keyboard.press("ArrowRight")
+    assert focused(page) == "Common mistakes"
     page.tab.keyboard.press("ArrowDown")
     page.tab.keyboard.press("Escape")
     page.tab.wait_for_function(f"({OPEN_LISTS})() === 0")  # it fades
     page.tab.focus("#strategy input")
-    page.tab.keyboard.press("Tab")
+    page.tab.keyboard.press("ArrowRight")
     page.tab.keyboard.type("tool")
+    page.tab.keyboard.press("ArrowLeft")
+    page.tab.keyboard.press("ArrowRight")
+    assert focused(page) == "Example"
     assert page.revision == before
     with page.redrawn():
         page.tab.keyboard.press("Enter")
     assert "tool" in page.tab.input_value("#example input")
+    page.tab.keyboard.type("two")
+    with page.redrawn():
+        page.tab.keyboard.press("Enter")
+    assert "two" in page.tab.input_value("#example input")
 
 
 @pytest.mark.parametrize("leave", ["Escape", "click"])
@@ -153,3 +210,45 @@ def test_a_list_that_is_opened_and_left_changes_nothing(page: DataPage, leave: s
         assert page.tab.input_value("#template-source textarea").startswith("{# mine #}")
         assert page.tab.input_value("#strategy input") == "open-instruct"
     assert page.tab.evaluate(TOASTS) == []
+
+
+@pytest.mark.parametrize("opener", ["open-tools", "open-decode"])
+def test_escape_closes_the_drawer(page: DataPage, opener: str) -> None:
+    """Opened by a key it has the focus; closed, the button that opened it. What was typed stays, and it opens again."""
+    for _ in range(2):
+        page.tab.focus(f"#{opener}")
+        page.tab.keyboard.press("Enter")
+        page.tab.wait_for_function("() => document.activeElement.matches('#drawer.open .drawer-title')")
+        page.unfold("#decode")
+        page.tab.focus("#log textarea")
+        page.tab.keyboard.type("a")
+        page.tab.keyboard.press("Escape")
+        page.tab.wait_for_selector("#drawer:not(.open)", state="attached")
+        page.tab.wait_for_function("id => document.activeElement.id === id", arg=opener)
+    assert page.tab.input_value("#log textarea") == "aa"
+
+
+def test_a_list_in_the_drawer_closes_before_the_drawer(page: DataPage) -> None:
+    """One Escape each; elsewhere Escape does not close the drawer."""
+    page.unfold("#export")
+    page.tab.click("#export [role=combobox] >> nth=0")
+    page.tab.wait_for_selector("#export [role=option]")
+    page.tab.keyboard.press("Escape")
+    page.tab.wait_for_function(f"({OPEN_LISTS})() === 0")
+    assert page.tab.locator("#drawer.open").count() == 1
+    page.tab.focus(".tv-body")
+    page.tab.keyboard.press("Escape")
+    assert page.tab.locator("#drawer.open").count() == 1
+    page.tab.focus("#export > button")
+    page.tab.keyboard.press("Escape")
+    page.tab.wait_for_selector("#drawer:not(.open)", state="attached")
+
+
+def test_a_closed_drawer_has_no_stops(page: DataPage) -> None:
+    """What lies outside the window cannot get the focus."""
+    page.tab.evaluate("document.activeElement.blur()")
+    for _ in range(STEPS):
+        page.tab.keyboard.press("Tab")
+        assert page.tab.evaluate("document.activeElement.closest('#drawer')?.id ?? null") is None
+        if page.tab.evaluate(LAST):
+            return

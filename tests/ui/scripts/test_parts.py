@@ -99,13 +99,36 @@ def test_keys_that_are_not_for_a_dropdown_do_not_reach_it() -> None:
     [
         ("ArrowRight", 0, None, 1), ("ArrowLeft", 1, None, 0), ("ArrowLeft", 0, None, None),
         ("ArrowRight", 2, None, None), ("Home", 2, None, 0), ("End", 0, None, 2), ("End", 2, None, None),
-        ("ArrowDown", 0, None, None), ("Enter", 0, None, None), ("ArrowRight", -1, None, None),
-        ("ArrowLeft", 1, "start", 0), ("ArrowUp", 1, "start", 0), ("ArrowRight", 1, "start", None),
-        ("ArrowRight", 1, "end", 2), ("ArrowDown", 1, "end", 2), ("ArrowUp", 1, "end", None),
+        ("ArrowDown", 0, None, None), ("Enter", 0, None, None),
+        ("ArrowLeft", 1, "start", 0), ("ArrowRight", 1, "start", None), ("ArrowRight", 1, "end", 2),
         ("Home", 1, "start", None), ("ArrowLeft", 1, "middle", None), ("ArrowRight", 1, "middle", None),
     ],
 )  # fmt: skip
-def test_arrows_go_between_the_controls_of_a_toolbar(key: str, at: int, text: str | None, to: int | None) -> None:
+def test_arrows_go_between_the_controls_of_a_row(key: str, at: int, text: str | None, to: int | None) -> None:
     """Of three; a text keeps them for its cursor, but for its ends."""
     where = None if text is None else {"isStart": text == "start", "isEnd": text == "end"}
-    assert evaluated(f"roved({json.dumps(key)}, {at}, 3, {json.dumps(where)})") == to
+    assert evaluated(f"Stops.next({json.dumps(key)}, {at}, 3, {json.dumps(where)})", "wiring/stops.js") == to
+
+
+@pytest.mark.parametrize(
+    ("key", "at", "cursor", "to"),
+    [
+        ("ArrowDown", [0, 1], "end", [1, 1]), ("ArrowDown", [0, 1], "start", None),
+        ("ArrowUp", [1, 1], "start", [0, 1]), ("ArrowDown", [1, 1], "end", [1, 2]),
+        ("ArrowDown", [1, 2], "end", [2, 0]), ("ArrowUp", [2, 0], None, [1, 2]), ("ArrowDown", [2, 0], None, None),
+        ("ArrowUp", [0, 1], "start", [0, 0]), ("ArrowDown", [0, 0], None, None), ("ArrowRight", [0, 0], None, [0, 1]),
+        ("ArrowRight", [1, 2], "end", None), ("End", [1, 0], None, [1, 2]),
+    ],
+)  # fmt: skip
+def test_up_and_down_go_from_text_to_text(key: str, at: list[int], cursor: str | None, to: list[int] | None) -> None:
+    """Through rows; a list keeps them to choose; past the last text comes the end."""
+    where = None if cursor is None else {"isStart": cursor == "start", "isEnd": cursor == "end"}
+    rows = [["list", "text"], ["list", "text", "text"], ["button"]]
+    assert evaluated(f"roved({json.dumps(key)}, {json.dumps(rows)}, {at}, {json.dumps(where)})") == to
+
+
+def test_a_column_is_gone_through_up_and_down() -> None:
+    """Left and right are not for it; nor are up and down for a row."""
+    calls = "[['ArrowDown', true], ['ArrowUp', true], ['ArrowLeft', true], ['ArrowDown', false]]"
+    found = evaluated(f"{calls}.map(([key, isColumn]) => Stops.next(key, 1, 3, null, isColumn))", "wiring/stops.js")
+    assert found == [2, 0, None, None]

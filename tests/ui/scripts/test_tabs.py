@@ -1,4 +1,4 @@
-"""What the components of the tabs compute: the editor, findings, batches, scores and charts."""
+"""What the components of the tabs compute: the editor, findings, batches, scores, charts and the board."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ BATCH = "data_tab/batch_view.js"
 FINDINGS = "data_tab/findings_view.js"
 SCORES = "train_tab/scores_view.js"
 CHART = "train_tab/chart.js"
+BOARD = "models_tab/board_view.js"
 
 
 @pytest.mark.parametrize(
@@ -189,3 +190,40 @@ def test_times_and_steps_are_written() -> None:
     """As people write them; nothing for what is not known."""
     assert evaluated("[null, 5.4, 65, 3725].map(RunsTable.duration)", TABLE) == ["", "0:05", "1:05", "1:02:05"]
     assert evaluated("[{step: 3, steps: null}, {step: 3, steps: 40}].map(RunsTable.steps)", TABLE) == ["3", "3 of 40"]
+
+
+@pytest.mark.parametrize(
+    ("search", "models", "trainers"),
+    [
+        ("", ["real/gemma3", "trl/gemma4_v3", "trl/llama3_1", "unsloth/qwen3_instruct"], []),
+        ("Gemma 3", ["real/gemma3"], []),
+        ("gemma", ["real/gemma3", "trl/gemma4_v3"], []),
+        ("v3 GEMMA", ["trl/gemma4_v3"], []),
+        ("Llama-3.1", ["trl/llama3_1"], []),
+        ("gemma 3 trl", ["real/gemma3"], ["TRL"]),
+        ("axo", ["real/gemma3", "trl/gemma4_v3", "trl/llama3_1", "unsloth/qwen3_instruct"], ["axolotl"]),
+        ("no masking qwen", ["unsloth/qwen3_instruct"], ["No masking"]),
+        ("TRL axolotl llama", ["trl/llama3_1"], ["TRL", "axolotl"]),
+        ("unsloth/qwen3", ["unsloth/qwen3_instruct"], []),
+        ("gpt", [], []),
+    ],
+)
+def test_the_board_is_searched_by_model_and_trainer(search: str, models: list[str], trainers: list[str]) -> None:
+    """Case, spaces and signs do not matter; words in a row that stand together in a name go before words apart."""
+    names = ["real/gemma3", "trl/gemma4_v3", "trl/llama3_1", "unsloth/qwen3_instruct"]
+    rows = [{"model": name, "trainers": [["No masking"], ["TRL"], ["axolotl"]]} for name in names]
+    found = evaluated(f"BoardView.found({json.dumps(search)}, {json.dumps(rows)})", BOARD)
+    assert ([row["model"] for row in found["models"]], found["trainers"]) == (models, trainers)
+
+
+def test_facts_of_a_template_are_said_in_words() -> None:
+    """What is not known is left out."""
+    facts = "{rendered: 50, exact: 31, official: null, tagged: true, own: false}"
+    assert evaluated(f"BoardView.facts({facts}, 63)", BOARD) == (
+        "renders 50 of 63 conversations, 31 of them exactly · generation tags proven"
+    )
+    facts = "{rendered: 55, exact: 48, official: [39, 48], tagged: false, own: true}"
+    assert evaluated(f"BoardView.facts({facts}, 63)", BOARD) == (
+        "renders 55 of 63 conversations, 48 of them exactly · 39 of 48 as the vendor's encoder writes them · "
+        "generation tags not proven · own tokenizer"
+    )

@@ -19,7 +19,7 @@ def test_what_a_component_uses_is_loaded_with_it(tmp_path: Path) -> None:
     """The very scripts that the page loads, each in a scope of its own: all names in them are there."""
     scripts = {block.js_on_load for block in build_page().blocks.values() if getattr(block, "js_on_load", None)}
     ours = sorted(script for script in scripts if "start();" in script)
-    assert len(ours) == 14
+    assert len(ours) == 16
     functions = [f"(({{element, props, trigger, watch}}) => {{\n{script}\n}});" for script in [*ours, "nowhere;"]]
     (tmp_path / "scripts.js").write_text("\n".join(functions), encoding="utf-8")
     (tmp_path / "tsconfig.json").write_text((UI / "tsconfig.json").read_text("utf-8"), encoding="utf-8")
