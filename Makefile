@@ -1,8 +1,15 @@
 # make run   installs what the app needs and opens it on the embedded model
 # make test  installs what the tests need, the browser included, and runs everything; three workers, since tests wait
 # make quick runs what most changes need, in under a minute: no browser, no training, no data sets
+#
+# PYTHON=python3.13 and TRANSFORMERS=5.24.0 run any of them with other versions, in an environment of their own:
+# .venv-3.13, .venv-transformers-5.24.0, .venv-3.13-transformers-5.24.0.
 PYTHON ?= python3
-VENV ?= .venv
+ifneq ($(origin PYTHON),file)
+NAMED := $(shell $(PYTHON) -c 'import sys; print("-%d.%d" % sys.version_info[:2])')
+$(if $(NAMED),,$(error PYTHON=$(PYTHON) does not run; name a Python 3.11, 3.12 or 3.13 that is installed here))
+endif
+VENV ?= .venv$(NAMED)$(TRANSFORMERS:%=-transformers-%)
 BIN := $(VENV)/bin
 
 .PHONY: run test quick check goldens bench shots clean
@@ -45,16 +52,17 @@ shots: $(VENV)/.tests
 	$(BIN)/python docs/screenshot.py tests/screenshots/all
 
 clean:
-	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv .venv-* .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/.made:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
-	  { echo "Maskscope needs Python 3.11 or 3.12; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Maskscope needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
 $(VENV)/.app: $(VENV)/.made requirements.txt
 	$(BIN)/python -m pip install -q -r requirements.txt
+	$(if $(TRANSFORMERS),$(BIN)/python -m pip install -q transformers==$(TRANSFORMERS))
 	touch $@
 
 $(VENV)/.tests: $(VENV)/.app requirements-dev.txt

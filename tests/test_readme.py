@@ -6,7 +6,11 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,6 +65,31 @@ def test_the_front_matter_matches_the_requirements() -> None:
     assert pinned is not None
     assert version[1] == pinned[1]
     assert "app_file: app.py" in README
+
+
+def test_the_same_pythons_are_named_everywhere() -> None:
+    """pyproject.toml, the README and make name the same, each gets one torch, and the Space's is one of them."""
+    pythons = [f"3.{minor}" for minor in range(30) if f"3.{minor}" in _requires_python()]
+    named = f"{', '.join(pythons[:-1])} or {pythons[-1]}"
+    assert f"\nPython {named}." in README
+    assert f"needs Python {named};" in (ROOT / "Makefile").read_text()
+    torch = {python: _pinned("torch", python) for python in pythons}
+    space = re.search(r"^python_version: (3\.\d+)\.\d+$", README, re.MULTILINE)
+    assert space is not None
+    assert torch[space[1]] == "==2.11.0"  # the newest that ZeroGPU accepts
+
+
+def _requires_python() -> SpecifierSet:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return SpecifierSet(tomllib.load(file)["project"]["requires-python"])
+
+
+def _pinned(name: str, python: str) -> str:
+    """The version of a requirement that a Python gets: just one."""
+    lines = (line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
+    found = [line for line in map(Requirement, filter(None, lines)) if line.name == name]
+    (line,) = [line for line in found if line.marker is None or line.marker.evaluate({"python_version": python})]
+    return str(line.specifier)
 
 
 def test_links_and_pictures_exist() -> None:

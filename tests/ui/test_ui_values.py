@@ -153,6 +153,9 @@ def test_a_broken_option_is_named(options: dict[str, str], says: str) -> None:
     [
         ("  ", r"^Paste a conversation, or load an example\.$"),
         ("[1,\n 2, ]", "a comma before the closing bracket at line 2, column 3"),
+        ("[,]", "a comma before the closing bracket at line 1, column 2"),
+        ("[1,,2]", "Expecting value at line 1, column 4"),
+        ("[1,", "Expecting value at line 1, column 4"),
         ('{"a": 1,\n}', "a comma before the closing bracket at line 1, column 8"),
         ("[{'role': 'user'}]", "single quotes where JSON has double ones at line 1, column 3"),
     ],

@@ -55,13 +55,14 @@ def parse_json(text: str, what: str = "The conversation") -> Any:
 
 def _why(text: str, error: json.JSONDecodeError) -> str:
     """Where a text stops being JSON, and why where that is plain."""
-    before, rest = text[: error.pos].rstrip(), text[error.pos :]
     line, column = error.lineno, error.colno
     reason = error.msg
-    if before.endswith(",") and rest[:1] in ("]", "}"):
+    # Python 3.13 points at a comma before a bracket, older ones at the bracket
+    comma = error.pos if text[error.pos : error.pos + 1] == "," else len(text[: error.pos].rstrip()) - 1
+    if text[comma : comma + 1] == "," and text[comma + 1 :].lstrip()[:1] in ("]", "}"):
         reason = "a comma before the closing bracket"
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n") - 1
-    elif rest[:1] == "'":
+        line, column = text.count("\n", 0, comma) + 1, comma - text.rfind("\n", 0, comma)
+    elif text[error.pos : error.pos + 1] == "'":
         reason = "single quotes where JSON has double ones"
     return f"{reason} at line {line}, column {column}"
 

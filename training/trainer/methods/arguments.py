@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def common_arguments(spec: RunSpec, folder: Path, *, evaluates: bool) -> dict[st
         "num_train_epochs": spec.epochs,
         "max_steps": spec.max_steps or -1,
         "train_sampling_strategy": "group_by_length" if spec.group_by_length else "random",
-        "activation_checkpointing": spec.activation_checkpointing,
+        _checkpointing(): spec.activation_checkpointing,
         "eval_strategy": "steps" if evaluates else "no",
         "eval_steps": every if evaluates else None,
         "load_best_model_at_end": evaluates and spec.evaluation.patience is not None,
@@ -55,3 +56,11 @@ def common_arguments(spec: RunSpec, folder: Path, *, evaluates: bool) -> dict[st
         "dataloader_num_workers": 0,
         "ddp_timeout": 6 * 3600,  # the others wait while rank 0 prepares and answers; the launcher ends what hangs
     }
+
+
+def _checkpointing() -> str:
+    """What transformers calls the setting: until 5.22 by the name that is deprecated since."""
+    from transformers import TrainingArguments
+
+    known = {field.name for field in fields(TrainingArguments)}
+    return "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
