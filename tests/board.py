@@ -27,7 +27,11 @@ from tests.generation_table import model, names, unseen
 PAGE = DOCS / "board.md"
 DATA = DOCS / "board.json"
 TRAINERS = list(
-    dict.fromkeys(facts.title or facts.trainer for facts in map(FACTS.__getitem__, STRATEGIES) if facts.is_known)
+    dict.fromkeys(
+        facts.title or facts.trainer
+        for facts in map(FACTS.__getitem__, STRATEGIES)
+        if facts.is_known and not facts.takes_images
+    )
 )
 """The columns of the known trainers."""
 EMBEDDED = "tiny-chat"

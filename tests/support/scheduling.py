@@ -22,6 +22,7 @@ LONGEST_FIRST = (
     "test_page_look",
     "test_page_answers",
     "test_page_language",
+    "test_page_models",
     "test_engines",
     "test_training_real",
     "test_training_speed",

@@ -150,7 +150,7 @@ def test_every_trainer_and_finding_has_a_name() -> None:
     assert len(set(names)) == len(names)
     assert all("_" not in trainer for trainer, _ in names)
     assert {name for name, facts in FACTS.items() if facts.is_known} == {
-        "full", "trl_assistant_only", "responses_only", "content_diff", "torchtune",
+        "full", "trl_assistant_only", "trl_vision", "responses_only", "content_diff", "torchtune",
     }  # fmt: skip
     headings = [code.heading for code in Code]
     assert all(headings)
