@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Self, TypeAlias
 
 from inspector.errors import ConversationError, quoted
-from inspector.files.images import as_text, images_of
+from inspector.files.images import as_json, as_text
 
 JsonValue: TypeAlias = Any
 """A value JSON can hold: None, bool, int, float, str, list, dict with str keys."""
@@ -163,8 +163,7 @@ class Conversation:
     something for training and are not read; neither is a part of what makes conversations equal. `labelled`: the ids
     and labels of a row that came with them; they are what is shown and trained, and the messages are only read back
     from them: there are none before a model has done that. `segments`: texts of a row that came with labels, which a
-    model makes such ids of. `images`: those of a column of their own, which no message shows yet, each as the text that
-    stands for it (see `inspector.files.images`).
+    model makes such ids of.
     """
 
     messages: tuple[Message, ...]
@@ -176,7 +175,6 @@ class Conversation:
     unread: tuple[str, ...] = field(default=(), compare=False)
     labelled: LabelledIds | None = None
     segments: tuple[Segment, ...] = ()
-    images: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, source: Conversation | list[Any] | tuple[Any, ...] | Mapping[str, Any]) -> Conversation:
@@ -207,7 +205,6 @@ class Conversation:
             prompt_messages=_checked_count(rest.pop("prompt_messages", 0), len(messages)),
             tools=_checked_objects(rest.pop("tools", None), "tools"),
             documents=_checked_objects(rest.pop("documents", None), "documents"),
-            images=_taken_images(rest),
             keywords=_checked_keywords(rest),
         )
 
@@ -241,8 +238,6 @@ class Conversation:
             out["documents"] = list(self.documents)
         if self.prompt_messages:
             out["prompt_messages"] = self.prompt_messages
-        if self.images:
-            out["images"] = list(self.images)
         return out | dict(self.keywords)
 
 
@@ -252,6 +247,14 @@ def is_flagged(message: Message) -> bool:
     if given is None:
         return bool(message["role"] == "assistant")
     return given.strip().lower() not in _FALSE if isinstance(given, str) else bool(given)
+
+
+def words_of(message: Mapping[str, Any]) -> str:
+    """What a message says in words."""
+    content = message.get("content") or ""
+    if not isinstance(content, list | tuple):
+        return str(content)
+    return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
 
 
 def string_fields(message: Message) -> Iterator[tuple[str, str]]:
@@ -327,17 +330,6 @@ def _checked_message(index: int, message: Any) -> Message:
     return checked
 
 
-def _taken_images(fields: dict[str, Any]) -> tuple[str, ...]:
-    """The images that stand beside messages, taken out of the fields; what holds something else stays there."""
-    taken: list[str] = []
-    for name in IMAGE_COLUMNS:
-        images = images_of(fields.get(name))
-        if images is not None:
-            fields.pop(name, None)
-            taken += images
-    return tuple(taken)
-
-
 def _checked_count(value: Any, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
         raise ConversationError(f"`prompt_messages` is {quoted(value)}, and must be a number from 0 to {most}.")
@@ -373,6 +365,7 @@ def _checked_keywords(rest: dict[Any, Any]) -> dict[str, JsonValue]:
             raise ConversationError(
                 f"`{key}` is an argument of apply_chat_template, not something a template reads: remove it."
             )
+    keywords = {key: as_json(value) if key in IMAGE_COLUMNS else value for key, value in keywords.items()}
     return {key: _checked_json(value, f"keyword `{key}`", 0) for key, value in keywords.items() if key != PREFILL}
 
 

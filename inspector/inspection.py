@@ -221,10 +221,9 @@ def as_rendered(rule: Rule, model: Model, conversation: Source) -> Conversation:
     if plain.labelled is not None:
         check_ids(model, plain.labelled)
         return plain
-    if plain.images and (model.processor is None or "images" in _read_names(model)):
-        plain = replace(plain.with_keywords(images=list(plain.images)), images=())
     if model.processor is not None and not {"all", Step.IMAGES} & set(as_given):
-        plain = as_processors_take(plain)
+        read = _read_names(model) if not plain.keywords.keys().isdisjoint(IMAGE_COLUMNS) else frozenset()
+        plain = as_processors_take(plain, [name for name in IMAGE_COLUMNS if name not in read])
     if is_plain(plain):
         return plain
     _, source = model.template_for(plain.tools is not None)

@@ -6,13 +6,13 @@ cannot be read, or the processor refuses, nothing is replaced, and the picture s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inspector.conversation import Change, Conversation, Message, Step
+from inspector.conversation import IMAGE_COLUMNS, Change, Conversation, Message, Step
 from inspector.errors import ConversationError, ImageError
-from inspector.files.images import Size, is_data, size_of
+from inspector.files.images import MAX_PIXELS, Size, images_of, is_data, size_of
 from inspector.model.processor import Processor
 from inspector.rendering.origins import UNKNOWN, Run
 from inspector.rendering.rendered import Rendered
@@ -21,7 +21,11 @@ _TYPES = ("image", "image_url", "input_image")
 """Types of content parts that are images; templates and processors know the first."""
 _FIELDS = ("image", "url", "path", "base64", "image_url")
 """Fields of such a part that say which image it is, in transformers' order."""
+TAG = "<image>"
+"""What stands for an image in the texts of LLaVA's, LLaMA-Factory's and ms-swift's rows."""
 NOT_NAMED = "the row does not say which image it is"
+MAX_IMAGES = 64
+"""Most images of one row that are put into its text."""
 NO_PROCESSOR = "this model has no image processor (no preprocessor_config.json)"
 
 
@@ -85,12 +89,18 @@ def expanded(
     named = list(sources(conversation.messages))
     pictures = tuple(_measured(index, part, source) for index, part, source in named)
     if not pictures:
-        return rendered, ()
+        return rendered, _places_without_images(processor, rendered)
     sizes = [picture.size for picture in pictures if picture.size is not None]
     if processor is None:
         return rendered, _without(pictures, NO_PROCESSOR)
     if len(sizes) < len(pictures):
         return rendered, _without(pictures, "another image of the conversation cannot be read")
+    if sum(size.height * size.width for size in sizes) > MAX_PIXELS or len(sizes) > MAX_IMAGES:
+        return rendered, _without(
+            pictures,
+            f"the images of one row have more than {MAX_PIXELS:,} pixels, or are more than {MAX_IMAGES}: make them "
+            "smaller or fewer",
+        )
     try:
         replacements = processor.replacements(rendered.text, sizes)
     except ImageError as error:
@@ -100,6 +110,19 @@ def expanded(
         placed.append(replace(picture, span=(start + gained, start + gained + len(text))))
         gained += len(text) - (end - start)
     return rendered.replaced(replacements), tuple(placed)
+
+
+def _places_without_images(processor: Processor | None, rendered: Rendered) -> tuple[Picture, ...]:
+    """What a conversation without images has in the place of one, where the text has placeholders."""
+    try:
+        replacements = processor.replacements(rendered.text, ()) if processor is not None else []
+    except ImageError as error:
+        assert processor is not None
+        at = rendered.text.find(processor.image_token)
+        turn = next((run.turn for _, end, run in rendered.spans() if end > at), None) if at >= 0 else None
+        return (Picture(message=turn or 0, part=0, why=str(error)),) if at >= 0 else ()
+    assert not replacements
+    return ()
 
 
 def expanded_text(processor: Processor | None, conversation: Conversation, text: str) -> str:
@@ -123,52 +146,78 @@ def _without(pictures: Sequence[Picture], why: str) -> tuple[Picture, ...]:
     return tuple(picture if picture.why else replace(picture, why=why) for picture in pictures)
 
 
-TAG = "<image>"
-"""What stands for an image in the texts of LLaVA's, LLaMA-Factory's and ms-swift's rows."""
-
-
-def as_processors_take(conversation: Conversation) -> Conversation:
+def as_processors_take(conversation: Conversation, columns: Collection[str] = IMAGE_COLUMNS) -> Conversation:
     """The conversation as transformers' processors give it to templates: OpenAI's images renamed, as transformers does,
     and those of a column put into the messages.
 
     They go where the messages have parts for images without one; else in the places of `<image>` in texts, as
-    LLaMA-Factory puts them; else before the first text of the user, as TRL does. Raises ConversationError where places
-    and images are not as many.
+    LLaMA-Factory puts them; else before the first text of the user, as TRL does. A column stays where every image of
+    the messages is named there. `columns`: the names that a column of images may have. Raises ConversationError where
+    places and images are not as many, and for a column that holds something else.
     """
     changes: list[Change] = []
     messages = [_renamed(message, index, changes) for index, message in enumerate(conversation.messages)]
-    if conversation.images:
-        messages = _placed(messages, conversation.images)
-        changes.append(Change(Step.IMAGES, f"{len(conversation.images)} of the column `images`"))
-    if not changes:
+    keywords = dict(conversation.keywords)
+    column = next((name for name in columns if keywords.get(name) not in (None, [], "")), None)
+    if column is not None and not _names_all(messages):
+        images = _images_in(keywords.pop(column))
+        messages, way = _placed(messages, images)
+        changes.append(Change(Step.IMAGES, f"{len(images)} of the column `{column}`, {way}"))
+    for name in columns:
+        if keywords.get(name, "") in (None, [], ()):
+            del keywords[name]
+    if not changes and keywords == conversation.keywords:
         return conversation
-    return replace(conversation, messages=tuple(messages), images=(), changes=(*conversation.changes, *changes))
+    changed = (*conversation.changes, *changes)
+    return replace(conversation, messages=tuple(messages), keywords=keywords, changes=changed)
 
 
-def _placed(messages: Sequence[Message], images: Sequence[str]) -> list[Message]:
-    has_parts = any(is_image(part) for message in messages for part in _parts(message))
-    if not has_parts and any(TAG in part["text"] for message in messages for part in _parts(message) if _is_text(part)):
+def _names_all(messages: Sequence[Message]) -> bool:
+    """Whether the messages show images, and name every one of them."""
+    named = [source for _, _, source in sources(messages)]
+    return bool(named) and None not in named
+
+
+def _images_in(value: Any) -> list[str]:
+    try:
+        return images_of(value)
+    except ImageError as error:
+        raise ConversationError(str(error)) from None
+
+
+IN_PARTS, IN_TAGS, BEFORE_TEXT = (
+    "in the parts for images", f"in the places of {TAG}", "before the first text of the user"
+)  # fmt: skip
+"""Where the images of a column are put."""
+
+
+def _placed(messages: Sequence[Message], images: Sequence[str]) -> tuple[list[Message], str]:
+    """The messages with the images, and where they were put."""
+    way = IN_PARTS if any(sources(messages)) else IN_TAGS
+    if way == IN_TAGS and not any(TAG in part["text"] for one in messages for part in _parts(one) if _is_text(part)):
+        way = BEFORE_TEXT
+    if way == IN_TAGS:
         messages = [_with_tags_as_parts(message) for message in messages]
-    elif not has_parts:
+    elif way == BEFORE_TEXT:
         first = next((i for i, message in enumerate(messages) if message["role"] == "user"), 0)
         empty = [{"type": "image"} for _ in images]
-        messages = [
-            {**message, "content": [*empty, *_parts(message)]} if i == first else message
-            for i, message in enumerate(messages)
-        ]
-    places = sum(is_image(part) and source_of(part) is None for message in messages for part in _parts(message))
+        before = {**messages[first], "content": [*empty, *_parts(messages[first])]}
+        messages = [*messages[:first], before, *messages[first + 1 :]]
+    places = [source for _, _, source in sources(messages)].count(None)
     if places != len(images):
         raise ConversationError(
-            f"The row has {len(images)} image{'' if len(images) == 1 else 's'}, and its messages show {places}: give "
-            'each image one part {"type": "image"}, or one `<image>` in a text.'
+            f"The row has {len(images)} image{'' if len(images) == 1 else 's'} in a column, and its messages have "
+            f'{places} place{"" if places == 1 else "s"} for them: give each one part {{"type": "image"}}, or one '
+            f"{TAG} in a text."
         )
     rest = iter(images)
-    return [
+    placed = [
         {**message, "content": [_filled(part, rest) for part in message["content"]]}
         if any(map(is_image, _parts(message)))
         else message
         for message in messages
     ]
+    return placed, way
 
 
 def _parts(message: Message) -> list[Any]:

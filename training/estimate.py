@@ -15,12 +15,11 @@ from typing import Any
 
 from inspector.data.source import BadRow
 from inspector.errors import InspectorError
-from inspector.model.hub import EMBEDDED
 from training.errors import Problem, SpecError, TrainingError
 from training.planner import USABLE, plan
 from training.rows.prepare import load_model, prepare
 from training.spec import RunSpec
-from training.weights.load import device_of, lora_config, model_class, precision_of, total_steps
+from training.weights.load import config_of, device_of, lora_config, model_class, precision_of, total_steps
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 _QUANTIZED = {"8bit": 1.0, "4bit": 0.55}
@@ -137,14 +136,10 @@ def estimate(spec: RunSpec, rows: int, mean_length: float, *, measure: bool = Tr
 def _shape(spec: RunSpec) -> tuple[Any, Any]:
     """The model without weights, and its configuration."""
     import torch
-    from transformers import AutoConfig
 
-    name = str(EMBEDDED.get(spec.model, spec.model))
-    config = AutoConfig.from_pretrained(
-        name, revision=spec.revision or None, trust_remote_code=False, **spec.facts.head
-    )
+    config = config_of(spec)
     with torch.device("meta"):
-        return model_class(spec.facts).from_config(config, trust_remote_code=False), config.get_text_config()
+        return model_class(spec, config).from_config(config, trust_remote_code=False), config.get_text_config()
 
 
 def _trainable(spec: RunSpec, weights: Any) -> int:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
+import sys
+import time
 from collections.abc import Mapping
 from functools import lru_cache
 from io import BytesIO
@@ -23,13 +26,16 @@ MAX_BYTES = 20_000_000
 MAX_PIXELS = 50_000_000
 """Most pixels that an image may have: a small file can claim any number of them."""
 _TIMEOUT_S = 20.0
-"""Longest silence of a server that an image is fetched from."""
+"""How long an image may take to come from its address."""
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """What Pillow reads by itself: other formats have it start programs, or are none of images alone."""
 _LONGEST_PATH, _SHORTEST_IMAGE = 1024, 60
 """Characters: what is longer is no path, and no image is shorter as base64 text."""
-_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
-"""The field of EXIF that says how to turn an image, and its values that change height and width over."""
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
+"""Modes of Pillow's images that a PNG file holds."""
+_NEAREST = {"La": "LA", "RGBa": "RGBA"}
+"""Other modes, and the one of those that they become where it is not RGB."""
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 
 class Size(NamedTuple):
@@ -48,19 +54,46 @@ def as_text(value: Any) -> str | None:
     if isinstance(value, Mapping):
         held = value.get("bytes") or value.get("path") or value.get("url")
         return None if isinstance(held, Mapping) else as_text(held)
-    if type(value).__module__.startswith("PIL."):
-        file = BytesIO()
-        value.save(file, format="PNG")
-        return as_text(file.getvalue())
-    return None
+    return _as_png(value) if _is_pillows(value) else None
 
 
-def images_of(value: Any) -> list[str] | None:
-    """The texts that stand for the images of a column: one, or a list; None where something else is among them."""
-    if value is None:
-        return []
-    texts = [as_text(one) for one in value] if isinstance(value, list | tuple) else [as_text(value)]
-    return None if None in texts else [text for text in texts if text]
+def _is_pillows(value: Any) -> bool:
+    """Whether a value is an image of Pillow's; where nothing has imported Pillow, none is."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(value, module.Image)
+
+
+def _as_png(image: Any) -> str | None:
+    """An image of Pillow's as a `data:` URI; None for one that cannot be read any more."""
+    file = BytesIO()
+    try:
+        own = image.mode if image.mode in _PNG_MODES else _NEAREST.get(image.mode, "RGB")
+        image.convert(own).save(file, format="PNG")
+    except Exception:  # a file that is damaged or closed raises what Pillow's reader comes upon
+        return None
+    return as_text(file.getvalue())
+
+
+def images_of(value: Any) -> list[str]:
+    """The texts that stand for the images of a column: of one, or of a list. Raises ImageError for something else."""
+    values = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    texts = [as_text(one) for one in values]
+    if None in texts:
+        at = texts.index(None)
+        raise ImageError(
+            f"Image {at} of the row's column is {quoted(values[at], 60)}, which is none: give a path, an address, "
+            "bytes, or base64 text."
+        )
+    return [text for text in texts if text]
+
+
+def as_json(value: Any) -> Any:
+    """A column as JSON can hold it: images of Pillow's and bytes become texts, other values stay as they are."""
+    if isinstance(value, list | tuple):
+        return [as_json(one) for one in value]
+    is_held = isinstance(value, Mapping) and isinstance(value.get("bytes"), bytes | bytearray)
+    is_image = is_held or isinstance(value, bytes | bytearray) or _is_pillows(value)
+    return (as_text(value) or value) if is_image else value
 
 
 def is_data(source: str) -> bool:
@@ -79,17 +112,14 @@ def size_of(source: str) -> Size:
 def _size(source: str, version: tuple[int, int] | None) -> Size:
     """The size of an image. `version`: of a file when it was last written, and its length."""
     image = opened(source)
-    height, width = image.height, image.width
-    return Size(width, height) if image.getexif().get(_ORIENTATION) in _TURNED else Size(height, width)
+    return Size(image.height, image.width)
 
 
 @lru_cache(maxsize=64)
 def thumbnail(source: str, most: int = 96) -> str:
     """A small copy of an image as a `data:` URI, no side longer than so many pixels; "" of one that is not read."""
-    from PIL import ImageOps
-
     try:
-        image = ImageOps.exif_transpose(opened(source)).convert("RGB")
+        image = opened(source).convert("RGB")
     except ImageError:
         return ""
     image.thumbnail((most, most))
@@ -99,8 +129,8 @@ def thumbnail(source: str, most: int = 96) -> str:
 
 
 def opened(source: str) -> Any:
-    """An image as Pillow has it, decoded. Raises ImageError."""
-    from PIL import Image, UnidentifiedImageError
+    """An image as Pillow has it, decoded, and turned as its EXIF data says. Raises ImageError."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     data = _bytes(source)
     try:
@@ -108,6 +138,7 @@ def opened(source: str) -> Any:
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError(f"{image.width:,} x {image.height:,} pixels")
         image.load()
+        return ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
         raise ImageError(
             f"The image {_named(source)} is in no format that is read. Convert it to one of: {', '.join(_FORMATS)}."
@@ -117,11 +148,10 @@ def opened(source: str) -> Any:
             f"The image {_named(source)} is too large: {one_line(str(error), 120)}. Up to {MAX_PIXELS:,} pixels are "
             "read; make it smaller."
         ) from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # what a damaged file comes to depends on its format
         raise ImageError(
             f"The image {_named(source)} is damaged: {one_line(str(error), 120).rstrip('.')}. Replace the file."
         ) from None
-    return image
 
 
 def _named(source: str) -> str:
@@ -130,35 +160,54 @@ def _named(source: str) -> str:
 
 
 def _bytes(source: str) -> bytes:
-    if source.startswith(("http://", "https://")):
+    scheme = _SCHEME.match(source)
+    kind = scheme[1].lower() if scheme else ""
+    if kind in ("http", "https"):
         return _fetched(source)
-    if source.startswith("data:"):
+    if source[:5].lower() == "data:":
         if data := _base64(source.partition(",")[2]):
             return data
-        raise ImageError(f"The image {_named(source)} is not base64 text. Encode the file's bytes again.")
-    if (path := _file(source)) is None:
-        if len(source) >= _SHORTEST_IMAGE and (data := _base64(source)):
-            return data
-        if is_data(source):
-            raise ImageError(f"The image {_named(source)} is not base64 text. Encode the file's bytes again.")
-        if is_public():
-            raise ImageError(
-                f"The image {_named(source)} is not opened: files of this machine are not open to visitors. Put the "
-                "image itself into the row, as base64 text after `data:image/png;base64,`."
-            )
-        raise ImageError(f"There is no image {_named(source)}; relative paths begin at {str(Path.cwd())!r}.")
-    if path.stat().st_size > MAX_BYTES:
-        raise _too_large(source)
-    return path.read_bytes()
+        raise _not_base64(source)
+    if kind not in ("", "file"):
+        raise ImageError(f"The image {_named(source)} is not opened: addresses begin with http:// or https:// here.")
+    if (path := _file(source)) is not None:
+        return _read(path, source)
+    if len(source) >= _SHORTEST_IMAGE and (data := _base64(source)):
+        return data
+    if is_data(source):
+        raise _not_base64(source)
+    if is_public():
+        raise ImageError(
+            f"The image {_named(source)} is not opened: files of this machine are not open to visitors. Put the "
+            "image itself into the row, as base64 text after `data:image/png;base64,`."
+        )
+    raise ImageError(f"There is no image {_named(source)}; relative paths begin at {str(Path.cwd())!r}.")
 
 
 def _file(source: str) -> Path | None:
     """The file of that path, where there is one that may be opened."""
-    path = Path(source.removeprefix("file://")).expanduser()
-    try:
-        return path if not is_public() and path.is_file() else None
-    except (OSError, ValueError):  # too long to be a name, or with a null byte
+    if is_public():
         return None
+    try:
+        path = Path(source.removeprefix("file://")).expanduser()
+        return path if path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # too long to be a name, with a null byte, of no such user
+        return None
+
+
+def _read(path: Path, source: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ImageError(f"The image {_named(source)} cannot be read: {error.strerror or error}.") from None
+    if len(data) > MAX_BYTES:
+        raise _too_large(source)
+    return data
+
+
+def _not_base64(source: str) -> ImageError:
+    return ImageError(f"The image {_named(source)} is not base64 text. Encode the file's bytes again.")
 
 
 def _base64(text: str) -> bytes | None:
@@ -173,27 +222,41 @@ def _too_large(source: str) -> ImageError:
     return ImageError(f"The image {_named(source)} has more than {MAX_BYTES:,} bytes. Make it smaller.")
 
 
-@lru_cache(maxsize=16)
 def _fetched(address: str) -> bytes:
-    """What an address answers. Raises ImageError."""
-    import httpx
-
+    """What an address answers; it is asked once, also where it fails. Raises ImageError."""
     if is_public():
         raise ImageError(
             f"The image {_named(address)} is not fetched: this page opens no addresses for visitors. Put the image "
             "itself into the row, as base64 text after `data:image/png;base64,`."
         )
-    data = bytearray()
+    answer = _answer(address)
+    if isinstance(answer, ImageError):
+        raise ImageError(str(answer))
+    return answer
+
+
+@lru_cache(maxsize=16)
+def _answer(address: str) -> bytes | ImageError:
+    import httpx
+
+    data, end = bytearray(), time.monotonic() + _TIMEOUT_S
     try:
         with httpx.stream("GET", address, timeout=_TIMEOUT_S, follow_redirects=True) as answer:
-            answer.raise_for_status()
+            if answer.status_code >= 400:
+                return _not_fetched(address, f"{answer.status_code} {answer.reason_phrase}")
             for piece in answer.iter_bytes():
                 data += piece
                 if len(data) > MAX_BYTES:
-                    raise _too_large(address)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ImageError(
-            f"The image {_named(address)} cannot be fetched: "
-            f"{one_line(str(error) or type(error).__name__, 160)}. Save it as a file and give its path."
-        ) from None
+                    return _too_large(address)
+                if time.monotonic() > end:
+                    return _not_fetched(address, f"it took more than {_TIMEOUT_S:.0f} s")
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+        return _not_fetched(address, str(error) or type(error).__name__)
     return bytes(data)
+
+
+def _not_fetched(address: str, why: str) -> ImageError:
+    return ImageError(
+        f"The image {_named(address)} cannot be fetched: {one_line(why, 160).rstrip('.')}. Save it as a file and give "
+        "its path."
+    )

@@ -6,23 +6,27 @@ no more than the size. Parts of it that need torchvision are left out: videos ar
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from inspector.errors import ImageError, one_line
-from inspector.files.images import Size
+from inspector.files.images import Size, opened
 from inspector.model.place import Place
 from inspector.model.tokenizer import Tokenizer
 
 SETTINGS = ("processor_config.json", "preprocessor_config.json")
 """The files that a processor's settings stand in."""
+_OF_VIDEOS = "video_preprocessor_config.json"
 _KEPT = 512
 """Lists of sizes whose texts are remembered."""
 _MORE_SETTINGS = ("tokenizer_config.json", "config.json")
@@ -60,6 +64,8 @@ class Processor:
 
     def replacements(self, text: str, sizes: Sequence[Size]) -> list[Replacement]:
         """What stands for the images in a rendered text, in its order. Raises ImageError."""
+        if not sizes and not self.may_write(text):
+            return []
         built = self._load()
         token = built.processor.image_token
         if (count := text.count(token)) != len(sizes):
@@ -71,10 +77,43 @@ class Processor:
         _, found = built.processor.get_text_with_replacements([text], self._texts(built, tuple(sizes)))
         return [Replacement(one["span"][0], one["span"][1], one["replacement"]) for one in found[0]]
 
+    def encoded(self, text: str, images: Sequence[str]) -> dict[str, Any]:
+        """What the model is given of a rendered text and the images in it: arrays by name, each of one row.
+
+        `input_ids` and what else has an entry a token are of shape [1, tokens]. Raises ImageError.
+        """
+        processor = self._load().processor
+        pictures = [opened(image).convert("RGB") for image in images]
+        try:
+            out = processor(text=[text], images=[pictures], add_special_tokens=False, return_tensors="np")
+        except Exception as error:  # each processor raises what its code comes upon
+            raise ImageError(
+                f"{type(processor).__name__} refuses the images of a row: {one_line(str(error), 200)}. Leave it out."
+            ) from None
+        return dict(out)
+
+    def save(self, folder: Path) -> None:
+        """Write the settings beside a model's files, as they are, so that the processor is found there."""
+        for name in (*SETTINGS, _OF_VIDEOS):
+            if (path := self._place.fetch(name)) is not None:
+                shutil.copyfile(path, folder / name)
+
     @property
     def image_token(self) -> str:
         """What the template writes for an image. Raises ImageError where the processor cannot be loaded."""
         return str(self._load().processor.image_token)
+
+    def may_write(self, text: str) -> bool:
+        """Whether a text may have a placeholder: whether one of the tokenizer's added tokens in it names an image.
+
+        Without loading the processor, for texts that have none.
+        """
+        return any(token.content in text for token in self._named)
+
+    @cached_property
+    def _named(self) -> list[Any]:
+        tokens = self._tokenizer.added_tokens_decoder.values()
+        return [token for token in tokens if re.search("im(age|g)|media", token.content, re.IGNORECASE)]
 
     @property
     def transformers(self) -> Any:

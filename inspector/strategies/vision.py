@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from inspector.conversation import Conversation, Message, Step
 from inspector.errors import StrategyRefusedError
+from inspector.pictures import IN_PARTS, IN_TAGS, TAG
 from inspector.strategies.base import Example, Labelled, facts
 from inspector.strategies.tags import check_length, has_tags, overlap_bits, training_twin
 
@@ -30,6 +31,7 @@ def trl_vision(example: Example, *, assistant_only: bool = False, max_length: in
     """
     check_length(max_length)
     _check(example)
+    _check_places(example)
     row = example.reworked(_as_trl_has_it(example.conversation), "TRL")
     if why := next((picture.why for picture in row.pictures if picture.why), ""):
         raise StrategyRefusedError(f"TRL stops at this row: {why}")
@@ -58,6 +60,19 @@ def _check(example: Example) -> None:
     )
     if unknown is not None:
         raise StrategyRefusedError(f"TRL stops at the role {unknown!r}: it knows {', '.join(sorted(_ROLES))}.")
+
+
+def _check_places(example: Example) -> None:
+    """Raise StrategyRefusedError where TRL puts the images of a column elsewhere than they are shown."""
+    ways = [change.where for change in example.conversation.changes if change.step is Step.IMAGES]
+    if any(way.endswith(IN_TAGS) for way in ways):
+        raise StrategyRefusedError(
+            f"TRL reads no {TAG}: it puts the images before the first text of the user, and trains the tag as text. "
+            'Give the row parts {"type": "image"}.'
+        )
+    in_tool = any(example.conversation.role(picture.message) == "tool" for picture in example.pictures)
+    if in_tool and any(way.endswith(IN_PARTS) for way in ways):
+        raise StrategyRefusedError("TRL stops at this row: it fills no images of a column into messages of tools.")
 
 
 def _as_trl_has_it(conversation: Conversation) -> Conversation:

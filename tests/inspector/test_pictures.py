@@ -186,7 +186,7 @@ def test_a_template_with_parts_and_no_processor_is_said(model: Model) -> None:
 
 
 def test_images_and_places_are_as_many(model: Model) -> None:
-    with pytest.raises(ConversationError, match=r"The row has 2 images, and its messages show 1: give each image one"):
+    with pytest.raises(ConversationError, match=r"The row has 2 images in a column, and its messages have 1 place for"):
         inspector.inspect(model, {"messages": [{"role": "user", "content": "<image>?"}, REPLY], "images": [SMALL] * 2})
 
 
@@ -198,9 +198,50 @@ def test_a_row_can_be_left_as_it_is(model: Model) -> None:
 
 
 def test_a_template_that_reads_images_by_name_gets_them(model: Model) -> None:
-    """As a keyword, as it did."""
-    named = model.with_template("{{ images | length }}" + model.template)
-    assert inspector.inspect(named, {"messages": [ASK, REPLY], "images": ["a", "b"]}).text.startswith("2<|im_start|>")
+    """As they are, with a processor and without; the other column goes into the messages."""
+    template = "{{ images if images is string else images | length }}{{ image }}" + model.template
+    for named in (model.with_template(template), inspector.load("tiny-chat", template=template)):
+        for images, image_, shown_ in ((["a", "b"], "c", "2c"), ("a.png", None, "a.pngNone"), ([{"x": 1}], 7, "17")):
+            row = {"messages": [ASK, REPLY], "images": images, "image": image_}
+            assert inspector.inspect(named, row).text.startswith(shown_ + "<|im_start|>")
+    one = model.with_template("{{ image }}" + model.template)
+    assert shown(inspector.inspect(one, {"messages": [ASK, REPLY], "images": [WIDE], "image": "a.png"})).startswith(
+        "a.png<|im_start|>user\n[#4]What"
+    )
+
+
+def test_a_column_beside_messages_that_name_their_images_stays(model: Model) -> None:
+    """It is said that nothing reads it; so is the second of two columns."""
+    named = {"messages": ROWS["parts that name them"][0], "image": "000123"}
+    two = {"messages": [ASK, REPLY], "images": [SMALL], "image": WIDE}
+    for row, has in ((named, "[#6]What"), (two, "[#6]What")):
+        inspection = inspector.inspect(model, row)
+        assert has in shown(inspection)
+        (finding,) = [one for one in inspection.findings if one.code is Code.KEYWORD_NOT_READ]
+        assert "'image'" in finding.detail
+
+
+@pytest.mark.parametrize("images", [[None], [7], [{"bytes": None, "path": None}], 5])
+def test_a_column_without_an_image_is_said(model: Model, images: Any) -> None:
+    with pytest.raises(ConversationError, match=r"Image 0 of the row's column is .*, which is none: give a path"):
+        inspector.inspect(model, {"messages": [ASK, REPLY], "images": images})
+
+
+def test_a_placeholder_without_an_image_is_said(model: Model) -> None:
+    """A user's, or the template's own: the processor stops at it."""
+    typed = inspector.inspect(model, [{"role": "user", "content": "<|image_pad|>?"}, REPLY])
+    own = inspector.inspect(model.with_template("<|image_pad|>" + model.template), [ASK, REPLY])
+    for inspection in (typed, own):
+        (finding,) = [one for one in inspection.findings if one.code is Code.IMAGE_NOT_READ]
+        assert "The text has 1 placeholder '<|image_pad|>', and the messages have 0 images" in finding.detail
+        assert finding.severity.value == "error"
+
+
+def test_a_row_has_no_more_images_than_are_drawn(model: Model) -> None:
+    """Small files can claim many pixels together, too."""
+    many = [{"role": "user", "content": [part(image(28, 28))] * 65}, REPLY]
+    (finding,) = [one for one in inspector.inspect(model, many).findings if one.code is Code.IMAGE_NOT_READ]
+    assert "the images of one row have more than 50,000,000 pixels, or are more than 64" in finding.detail
 
 
 def test_the_template_is_not_given_the_image_itself(model: Model) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
+from inspector.conversation import words_of
 from inspector.data.source import BadRow
 from inspector.strategies.base import IGNORED
 from training.launch.runs import last_metrics
@@ -70,7 +71,7 @@ def shown_lines(value: dict[str, Any]) -> list[str]:
     lines.append(value["run_dir"])
     for sample in value["samples"]:
         if sample["when"] != "during":
-            lines.append(f"  {sample['when']:6} {sample['messages'][-1]['content']!r} -> {sample['answer']!r}")
+            lines.append(f"  {sample['when']:6} {words_of(sample['messages'][-1])!r} -> {sample['answer']!r}")
     return lines
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import yaml
 
-from inspector.conversation import TEXT_ROLE
+from inspector.conversation import TEXT_ROLE, words_of
 from inspector.errors import one_line
 from inspector.model.hub import EMBEDDED
+from inspector.model.processor import SETTINGS
 from inspector.paths import found_name
+from inspector.pictures import sources
 from training.run.folder import RunDir
 from training.run.manifest import Manifest
 from training.spec import RunSpec
@@ -101,7 +103,8 @@ def _what(spec: RunSpec, facts: Manifest, is_whole: bool) -> str:
 
 def _code(run: RunDir, spec: RunSpec, precision: str, revision: str | None, *, is_whole: bool, place: str) -> str:
     """Python that loads what is in the folder and asks the first question again, or judges the first answer."""
-    kind = spec.facts.model_class
+    sees = not spec.facts.is_reward and any((run.adapter / name).is_file() for name in SETTINGS)
+    kind = "AutoModelForImageTextToText" if sees else spec.facts.model_class
     dtype = {"bf16": "bfloat16", "fp16": "float16"}.get(precision, "float32")
     quoted = json.dumps(place)
     base = quoted if is_whole else repr(str(EMBEDDED.get(spec.model, spec.model)))
@@ -109,9 +112,10 @@ def _code(run: RunDir, spec: RunSpec, precision: str, revision: str | None, *, i
     head = "".join(f", {name}={value}" for name, value in spec.facts.head.items())
     lines = [
         *([] if is_whole else ["from peft import PeftModel"]),
-        f"from transformers import {kind}, AutoTokenizer",
+        f"from transformers import {kind}, {'AutoProcessor' if sees else 'AutoTokenizer'}",
         "",
-        f"tokenizer = AutoTokenizer.from_pretrained({quoted})",
+        *([f"processor = AutoProcessor.from_pretrained({quoted})", "tokenizer = processor.tokenizer"] if sees else []),
+        *([] if sees else [f"tokenizer = AutoTokenizer.from_pretrained({quoted})"]),
         f"model = {kind}.from_pretrained({base}{pinned}, dtype={dtype!r}{head})",
     ]
     if spec.special_tokens and not is_whole:
@@ -135,10 +139,16 @@ def _asking(run: RunDir, spec: RunSpec, is_whole: bool) -> list[str]:
     if is_whole and spec.lora is not None:  # its own generation_config.json names the tokens that end an answer
         limit = spec.sampling.max_new_tokens
         ends = [f"written = model.generate(**ids, do_sample=False, max_new_tokens={limit}{stops})"]
+    given = [f"prompt = {prompt}", 'ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")']
+    if any(sources(asked)):
+        given = [
+            "ids = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=True,",
+            '                                    return_dict=True, return_tensors="pt",',
+            '                                    processor_kwargs={"add_special_tokens": False})',
+        ]
     return [
         f"messages = {json.dumps(asked, ensure_ascii=False)}",
-        f"prompt = {prompt}",
-        'ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")',
+        *given,
         *ends,
         'print(tokenizer.decode(written[0][ids["input_ids"].shape[1]:]))',
     ]
@@ -159,7 +169,7 @@ def _answers(run: RunDir) -> str:
     asked: dict[int, dict[str, str]] = {}
     for sample in run.samples():
         row = asked.setdefault(sample["question"], {})
-        row["question"] = str(sample["messages"][-1].get("content") or "")
+        row["question"] = words_of(sample["messages"][-1])
         row["reference"] = sample["reference"] or ""
         row[sample["when"]] = sample["answer"]
     if not asked:

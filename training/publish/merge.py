@@ -27,7 +27,7 @@ from training.run.folder import RunDir
 from training.spec import RunSpec, SamplingSpec
 from training.weights import memory
 from training.weights.answers import ASKED, Question, questions, write_ids
-from training.weights.load import device_of, load_weights, model_class, precision_of
+from training.weights.load import config_of, device_of, load_weights, model_class, precision_of
 from training.weights.scores import score
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -128,6 +128,8 @@ class _Merge:
         _check_space(whole, folder)
         whole.save_pretrained(str(folder))
         self.model.tokenizer.save_pretrained(str(folder))
+        if self.model.processor is not None:
+            self.model.processor.save(folder)
         (folder / "chat_template.jinja").write_text(self.model.template, encoding="utf-8")
         (folder / "README.md").write_text(card(self.run, self.dtype, is_whole=True), encoding="utf-8")
         del tuned, whole
@@ -153,7 +155,8 @@ class _Merge:
         import torch
         from transformers import AutoTokenizer
 
-        loaded = model_class(self.spec.facts).from_pretrained(str(folder), dtype=getattr(torch, DTYPES[self.dtype]))
+        kind = model_class(self.spec, config_of(self.spec, str(folder)))
+        loaded = kind.from_pretrained(str(folder), dtype=getattr(torch, DTYPES[self.dtype]))
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         return loaded.to(device_of(self.spec)), replace(self.model, tokenizer=tokenizer)
 

@@ -22,6 +22,11 @@ def written_rows(run: RunDir) -> tuple[Any, Any]:
     return train, evaluated
 
 
+def has_images(rows: Any) -> bool:
+    """Whether any of the written rows has images; those of older runs have no column for them."""
+    return rows is not None and "pixels" in rows.column_names and any(name is not None for name in rows["pixels"])
+
+
 def shown(rows: Any, *, cut: bool) -> Shown:
     """What the inspector showed of these rows; `cut`: they train without what is after their last trained token."""
     out: Shown = {}

@@ -15,14 +15,15 @@ from inspector.data.layouts import Format, Layout
 from inspector.data.readers import ANY_TEMPLATE, NO_TEMPLATE, Sample, text_template
 from inspector.data.source import DETECTED_FROM, BadRow, DataSource, detect_rows
 from inspector.data.tally import Tally
-from inspector.errors import ImageError, InspectorError
+from inspector.errors import InspectorError
 from inspector.inspection import inspect_by, template_names
 from inspector.model.model import Model
 from inspector.paths import found_name
 from inspector.strategies.base import IGNORED
 from training.errors import Problem, SpecError
+from training.rows.pixels import Pixels, pixels_of
 from training.spec import DataSpec, RunSpec
-from training.spec.methods import Answers
+from training.spec.methods import Answers, Method
 
 SHOWN = 12
 """Rows that are kept for what is shown of them before and after."""
@@ -34,7 +35,7 @@ class PreparedRow:
 
     `turns`: whose turn each of them is in, the index of the message; None for the template's own text. `rejected`: the
     other answer of a pair, to the same prompt. `is_good`: kto's label. `cut`: how many tokens a limit of length has cut
-    off.
+    off. `pixels`: what the model is given of the row's images beside the ids (see `training.rows.pixels`).
     """
 
     number: int
@@ -46,6 +47,7 @@ class PreparedRow:
     rejected: PreparedRow | None = None
     is_good: bool | None = None
     cut: int = 0
+    pixels: Pixels = field(default_factory=dict, repr=False)
 
     @property
     def answers(self) -> tuple[PreparedRow, ...]:
@@ -146,13 +148,12 @@ def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRo
         inspection = inspect_by(spec.rule, model, conversation)
         if judged:
             inspection = inspection.behind(judged)
-        if inspection.example.pictures:
-            raise ImageError("The row has images, which runs do not train. Leave the row out, or its images.")
+        pixels = pixels_of(inspection, trains=spec.method is Method.SFT and not spec.packing)
         ids, labels = inspection.row
         row = PreparedRow(
             number=number, input_ids=ids, labels=labels, texts=inspection.row_texts,
-            conversation=inspection.example.conversation if is_labelled_row(conversation) else conversation,
-            turns=inspection.row_turns, cut=len(inspection.ids) - len(ids),
+            conversation=inspection.example.conversation if pixels or is_labelled_row(conversation) else conversation,
+            turns=inspection.row_turns, cut=len(inspection.ids) - len(ids), pixels=pixels,
         )  # fmt: skip
         if spec.facts.is_reward:
             return replace(row, labels=[IGNORED] * (len(ids) - 1) + ids[-1:])

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from inspector.data.source import BadRow
@@ -18,6 +19,7 @@ from inspector.model.model import Model
 from inspector.strategies.base import IGNORED, OWN_LABELS
 from inspector.trainers.stops import stop_strings
 from training.errors import Problem, SpecError
+from training.rows.pixels import Pixels, digest, write_pixels
 from training.rows.prepare import SHOWN, PreparedRow
 from training.spec import RunSpec
 
@@ -28,10 +30,10 @@ def cut_row(ids: list[int], labels: list[int]) -> tuple[list[int], list[int]]:
     return ids[:end], labels[:end]
 
 
-def row_hash(ids: Sequence[int], labels: Sequence[int]) -> int:
+def row_hash(ids: Sequence[int], labels: Sequence[int], pixels: Pixels = MappingProxyType({})) -> int:
     """A 64-bit hash of a row, as a data set stores it: signed. Nothing comes before the first token to predict it
-    from, so its label does not count."""
-    data = array("q", ids).tobytes() + b"|" + array("q", labels[1:]).tobytes()
+    from, so its label does not count. `pixels`: what the model is given of its images."""
+    data = array("q", ids).tobytes() + b"|" + array("q", labels[1:]).tobytes() + digest(pixels)
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), signed=True)
 
 
@@ -40,7 +42,7 @@ def write_rows(folder: Path, rows: Iterator[PreparedRow]) -> list[PreparedRow]:
 
     Columns: row, its number in the data set; cut, how many of its tokens a limit has cut off; input_ids, labels; tokens
     and trained, how many there are; hash, and cut_hash of the row that ends after its last trained token. Of pairs the
-    same again, called rejected_..., and is_good of answers that are judged alone.
+    same again, called rejected_..., and is_good of answers that are judged alone; pixels, the file of a row's images.
     """
     import pyarrow
     from pyarrow import parquet
@@ -55,13 +57,15 @@ def write_rows(folder: Path, rows: Iterator[PreparedRow]) -> list[PreparedRow]:
             *kinds.items(),
             *((f"rejected_{name}", kind) for name, kind in kinds.items()),
             ("is_good", pyarrow.bool_()),
+            ("pixels", pyarrow.string()),
         ]
     )
     first: list[PreparedRow] = []
     with parquet.ParquetWriter(folder / "rows.parquet", schema) as writer:
         while batch := list(islice(rows, 256)):
             first += batch[: max(0, SHOWN - len(first))]
-            writer.write_table(pyarrow.Table.from_pylist([_written(row) for row in batch], schema=schema))
+            written = [_written(row) | {"pixels": write_pixels(folder, row.number, row.pixels)} for row in batch]
+            writer.write_table(pyarrow.Table.from_pylist(written, schema=schema))
     if not first:
         raise SpecError(
             [
@@ -81,7 +85,9 @@ def _written(row: PreparedRow) -> dict[str, Any]:
     for prefix, one in zip(("", "rejected_"), row.answers, strict=False):
         ids, labels = one.input_ids, one.labels
         counts = {"tokens": len(ids), "trained": sum(label != IGNORED for label in labels)}
-        hashes = {"hash": row_hash(ids, labels), "cut_hash": row_hash(*cut_row(ids, labels))}
+        whole = row_hash(ids, labels, one.pixels)
+        # a row with images trains whole: without its last tokens an image could lack some of its own
+        hashes = {"hash": whole, "cut_hash": whole if one.pixels else row_hash(*cut_row(ids, labels))}
         columns = {"input_ids": ids, "labels": labels, **counts, **hashes}
         out |= {prefix + name: value for name, value in columns.items()}
     return out

@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch.utils.data import Sampler
 
 from inspector.strategies.base import IGNORED
+from training.rows.pixels import FOLDER, read_pixels
 from training.rows.written import cut_row
 
 PAIR_COST = 2.5
@@ -92,6 +94,26 @@ class Batcher:
         allowed += [Layout.SHARED_PREFIX] if prefix and len(rows) > 1 else []
         costs = self.cost.layouts([len(row["input_ids"]) for row in rows], prefix)
         return min(allowed, key=costs.__getitem__)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBatcher:
+    """A collator of rows with images, one row a batch: each model joins those of several in a way of its own.
+
+    `folders`: where the files of the rows' images can be.
+    """
+
+    folders: Sequence[Path]
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
+        """The row as tensors of shape [1, tokens], and the arrays of its images."""
+        (row,) = features
+        ids = torch.tensor([row["input_ids"]])
+        batch = {"input_ids": ids, "labels": torch.tensor([row["labels"]]), "attention_mask": torch.ones_like(ids)}
+        if row["pixels"] is None:
+            return batch
+        path = next(path for folder in self.folders if (path := folder / FOLDER / row["pixels"]).is_file())
+        return batch | {name: torch.from_numpy(array) for name, array in read_pixels(path).items()}
 
 
 def shared_length(rows: Sequence[dict[str, Any]]) -> int:

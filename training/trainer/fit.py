@@ -218,6 +218,8 @@ def _save(run: RunDir, trainer: Any, model: Any, spec: RunSpec) -> None:
         return
     (folder / "training_args.bin").unlink(missing_ok=True)
     model.tokenizer.save_pretrained(str(folder))
+    if model.processor is not None:
+        model.processor.save(folder)
     (folder / "chat_template.jinja").write_text(model.template, encoding="utf-8")
     (folder / "spec.yaml").write_text(spec.to_yaml(), encoding="utf-8")
     shutil.rmtree(run.adapter, ignore_errors=True)

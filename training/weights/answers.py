@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inspector.conversation import TEXT_ROLE, Conversation, Message
+from inspector.conversation import TEXT_ROLE, Conversation, Message, words_of
 from inspector.errors import InspectorError
 from inspector.model.model import Model
+from inspector.pictures import sources, without_data
 from inspector.rendering import sandbox
 from inspector.trainers.stops import stop_strings
 from training.rows.prepare import PreparedRow
@@ -31,7 +32,12 @@ class Question:
     @property
     def text(self) -> str:
         """The last message's words."""
-        return str(self.messages[-1].get("content") or "")
+        return words_of(self.messages[-1])
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The images that it shows, in order."""
+        return tuple(source for _, _, source in sources(self.messages) if source)
 
 
 def questions(sampling: SamplingSpec, rows: Sequence[PreparedRow], model: Model) -> list[Question]:
@@ -49,7 +55,7 @@ def questions(sampling: SamplingSpec, rows: Sequence[PreparedRow], model: Model)
             if answers and answers[-1] and len(asked) < ASKED:
                 before = Conversation(messages=row.conversation.messages[: answers[-1]], tools=row.conversation.tools)
                 if all(before != known for known, _ in asked):
-                    asked.append((before, str(row.conversation.messages[answers[-1]].get("content") or "")))
+                    asked.append((before, words_of(row.conversation.messages[answers[-1]])))
     out = []
     for conversation, reference in asked:
         try:
@@ -63,7 +69,8 @@ def questions(sampling: SamplingSpec, rows: Sequence[PreparedRow], model: Model)
 def prompt_of(model: Model, conversation: Conversation) -> str:
     """The text that an answer to a conversation goes on from. Raises RenderError, as its template refuses."""
     _, source = model.template_for(conversation.tools is not None)
-    (text,) = sandbox.texts(source, [conversation.with_keywords(add_generation_prompt=True)], model.special_tokens)
+    shown = without_data(conversation.with_keywords(add_generation_prompt=True))
+    (text,) = sandbox.texts(source, [shown], model.special_tokens)
     if isinstance(text, Exception):
         raise text
     return text
@@ -86,7 +93,9 @@ def write_ids(weights: Any, model: Model, asked: Sequence[Question], max_new_tok
     was_training = weights.training
     weights.eval()
     try:
-        return [generate(weights, model, question.prompt, max_new_tokens)[1] for question in asked]
+        return [
+            generate(weights, model, question.prompt, max_new_tokens, images=question.images)[1] for question in asked
+        ]
     finally:
         weights.train(was_training)
 
@@ -97,19 +106,23 @@ def generate(
     prompt: str,
     max_new_tokens: int,
     *,
+    images: Sequence[str] = (),
     stops: Iterable[int] = (),
     on_ids: Callable[[list[int]], bool] | None = None,
 ) -> tuple[list[int], list[int]]:
     """The ids of a prompt, and those of the greedy answer to it, its stop token included.
 
-    `stops`: ids that end it, beside the tokenizer's and the weights' own. `on_ids`: called with the answer's ids after
-    each of them; the answer ends where it returns True.
+    `images`: those that the prompt has placeholders for. `stops`: ids that end it, beside the tokenizer's and the
+    weights' own. `on_ids`: called with the answer's ids after each of them; the answer ends where it returns True.
     """
     import torch
     from transformers import StoppingCriteria, StoppingCriteriaList
 
     tokenizer = model.tokenizer
     given = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").to(weights.device)
+    if images and model.processor is not None:
+        arrays = model.processor.encoded(prompt, images)
+        given = {name: torch.from_numpy(array).to(weights.device) for name, array in arrays.items()}
     start = given["input_ids"].shape[1]
 
     class Watched(StoppingCriteria):  # type: ignore[misc]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from inspector.model.hub import EMBEDDED
 from inspector.model.model import Model
 from training.errors import DeviceError
 from training.spec import ModuleGroup, RunSpec
-from training.spec.methods import MethodFacts
 from training.weights.ranks import is_sharded, local_rank
 
 _ATTENTION = ("attn", "attention")
@@ -40,11 +40,23 @@ def precision_of(spec: RunSpec, device: str) -> str:
     return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
 
-def model_class(facts: MethodFacts) -> Any:
-    """transformers' class: a causal model, or one that gives a number for a row."""
+def model_class(spec: RunSpec, config: Any) -> Any:
+    """transformers' class: a causal model, one that sees images, too, or one that gives a number for a row."""
     import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
-    return getattr(transformers, facts.model_class)
+    if not spec.facts.is_reward and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return transformers.AutoModelForImageTextToText
+    return getattr(transformers, spec.facts.model_class)
+
+
+def config_of(spec: RunSpec, folder: str = "") -> Any:
+    """The configuration of the spec's model, or of one in a folder. Raises OSError, ValueError."""
+    from transformers import AutoConfig
+
+    name = folder or str(EMBEDDED.get(spec.model, spec.model))
+    revision = None if folder else spec.revision or None
+    return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False, **spec.facts.head)
 
 
 def load_weights(spec: RunSpec, model: Model) -> Any:
@@ -62,7 +74,7 @@ def load_weights(spec: RunSpec, model: Model) -> Any:
         )  # fmt: skip
     name = str(EMBEDDED.get(spec.model, spec.model))
     torch.manual_seed(spec.seed)  # a reward model's head is new, and drawn
-    weights = model_class(spec.facts).from_pretrained(
+    weights = model_class(spec, config_of(spec)).from_pretrained(
         name, revision=model.revision, dtype=compute if spec.lora else torch.float32, trust_remote_code=False,
         quantization_config=quantized, device_map={"": local_rank()} if quantized else None, **spec.facts.head,
     )  # fmt: skip
@@ -109,11 +121,22 @@ def lora_config(spec: RunSpec, weights: Any, tokenizer: Any = None) -> Any:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=target_modules(lora.modules, weights),
+        exclude_modules=_beside_the_text(weights),
         modules_to_save=saved or None,
         trainable_token_indices={name: ids for name, ids in new.items() if name not in saved} or None,
         use_dora=lora.dora,
         use_rslora=lora.rslora,
     )
+
+
+def _beside_the_text(weights: Any) -> str | None:
+    """A pattern of the layers outside the language model, such as of what sees images: they stay as they are.
+
+    None where there are none.
+    """
+    decoder = weights.get_decoder() if hasattr(weights.config, "vision_config") else None
+    path = next((path for path, module in weights.named_modules() if module is decoder), "")
+    return rf"(?!{re.escape(path)}\.).*" if path else None
 
 
 def _new_tokens(spec: RunSpec, weights: Any, tokenizer: Any) -> dict[str, list[int]]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from inspector.strategies.base import IGNORED
+from training.rows.pixels import Pixels
 from training.rows.prepare import PreparedRow
 
 CHUNK = 256
@@ -28,20 +30,25 @@ class Score:
     probability: float | None = None
 
 
-def score(weights: Any, ids: Sequence[int]) -> list[Score]:
-    """A score for each token. Leaves the weights as they were."""
+def score(weights: Any, ids: Sequence[int], pixels: Pixels = MappingProxyType({})) -> list[Score]:
+    """A score for each token. `pixels`: what the model is given of the images among them, whole then.
+
+    Leaves the weights as they were.
+    """
     import torch
 
     was_training = weights.training
     weights.eval()
     out, cache = [Score()], None
+    given = {name: torch.from_numpy(array).to(weights.device) for name, array in pixels.items()}
+    size = len(ids) if pixels else CHUNK
     try:
         with torch.no_grad():
-            for start in range(0, len(ids) - 1, CHUNK):
-                part = torch.tensor([ids[start : start + CHUNK]], device=weights.device)
-                answer = weights(input_ids=part, past_key_values=cache, use_cache=True)
+            for start in range(0, len(ids) - 1, size):
+                part = torch.tensor([ids[start : start + size]], device=weights.device)
+                answer = weights(input_ids=part, past_key_values=cache, use_cache=True, **given)
                 cache = answer.past_key_values
-                wanted = torch.tensor(ids[start + 1 : start + 1 + CHUNK], device=weights.device)
+                wanted = torch.tensor(ids[start + 1 : start + 1 + size], device=weights.device)
                 chances = answer.logits[0, : len(wanted)].float().log_softmax(-1)
                 losses = -chances.gather(1, wanted[:, None])[:, 0]
                 best, guesses = chances.max(-1)
@@ -58,7 +65,9 @@ def scored_rows(weights: Any, tokenizer: Any, rows: Sequence[PreparedRow]) -> li
     out = []
     for number, name, row in _answers(rows):
         ids = row.input_ids[:MAX_TOKENS]
-        scores = score(weights, ids)
+        if row.pixels and len(ids) < len(row.input_ids):  # cut tokens of an image would be missing
+            continue
+        scores = score(weights, ids, row.pixels)
         shown = {guess: str(tokenizer.decode([guess])) for guess in {one.guess for one in scores} if guess is not None}
         out.append(
             {

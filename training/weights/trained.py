@@ -31,7 +31,8 @@ class TrainedWeights:
         model = load_model(spec)
         base = load_weights(_here(spec), model).eval()
         if spec.lora is None:
-            tuned = model_class(spec.facts).from_pretrained(str(run.adapter), dtype=base.dtype, trust_remote_code=False)
+            kind = model_class(spec, base.config)
+            tuned = kind.from_pretrained(str(run.adapter), dtype=base.dtype, trust_remote_code=False)
             return cls(model=model, base=base, tuned=tuned.to(base.device).eval())
         from peft import PeftModel
 

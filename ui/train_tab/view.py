@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inspector.conversation import words_of
 from inspector.paths import EXAMPLES
 from training.errors import PublishError, SpecError, TrainingError
 from training.launch.idle import worker_environment
@@ -185,12 +186,12 @@ def answers_value(chosen: Sequence[RunDir]) -> str:
     first, *others = chosen
     rows: dict[str, dict[str, str]] = {}
     for line in first.samples():
-        asked = str(line["messages"][-1].get("content") or "")
+        asked = words_of(line["messages"][-1])
         rows.setdefault(asked, {})[line["when"]] = line["answer"]
         rows[asked]["reference"] = line["reference"] or ""
     for other in others:
         for line in other.samples():
-            asked = str(line["messages"][-1].get("content") or "")
+            asked = words_of(line["messages"][-1])
             if line["when"] == "after" and asked in rows:
                 rows[asked][other.run_id] = line["answer"]
     if not rows:

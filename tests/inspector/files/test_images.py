@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import http.server
 import io
+import random
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from PIL import Image
 
 from inspector.errors import ImageError
 from inspector.files import images
-from inspector.files.images import Size, as_text, images_of, opened, size_of
+from inspector.files.images import Size, as_json, as_text, images_of, opened, size_of, thumbnail
 
 
 def encoded(width: int = 30, height: int = 20, kind: str = "PNG", **options: Any) -> bytes:
@@ -112,6 +114,11 @@ def test_an_address_that_gives_too_much_is_left(server: str, monkeypatch: pytest
         ("nowhere.png", r"There is no image 'nowhere.png'; relative paths begin at '/"),
         ("null\0byte", "There is no image"),
         ("x!" * 150, "There is no image"),
+        ("~nobody-of-that-name/x.png", "There is no image"),
+        ("/proc/self/mem", r"cannot be read: .*\.$"),
+        ("s3://bucket/x.png", r"addresses begin with http:// or https:// here"),
+        ("http://" + "a" * 300 + "/x.png", "cannot be fetched"),
+        ("HTTP://..", "cannot be fetched"),
         ("y!" * 1000, r"The image y!y!.*… in the row is not base64 text\. Encode"),
         ("data:image/png;base64,%%%", "is not base64 text"),
         ("data:", "is in no format|is not base64"),
@@ -131,6 +138,35 @@ def test_what_is_no_image_is_said(source: str, says: str) -> None:
         size_of(source)
 
 
+def test_a_server_that_drips_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is that of the whole image; the address is not asked again."""
+    asked = []
+
+    class Drips(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            for _ in range(500):
+                try:
+                    self.wfile.write(b"x")
+                except OSError:
+                    return
+                time.sleep(0.02)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    monkeypatch.setattr(images, "_TIMEOUT_S", 0.2)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Drips) as drips:
+        threading.Thread(target=drips.serve_forever, daemon=True).start()
+        for _ in range(2):
+            with pytest.raises(ImageError, match=r"cannot be fetched: it took more than 0 s\. Save it"):
+                size_of(f"http://127.0.0.1:{drips.server_port}/x.png")
+        drips.shutdown()
+    assert asked == ["/x.png"]
+
+
 def test_large_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "image.png"
     path.write_bytes(encoded(width=300, height=300))
@@ -146,7 +182,7 @@ def test_visitors_have_no_file_and_no_address_opened(
     path = tmp_path / "image.png"
     path.write_bytes(encoded())
     monkeypatch.setenv("MASKSCOPE_PUBLIC", "1")
-    for name in (str(path), str(tmp_path / "none.png")):
+    for name in (str(path), str(tmp_path / "none.png"), "~root/x.png", "~nobody-of-that-name/x.png"):
         with pytest.raises(ImageError, match="files of this machine are not open to visitors"):
             size_of(name)
     with pytest.raises(ImageError, match="this page opens no addresses for visitors"):
@@ -159,9 +195,53 @@ def test_columns_of_images_are_texts() -> None:
     data = encoded()
     image = Image.open(io.BytesIO(data))
     texts = images_of([data, image, {"bytes": data, "path": "x.png"}, {"bytes": None, "path": "x.png"}, "y.png"])
-    assert texts is not None
     assert [size_of(text) for text in texts[:3]] == [Size(20, 30)] * 3
     assert texts[3:] == ["x.png", "y.png"]
     assert (images_of(None), images_of([]), images_of("x.png")) == ([], [], ["x.png"])
-    assert [images_of(value) for value in (7, [7], [None], {"path": None}, {"url": {"url": 1}}, [[]])] == [None] * 6
+    for value in (7, [7], [None], {"path": None}, {"url": {"url": 1}}, [[]], ["a.png", 5]):
+        with pytest.raises(ImageError, match=r"^Image [01] of the row's column is .*, which is none: give a path"):
+            images_of(value)
     assert opened(texts[1]).getpixel((3, 3)) == image.getpixel((3, 3))
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "HSV", "F", "La", "RGBa", "I;16", "1", "P", "RGBA", "LA"])
+def test_images_of_pillow_in_any_mode(mode: str) -> None:
+    """Some of them no PNG file holds."""
+    assert size_of(as_text(Image.new(mode, (30, 20))) or "") == (20, 30)
+
+
+def test_an_image_of_pillow_that_cannot_be_read_is_none() -> None:
+    """Closed, cut off, or no image at all."""
+    closed = Image.open(io.BytesIO(encoded()))
+    closed.close()
+    cut = Image.open(io.BytesIO(encoded()[:200]))
+    assert [as_text(value) for value in (closed, cut, Image.Resampling.BOX, object())] == [None] * 4
+
+
+def test_what_json_cannot_hold_becomes_text() -> None:
+    """Other values stay as they are, for templates that read the column by its name."""
+    data = encoded()
+    assert [size_of(text) for text in as_json([data, Image.open(io.BytesIO(data)), {"bytes": data}])] == [(20, 30)] * 3
+    for value in ("a.png", None, ["a.png"], {"url": "u", "alt": "x"}, [{"path": "p", "bytes": None}], 7):
+        assert as_json(value) == value
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG", "TIFF", "GIF"])
+def test_damaged_files_are_said(kind: str) -> None:
+    """Whatever is broken in them, the header and the EXIF data, too: nothing else than an ImageError comes of it."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "about"
+    whole = encoded(kind=kind, **({} if kind == "GIF" else {"exif": exif}))
+    draw, damaged = random.Random(kind), 0
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(draw.randint(1, 8)):
+            data[draw.randrange(min(len(data), 400))] = draw.randrange(256)
+        source = uri(bytes(data))
+        try:
+            is_read = bool(size_of(source))
+        except ImageError:
+            is_read, damaged = False, damaged + 1
+        assert bool(thumbnail(source)) is is_read
+    assert damaged

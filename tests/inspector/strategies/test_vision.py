@@ -13,7 +13,7 @@ from inspector.inspection import Inspection
 from inspector.model.model import Model
 from inspector.pictures import sources
 from inspector.trainers.compare import compare
-from tests.processors import FAMILIES, TEMPLATE, conversations, folder_of
+from tests.processors import FAMILIES, TEMPLATE, conversations, folder_of, image
 from tests.support.fetch import fetched, real_tokenizer
 
 CASES = {name: conversation for name, conversation in conversations() if name not in ("480 x 640", "1000 x 50")}
@@ -116,6 +116,25 @@ def test_comparisons_have_it_for_images_alone() -> None:
         (
             {"prompt": CASES["two questions"][:3], "completion": CASES["two questions"][3:]},
             "prompt and completion of a row with images apart",
+        ),
+        (
+            {
+                "messages": [{"role": "user", "content": "<image>?"}, {"role": "assistant", "content": "B."}],
+                "images": [image(28, 28)],
+            },
+            "TRL reads no <image>: it puts the images before the first text",
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "A?"},
+                    {"role": "assistant", "content": "B."},
+                    {"role": "tool", "content": [{"type": "image"}]},
+                    {"role": "assistant", "content": "C."},
+                ],
+                "images": [image(28, 28)],
+            },
+            "it fills no images of a column into messages of tools",
         ),
         ([*CASES["28 x 28"], {"role": "critic", "content": "No."}], "TRL stops at the role 'critic': it knows"),
         (

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from training.rows.dataset import shown, written_rows
+from training.rows.dataset import has_images, shown, written_rows
 from training.rows.written import cut_row
 from training.run.folder import RunDir
 from training.spec import RunSpec, SpeedSpec
@@ -25,12 +25,14 @@ def build_trainer(
     from training.trainer.batches import Batcher, Cost
     from training.trainer.speed import ProvenTrainer, allowed_speed
 
+    rows, evaluated = written_rows(run)
+    if has_images(rows) or has_images(evaluated):
+        return _with_images(spec, run, weights, tokenizer, callbacks)
     speed = allowed_speed(spec.speed, weights, spec.max_length)
     if speed != spec.speed:
         names = ", ".join(name for name in SpeedSpec.model_fields if getattr(speed, name) != getattr(spec.speed, name))
         print(f"Left out, since it is not exact for this model: {names}.")
     cost = Cost.of(weights)
-    rows, evaluated = written_rows(run)
     known = shown(rows, cut=speed.cut) | shown(evaluated, cut=speed.cut)
     columns = ["input_ids", "labels"]
     trainer = ProvenTrainer(
@@ -51,6 +53,37 @@ def build_trainer(
     return trainer, collator
 
 
+_AS_IT_IS = SpeedSpec(cut=False, head=False, padding_free=False, shared_prefix=False, shared_prompt=False)
+
+
+def _with_images(
+    spec: RunSpec, run: RunDir, weights: Any, tokenizer: Any, callbacks: list[Any]
+) -> tuple[Any, ProvingCollator]:
+    """The same for rows with images: one after the other, whole, in steps of as many rows."""
+    from training.trainer.batches import ImageBatcher
+    from training.trainer.speed import ProvenTrainer
+
+    one = spec.model_copy(update={"micro_batch": 1, "accumulation": spec.accumulation * spec.micro_batch})
+    rows, evaluated = written_rows(run)
+    known = shown(rows, cut=False) | shown(evaluated, cut=False)
+    columns = ["input_ids", "labels", "pixels"]
+    collator = ProvingCollator(ImageBatcher((run.data, run.data / "held_out")), known)
+    trainer = ProvenTrainer(
+        model=weights,
+        args=training_arguments(one, run.checkpoints, evaluates=evaluated is not None, keeps_columns=True),
+        data_collator=collator,
+        train_dataset=rows.select_columns(columns),
+        eval_dataset=None if evaluated is None else evaluated.select_columns(columns),
+        processing_class=tokenizer,
+        peft_config=None if spec.lora is None else lora_config(spec, weights, tokenizer),
+        callbacks=callbacks,
+        speed=_AS_IT_IS,
+    )
+    complete_head(trainer.model)
+    trainer.data_collator, trainer.eval_collator = collator, collator
+    return trainer, collator
+
+
 def _packed(rows: Any, spec: RunSpec, speed: SpeedSpec) -> Any:
     if not spec.packing:
         return rows
@@ -61,12 +94,13 @@ def _packed(rows: Any, spec: RunSpec, speed: SpeedSpec) -> Any:
     return pack_dataset(rows, seq_length=spec.max_length, strategy="bfd")
 
 
-def training_arguments(spec: RunSpec, folder: Path, *, evaluates: bool) -> Any:
-    """trl's settings: rows are taken as they are."""
+def training_arguments(spec: RunSpec, folder: Path, *, evaluates: bool, keeps_columns: bool = False) -> Any:
+    """trl's settings: rows are taken as they are. `keeps_columns`: also those that no model takes."""
     from trl import SFTConfig
 
     return SFTConfig(
         **common_arguments(spec, folder, evaluates=evaluates),
         dataset_kwargs={"skip_prepare_dataset": True},
         padding_free=spec.packing,
+        remove_unused_columns=not keeps_columns,
     )
