@@ -114,14 +114,17 @@ def expanded(
 
 def _places_without_images(processor: Processor | None, rendered: Rendered) -> tuple[Picture, ...]:
     """What a conversation without images has in the place of one, where the text has placeholders."""
+    if processor is None or not processor.may_write(rendered.text):
+        return ()
     try:
-        replacements = processor.replacements(rendered.text, ()) if processor is not None else []
-    except ImageError as error:
-        assert processor is not None
         at = rendered.text.find(processor.image_token)
-        turn = next((run.turn for _, end, run in rendered.spans() if end > at), None) if at >= 0 else None
-        return (Picture(message=turn or 0, part=0, why=str(error)),) if at >= 0 else ()
-    assert not replacements
+    except ImageError:  # whose token is not known here
+        return ()
+    try:
+        processor.replacements(rendered.text, ())
+    except ImageError as error:
+        turn = next((run.turn for _, end, run in rendered.spans() if end > at), None)
+        return (Picture(message=turn or 0, part=0, why=str(error)),)
     return ()
 
 

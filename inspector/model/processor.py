@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inspector.errors import ImageError, one_line
+from inspector.errors import CorruptFileError, ImageError, one_line
 from inspector.files.images import Size, opened
 from inspector.model.place import Place
 from inspector.model.tokenizer import Tokenizer
@@ -64,8 +64,6 @@ class Processor:
 
     def replacements(self, text: str, sizes: Sequence[Size]) -> list[Replacement]:
         """What stands for the images in a rendered text, in its order. Raises ImageError."""
-        if not sizes and not self.may_write(text):
-            return []
         built = self._load()
         token = built.processor.image_token
         if (count := text.count(token)) != len(sizes):
@@ -153,8 +151,11 @@ class Processor:
 
 
 def has_processor(place: Place) -> bool:
-    """Whether a model has settings for images."""
-    settings = (place.json(name) for name in SETTINGS if name in place.names)
+    """Whether a model has settings for images; a file of them that cannot be read is none."""
+    settings = []
+    for name in SETTINGS:
+        with suppress(CorruptFileError):
+            settings.append(place.json(name) if name in place.names else None)
     return any("image_processor" in one or "image_processor_type" in one for one in settings if one)
 
 

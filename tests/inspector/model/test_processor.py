@@ -100,3 +100,13 @@ def test_settings_of_sounds_are_no_processor_of_images(tmp_path: Path) -> None:
     folder = vision_folder(tmp_path)
     (folder / "preprocessor_config.json").write_text('{"feature_extractor_type": "WhisperFeatureExtractor"}')
     assert inspector.load(str(folder)).processor is None
+
+
+def test_a_model_of_texts_loads_whatever_its_settings_of_images_are(tmp_path: Path) -> None:
+    """A file that is damaged, and a processor that cannot be made, are no obstacle to rows without images."""
+    chat = [{"role": "user", "content": "<|image_pad|>?"}, {"role": "assistant", "content": "No."}]
+    folder = vision_folder(tmp_path, processor_class="OursProcessor")
+    assert "<|image_pad|>?" in inspector.inspect(inspector.load(str(folder)), chat).text
+    (folder / "preprocessor_config.json").write_text("{")
+    other = folder.rename(tmp_path / "damaged")
+    assert inspector.load(str(other)).processor is None
