@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import Sampler
 
 from inspector.strategies.base import IGNORED
-from training.rows.pixels import FOLDER, read_pixels
+from training.rows.pixels import FOLDER, Pixels, read_pixels
 from training.rows.written import cut_row
 
 PAIR_COST = 2.5
@@ -114,6 +114,12 @@ class ImageBatcher:
             return batch
         path = next(path for folder in self.folders if (path := folder / FOLDER / row["pixels"]).is_file())
         return batch | {name: torch.from_numpy(array) for name, array in read_pixels(path).items()}
+
+    @staticmethod
+    def pixels_in(batch: dict[str, Any]) -> Pixels:
+        """The arrays of the images of a batch, for its proof."""
+        of_text = ("input_ids", "labels", "attention_mask")
+        return {name: value.numpy() for name, value in batch.items() if torch.is_tensor(value) and name not in of_text}
 
 
 def shared_length(rows: Sequence[dict[str, Any]]) -> int:

@@ -10,13 +10,11 @@ import numpy as np
 
 from inspector.strategies.base import IGNORED
 from training.errors import LabelsDifferError
-from training.rows.pixels import Pixels
 from training.rows.written import row_hash
 from training.weights import ranks
 
 FILE = "proof.npy"
 """In a checkpoint: a run that goes on from there may see no row again."""
-_OF_TEXT = ("input_ids", "labels", "attention_mask", "completion_mask", "position_ids", "shift_labels")
 PROVEN = "proven"
 """The key under which a batch says how many of its tokens are proven to train: the trainer has to count as many."""
 
@@ -45,7 +43,7 @@ class ProvingCollator:
         """The batch of the collator, once it is proven, and under PROVEN how many of its tokens train."""
         batch = self.collator(features, *args, **kwargs)
         batch[PROVEN] = 0
-        pixels = pixels_in(batch)
+        pixels = self.collator.pixels_in(batch) if hasattr(self.collator, "pixels_in") else {}
         for ids, labels in rows_of(batch):
             trained = sum(label != IGNORED for label in labels)
             key = row_hash(ids, labels, pixels)
@@ -113,11 +111,6 @@ class ProvingCollator:
             f"{self.trained:,} trained tokens of {self.tokens:,} in {len(self.seen):,} different rows, identical to "
             f"the inspector's, id by id and label by label{cut}."
         )
-
-
-def pixels_in(batch: Any) -> Pixels:
-    """The arrays of the images of a batch, which has one row then; none of a batch of texts."""
-    return {name: value.numpy() for name, value in batch.items() if name not in _OF_TEXT and hasattr(value, "numpy")}
 
 
 def rows_of(batch: Any) -> list[tuple[list[int], list[int]]]:
