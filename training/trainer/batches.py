@@ -100,10 +100,10 @@ class Batcher:
 class ImageBatcher:
     """A collator of rows with images, one row a batch: each model joins those of several in a way of its own.
 
-    `folders`: where the files of the rows' images can be.
+    `folder`: of the rows, beside which the files of their images are.
     """
 
-    folders: Sequence[Path]
+    folder: Path
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         """The row as tensors of shape [1, tokens], and the arrays of its images."""
@@ -112,8 +112,8 @@ class ImageBatcher:
         batch = {"input_ids": ids, "labels": torch.tensor([row["labels"]]), "attention_mask": torch.ones_like(ids)}
         if row["pixels"] is None:
             return batch
-        path = next(path for folder in self.folders if (path := folder / FOLDER / row["pixels"]).is_file())
-        return batch | {name: torch.from_numpy(array) for name, array in read_pixels(path).items()}
+        arrays = read_pixels(self.folder / FOLDER / row["pixels"])
+        return batch | {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     @staticmethod
     def pixels_in(batch: dict[str, Any]) -> Pixels:

@@ -119,10 +119,11 @@ def generate(
     from transformers import StoppingCriteria, StoppingCriteriaList
 
     tokenizer = model.tokenizer
-    given = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").to(weights.device)
     if images and model.processor is not None:
         arrays = model.processor.encoded(prompt, images)
         given = {name: torch.from_numpy(array).to(weights.device) for name, array in arrays.items()}
+    else:
+        given = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").to(weights.device)
     start = given["input_ids"].shape[1]
 
     class Watched(StoppingCriteria):  # type: ignore[misc]

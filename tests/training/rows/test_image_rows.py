@@ -127,6 +127,22 @@ def test_a_run_is_proven(smol: Path, tmp_path: Path, lora: bool) -> None:
         assert all("text_model" in name for name in names)
 
 
+def test_held_out_rows_have_images_of_their_own(smol: Path, tmp_path: Path) -> None:
+    """A data set to evaluate on counts its rows anew: its first row is not that of the others."""
+    from training.run.journal import Journal
+    from training.trainer.fit import fit
+
+    for name in ("rows", "held"):
+        (tmp_path / name).mkdir()
+    data, held = rows_in(tmp_path / "rows", 3), rows_in(tmp_path / "held", 5)
+    held.write_text("\n".join(held.read_text().splitlines()[1:]))
+    spec = spec_of(smol, data, evaluation={"data": {"name": str(held)}, "every": 1})
+    run = RunDir.create(tmp_path / "runs", spec)
+    fit(run, spec, Journal(run))
+    assert run.status().phase is Phase.SUCCEEDED
+    assert any("eval_loss" in line for line in run.metrics())
+
+
 def test_loss_and_gradients_are_those_of_trl(smol: Path, tmp_path: Path) -> None:
     """Of TRL's own collator over the same rows with the same labels."""
     from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
@@ -158,7 +174,7 @@ def test_loss_and_gradients_are_those_of_trl(smol: Path, tmp_path: Path) -> None
         batch["labels"] = torch.tensor([row.labels])
         expected = weights(**batch).loss
         name = write_pixels(tmp_path, row.number, row.pixels)
-        made = ImageBatcher((tmp_path,))([{"input_ids": row.input_ids, "labels": row.labels, "pixels": name}])
+        made = ImageBatcher(tmp_path)([{"input_ids": row.input_ids, "labels": row.labels, "pixels": name}])
         found = weights(**made).loss
         assert float(found) == float(expected)
         gradients = [torch.autograd.grad(loss, weights.lm_head.weight)[0] for loss in (found, expected)]

@@ -22,22 +22,19 @@ def build_trainer(
 
     Raises ValueError for layers that the model has not, SpecError where the asked speed would change the training.
     """
-    from training.trainer.batches import Batcher, Cost
-    from training.trainer.speed import ProvenTrainer, allowed_speed
+    from training.trainer.batches import Batcher, Cost, ImageBatcher
+    from training.trainer.speed import ProvenTrainer
 
     rows, evaluated = written_rows(run)
-    if has_images(rows) or has_images(evaluated):
-        return _with_images(spec, run, weights, tokenizer, callbacks)
-    speed = allowed_speed(spec.speed, weights, spec.max_length)
-    if speed != spec.speed:
-        names = ", ".join(name for name in SpeedSpec.model_fields if getattr(speed, name) != getattr(spec.speed, name))
-        print(f"Left out, since it is not exact for this model: {names}.")
-    cost = Cost.of(weights)
+    sees = has_images(rows) or has_images(evaluated)
+    if sees:  # one after the other, in steps of as many rows
+        spec = spec.model_copy(update={"micro_batch": 1, "accumulation": spec.accumulation * spec.micro_batch})
+    speed = _WHOLE if sees else _allowed(spec, weights)
     known = shown(rows, cut=speed.cut) | shown(evaluated, cut=speed.cut)
-    columns = ["input_ids", "labels"]
+    columns = ["input_ids", "labels", *(["pixels"] if sees else [])]
     trainer = ProvenTrainer(
         model=weights,
-        args=training_arguments(spec, run.checkpoints, evaluates=evaluated is not None),
+        args=training_arguments(spec, run.checkpoints, evaluates=evaluated is not None, keeps_columns=sees),
         train_dataset=_packed(rows.select_columns(columns), spec, speed),
         eval_dataset=None if evaluated is None else evaluated.select_columns(columns),
         processing_class=tokenizer,
@@ -46,42 +43,32 @@ def build_trainer(
         speed=speed,
     )
     complete_head(trainer.model)
-    padded = Batcher(padded=replace(trainer.data_collator, padding_free=False), cost=cost, cut=speed.cut)
-    faster = replace(padded, padding_free=speed.padding_free, shared_prefix=speed.shared_prefix)
-    collator = ProvingCollator(trainer.data_collator if spec.packing else faster, known)
-    trainer.data_collator, trainer.eval_collator = collator, collator.beside(padded)
+    batcher: Any
+    evaluating: Any
+    if sees:
+        batcher, evaluating = ImageBatcher(run.data), ImageBatcher(run.data / "held_out")
+    else:
+        padded = replace(trainer.data_collator, padding_free=False)
+        evaluating = Batcher(padded=padded, cost=Cost.of(weights), cut=speed.cut)
+        batcher = replace(evaluating, padding_free=speed.padding_free, shared_prefix=speed.shared_prefix)
+    collator = ProvingCollator(trainer.data_collator if spec.packing else batcher, known)
+    trainer.data_collator, trainer.eval_collator = collator, collator.beside(evaluating)
     return trainer, collator
 
 
-_AS_IT_IS = SpeedSpec(cut=False, head=False, padding_free=False, shared_prefix=False, shared_prompt=False)
+_WHOLE = SpeedSpec(cut=False, head=False, padding_free=False, shared_prefix=False, shared_prompt=False)
+"""How rows with images train: a row that ends early could lack tokens of an image."""
 
 
-def _with_images(
-    spec: RunSpec, run: RunDir, weights: Any, tokenizer: Any, callbacks: list[Any]
-) -> tuple[Any, ProvingCollator]:
-    """The same for rows with images: one after the other, whole, in steps of as many rows."""
-    from training.trainer.batches import ImageBatcher
-    from training.trainer.speed import ProvenTrainer
+def _allowed(spec: RunSpec, weights: Any) -> SpeedSpec:
+    """What of the asked speed is exact for the model; what is left out is printed. Raises SpecError."""
+    from training.trainer.speed import allowed_speed
 
-    one = spec.model_copy(update={"micro_batch": 1, "accumulation": spec.accumulation * spec.micro_batch})
-    rows, evaluated = written_rows(run)
-    known = shown(rows, cut=False) | shown(evaluated, cut=False)
-    columns = ["input_ids", "labels", "pixels"]
-    collator = ProvingCollator(ImageBatcher((run.data, run.data / "held_out")), known)
-    trainer = ProvenTrainer(
-        model=weights,
-        args=training_arguments(one, run.checkpoints, evaluates=evaluated is not None, keeps_columns=True),
-        data_collator=collator,
-        train_dataset=rows.select_columns(columns),
-        eval_dataset=None if evaluated is None else evaluated.select_columns(columns),
-        processing_class=tokenizer,
-        peft_config=None if spec.lora is None else lora_config(spec, weights, tokenizer),
-        callbacks=callbacks,
-        speed=_AS_IT_IS,
-    )
-    complete_head(trainer.model)
-    trainer.data_collator, trainer.eval_collator = collator, collator
-    return trainer, collator
+    speed = allowed_speed(spec.speed, weights, spec.max_length)
+    if speed != spec.speed:
+        names = ", ".join(name for name in SpeedSpec.model_fields if getattr(speed, name) != getattr(spec.speed, name))
+        print(f"Left out, since it is not exact for this model: {names}.")
+    return speed
 
 
 def _packed(rows: Any, spec: RunSpec, speed: SpeedSpec) -> Any:
