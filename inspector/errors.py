@@ -10,6 +10,8 @@ InspectorError
 ├── DataError (ValueError)                    a data set cannot be read; names the file and the row
 ├── ReportError (ValueError)                  an audit report cannot be read, or merged with this one
 ├── BatchError (ValueError)                   rows that no collator could make a batch of
+├── CheckError (ValueError)                   what a trainer trains cannot be read off its batches
+│   └── WrongTrainingError                    it was read, and it is wrong: a run that must not start
 ├── InputFileError (ValueError)               a file given on the command line cannot be used
 ├── SetupError (ValueError)                   what to inspect is described with fields that do not exist
 ├── RemedyError (ValueError)                  no such remedy, or it cannot do anything here
@@ -93,6 +95,14 @@ class ReportError(InspectorError, ValueError):
 
 class BatchError(InspectorError, ValueError):
     """Rows that no collator could make a batch of, or settings that mean nothing."""
+
+
+class CheckError(InspectorError, ValueError):
+    """What a trainer trains cannot be read off its batches, or what was given is neither trainer, loader nor rows."""
+
+
+class WrongTrainingError(CheckError):
+    """A checked run trains something else than was meant; the message is the report."""
 
 
 class InputFileError(InspectorError, ValueError):

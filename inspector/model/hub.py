@@ -30,7 +30,7 @@ from inspector.model.place import EMBEDDED, Place, locate
 from inspector.model.processor import Processor, has_processor
 from inspector.model.tokenizer import Tokenizer
 
-__all__ = ["BUILT_IN_TEMPLATES", "EMBEDDED", "Model", "Source", "Token", "load"]
+__all__ = ["BUILT_IN_TEMPLATES", "EMBEDDED", "Model", "Source", "Token", "load", "model_of"]
 
 CACHED_MODELS = 4  # a loaded tokenizer takes 30-100 MB
 
@@ -56,6 +56,31 @@ def load(name: str, *, revision: str | None = None, template: str | None = None,
         template=source, template_name=template_name, template_is_chosen=template is not None,
         is_fast=bool(tokenizer.is_fast), encoder=encoder_with(source, loaded.encoder), alternative=loaded.alternative,
         embeddings=loaded.embeddings, processor=loaded.processor,
+    )  # fmt: skip
+
+
+def model_of(tokenizer: Any, *, template: str | None = None, embeddings: int | None = None) -> Model:
+    """The model of a tokenizer that is loaded already, or of a processor that has one; it is shared, not copied.
+
+    `template`: as for `load`. `embeddings`: the rows of the model's embedding, where they are known. Raises
+    UnsupportedTokenizerError, CorruptFileError, or NoTemplateError.
+    """
+    from transformers import PreTrainedTokenizerBase
+
+    processor, tokenizer = tokenizer, getattr(tokenizer, "tokenizer", tokenizer)
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise UnsupportedTokenizerError(
+            f"{type(tokenizer).__name__} is not a tokenizer of transformers: its characters cannot be traced."
+        )
+    name = str(tokenizer.name_or_path or type(tokenizer).__name__)
+    _refuse_own_encoding(tokenizer, name)
+    own = getattr(processor, "chat_template", None) or tokenizer.chat_template
+    templates = _checked_templates(own, f"The tokenizer of {name!r}")
+    template_name, source = choose_template(name, templates, template)
+    return Model(
+        name=name, revision=None, source=Source.LOADED, tokenizer=tokenizer, templates=templates, template=source,
+        template_name=template_name, template_is_chosen=template is not None, is_fast=bool(tokenizer.is_fast),
+        encoder=encoder_with(source, opinion_on(tokenizer)), embeddings=embeddings,
     )  # fmt: skip
 
 
@@ -130,7 +155,7 @@ def _alternative(place: Place, tokenizer: Any) -> Alternative | None:
 
 def _auto_tokenizer(place: Place, by: Any = None, **settings: Any) -> Any:
     """The tokenizer that transformers loads, and so every trainer. `by`: the class to load it by, where it is known."""
-    from transformers import AutoTokenizer, PreTrainedTokenizerBase
+    from transformers import AutoTokenizer
 
     try:
         # trust_remote_code unset would ask a question on stdin.
@@ -152,12 +177,20 @@ def _auto_tokenizer(place: Place, by: Any = None, **settings: Any) -> Any:
     # Without a vocabulary some classes load all the same, with three tokens in all.
     if kind.vocab_files_names and not has_vocabulary(place.fetched, kind.vocab_files_names.values()):
         raise no_tokenizer(place.name, place.names, None)
+    _refuse_own_encoding(tokenizer, place.name)
+    return tokenizer
+
+
+def _refuse_own_encoding(tokenizer: Any, name: str) -> None:
+    """Raise UnsupportedTokenizerError for a tokenizer that renders no chat template."""
+    from transformers import PreTrainedTokenizerBase
+
+    kind = type(tokenizer)
     if kind.apply_chat_template is not PreTrainedTokenizerBase.apply_chat_template:
         raise UnsupportedTokenizerError(
-            f"{place.name!r} loads as {kind.__name__}, which encodes chats with code of its own instead of rendering a "
+            f"{name!r} loads as {kind.__name__}, which encodes chats with code of its own instead of rendering a "
             "chat template, so its characters cannot be traced. Use a repository with a Jinja chat template."
         )
-    return tokenizer
 
 
 def _unknown_code(place: Place, code: str) -> NoTemplateError:
@@ -191,9 +224,14 @@ def _own_templates(tokenizer: Tokenizer, place: Place) -> dict[str, str]:
     own, file = tokenizer.chat_template, "tokenizer_config.json"
     if own is None:  # a multimodal model saved before chat_template.jinja existed has it beside its processor
         own, file = (place.json("chat_template.json") or {}).get("chat_template"), "chat_template.json"
+    return _checked_templates(own, f"{file} of {place.name!r}")
+
+
+def _checked_templates(own: Any, where: str) -> dict[str, str]:
+    """The templates by name; a single one is called "default"."""
     templates = own if isinstance(own, dict) else {} if own is None else {"default": own}
     if not all(isinstance(text, str) for text in (*templates, *templates.values())):
-        raise CorruptFileError(f"{file} of {place.name!r} has a chat template that is not text. Correct that file.")
+        raise CorruptFileError(f"{where} has a chat template that is not text. Correct it.")
     return dict(templates)
 
 

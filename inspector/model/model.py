@@ -37,6 +37,8 @@ class Source(StrEnum):
     """A folder on this machine."""
     HUB = "hub"
     """The hub, or its files in the local cache."""
+    LOADED = "loaded"
+    """A tokenizer that was loaded elsewhere, such as a trainer's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

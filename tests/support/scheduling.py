@@ -29,6 +29,7 @@ LONGEST_FIRST = (
     "test_training_faults",
     "test_answers",
     "test_methods",
+    "test_check",
     "test_reproduction",
     "test_publish",
     "test_jobs",
@@ -65,7 +66,7 @@ LONGEST_FIRST = (
 TOGETHER = {
     "browser": ("test_page", "test_accessibility", "test_report_html", "test_hostile"),
     "training": (
-        "test_answers", "test_methods", "test_engines", "test_training", "test_jobs", "test_publish",
+        "test_answers", "test_methods", "test_check", "test_engines", "test_training", "test_jobs", "test_publish",
         "test_export_rows", "test_importers",
     ),
 }  # fmt: skip

@@ -1,0 +1,228 @@
+"""What a check found: in one screen of text, as JSON, and as a page.
+
+Context shows ten tokens around a place: «trained» and meant, !!trained and not meant!!, [[meant and not trained]].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from markupsafe import Markup
+
+from inspector.errors import WrongTrainingError
+from inspector.findings.codes import Finding
+from inspector.live.rows import LiveRow
+from inspector.model.model import Model
+from inspector.notebook import block, note, table, token_view
+from inspector.strategies import Example, Labelled
+from inspector.trainers.verdict import Level, Verdict
+
+SHOWN_ROWS = 5
+"""Rows whose tokens the page shows, the first of the worst problems."""
+CONTEXT = 10
+"""Tokens shown around the first place of a problem."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedRow:
+    """A sequence, what it reads as, and the verdict on its mask.
+
+    `truth`: what was meant, None where that is unknown. `cut`: how many tokens of its conversation it lacks at the end;
+    1 where it is only known that some are missing.
+    """
+
+    row: LiveRow
+    example: Example
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    truth: Labelled | None = None
+    cut: int = 0
+
+    def around(self, span: tuple[int, int] | None) -> str:
+        """The text around some of its tokens, with marks for what is trained and what should be."""
+        start, end = span or (0, 0)
+        extra = max(0, CONTEXT - (end - start)) // 2
+        shown = range(max(0, start - extra), min(len(self.row.ids), max(end, start + 1) + extra))
+        bits, meant = self.row.trained, None if self.truth is None else self.truth.trained
+        pieces = self.example.tokens.pieces()
+
+        def mark(i: int) -> tuple[str, str]:
+            if bits is None or meant is None:
+                return "", ""
+            return _MARKS[bits[i] and i > 0, meant[i]]
+
+        parts = []
+        for (opened, closed), group in groupby(shown, key=mark):
+            parts.append(opened + "".join(pieces[i] for i in group) + closed)
+        before, after = "…" * (shown.start > 0), "…" * (shown.stop < len(self.row.ids))
+        return before + "".join(parts).replace("\n", "⏎") + after
+
+    def view(self) -> Markup:
+        """Its tokens as HTML."""
+        rest = [False] * (len(self.example) - len(self.row.ids))
+        trained = None if self.row.trained is None else [False, *self.row.trained[1:], *rest]
+        return token_view(self.example, trained, None if self.truth is None else self.truth.trained)
+
+
+_MARKS = {
+    (True, True): ("«", "»"),
+    (True, False): ("!!", "!!"),
+    (False, True): ("[[", "]]"),
+    (False, False): ("", ""),
+}
+"""(whether a token is trained, whether it should be) -> what stands before and after it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something wrong, in `rows` rows and `tokens` tokens. `row`, `span`: where first. `cause`, `remedy`: "" where
+    nothing that was seen shows one. `kind`: a name for programs."""
+
+    kind: str
+    level: Level
+    title: str
+    row: CheckedRow
+    span: tuple[int, int] | None = None
+    rows: int = 1
+    tokens: int = 0
+    cause: str = ""
+    remedy: str = ""
+
+    @property
+    def size(self) -> str:
+        """How much of it there is."""
+        tokens = f"{_count(self.tokens, 'token')} in " if self.tokens else ""
+        return f"{tokens}{_count(self.rows, 'row')}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public JSON form."""
+        return {
+            "kind": self.kind,
+            "level": self.level.value,
+            "title": self.title,
+            "rows": self.rows,
+            "tokens": self.tokens,
+            "where": self.row.row.where,
+            "span": None if self.span is None else list(self.span),
+            "context": self.row.around(self.span),
+            "cause": self.cause,
+            "remedy": self.remedy,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What the first batches of a run train, and what is wrong with that, the worst first.
+
+    `left_out`: rows that were not looked at, since there were too many.
+    """
+
+    trainer: str
+    model: Model
+    batches: int
+    rows: tuple[CheckedRow, ...]
+    problems: tuple[Problem, ...]
+    left_out: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong; False, too, where no row could be judged."""
+        is_wrong = any(problem.level is Level.WRONG for problem in self.problems)
+        return not is_wrong and any(row.verdict.level is not Level.UNKNOWN for row in self.rows)
+
+    @property
+    def headline(self) -> str:
+        """The report in one sentence."""
+        wrong = {id(problem.row) for problem in self.problems if problem.level is Level.WRONG}
+        worst = next(iter(self.problems), None)
+        if wrong and worst is not None:
+            return f"{self.trainer} does not train what was meant: {worst.title} ({worst.size})."
+        if not self.ok:
+            return f"What {self.trainer} trains could not be judged: {self.rows[0].verdict.short}."
+        return f"{self.trainer} trains what was meant in {_count(self._judged, 'row')}."
+
+    @property
+    def _judged(self) -> int:
+        return sum(row.verdict.level is not Level.UNKNOWN for row in self.rows)
+
+    @property
+    def figures(self) -> str:
+        """What was looked at."""
+        tokens = sum(len(row.row.ids) for row in self.rows)
+        trained = sum(sum(row.row.trained or ()) for row in self.rows)
+        left_out = f"; {_count(self.left_out, 'more row')} not looked at" if self.left_out else ""
+        return (
+            f"{_count(self.batches, 'batch', 'es')}, {_count(len(self.rows), 'row')}, {_count(tokens, 'token')}, "
+            f"{trained:,} of them trained{left_out}"
+        )
+
+    def __str__(self) -> str:
+        """The report in one screen."""
+        return "\n".join(self._lines())
+
+    __repr__ = __str__
+
+    def _lines(self) -> Iterator[str]:
+        yield f"{'✓' if self.ok else '✗'} {self.headline}"
+        yield f"  {self.figures}"
+        told: set[str] = set()
+        for problem in self.problems:
+            yield ""
+            yield f"  {_SIGNS[problem.level]} {problem.title} · {problem.size}"
+            first = "" if problem.span is None else f", token {problem.span[0]}"
+            yield f"      {problem.row.row.where}{first}: {problem.row.around(problem.span)}"
+            if problem.cause and problem.cause in told:
+                yield "      Why: as above"
+            elif problem.cause:
+                told.add(problem.cause)
+                yield f"      Why: {problem.cause}"
+                yield f"      Do: {problem.remedy}"
+        if any(problem.tokens for problem in self.problems):
+            yield ""
+            yield "  «trained and meant» !!trained, not meant!! [[meant, not trained]]"
+
+    def html(self) -> str:
+        """The report as HTML that needs nothing else: its problems, and the tokens of the rows that have one."""
+        rows = [
+            (_SIGNS[one.level], one.title, one.size, one.row.around(one.span), f"{one.cause} {one.remedy}".strip())
+            for one in self.problems
+        ]
+        parts = [note(self.figures)]
+        if rows:
+            parts.append(table(("", "What", "How much", "Where first", "Why, and what to do"), rows))
+        shown = list({id(one.row): one.row for one in self.problems}.values()) or list(self.rows[:1])
+        parts += [part for row in shown[:SHOWN_ROWS] for part in (note(row.row.where), row.view())]
+        return block(f"{'✓' if self.ok else '✗'} {self.headline}", *parts)
+
+    _repr_html_ = html
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public JSON form; its keys are stable."""
+        return {
+            "ok": self.ok,
+            "trainer": self.trainer,
+            "model": self.model.name,
+            "headline": self.headline,
+            "batches": self.batches,
+            "rows": len(self.rows),
+            "rows_left_out": self.left_out,
+            "rows_unknown": len(self.rows) - self._judged,
+            "tokens": sum(len(row.row.ids) for row in self.rows),
+            "trained": sum(sum(row.row.trained or ()) for row in self.rows),
+            "problems": [problem.to_dict() for problem in self.problems],
+        }
+
+    def raise_if_wrong(self) -> None:
+        """Raise WrongTrainingError with this report where something is wrong."""
+        if any(problem.level is Level.WRONG for problem in self.problems):
+            raise WrongTrainingError(str(self))
+
+
+_SIGNS = {Level.WRONG: "✗", Level.WARNING: "▲", Level.UNKNOWN: "?"}
+
+
+def _count(number: int, noun: str, plural: str = "s") -> str:
+    return f"{number:,} {noun}{'' if number == 1 else plural}"

@@ -1,0 +1,9 @@
+"""What notebooks show: pieces of HTML that need no script, no file and no network, in light and dark.
+
+In: examples with the bits of a mask, findings, verdicts. Out: HTML. May import: `findings` and below.
+"""
+
+from inspector.notebook.pieces import block, finding_list, note, table
+from inspector.notebook.tokens import token_view
+
+__all__ = ["block", "finding_list", "note", "table", "token_view"]
