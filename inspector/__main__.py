@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     run = {
         "audit": audit_commands.run_audit,
+        "audit-each": audit_commands.run_audit_each,
         "merge": audit_commands.run_merge,
         "inspect": commands.run_inspect,
         "compare": commands.run_compare,
@@ -107,27 +108,44 @@ def _add_audit(commands: Any) -> None:
     audit.add_argument(
         "data", metavar="DATA", help="a file (JSONL, JSON, CSV, TSV, Parquet, Arrow), a folder, a hub id"
     )
-    audit.add_argument("--split", default="", help="of a hub data set (default: train), or the start of file names")
-    audit.add_argument("--config", default="", help="of a hub data set")
-    audit.add_argument("--data-revision", default="", metavar="REVISION", help="of a hub data set")
-    _add_map(audit)
-    _add_strategy(audit)
-    _add_modifiers(audit)
-    audit.add_argument("--limit", type=_at_least_one, metavar="N", help="read at most N rows")
-    audit.add_argument("--workers", type=_at_least_one, metavar="N", help="processes (default: one a core)")
+    _add_rows(audit)
     audit.add_argument("--shard", type=_shard, default=(0, 1), metavar="I/N", help="every N-th row from the I-th on")
     audit.add_argument("--bad", metavar="FILE", help="write the rows that cannot be used to this file, as JSONL")
     merge = commands.add_parser("merge", help="merge the reports of shards")
     merge.add_argument("reports", nargs="+", metavar="REPORT.json")
     merge.add_argument("--json", action="store_true", help="print JSON")
     for command in (audit, merge):
-        command.add_argument(
-            "--fail-on", default="error", metavar="LEVEL,...",
-            help="end with status 1 on findings of these severities or codes (default: error; never)",
-        )  # fmt: skip
+        _add_fail_on(command)
         command.add_argument("--baseline", metavar="FILE", help="an earlier report: only more findings than there fail")
         command.add_argument("--out", metavar="FILE", help="write the report to a JSON file")
         command.add_argument("--html", metavar="FILE", help="write the report as a page of its own")
+        command.add_argument("--sarif", metavar="FILE", help="write it as SARIF, for the lines of a pull request")
+        command.add_argument("--junit", metavar="FILE", help="write it as JUnit's XML, for a CI server")
+    each = commands.add_parser("audit-each", help="audit each of several files by itself, as before a commit")
+    _add_model(each)
+    each.add_argument("files", nargs="*", metavar="FILE", help="as DATA of audit")
+    _add_rows(each)
+    _add_fail_on(each)
+    each.set_defaults(shard=(0, 1), bad=None, baseline=None, out=None, html=None, sarif=None, junit=None)
+
+
+def _add_rows(command: argparse.ArgumentParser) -> None:
+    """Which rows are read, and how each is inspected."""
+    command.add_argument("--split", default="", help="of a hub data set (default: train), or the start of file names")
+    command.add_argument("--config", default="", help="of a hub data set")
+    command.add_argument("--data-revision", default="", metavar="REVISION", help="of a hub data set")
+    _add_map(command)
+    _add_strategy(command)
+    _add_modifiers(command)
+    command.add_argument("--limit", type=_at_least_one, metavar="N", help="read at most N rows")
+    command.add_argument("--workers", type=_at_least_one, metavar="N", help="processes (default: one a core)")
+
+
+def _add_fail_on(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--fail-on", default="error", metavar="LEVEL,...",
+        help="end with status 1 on findings of these severities or codes (default: error; never)",
+    )  # fmt: skip
 
 
 def _add_map(command: argparse.ArgumentParser) -> None:

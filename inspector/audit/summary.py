@@ -11,6 +11,7 @@ from typing import Any
 
 from inspector.audit.report import NEAR_EMPTY_SHARE, NEAR_EMPTY_TOKENS, AuditReport
 from inspector.data.tally import labels_text, unread_text
+from inspector.errors import InputFileError
 from inspector.findings.codes import Code, Severity
 
 REPEATED_SHARE = 0.1
@@ -226,6 +227,24 @@ def rows_with(report: AuditReport, code: Code) -> int:
     if code.value in report.findings:
         return report.findings[code.value].rows
     return next((finding.rows for finding in data_findings(report) if finding.code is code), 0)
+
+
+def levels_of(text: str) -> list[str]:
+    """Severities and codes to fail on, from their names with commas; a severity means itself and the worse ones.
+
+    Raises InputFileError for a name that is neither, nor `never`.
+    """
+    severities = [severity.value for severity in Severity]
+    levels: list[str] = []
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        if name in severities:
+            levels += severities[: severities.index(name) + 1]
+        elif name in list(Code):
+            levels.append(name)
+        elif name != "never":
+            known = ", ".join((*severities, "never", *Code))
+            raise InputFileError(f"--fail-on: there is no severity or code {name!r}; there are: {known}.")
+    return levels
 
 
 def failures(report: AuditReport, levels: Sequence[str], baseline: AuditReport | None = None) -> list[str]:

@@ -18,24 +18,27 @@ import inspector
 from inspector.audit.report import AuditReport
 from inspector.audit.report_file import read_report
 from inspector.audit.run import Progress, Task, audit
-from inspector.audit.summary import compare_reports, failures, summarize
+from inspector.audit.summary import compare_reports, failures, levels_of, summarize
 from inspector.audit.text import format_report, printable
 from inspector.cli.input_files import read_template, rule_of
 from inspector.data.layouts import Format
 from inspector.data.readers import ANY_TEMPLATE, NO_TEMPLATE
 from inspector.data.source import BadRow, DataSource
-from inspector.errors import InputFileError, ReportError
+from inspector.errors import InputFileError, InspectorError, ReportError
 from inspector.files.text_files import write_text
-from inspector.findings.codes import Code, Severity
 from inspector.model.model import Model
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
+UNUSABLE = 2
+"""The exit status where the input cannot be used."""
+_OUTPUTS = ("out", "html", "sarif", "junit", "bad")
+"""Options that name a file to write."""
 
 
 def run_audit(options: argparse.Namespace) -> int:
     """Audit a data set: status 1 for findings at or above the level, 130 after Ctrl-C. Raises InspectorError."""
-    levels = _levels(options.fail_on)
+    levels = levels_of(options.fail_on)
     baseline = None if options.baseline is None else read_report(options.baseline)
     _check_outputs(options, options.data)
     mapping = {**({"format": Format.TEXT.value} if options.template == NO_TEMPLATE else {}), **dict(options.map)}
@@ -62,6 +65,19 @@ def run_audit(options: argparse.Namespace) -> int:
     return INTERRUPTED
 
 
+def run_audit_each(options: argparse.Namespace) -> int:
+    """Audit each of several files by itself, as a hook before a commit does: the worst status of them."""
+    statuses = []
+    for name in options.files:
+        print(f"{name}:", flush=True)
+        try:
+            statuses.append(run_audit(argparse.Namespace(**vars(options), data=name)))
+        except InspectorError as error:
+            print(f"error: {error}", file=sys.stderr)
+            statuses.append(UNUSABLE)
+    return max(statuses, default=0)
+
+
 def _load(options: argparse.Namespace) -> Model:
     """The model. AutoTrain's template `tokenizer` is the model's own, its `none` means rendered texts."""
     if options.template in (None, "tokenizer"):
@@ -73,7 +89,7 @@ def _load(options: argparse.Namespace) -> Model:
 
 def run_merge(options: argparse.Namespace) -> int:
     """Merge the reports of shards into one; status as of an audit. Raises InspectorError."""
-    levels = _levels(options.fail_on)
+    levels = levels_of(options.fail_on)
     baseline = None if options.baseline is None else read_report(options.baseline)
     _check_outputs(options)
     merged, sources, complete = AuditReport(), [], True
@@ -126,6 +142,14 @@ def _finish(
         from inspector.audit.html import to_html
 
         write_text(options.html, to_html(report))
+    if options.sarif is not None:
+        from inspector.ci.sarif import to_sarif
+
+        write_text(options.sarif, _json(to_sarif(report)) + "\n")
+    if options.junit is not None:
+        from inspector.ci.junit import to_junit
+
+        write_text(options.junit, to_junit(report, levels))
     stopped = [] if report.about.get("complete", True) else ["the audit was stopped before the end"]
     failed = failures(report, levels, baseline) + ([*stopped, *missing] if levels else [])
     if options.json:
@@ -143,27 +167,16 @@ def _json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode()
 
 
-def _levels(text: str) -> list[str]:
-    """Severities and codes to fail on; a severity means itself and the worse ones. Raises InputFileError."""
-    severities = [severity.value for severity in Severity]
-    levels: list[str] = []
-    for name in filter(None, (part.strip() for part in text.split(","))):
-        if name in severities:
-            levels += severities[: severities.index(name) + 1]
-        elif name in list(Code):
-            levels.append(name)
-        elif name != "never":
-            known = ", ".join((*severities, "never", *Code))
-            raise InputFileError(f"--fail-on: there is no severity or code {name!r}; there are: {known}.")
-    return levels
-
-
 # --- files that are written
 
 
 def _check_outputs(options: argparse.Namespace, data: str | None = None) -> None:
     """Raise InputFileError for a file that cannot be written, before hours are spent on what is to be in it."""
-    names = [name for option in ("out", "html", "bad") if (name := getattr(options, option, None)) is not None]
+    names = [
+        name
+        for option in ("out", "html", "sarif", "junit", "bad")
+        if (name := getattr(options, option, None)) is not None
+    ]
     for number, name in enumerate(names):
         path = Path(name)
         if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
