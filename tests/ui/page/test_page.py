@@ -612,7 +612,8 @@ def test_an_empty_box_offers_a_beginning(page: Page) -> None:
     tab.locator("#drawer .toggle-button").click()
     tab.get_by_role("tab", name="Messages").click()
     assert tab.inner_text(".ce-hint") == "Paste a conversation into the JSON tab, or add a message."
-    tab.click(".ce-add")
+    with page.redrawn():
+        tab.click(".ce-add")
     with page.redrawn():
         tab.fill(".ce-row textarea", "Hi?")
     assert [message["content"] for message in page.json()] == ["Hi?"]

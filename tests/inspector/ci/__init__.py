@@ -1,0 +1,1 @@
+"""Tests of audits where code is reviewed."""
