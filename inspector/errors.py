@@ -46,6 +46,9 @@ InspectorError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
+
 
 def short(text: str, limit: int = 60) -> str:
     """A text as errors and findings show it: of one longer than `limit` characters the beginning, with a mark."""
@@ -60,6 +63,12 @@ def one_line(text: str, limit: int) -> str:
 def quoted(value: object, limit: int = 60) -> str:
     """A value as errors show it: as Python writes it, and no longer than `limit` characters."""
     return short(repr(value), limit)
+
+
+def listed(names: Iterable[object], most: int = 20) -> str:
+    """The names in quotes, for a message: the first of them, where there are many."""
+    first = [quoted(name) for name in islice(names, most + 1)]
+    return ", ".join(first[:most]) + (", ..." if len(first) > most else "")
 
 
 def excerpt(text: str, start: int, size: int = 20) -> str:

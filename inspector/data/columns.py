@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date, time
 from typing import Any
 
-from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step, listed
+from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step
 from inspector.data.dialects import alternating, exchange, is_message, text_of_parts, turns
 from inspector.data.dialogues import dialogue, is_printed, literal, not_json, tools_in
 from inspector.data.normal import CALL_ROLES, RESULT_ROLES, ROLES, known_role, normalized
-from inspector.errors import ConversationError, FormatError, quoted, short
+from inspector.errors import ConversationError, FormatError, listed, quoted, short
 
 SHAREGPT_ROLES: Mapping[str, str] = {
     "human": "user",

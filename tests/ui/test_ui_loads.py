@@ -49,7 +49,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         monkeypatch.setattr(owner, name, counted)
 
     count("loads", hub, "locate")
-    count("parses", chat, "_checked_messages")
+    count("parses", chat, "checked_messages")
     count("files", Path, "read_text")
     return found
 
