@@ -32,8 +32,8 @@ def diagnose(model: Model, conversation: Conversation, error: InspectorError) ->
 def with_cause(model: Model, conversation: Conversation, error: TemplateFailedError) -> TemplateFailedError:
     """The error with the field that the template fails at in its text, where that can be shown."""
     finding = diagnose(model, conversation, error)
-    if finding is None or "The cause: " not in finding.detail:
+    if finding is None or not finding.cause:
         return error
-    caused = TemplateFailedError(f"{finding.detail.split('The cause: ')[-1]} {error}")
+    caused = TemplateFailedError(f"{finding.cause} {error}")
     caused.finding = finding
     return caused
