@@ -46,7 +46,7 @@ InspectorError
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 
 
@@ -69,6 +69,19 @@ def listed(names: Iterable[object], most: int = 20) -> str:
     """The names in quotes, for a message: the first of them, where there are many."""
     first = [quoted(name) for name in islice(names, most + 1)]
     return ", ".join(first[:most]) + (", ..." if len(first) > most else "")
+
+
+def kind_of(value: object) -> str:
+    """The kind of a value in words: `null`, `true or false`, `a number`, `text`, `a list`, `an object`, or its type."""
+    kinds = (
+        (type(None), "null"),
+        (bool, "true or false"),
+        (int | float, "a number"),
+        (str, "text"),
+        (list | tuple, "a list"),
+        (Mapping, "an object"),
+    )
+    return next((name for kind, name in kinds if isinstance(value, kind)), f"a value of type {type(value).__name__}")
 
 
 def excerpt(text: str, start: int, size: int = 20) -> str:

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from inspector.conversation.checks import checked_count, checked_keywords, checked_messages, checked_objects, kind
+from inspector.conversation.checks import checked_count, checked_keywords, checked_messages, checked_objects
 from inspector.conversation.labelled import LabelledIds, Segment
 from inspector.conversation.messages import JsonValue, Message
 from inspector.conversation.steps import Change
-from inspector.errors import ConversationError, listed
+from inspector.errors import ConversationError, kind_of, listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Conversation:
             return cls(messages=checked_messages(list(source)))
         if not isinstance(source, Mapping):
             raise ConversationError(
-                f"A conversation is a list of messages or an object with `messages`, not {kind(source)}."
+                f"A conversation is a list of messages or an object with `messages`, not {kind_of(source)}."
             )
         if "messages" not in source and {"input_ids", "labels"} <= set(source):
             return cls(messages=(), labelled=LabelledIds.parse(source["input_ids"], source["labels"]))

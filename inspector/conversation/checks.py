@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inspector.conversation.messages import IMAGE_COLUMNS, JsonValue, Message, with_image_texts
-from inspector.errors import ConversationError, listed, quoted
+from inspector.errors import ConversationError, kind_of, listed, quoted
 from inspector.files.images import as_json
 
 MAX_DEPTH = 64
@@ -40,7 +40,7 @@ RESERVED_KEYWORDS = frozenset(
 def checked_messages(value: Any) -> tuple[Message, ...]:
     """The messages of a conversation, as plain JSON. Raises ConversationError."""
     if not isinstance(value, list | tuple):
-        raise ConversationError(f"`messages` must be a list of messages, not {kind(value)}.")
+        raise ConversationError(f"`messages` must be a list of messages, not {kind_of(value)}.")
     if not value:
         raise ConversationError("`messages` is empty: a chat template needs at least one message.")
     return tuple(_checked_message(i, message) for i, message in enumerate(value))
@@ -49,14 +49,14 @@ def checked_messages(value: Any) -> tuple[Message, ...]:
 def _checked_message(index: int, message: Any) -> Message:
     where = f"message {index}"
     if not isinstance(message, Mapping):
-        raise ConversationError(f"{where} must be an object with `role` and `content`, not {kind(message)}.")
+        raise ConversationError(f"{where} must be an object with `role` and `content`, not {kind_of(message)}.")
     checked: Message = checked_json(with_image_texts(message), where, 0)
     if "role" not in checked:
         keys = listed(checked) or "none"
         hint = "; ShareGPT's `from`/`value` are `role`/`content` here" if "from" in checked else ""
         raise ConversationError(f"{where} has no `role`; its keys are {keys}{hint}.")
     if not isinstance(checked["role"], str):
-        raise ConversationError(f"{where}: `role` must be text, not {kind(checked['role'])}.")
+        raise ConversationError(f"{where}: `role` must be text, not {kind_of(checked['role'])}.")
     return checked
 
 
@@ -72,10 +72,10 @@ def checked_objects(value: Any, name: str) -> tuple[dict[str, JsonValue], ...] |
     if value is None:
         return None
     if not isinstance(value, list | tuple):
-        raise ConversationError(f"`{name}` must be a list of objects, not {kind(value)}.")
+        raise ConversationError(f"`{name}` must be a list of objects, not {kind_of(value)}.")
     for i, item in enumerate(value):
         if not isinstance(item, Mapping):
-            raise ConversationError(f"`{name}`[{i}] must be an object, not {kind(item)}.")
+            raise ConversationError(f"`{name}`[{i}] must be an object, not {kind_of(item)}.")
     return tuple(checked_json(item, f"{name}[{i}]", 0) for i, item in enumerate(value))
 
 
@@ -83,7 +83,7 @@ def checked_keywords(rest: dict[Any, Any]) -> dict[str, JsonValue]:
     """What else a template reads by name, as plain JSON. Raises ConversationError."""
     nested = rest.pop("chat_template_kwargs", None)
     if nested is not None and not isinstance(nested, Mapping):
-        raise ConversationError(f"`chat_template_kwargs` must be an object, not {kind(nested)}.")
+        raise ConversationError(f"`chat_template_kwargs` must be an object, not {kind_of(nested)}.")
     keywords = {**rest, **(nested or {})}
     for key, value in keywords.items():
         if not isinstance(key, str) or not key.isidentifier():
@@ -119,13 +119,13 @@ def checked_json(value: Any, where: str, depth: int) -> JsonValue:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise ConversationError(f"{where} has the key {key!r}, which is {kind(key)}; keys must be text.")
+                raise ConversationError(f"{where} has the key {key!r}, which is {kind_of(key)}; keys must be text.")
             if not key.isascii():
                 _refuse_surrogates(key, f"{where}, the key {key!a}")
         return {str(key): checked_json(item, f"{where}, `{key}`", depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [checked_json(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
-    raise ConversationError(f"{where} holds {kind(value)}, which JSON cannot.")
+    raise ConversationError(f"{where} holds {kind_of(value)}, which JSON has no form for.")
 
 
 def _refuse_surrogates(text: str, where: str) -> None:
@@ -136,9 +136,3 @@ def _refuse_surrogates(text: str, where: str) -> None:
             f"{where} has half of a surrogate pair ({text[error.start]!a}) at character {error.start}, which no "
             "tokenizer can read: the text was cut or decoded wrongly; remove it."
         ) from error
-
-
-def kind(value: object) -> str:
-    """What a value is, in words."""
-    names = {type(None): "null", str: "text", bool: "true/false", int: "a number", float: "a number"}
-    return names.get(type(value), f"{type(value).__name__}")

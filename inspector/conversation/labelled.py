@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from inspector.conversation.checks import checked_json, kind
-from inspector.errors import ConversationError, quoted
+from inspector.conversation.checks import checked_json
+from inspector.errors import ConversationError, kind_of, quoted
 
 IGNORED = -100
 """The label of a token that does not train."""
@@ -28,7 +28,7 @@ class LabelledIds:
                 raise ConversationError(f"`{name}` must be a list of token ids, with one at least.")
             for i, value in enumerate(values):
                 if isinstance(value, bool) or not isinstance(value, int):
-                    raise ConversationError(f"`{name}`[{i}] must be a whole number, not {kind(value)}.")
+                    raise ConversationError(f"`{name}`[{i}] must be a whole number, not {kind_of(value)}.")
         if len(ids) != len(labels):
             raise ConversationError(
                 f"`labels` is a list of {len(labels)}, and `input_ids` one of {len(ids)}: each token must have a label."
@@ -52,7 +52,7 @@ class Segment:
     def parse(cls, value: Any, where: str) -> Self:
         """From an object with `label` and `text`. Raises ConversationError."""
         if not isinstance(value, Mapping) or not isinstance(value.get("text"), str):
-            raise ConversationError(f"{where} must be an object with `label` and `text`, a text, not {kind(value)}.")
+            raise ConversationError(f"{where} must be an object with `label` and `text`, a text, not {kind_of(value)}.")
         if value.get("label") not in (True, False):
             raise ConversationError(f"{where}: `label` is {quoted(value.get('label'))}, and must be true or false.")
         return cls(bool(value["label"]), checked_json(value["text"], where, 0))
