@@ -48,6 +48,9 @@ InspectorError
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from itertools import islice
+
 
 def short(text: str, limit: int = 60) -> str:
     """A text as errors and findings show it: of one longer than `limit` characters the beginning, with a mark."""
@@ -62,6 +65,25 @@ def one_line(text: str, limit: int) -> str:
 def quoted(value: object, limit: int = 60) -> str:
     """A value as errors show it: as Python writes it, and no longer than `limit` characters."""
     return short(repr(value), limit)
+
+
+def listed(names: Iterable[object], most: int = 20) -> str:
+    """The names in quotes, for a message: the first of them, where there are many."""
+    first = [quoted(name) for name in islice(names, most + 1)]
+    return ", ".join(first[:most]) + (", ..." if len(first) > most else "")
+
+
+def kind_of(value: object) -> str:
+    """The kind of a value in words: `null`, `true or false`, `a number`, `text`, `a list`, `an object`, or its type."""
+    kinds = (
+        (type(None), "null"),
+        (bool, "true or false"),
+        (int | float, "a number"),
+        (str, "text"),
+        (list | tuple, "a list"),
+        (Mapping, "an object"),
+    )
+    return next((name for kind, name in kinds if isinstance(value, kind)), f"a value of type {type(value).__name__}")
 
 
 def excerpt(text: str, start: int, size: int = 20) -> str:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from types import UnionType
 from typing import Any
 
-from inspector.errors import SetupError
+from inspector.errors import SetupError, kind_of
 from inspector.inspection import Inspection, inspect_by
 from inspector.model.hub import load
 from inspector.model.model import Model, Token
 from inspector.strategies import EXACT, Modifiers, Rule
 
-_KINDS: Mapping[str, type | tuple[type, ...]] = {
-    "conversation": (list, dict),
-    "special_tokens": dict,
-    "options": dict,
-    "modifiers": dict,
+_KINDS: Mapping[str, tuple[type | UnionType, str]] = {
+    "conversation": (list | dict, "a list of messages or an object"),
+    "special_tokens": (dict, "an object"),
+    "options": (dict, "an object"),
+    "modifiers": (dict, "an object"),
 }
+"""The types of the fields that are not text, and their names in an error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +52,16 @@ class Setup:
         """A setup from its JSON form. Raises SetupError for missing or unknown fields, and values of another kind."""
         known = [field.name for field in fields(cls)]
         if not isinstance(value, dict):
-            raise SetupError(f"A setup is an object with: {', '.join(known)}; this is a {type(value).__name__}.")
+            raise SetupError(f"A setup is an object with: {', '.join(known)}; this is {kind_of(value)}.")
         for name in ("model", "conversation"):
             if name not in value:
                 raise SetupError(f"The setup has no {name!r}.")
         for name, item in value.items():
             if name not in known:
                 raise SetupError(f"A setup has no field {name!r}; it has: {', '.join(known)}.")
-            if not isinstance(item, _KINDS.get(name, str)):
-                raise SetupError(f"The setup's {name!r} is a {type(item).__name__}.")
+            kind, expected = _KINDS.get(name, (str, "text"))
+            if not isinstance(item, kind):
+                raise SetupError(f"The setup's {name!r} is {kind_of(item)}, and must be {expected}.")
         return cls(**value)
 
     def to_dict(self) -> dict[str, Any]:

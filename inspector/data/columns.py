@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date, time
 from typing import Any
 
-from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step, listed
+from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step
 from inspector.data.dialects import alternating, exchange, is_message, text_of_parts, turns
 from inspector.data.dialogues import dialogue, is_printed, literal, not_json, tools_in
 from inspector.data.normal import CALL_ROLES, RESULT_ROLES, ROLES, known_role, normalized
-from inspector.errors import ConversationError, FormatError, quoted, short
+from inspector.errors import ConversationError, FormatError, kind_of, listed, quoted, short
 
 SHAREGPT_ROLES: Mapping[str, str] = {
     "human": "user",
@@ -52,15 +52,19 @@ class Columns:
         """The value of a column; None where the layout or the row has none."""
         return self.row.get(self.names[name]) if name in self.names else None
 
+    def kind(self, column: str, value: Any) -> str:
+        """The kind of a column's value in words; `missing` where the row has no column of that name."""
+        return "missing" if value is None and column not in self.row else kind_of(value)
+
     def does(self, step: Step) -> bool:
         """Whether a step is wanted."""
         return step not in self.as_given and "all" not in self.as_given
 
     def text(self, name: str) -> str:
         """A column that must be a text."""
-        value = self[name]
+        value, where = self[name], self.names.get(name, name)
         if not isinstance(value, str):
-            raise FormatError(f"The column {self.names.get(name, name)!r} is {kind(value)}, and must be a text.")
+            raise FormatError(f"The column {where!r} is {self.kind(where, value)}, and must be text.")
         return value
 
     def messages(self, name: str, role: str, *, is_dialogue: bool = True) -> list[Message]:
@@ -82,7 +86,9 @@ class Columns:
         if isinstance(value, Mapping) and is_chat(value) and "messages" not in value and not _is_columnar(value):
             value = [value]
         if not isinstance(value, list | tuple | Mapping) or (isinstance(value, Mapping) and not is_chat(value)):
-            raise FormatError(f"The column {where!r} is {kind(value)}, and must be a text or a list of messages.")
+            raise FormatError(
+                f"The column {where!r} is {self.kind(where, value)}, and must be text or a list of messages."
+            )
         return self._messages(value, where)
 
     def chat(self, name: str) -> list[Message]:
@@ -101,7 +107,7 @@ class Columns:
         """The turns before the row's own: pairs of question and answer, or messages."""
         value = self.parsed("history")
         if value not in (None, "") and not isinstance(value, list | tuple):
-            raise FormatError(f"The column {self.names['history']!r} is {kind(value)}, and must be a list of turns.")
+            raise FormatError(f"The column {self.names['history']!r} is {kind_of(value)}, and must be a list of turns.")
         out: list[Message] = []
         for i, turn in enumerate(value or ()):
             where = f"{self.names['history']}[{i}]"
@@ -110,7 +116,7 @@ class Columns:
             elif isinstance(turn, list | tuple) and len(turn) == 2 and all(isinstance(text, str) for text in turn):
                 out += exchange(*turn)
             else:
-                raise FormatError(f"{where} is {kind(turn)}, and must be a question and its answer, or a message.")
+                raise FormatError(f"{where} is {kind_of(turn)}, and must be a question and its answer, or a message.")
         return out
 
     def conversation(self, messages: Sequence[Message], prompt_messages: int = 0) -> Conversation:
@@ -212,13 +218,13 @@ class Columns:
         if isinstance(value, Mapping) and _is_columnar(value):
             value = [dict(zip(value, fields, strict=True)) for fields in zip(*value.values(), strict=True)]
         if not isinstance(value, list | tuple):
-            raise FormatError(f"The column {column!r} is {kind(value)}, and must be a list of messages.")
+            raise FormatError(f"The column {column!r} is {self.kind(column, value)}, and must be a list of messages.")
         return [self.message(turn, f"{column}[{i}]") for i, item in enumerate(value) for turn in turns(item)]
 
     def message(self, message: Any, where: str) -> Message:
         """A message with role and content, however its speaker is named. Raises FormatError."""
         if not isinstance(message, Mapping):
-            raise FormatError(f"{where} is {kind(message)}, and must be a message with role and content.")
+            raise FormatError(f"{where} is {kind_of(message)}, and must be a message with role and content.")
         fields = dict(message)
         if "from" in fields and fields.get("role") is None:
             speaker = fields.pop("from")
@@ -305,9 +311,3 @@ def _as_json(value: Any, where: str, changes: list[Change]) -> Any:
     text = value.isoformat() if isinstance(value, date | time) else str(value)
     changes.append(Change(Step.DATES, where.lstrip("."), text, text))
     return text
-
-
-def kind(value: object) -> str:
-    """What a value is, in words."""
-    names = {type(None): "missing", str: "a text", bool: "true or false", int: "a number", float: "a number"}
-    return names.get(type(value), f"a {type(value).__name__}")

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from inspector.data.columns import is_chat
 from inspector.data.labelled import is_labelled
-from inspector.errors import DataError, quoted, short
+from inspector.errors import DataError, kind_of, quoted, short
 
 MAX_LINE_BYTES = 64_000_000
 """Longest line of a JSONL file that is read; no chat is that long."""
@@ -339,16 +339,3 @@ def rows_of_text(text: str) -> Iterator[tuple[str, Any]]:
 
 def _shown(line: bytes) -> str:
     return line.decode("utf-8", "replace").rstrip("\n")
-
-
-def kind_of(value: object) -> str:
-    """What a value is called in a message."""
-    names = {
-        type(None): "null",
-        str: "a text",
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-        list: "a list",
-    }
-    return names.get(type(value), f"a {type(value).__name__}")

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from inspector.conversation import Conversation, listed
+from inspector.conversation import Conversation
 from inspector.data.columns import Columns, plain_row
 from inspector.data.dialects import is_foreign, speaker
 from inspector.data.labelled import ID_NAMES, holds_ids, holds_segments
@@ -34,7 +34,7 @@ from inspector.data.readers import (
     judgement,
 )
 from inspector.data.unsupported import one_message, unsupported
-from inspector.errors import FormatError
+from inspector.errors import FormatError, listed
 
 
 def detect(

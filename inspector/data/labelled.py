@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from inspector.conversation import IGNORED, Change, Conversation, LabelledIds, Segment, Step
-from inspector.data.columns import Columns, kind
-from inspector.errors import FormatError
+from inspector.data.columns import Columns
+from inspector.errors import FormatError, kind_of
 
 _DEPTH = 4
 """How deep lists may stand in one another: ids in a batch, in tinker's chunks."""
@@ -136,7 +136,9 @@ def read_segments(columns: Columns) -> Conversation:
     """The texts of a row, each with its label; a model makes ids of them. Raises FormatError, ConversationError."""
     where, segments = columns.names["segments"], columns.parsed("segments")
     if not isinstance(segments, list | tuple) or not segments:
-        raise FormatError(f"The column {where!r} is {kind(segments)}, and must be a list of texts with labels.")
+        raise FormatError(
+            f"The column {where!r} is {columns.kind(where, segments)}, and must be a list of texts with labels."
+        )
     read = tuple(Segment.parse(part, f"{where}[{i}]") for i, part in enumerate(segments))
     return Conversation(messages=(), segments=read, changes=tuple(columns.changes))
 
@@ -246,7 +248,7 @@ class _Row:
             return
         where = self._columns.names["loss_fn_inputs"]
         if not isinstance(self._datum, Mapping):
-            raise FormatError(f"The column {where!r} is {kind(self._datum)}, and must be an object.")
+            raise FormatError(f"The column {where!r} is {kind_of(self._datum)}, and must be an object.")
         yield from ((f"{where}.{n}", self._datum[n]) for n in names if self._datum.get(n) is not None)
 
     def _note(self, where: str, before: Any = None, after: Any = None) -> None:
@@ -277,7 +279,7 @@ def _numbers(name: str, value: Any, depth: int = _DEPTH) -> list[float]:
     if held is not None and depth:
         return _numbers(f"{name}.{held}", value[held], depth - 1)
     if not isinstance(value, list | tuple):
-        raise FormatError(f"The column {name!r} is {kind(value)}, and must be a list with a number for each token.")
+        raise FormatError(f"The column {name!r} is {kind_of(value)}, and must be a list with a number for each token.")
     if value and depth and all(isinstance(_plain(one), list | tuple) for one in value):
         if len(value) > 1:
             raise FormatError(
@@ -286,7 +288,7 @@ def _numbers(name: str, value: Any, depth: int = _DEPTH) -> list[float]:
         return _numbers(f"{name}[0]", value[0], depth - 1)
     for i, one in enumerate(value):
         if not isinstance(one, int | float):
-            raise FormatError(f"{name}[{i}] is {kind(one)}, and must be a number.")
+            raise FormatError(f"{name}[{i}] is {kind_of(one)}, and must be a number.")
         if not -_LARGEST < one < _LARGEST:
             raise FormatError(f"{name}[{i}] must be a number of at most 63 bits.")
     return [one + 0 for one in value]

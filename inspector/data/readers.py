@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inspector.conversation import TEXT_ROLE, Change, Conversation, Message, Step
-from inspector.data.columns import Columns, is_chat, kind
+from inspector.data.columns import Columns, is_chat
 from inspector.data.dialects import best_path, exchange, is_tree, speaker
 from inspector.data.labelled import read_labelled, read_segments
 from inspector.data.verdicts import best_and_worst, judged
-from inspector.errors import FormatError, quoted
+from inspector.errors import FormatError, kind_of, quoted
 from inspector.model.tokenizer import Tokenizer
 
 ANSWERS = ("completion", "output", "answer")
@@ -75,7 +75,7 @@ def _chat(columns: Columns) -> list[Message]:
         return columns.chat("messages")
     tree, where = columns["tree"], columns.names["tree"]
     if not is_tree(tree):
-        raise FormatError(f"The column {where!r} is {kind(tree)}, and must be a message with its replies.")
+        raise FormatError(f"The column {where!r} is {kind_of(tree)}, and must be a message with its replies.")
     messages, left_out = best_path(tree)
     if left_out:
         columns.changes.append(Change(Step.RANKING, f"{where}, of whose replies {left_out} are left out"))

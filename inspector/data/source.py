@@ -19,7 +19,6 @@ from inspector.data.files import (
     Unreadable,
     counted,
     files_in,
-    kind_of,
     path_of,
     rows_of_file,
     rows_of_text,
@@ -28,7 +27,7 @@ from inspector.data.files import (
 from inspector.data.formats import detect
 from inspector.data.labelled import rows_of_batch
 from inspector.data.layouts import Format, Layout
-from inspector.errors import DataError, quoted, short
+from inspector.errors import DataError, kind_of, quoted, short
 from inspector.model.model import Token
 
 DETECTED_FROM = 20

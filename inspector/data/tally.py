@@ -8,10 +8,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from inspector.conversation import listed
 from inspector.data.layouts import Layout, holds_something, is_meaningful, late_name
 from inspector.data.readers import Sample
-from inspector.errors import quoted
+from inspector.errors import listed, quoted
 
 MEDIA = re.compile(r"images?|videos?|audios?", re.IGNORECASE)
 GOOD, BAD = "good", "bad"

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from inspector.conversation import Change, Step
-from inspector.data.columns import Columns, kind
+from inspector.data.columns import Columns
 from inspector.data.dialects import is_number
-from inspector.errors import FormatError, quoted
+from inspector.errors import FormatError, kind_of, quoted
 
 _BY_SIGN = frozenset({"overall_preference", "preference_strength"})
 """Columns with a number that is below 0 where the first answer is better, as HelpSteer has them."""
@@ -46,7 +46,8 @@ def _better(columns: Columns) -> int | None:
         scores = [columns[name] for name in ("first_score", "second_score")]
         for name, score in zip(("first_score", "second_score"), scores, strict=True):
             if not is_number(score):
-                raise FormatError(f"The column {columns.names[name]!r} is {kind(score)}, and must be a score.")
+                where = columns.names[name]
+                raise FormatError(f"The column {where!r} is {columns.kind(where, score)}, and must be a score.")
         return None if scores[0] == scores[1] else int(scores[0] < scores[1])
     name, verdict = columns.names["verdict"], columns["verdict"]
     if is_number(verdict) and name.lower() in _BY_SIGN:
@@ -73,7 +74,9 @@ def best_and_worst(columns: Columns) -> Columns:
     """
     where, answers = columns.names["ranked"], columns["ranked"]
     if not holds_ranked(answers):
-        raise FormatError(f"The column {where!r} is {kind(answers)}, and must be answers, each with a rank or a score.")
+        raise FormatError(
+            f"The column {where!r} is {kind_of(answers)}, and must be answers, each with a rank or a score."
+        )
     names = [name for name in (_RANK, *_SCORES) if any(name in answer for answer in answers)]
     score = max(names, key=lambda name: sum(is_number(answer.get(name)) for answer in answers))
     places = [

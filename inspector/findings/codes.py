@@ -175,7 +175,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One finding. `token_span` is half open; None where no token is to blame, as `message_index` for messages."""
+    """One finding. `token_span` is half open; None where no token is to blame, as `message_index` for messages.
+
+    `cause`: a sentence about the field that a template fails at, "" for every other finding.
+    """
 
     code: Code
     severity: Severity
@@ -183,6 +186,7 @@ class Finding:
     token_span: tuple[int, int] | None
     detail: str
     remedy: str
+    cause: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The public form, with plain values."""

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
-from inspector.conversation import REASONING_FIELDS, Message, is_media, listed, string_fields
-from inspector.errors import short
+from inspector.conversation import REASONING_FIELDS, Message, is_media, string_fields
+from inspector.errors import listed, short
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.findings.places import span_of
 from inspector.rendering.origins import OriginKind

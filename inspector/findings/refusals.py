@@ -27,13 +27,14 @@ def explain_refusal(
     if (odd := _odd_content(conversation, renders)) is not None:
         is_null = conversation.messages[odd].get("content") is None
         what = "has no content" if is_null else "has content that is a list of parts"
+        cause = f"message {odd} ({conversation.role(odd)}) {what}; with plain text there it renders."
         return Finding(
             code=Code.CONTENT_UNSUPPORTED,
             severity=Severity.ERROR,
             message_index=odd,
             token_span=None,
-            detail=f"{_sentence(error)} The cause: message {odd} ({conversation.role(odd)}) {what}; with plain text "
-            "there it renders.",
+            detail=f"{_sentence(error)} The cause: {cause}",
+            cause=cause,
             remedy="Write the content as one text, an empty one where there is none, or use a template that takes "
             f"{'null' if is_null else 'a list of parts'}.",
         )
@@ -44,6 +45,7 @@ def explain_refusal(
             message_index=failure.message_index,
             token_span=None,
             detail=f"{_sentence(error)} The cause: {failure.text}.",
+            cause=f"{failure.text}.",
             remedy="Give the field the form that the template takes, or use a template that takes this one.",
         )
     others = tuple(m for m in conversation.messages if m["role"] not in ("system", "developer"))

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from inspector.conversation import PART_FLAGS, TRAIN_FLAGS, Change, Message, Step, is_flagged, is_media, listed
+from inspector.conversation import PART_FLAGS, TRAIN_FLAGS, Change, Message, Step, is_flagged, is_media
 from inspector.data.layouts import is_meaningful
 from inspector.data.tally import unread_text
-from inspector.errors import RenderError, short
+from inspector.errors import RenderError, listed, short
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.findings.places import span_of
 from inspector.rendering import sandbox

@@ -75,7 +75,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "empty list": ([], r"`messages` is empty: a chat template needs at least one message\."),
     "empty messages": ({"messages": []}, r"`messages` is empty"),
     "message is text": ([HI, "Hi"], r"message 1 must be an object with `role` and `content`, not text\."),
-    "message is a list": ([[HI]], r"message 0 must be an object .* not list\."),
+    "message is a list": ([[HI]], r"message 0 must be an object .* not a list\."),
     "no role": ([HI, {"content": "x", "name": "y"}], r"message 1 has no `role`; its keys are 'content', 'name'\."),
     "empty message": ([{}], r"message 0 has no `role`; its keys are none\."),
     "sharegpt": (
@@ -84,14 +84,17 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "role is a number": ([{"role": 1, "content": "x"}], r"message 0: `role` must be text, not a number\."),
     "role is null": ([{"role": None, "content": "x"}], r"message 0: `role` must be text, not null\."),
-    "role is true": ([{"role": True}], r"message 0: `role` must be text, not true/false\."),
-    "tools is an object": ({"messages": [HI], "tools": {"a": 1}}, r"`tools` must be a list of objects, not dict\."),
+    "role is true": ([{"role": True}], r"message 0: `role` must be text, not true or false\."),
+    "tools is an object": (
+        {"messages": [HI], "tools": {"a": 1}},
+        r"`tools` must be a list of objects, not an object\.",
+    ),
     "a tool is text": ({"messages": [HI], "tools": [{}, "x"]}, r"`tools`\[1\] must be an object, not text\."),
     "documents is text": ({"messages": [HI], "documents": "x"}, r"`documents` must be a list of objects, not text\."),
     "a document is null": ({"messages": [HI], "documents": [None]}, r"`documents`\[0\] must be an object, not null\."),
     "kwargs is a list": (
         {"messages": [HI], "chat_template_kwargs": [1]},
-        r"`chat_template_kwargs` must be an object, not list\.",
+        r"`chat_template_kwargs` must be an object, not a list\.",
     ),
     "keyword with a space": ({"messages": [HI], "my key": 1}, r"'my key' cannot be a template keyword"),
     "keyword is a number": ({"messages": [HI], 3: 1}, r"3 cannot be a template keyword: a template reads keywords by"),
@@ -99,8 +102,14 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"messages": [HI], "tokenize": True},
         r"`tokenize` is an argument of apply_chat_template, not something a template reads: remove it\.",
     ),
-    "bytes": ([{"role": "user", "content": b"x"}], r"message 0, `content` holds bytes, which JSON cannot\."),
-    "a set": ([{"role": "user", "content": [{"a": {1}}]}], r"message 0, `content`\[0\], `a` holds set, which JSON"),
+    "bytes": (
+        [{"role": "user", "content": b"x"}],
+        r"message 0, `content` holds a value of type bytes, which JSON has no form for\.",
+    ),
+    "a set": (
+        [{"role": "user", "content": [{"a": {1}}]}],
+        r"message 0, `content`\[0\], `a` holds a value of type set, which JSON",
+    ),
     "number as key": (
         [{"role": "user", "content": {1: "x"}}],
         r"message 0, `content` has the key 1, which is a number",

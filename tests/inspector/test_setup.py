@@ -45,9 +45,15 @@ def test_setup_survives_json() -> None:
         ({"model": "tiny-chat"}, "The setup has no 'conversation'"),
         ({"conversation": CHAT}, "The setup has no 'model'"),
         ({"model": "m", "conversation": CHAT, "mood": 1}, "A setup has no field 'mood'; it has: model, "),
-        ({"model": "m", "conversation": "Hi"}, "The setup's 'conversation' is a str"),
-        ({"model": 1, "conversation": CHAT}, "The setup's 'model' is a int"),
-        ({"model": "m", "conversation": CHAT, "options": []}, "The setup's 'options' is a list"),
+        (
+            {"model": "m", "conversation": "Hi"},
+            "The setup's 'conversation' is text, and must be a list of messages or an object.",
+        ),
+        ({"model": 1, "conversation": CHAT}, "The setup's 'model' is a number, and must be text."),
+        (
+            {"model": "m", "conversation": CHAT, "options": []},
+            "The setup's 'options' is a list, and must be an object.",
+        ),
     ],
 )
 def test_setup_of_another_shape_is_refused(value: Any, message: str) -> None:

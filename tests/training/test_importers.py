@@ -431,7 +431,7 @@ def test_texts_that_are_no_config_are_refused(tmp_path: Path) -> None:
     assert problems(lambda: import_config("a: \x00\n")) == [
         "config: is not YAML: a character that YAML does not allow."
     ]
-    assert problems(lambda: import_config("- 1\n- 2\n")) == ["config: is list, and must be keys with values."]
+    assert problems(lambda: import_config("- 1\n- 2\n")) == ["config: is a list, and must be keys with values."]
     (said,) = problems(lambda: import_config(tmp_path / "none.yaml"))
     assert said == f"config: {tmp_path}/none.yaml cannot be read: No such file or directory."
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")

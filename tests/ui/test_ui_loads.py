@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import inspector
-from inspector import conversation as conversations
+from inspector.conversation import chat
 from inspector.gallery import gallery
 from inspector.model import hub
 from inspector.setup import Setup
@@ -49,7 +49,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         monkeypatch.setattr(owner, name, counted)
 
     count("loads", hub, "locate")
-    count("parses", conversations, "_checked_messages")
+    count("parses", chat, "checked_messages")
     count("files", Path, "read_text")
     return found
 

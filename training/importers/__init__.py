@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from inspector.errors import kind_of
 from training.errors import SpecError
 from training.importers.autotrain import from_autotrain
 from training.importers.home_llm import import_command
@@ -63,5 +64,5 @@ def _parsed(text: str) -> Mapping[str, Any]:
         message = f"is not YAML: {where}{getattr(error, 'problem', None) or 'a character that YAML does not allow'}."
         raise SpecError([problem("config", message, "")]) from None
     if not isinstance(value, Mapping):
-        raise SpecError([problem("config", f"is {type(value).__name__}, and must be keys with values.", "")])
+        raise SpecError([problem("config", f"is {kind_of(value)}, and must be keys with values.", "")])
     return {str(key): item for key, item in value.items()}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from inspector.errors import quoted
+from inspector.errors import kind_of, quoted
 from training.errors import Problem, SpecError
 from training.importers.reading import checked, unknown_key
 from training.spec.checks import problem
@@ -182,7 +182,7 @@ def _section(config: Mapping[str, Any], path: str, problems: list[Problem]) -> d
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        problems.append(problem(path, f"is {type(value).__name__}, and must be keys with values.", ""))
+        problems.append(problem(path, f"is {kind_of(value)}, and must be keys with values.", ""))
         return {}
     return {str(key): item for key, item in value.items()}
 

@@ -22,7 +22,8 @@ Pixels: TypeAlias = Mapping[str, np.ndarray]
 """The model's name of an input -> the array of one row; none for a row without images."""
 FOLDER = "pixels"
 """The folder beside a run's rows, with a file for each row that has images."""
-_OF_TEXT = ("input_ids", "attention_mask")
+TEXT_INPUTS = frozenset({"input_ids", "labels", "attention_mask"})
+"""Names of a model's inputs that hold tokens; every other tensor of a batch with images is about its images."""
 
 
 def pixels_of(inspection: Inspection, *, trains: bool) -> Pixels:
@@ -61,7 +62,7 @@ def pixels_of(inspection: Inspection, *, trains: bool) -> Pixels:
     return {
         name: array[:, :kept] if array.shape[:2] == (1, len(inspection.ids)) else array
         for name, array in arrays.items()
-        if name not in _OF_TEXT
+        if name not in TEXT_INPUTS
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from inspector.errors import kind_of
 from training.errors import SpecError
 from training.spec.checks import check, explained, problem
 from training.spec.run import RunSpec
@@ -60,6 +61,6 @@ def spec_fields(text: str, name: str = "") -> Mapping[str, Any]:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        what = "empty" if value is None else type(value).__name__
+        what = "empty" if value is None else kind_of(value)
         raise SpecError([problem("spec", f"is {what}, and must be fields with values.", "")])
     return value

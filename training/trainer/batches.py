@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import Sampler
 
 from inspector.strategies.base import IGNORED
-from training.rows.pixels import FOLDER, Pixels, read_pixels
+from training.rows.pixels import FOLDER, TEXT_INPUTS, Pixels, read_pixels
 from training.rows.written import cut_row
 
 PAIR_COST = 2.5
@@ -118,8 +118,8 @@ class ImageBatcher:
     @staticmethod
     def pixels_in(batch: dict[str, Any]) -> Pixels:
         """The arrays of the images of a batch, for its proof."""
-        of_text = ("input_ids", "labels", "attention_mask")
-        return {name: value.numpy() for name, value in batch.items() if torch.is_tensor(value) and name not in of_text}
+        tensors = {name: value for name, value in batch.items() if torch.is_tensor(value)}
+        return {name: value.numpy() for name, value in tensors.items() if name not in TEXT_INPUTS}
 
 
 def shared_length(rows: Sequence[dict[str, Any]]) -> int:

@@ -141,23 +141,23 @@ def test_layouts_that_do_not_fit_are_refused(row: dict[str, Any], mapping: dict[
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"messages": None}, "The column 'messages' is missing, and must be a list of messages"),
-        ({"messages": "Hello"}, "The column 'messages' is a text, and must be a list of messages"),
+        ({"messages": None}, "The column 'messages' is null, and must be a list of messages"),
+        ({"messages": "Hello"}, "The column 'messages' is text, and must be a list of messages"),
         ({"messages": "[{"}, "messages is a text that begins like JSON and is not JSON"),
-        ({"messages": ["Hi"]}, "messages[0] is a text, and must be a message with role and content"),
+        ({"messages": ["Hi"]}, "messages[0] is text, and must be a message with role and content"),
         (
             {"messages": [{"role": "narrator", "content": "x"}]},
             "messages[0] has the role 'narrator', which is not one of: ",
         ),
         ({"messages": [{"from": "robot", "value": "x"}]}, "messages[0] has the role 'robot', which is not one of: "),
-        ({"instruction": 1, "output": "A"}, "The column 'instruction' is a number, and must be a text"),
-        ({"instruction": "I", "input": 21, "output": "A"}, "The column 'input' is a number, and must be a text"),
+        ({"instruction": 1, "output": "A"}, "The column 'instruction' is a number, and must be text"),
+        ({"instruction": "I", "input": 21, "output": "A"}, "The column 'input' is a number, and must be text"),
         (
             {"instruction": "I", "output": 42},
-            "The column 'output' is a number, and must be a text or a list of messages",
+            "The column 'output' is a number, and must be text or a list of messages",
         ),
-        ({"instruction": "I", "output": {"a": 1}}, "The column 'output' is a dict, and must be a text or a list of"),
-        ({"messages": [U, A], "system": {"content": "S"}}, "The column 'system' is a dict, and must be a text"),
+        ({"instruction": "I", "output": {"a": 1}}, "The column 'output' is an object, and must be text or a list of"),
+        ({"messages": [U, A], "system": {"content": "S"}}, "The column 'system' is an object, and must be text"),
         ({"messages": [U, A], "history": 5}, "The column 'history' is a number, and must be a list of turns"),
         (
             {"messages": [{"author": "user", "content": "Q"}]},
@@ -173,6 +173,21 @@ def test_rows_that_are_none_say_why(row: dict[str, Any], message: str) -> None:
     """The column, and what it is instead."""
     with pytest.raises(FormatError, match=re.escape(message)):
         sample(row)
+
+
+@pytest.mark.parametrize(
+    ("first", "where", "expected"),
+    [
+        ({"instruction": "I", "output": "A"}, "instruction", "text"),
+        ({"messages": [U, A]}, "messages", "a list of messages"),
+        ({"prompt": "Q", "response_a": "A", "response_b": "B", "score_0": 1, "score_1": 2}, "score_0", "a score"),
+    ],
+)
+def test_column_that_a_later_row_lacks_is_missing(first: dict[str, Any], where: str, expected: str) -> None:
+    """It is not null: the row does not name it."""
+    row = {name: value for name, value in first.items() if name != where}
+    with pytest.raises(FormatError, match=f"The column '{where}' is missing, and must be {expected}"):
+        read(row, detect([first]))
 
 
 @pytest.mark.parametrize("beside", [{"system": "Be brief."}, {"history": [["1+1?", "2"]]}, {"system_prompt": "S"}])

@@ -57,7 +57,7 @@ def test_verdict_says_which_answer_is_chosen(verdict: dict[str, Any], expected: 
         ({"score_0": 1, "score_1": 1}, "'score_0' is 1, by which neither answer is better"),
         ({"winner": "model_c"}, "'winner' is 'model_c', and must say which answer is better: model_a, model_b or tie"),
         ({"overall_preference": "x"}, "'overall_preference' is 'x', and must say which answer is better: a number"),
-        ({"score_0": 1, "score_1": None}, "The column 'score_1' is missing, and must be a score"),
+        ({"score_0": 1, "score_1": None}, "The column 'score_1' is null, and must be a score"),
     ],
 )  # fmt: skip
 def test_verdict_that_chooses_none_is_said(verdict: dict[str, Any], message: str) -> None:
@@ -118,7 +118,7 @@ def test_ranked_answers_that_are_no_pair_are_refused(row: dict[str, Any], as_giv
     with pytest.raises(FormatError, match=message):
         read(row, detect([row]), as_given)
     later = detect([ranked(1, 2)])
-    with pytest.raises(FormatError, match="'completions' is a text, and must be answers, each with a rank or a score"):
+    with pytest.raises(FormatError, match="'completions' is text, and must be answers, each with a rank or a score"):
         read({"prompt": "Q", "completions": "x"}, later)
 
 
@@ -131,7 +131,7 @@ def test_tree_is_read_along_its_best_replies() -> None:
     assert sample.conversation.changes[0].where == "prompt, of whose replies 1 are left out"
     with pytest.raises(FormatError, match="The column 'prompt' has 1 more replies: it is not one conversation"):
         read(row, detect([row]), ["ranking"])
-    with pytest.raises(FormatError, match="The column 'prompt' is a text, and must be a message with its replies"):
+    with pytest.raises(FormatError, match="The column 'prompt' is text, and must be a message with its replies"):
         read({"prompt": "Q"}, detect([row]))
 
 
@@ -159,7 +159,7 @@ def test_segments_train_as_they_are_labelled() -> None:
         ([{"label": True, "text": 1}], ConversationError, r"segments\[0\] must be an object with `label` and `text`"),
         ([{"label": "x", "text": "a"}], ConversationError, r"segments\[0\]: `label` is 'x', and must be true or false"),
         ([{"label": True, "text": ""}], FormatError, "The row's segments hold no token"),
-        ("x", FormatError, "The column 'segments' is a text, and must be a list of texts with labels"),
+        ("x", FormatError, "The column 'segments' is text, and must be a list of texts with labels"),
     ],
 )
 def test_segments_that_are_none_are_refused(segments: Any, error: type[Exception], message: str) -> None:
@@ -289,7 +289,7 @@ def test_lines_that_are_lists_of_messages_are_rows(text: str, expected: list[typ
 def test_texts_in_turn_are_not_taken_for_messages_where_that_is_not_wanted() -> None:
     row = {"data": ["Q", "A"]}
     assert as_read(row) == "user: Q / assistant: A"
-    with pytest.raises(FormatError, match=r"data\[0\] is a text, and must be a message with role and content"):
+    with pytest.raises(FormatError, match=r"data\[0\] is text, and must be a message with role and content"):
         read(row, detect([row]), ["speakers"])
 
 
@@ -366,14 +366,14 @@ def test_columns_that_hold_nothing_are_not_the_layout() -> None:
     assert as_read(row) == "user: Q / assistant: A"
     assert detect([row]).columns == {"prompt": "prompt", "completion": "completion", "tools": "tools"}
     assert as_read({"problem": "Q", "solution": "A", "messages": None}) == "user: Q / assistant: A"
-    with pytest.raises(FormatError, match="The column 'messages' is missing"):
+    with pytest.raises(FormatError, match="The column 'messages' is null"):
         as_read({"messages": None})
 
 
 def test_several_answers_are_not_a_chat() -> None:
     """A list of texts is taken in turn only where a chat stands."""
     row = {"prompt": "Q", "completion": ["A", "B"]}
-    with pytest.raises(FormatError, match=r"completion\[0\] is a text, and must be a message with role and content"):
+    with pytest.raises(FormatError, match=r"completion\[0\] is text, and must be a message with role and content"):
         read(row, detect([row]))
 
 

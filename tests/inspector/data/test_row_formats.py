@@ -148,7 +148,7 @@ def test_dates_become_text() -> None:
     sample = read(row, detect([row]))
     assert sample.conversation.messages[0]["at"] == "2026-05-17T09:30:00"
     assert [change.step for change in sample.conversation.changes] == [Step.DATES]
-    with pytest.raises(inspector.errors.ConversationError, match="holds datetime"):
+    with pytest.raises(inspector.errors.ConversationError, match="holds a value of type datetime"):
         read(row, detect([row]), as_given=["dates"])
     with pytest.raises(inspector.errors.ConversationError, match="holds bytes, which no chat template can write"):
         read({"messages": [{**USER, "raw": b"x"}, ASKED]}, detect([row]))

@@ -153,7 +153,7 @@ def test_broken_row_is_named_and_the_rest_goes_on(name: str, number: int, place:
         ("a.jsonl", JSONL + "[" * 100_000 + "\n", 2, "the line is nested too deeply"),
         ("a.csv", CSV + "x\n", 2, "the line has 1 cells, the header 2"),
         ("a.csv", CSV + 'x,"y"z\n' + "Q,A\n", 2, "the line is not CSV: "),
-        ("a.json", '["x", {"text": "T"}]', 0, "the row is a text"),
+        ("a.json", '["x", {"text": "T"}]', 0, "the row is text"),
     ],
 )
 def test_rows_that_are_none(write: Write, name: str, data: str, number: int, why: str) -> None:
@@ -180,7 +180,7 @@ def test_enormous_line_is_refused_without_being_read(write: Write, monkeypatch: 
         ("empty.json", " ", "empty.json is empty"),
         ("empty.csv", "", "empty.csv is empty"),
         ("list.json", "[]", "list.json holds an empty list"),
-        ("text.json", '"x"', "text.json holds a text, and must hold rows"),
+        ("text.json", '"x"', "text.json holds text, and must hold rows"),
         ("bad.json", "[{", "bad.json is not JSON: "),
         ("deep.json", "[" * 100_000, "deep.json is nested too deeply"),
         ("latin.json", '["é"]'.encode("latin-1"), "latin.json is not UTF-8 text: byte 2"),

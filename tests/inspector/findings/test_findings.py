@@ -514,7 +514,8 @@ def test_content_that_the_template_cannot_join_is_the_cause(role: str, content: 
     finding = diagnosed(JOINED, messages)
     assert finding is not None
     assert (finding.code, finding.message_index) == (Code.CONTENT_UNSUPPORTED, 0)
-    assert f"The cause: message 0 ({role}) {what}; with plain text there it renders." in finding.detail
+    assert finding.cause == f"message 0 ({role}) {what}; with plain text there it renders."
+    assert finding.detail.endswith(f" The cause: {finding.cause}")
 
 
 def test_content_that_the_template_takes_is_not_blamed() -> None:
