@@ -21,6 +21,7 @@ from inspector.data.source import BadRow
 from inspector.errors import ReportError, quoted, short
 from inspector.findings.codes import Code, Finding, KindBy, Severity
 from inspector.inspection import Inspection
+from inspector.notebook import block, folded, note, table
 from inspector.rendering.origins import OriginKind
 from inspector.strategies.base import ranges_of
 
@@ -147,7 +148,7 @@ class Found:
         }
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class AuditReport:
     """The sum over the rows seen so far.
 
@@ -274,6 +275,28 @@ class AuditReport:
         self.unread.update(other.unread)
         self.labels.update(other.labels)
         self.answers.extend(other.answers)
+
+    def __repr__(self) -> str:
+        """The report in one line."""
+        from inspector.audit.text import figures
+
+        return f"<AuditReport {figures(self)}>"
+
+    def _repr_html_(self) -> str:
+        """The report as a notebook shows it: its figures, and each finding with the first row that has it."""
+        from inspector.audit.text import about_lines, figures, ranked_findings
+
+        rows = []
+        for shown in ranked_findings(self):
+            first: dict[str, Any] = dict(shown.examples[0]) if shown.examples else {}
+            detail = shown.detail or first.get("detail", "")
+            rows.append(
+                (shown.severity.value, Code(shown.code).heading, f"{shown.rows:,}", first.get("place", ""), detail)
+            )
+        rows += [("error", "The row cannot be used", "1", row["place"], row["why"]) for row in self.bad_rows]
+        about = [note(f"{name}: {value}") for name, value in about_lines(self)]
+        found = table(("", "Finding", "Rows", "First", "What"), rows) if rows else note("No findings.")
+        return block(figures(self), found, folded("What was audited", *about))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form, which `from_dict` reads back. Equal for equal rows, whatever their order."""

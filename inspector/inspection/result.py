@@ -9,10 +9,11 @@ from typing import Any
 
 from inspector.findings.codes import Finding
 from inspector.model.hub import Model
+from inspector.notebook import Mask, block, finding_list, note, token_view
 from inspector.strategies import Example, Labelled, Modifiers, Reason, Rule, behind_prompt
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Inspection:
     """What a strategy trains in one conversation, and everything known about its tokens.
 
@@ -96,6 +97,22 @@ class Inspection:
         mixed = set(self.labelled.mixed)
         tokens = self.example.tokens
         return [index for index in range(len(tokens)) if index in mixed or tokens.is_straddler(index)]
+
+    def __repr__(self) -> str:
+        """Its figures, in one line."""
+        return f"<Inspection {self.model.name} · {self.strategy} · {self._figures()}>"
+
+    def _repr_html_(self) -> str:
+        """Its tokens and findings, as a notebook shows them."""
+        about = f"{self.model.name} · template {self.model.template_name} · strategy {self.strategy}"
+        warnings = [note(f"{self.strategy} says: {warning}") for warning in self.labelled.warnings]
+        tokens = token_view(self.example, Mask(self.labelled.trained, merged=frozenset(self.straddlers)))
+        return block(self._figures(), note(about), *warnings, tokens, finding_list(self.findings))
+
+    def _figures(self) -> str:
+        count, total = sum(self.trained), len(self.ids)
+        found = f"{len(self.findings)} finding{'s' * (len(self.findings) != 1)}"
+        return f"{count:,} of {total:,} tokens are trained, {found}"
 
     def to_dict(self) -> dict[str, Any]:
         """The public, JSON-ready form; its keys are stable.

@@ -16,7 +16,7 @@ from inspector.errors import WrongTrainingError
 from inspector.findings.codes import Finding
 from inspector.live.rows import LiveRow
 from inspector.model.model import Model
-from inspector.notebook import block, note, table, token_view
+from inspector.notebook import Mask, block, note, table, token_view
 from inspector.strategies import Example, Labelled
 from inspector.trainers.verdict import Level, Verdict
 
@@ -64,7 +64,7 @@ class CheckedRow:
         """Its tokens as HTML."""
         rest = [False] * (len(self.example) - len(self.row.ids))
         trained = None if self.row.trained is None else [False, *self.row.trained[1:], *rest]
-        return token_view(self.example, trained, None if self.truth is None else self.truth.trained)
+        return token_view(self.example, Mask(trained, None if self.truth is None else self.truth.trained))
 
 
 _MARKS = {

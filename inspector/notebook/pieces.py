@@ -30,6 +30,11 @@ def note(text: str) -> Markup:
     return Markup('<p class="ms-note">{}</p>').format(text)
 
 
+def folded(title: str, *parts: Markup) -> Markup:
+    """What is shown once its title is opened."""
+    return Markup("<details><summary>{}</summary>{}</details>").format(title, Markup("").join(parts))
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
     """A table; each cell is a value, or HTML already."""
     head = Markup("").join(Markup('<th scope="col">{}</th>').format(text) for text in heads)
@@ -42,10 +47,8 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
 
 def finding_list(findings: Iterable[Finding]) -> Markup:
     """Findings, each folded below its heading."""
-    items = Markup("").join(
-        Markup("<details><summary>{} {}</summary><p>{}</p><p>→ {}</p></details>").format(
-            _SIGNS[finding.severity], finding.code.heading, finding.detail, finding.remedy
-        )
-        for finding in findings
+    items = (
+        folded(f"{_SIGNS[one.severity]} {one.code.heading}", note(one.detail), note(f"→ {one.remedy}"))
+        for one in findings
     )
-    return items or note("No findings.")
+    return Markup("").join(items) or note("No findings.")

@@ -5,7 +5,8 @@ The first tokens are drawn, the others are folded in pieces, so that a long row 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from markupsafe import Markup
@@ -18,27 +19,37 @@ FOLDS = 20
 """Most pieces of as many tokens that are folded below them."""
 
 
-def token_view(example: Example, trained: Sequence[bool] | None, meant: Sequence[bool] | None = None) -> Markup:
-    """The tokens, turn by turn. `trained`: a bit for each; `meant`: what it should be, where that may be another."""
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """What of an example's tokens is trained: a bit for each, None where no token has a loss.
+
+    `meant`: what should be, where that may be another. `merged`: tokens that merge text across a boundary.
+    """
+
+    trained: Sequence[bool] | None
+    meant: Sequence[bool] | None = None
+    merged: Collection[int] = field(default=frozenset())
+
+
+def token_view(example: Example, mask: Mask) -> Markup:
+    """The tokens, turn by turn."""
     pieces, count = example.brief_texts(), len(example)
-    out = [_turns(example, pieces, trained, meant, range(min(DRAWN, count)))]
+    out = [_turns(example, mask, pieces, range(min(DRAWN, count)))]
     for number, start in enumerate(range(DRAWN, count, DRAWN)):
         if number == FOLDS:
             out.append(Markup('<p class="ms-note">{:,} more tokens are not shown.</p>').format(count - start))
             break
         end = min(start + DRAWN, count)
-        view = _turns(example, pieces, trained, meant, range(start, end))
+        view = _turns(example, mask, pieces, range(start, end))
         out.append(Markup("<details><summary>Tokens {:,} to {:,}</summary>{}</details>").format(start, end - 1, view))
     return Markup("").join(out)
 
 
-def _turns(
-    example: Example, pieces: Sequence[str], trained: Sequence[bool] | None, meant: Sequence[bool] | None, shown: range
-) -> Markup:
+def _turns(example: Example, mask: Mask, pieces: Sequence[str], shown: range) -> Markup:
     out = []
     for turn, group in groupby(shown, key=lambda i: _turn(example, i)):
         who = "template" if turn is None else example.conversation.role(turn)
-        tokens = Markup("").join(_token(example, pieces[i], i, trained, meant) for i in group)
+        tokens = Markup("").join(_token(example, mask, pieces[i], i) for i in group)
         out.append(Markup('<div class="ms-turn"><span class="ms-who">{}</span><div>{}</div></div>').format(who, tokens))
     return Markup("").join(out)
 
@@ -48,15 +59,18 @@ def _turn(example: Example, index: int) -> int | None:
     return runs[0].turn if runs else None
 
 
-def _token(
-    example: Example, piece: str, index: int, trained: Sequence[bool] | None, meant: Sequence[bool] | None
-) -> Markup:
-    is_trained = trained is not None and bool(trained[index])
-    is_meant = is_trained if meant is None else bool(meant[index])
+def _token(example: Example, mask: Mask, piece: str, index: int) -> Markup:
+    is_trained = mask.trained is not None and bool(mask.trained[index])
+    is_meant = is_trained if mask.meant is None or mask.trained is None else bool(mask.meant[index])
     kind, says = _KINDS[is_trained, is_meant]
-    classes = f"{kind} ms-special" if example.tokens.special[index] else kind
-    title = f"token {index} · id {example.tokens.ids[index]} · {says}"
-    return Markup('<span class="{}" title="{}">{}</span>').format(classes, title, piece.replace("\n", "⏎\n"))
+    classes, title = [kind], f"token {index} · id {example.tokens.ids[index]} · {says}"
+    if example.tokens.special[index]:
+        classes.append("ms-special")
+    if index in mask.merged:
+        classes.append("ms-merged")
+        title += " · merges text across a boundary"
+    text = piece.replace("\n", "⏎\n")
+    return Markup('<span class="{}" title="{}">{}</span>').format(" ".join(classes), title, text)
 
 
 _KINDS = {

@@ -14,6 +14,7 @@ from inspector.conversation import Conversation, Step
 from inspector.errors import InspectorError, StrategyRefusedError
 from inspector.inspection import Inspection, inspect
 from inspector.model.model import Model
+from inspector.notebook import Mask, block, folded, table, token_view
 from inspector.strategies import EXACT, FACTS, OWN_LABELS, STRATEGIES, Labelled, label, needs_of
 from inspector.strategies.base import ranges_of
 from inspector.trainers.markers import Markers, propose_markers
@@ -57,7 +58,7 @@ class Entry:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Comparison:
     """The truth, and every strategy beside it, in the order asked for."""
 
@@ -72,6 +73,23 @@ class Comparison:
             return entry.agreement is None, not FACTS[entry.strategy].is_known, entry.verdict.rank
 
         return sorted(self.entries, key=place)
+
+    def __repr__(self) -> str:
+        """A line for each trainer, the best known first."""
+        lines = [f"  {entry.verdict.sentence}" for entry in self.by_verdict]
+        return "\n".join([f"<Comparison {self.truth.model.name} · {len(self.truth.ids):,} tokens", *lines]) + ">"
+
+    def _repr_html_(self) -> str:
+        """A row for each trainer, and below it the tokens of those that are wrong."""
+        rows, views = [], []
+        for entry in self.by_verdict:
+            count = "" if entry.labelled is None else f"{sum(entry.labelled.trained):,}"
+            rows.append((entry.verdict.trainer, entry.verdict.setting, count, entry.verdict.short))
+            if entry.labelled is not None and entry.disagreements:
+                mask = Mask(entry.labelled.trained, self.truth.labelled.trained)
+                views.append(folded(entry.verdict.sentence, token_view(self.truth.example, mask)))
+        title = f"{sum(self.truth.trained):,} of {len(self.truth.ids):,} tokens should be trained"
+        return block(title, table(("Trainer", "Setting", "Trains", "Verdict"), rows), *views)
 
     def to_dict(self) -> dict[str, Any]:
         """The public JSON form: that of the truth's inspection, and `strategies`."""
