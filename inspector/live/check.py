@@ -236,32 +236,42 @@ def _merged(same: Sequence[Problem]) -> Problem:
 def _of_row(row: CheckedRow) -> Iterator[Problem]:
     problem = partial(Problem, row=row)
     for oddity in row.row.oddities:
-        yield problem(kind=oddity.value, level=Level.WRONG, title=_ODDITIES[oddity])
+        title, does = _ODDITIES[oddity]
+        yield problem(kind=oddity.value, level=Level.WRONG, title=title, does=does)
     for part in row.verdict.extra:
-        level = Level.WARNING if part.kind in _HARMLESS else Level.WRONG
-        title = f"trained, and should not be: {part.kind.many}"
-        yield problem(kind=f"extra:{part.kind}", level=level, title=title, **_tokens(part))
+        level, what = Level.WARNING if part.kind in _HARMLESS else Level.WRONG, part.kind.many
+        title, does = f"trained, and should not be: {what}", f"trains {what}"
+        yield problem(kind=f"extra:{part.kind}", level=level, title=title, does=does, **_tokens(part))
     for part in row.verdict.missing:
-        title = f"not trained, and should be: {part.kind.many}"
-        yield problem(kind=f"missing:{part.kind}", level=Level.WRONG, title=title, **_tokens(part))
+        title, does = f"not trained, and should be: {part.kind.many}", f"does not train {part.kind.many}"
+        yield problem(kind=f"missing:{part.kind}", level=Level.WRONG, title=title, does=does, **_tokens(part))
     if row.cut:
-        yield problem(kind="cut", level=Level.WARNING, title="an answer is cut off, and its end is never trained")
+        yield problem(
+            kind="cut", level=Level.WARNING, title="an answer is cut off, and its end is never trained",
+            does="cuts answers off",
+        )  # fmt: skip
     if row.verdict.level is Level.UNKNOWN:
-        yield problem(kind="unknown", level=Level.UNKNOWN, title="whose text is trained is unknown")
+        title = "whose text is trained is unknown"
+        yield problem(kind="unknown", level=Level.UNKNOWN, title=title, does="trains text of unknown roles")
     for finding in row.findings:
         if finding.severity is not Severity.NOTE and finding.code not in _TOLD:
             level = Level.WRONG if finding.severity is Severity.ERROR else Level.WARNING
             yield problem(
                 kind=finding.code.value, level=level, title=finding.code.heading, cause=finding.detail,
-                remedy=finding.remedy, span=finding.token_span,
+                remedy=finding.remedy, span=finding.token_span, does=f"trains rows with: {finding.code.value}",
             )  # fmt: skip
 
 
-_ODDITIES: Mapping[Oddity, str] = {
-    Oddity.PADDING: "padding is trained",
-    Oddity.SHIFTED: "labels are moved by one token, and the model moves them once more",
-    Oddity.LEAK: "several sequences share a row, and each attends to those before it",
-}
+_ODDITIES: Mapping[Oddity, tuple[str, str]] = {
+    Oddity.PADDING: ("padding is trained", "trains padding"),
+    Oddity.SHIFTED: (
+        "labels are moved by one token, and the model moves them once more", "trains each token on the one after next",
+    ),
+    Oddity.LEAK: (
+        "several sequences share a row, and each attends to those before it", "mixes sequences that share a row",
+    ),
+}  # fmt: skip
+"""What is wrong, and the same as a verb phrase."""
 
 
 def _tokens(part: Part) -> dict[str, Any]:

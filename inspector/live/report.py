@@ -16,7 +16,7 @@ from inspector.errors import WrongTrainingError
 from inspector.findings.codes import Finding
 from inspector.live.rows import LiveRow
 from inspector.model.model import Model
-from inspector.notebook import Mask, block, note, table, token_view
+from inspector.notebook import Mask, block, note, point, token_view
 from inspector.strategies import Example, Labelled
 from inspector.trainers.verdict import Level, Verdict
 
@@ -78,12 +78,16 @@ _MARKS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Something wrong, in `rows` rows and `tokens` tokens. `row`, `span`: where first. `cause`, `remedy`: "" where
-    nothing that was seen shows one. `kind`: a name for programs."""
+    """Something wrong, in `rows` rows and `tokens` tokens.
+
+    `title`: what; `does`: the same as a verb phrase, after the trainer's name. `row`, `span`: where first. `cause`,
+    `remedy`: "" where nothing that was seen shows one. `kind`: a name for programs.
+    """
 
     kind: str
     level: Level
     title: str
+    does: str
     row: CheckedRow
     span: tuple[int, int] | None = None
     rows: int = 1
@@ -96,6 +100,11 @@ class Problem:
         """How much of it there is."""
         tokens = f"{_count(self.tokens, 'token')} in " if self.tokens else ""
         return f"{tokens}{_count(self.rows, 'row')}"
+
+    @property
+    def place(self) -> str:
+        """Where it is first, in words."""
+        return self.row.row.where + ("" if self.span is None else f", token {self.span[0]}")
 
     def to_dict(self) -> dict[str, Any]:
         """The public JSON form."""
@@ -130,19 +139,24 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong; False, too, where no row could be judged."""
-        is_wrong = any(problem.level is Level.WRONG for problem in self.problems)
-        return not is_wrong and any(row.verdict.level is not Level.UNKNOWN for row in self.rows)
+        return not self._is_wrong and any(row.verdict.level is not Level.UNKNOWN for row in self.rows)
 
     @property
     def headline(self) -> str:
         """The report in one sentence."""
-        wrong = {id(problem.row) for problem in self.problems if problem.level is Level.WRONG}
         worst = next(iter(self.problems), None)
-        if wrong and worst is not None:
-            return f"{self.trainer} does not train what was meant: {worst.title} ({worst.size})."
+        if self._is_wrong and worst is not None:
+            more = len(self.problems) - 1
+            return f"{self.trainer} {worst.does} ({worst.size})" + (
+                f", and {_count(more, 'more problem')}." if more else "."
+            )
         if not self.ok:
             return f"What {self.trainer} trains could not be judged: {self.rows[0].verdict.short}."
         return f"{self.trainer} trains what was meant in {_count(self._judged, 'row')}."
+
+    @property
+    def _is_wrong(self) -> bool:
+        return any(problem.level is Level.WRONG for problem in self.problems)
 
     @property
     def _judged(self) -> int:
@@ -168,36 +182,35 @@ class Report:
     def _lines(self) -> Iterator[str]:
         yield f"{'✓' if self.ok else '✗'} {self.headline}"
         yield f"  {self.figures}"
-        told: set[str] = set()
-        for problem in self.problems:
+        for problem, cause, remedy in self._told():
             yield ""
             yield f"  {_SIGNS[problem.level]} {problem.title} · {problem.size}"
-            first = "" if problem.span is None else f", token {problem.span[0]}"
-            yield f"      {problem.row.row.where}{first}: {problem.row.around(problem.span)}"
-            if problem.cause and problem.cause in told:
-                yield "      Why: as above"
-            elif problem.cause:
-                told.add(problem.cause)
-                yield f"      Why: {problem.cause}"
-                yield f"      Do: {problem.remedy}"
+            yield f"      {problem.place}: {problem.row.around(problem.span)}"
+            yield from (f"      {line}" for line in (cause, remedy) if line)
         if any(problem.tokens for problem in self.problems):
             yield ""
             yield "  «trained and meant» !!trained, not meant!! [[meant, not trained]]"
 
     def html(self) -> str:
         """The report as HTML that needs nothing else: its problems, and the tokens of the rows that have one."""
-        rows = [
-            (_SIGNS[one.level], one.title, one.size, one.row.around(one.span), f"{one.cause} {one.remedy}".strip())
-            for one in self.problems
-        ]
         parts = [note(self.figures)]
-        if rows:
-            parts.append(table(("", "What", "How much", "Where first", "Why, and what to do"), rows))
+        for one, cause, remedy in self._told():
+            title = f"{_SIGNS[one.level]} {one.title} · {one.size}"
+            parts.append(point(title, f"{one.place}: {one.row.around(one.span)}", cause, remedy))
         shown = list({id(one.row): one.row for one in self.problems}.values()) or list(self.rows[:1])
         parts += [part for row in shown[:SHOWN_ROWS] for part in (note(row.row.where), row.view())]
         return block(f"{'✓' if self.ok else '✗'} {self.headline}", *parts)
 
     _repr_html_ = html
+
+    def _told(self) -> Iterator[tuple[Problem, str, str]]:
+        """Each problem with the lines about its cause and what to do, which are said once."""
+        told: set[str] = set()
+        for problem in self.problems:
+            is_new = problem.cause not in told
+            told.add(problem.cause)
+            why = f"Why: {problem.cause if is_new else 'as above'}" if problem.cause else ""
+            yield problem, why, f"Do: {problem.remedy}" if problem.remedy and is_new else ""
 
     def to_dict(self) -> dict[str, Any]:
         """The public JSON form; its keys are stable."""
@@ -217,7 +230,7 @@ class Report:
 
     def raise_if_wrong(self) -> None:
         """Raise WrongTrainingError with this report where something is wrong."""
-        if any(problem.level is Level.WRONG for problem in self.problems):
+        if self._is_wrong:
             raise WrongTrainingError(str(self))
 
 

@@ -3,7 +3,7 @@
 In: examples with the bits of a mask, findings, verdicts. Out: HTML. May import: `findings` and below.
 """
 
-from inspector.notebook.pieces import block, finding_list, folded, note, table
+from inspector.notebook.pieces import block, finding_list, folded, note, point, table
 from inspector.notebook.tokens import Mask, token_view
 
-__all__ = ["Mask", "block", "finding_list", "folded", "note", "table", "token_view"]
+__all__ = ["Mask", "block", "finding_list", "folded", "note", "point", "table", "token_view"]

@@ -20,9 +20,8 @@ def _style() -> Markup:
 
 def block(title: str, *parts: Markup) -> str:
     """A whole output: its style, a heading, and what stands below it."""
-    return Markup('<div class="maskscope"><style>{}</style><p class="ms-title">{}</p>{}</div>').format(
-        _style(), title, Markup("").join(parts)
-    )
+    html = Markup('<div class="maskscope"><style>{}</style><p class="ms-title">{}</p>{}</div>')
+    return str(html.format(_style(), title, Markup("").join(parts)))
 
 
 def note(text: str) -> Markup:
@@ -33,6 +32,12 @@ def note(text: str) -> Markup:
 def folded(title: str, *parts: Markup) -> Markup:
     """What is shown once its title is opened."""
     return Markup("<details><summary>{}</summary>{}</details>").format(title, Markup("").join(parts))
+
+
+def point(title: str, shown: str, *notes: str) -> Markup:
+    """Something that is wrong: in words, then where, then what is known of it."""
+    below = Markup("").join(map(note, filter(None, notes)))
+    return Markup('<p class="ms-point">{}</p><p><code>{}</code></p>{}').format(title, shown, below)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:

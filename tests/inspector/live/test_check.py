@@ -130,6 +130,7 @@ def test_a_right_run_is_right(make: Callable[[Path], Any], warned: list[str], tm
     assert (kinds(report), kinds(report, "warning")) == ([], warned)
     assert "trains what was meant" in report.headline
     report.raise_if_wrong()
+    assert report.to_dict()["ok"]
 
 
 def test_pairs_are_judged_by_their_answers(tmp_path: Path) -> None:
@@ -366,7 +367,7 @@ def test_the_callback_stops_a_wrong_run(tmp_path: Path, capsys: pytest.CaptureFi
     with pytest.raises(WrongTrainingError):
         trainer.train()
     assert trainer.state.global_step == 0
-    assert "does not train what was meant" in capsys.readouterr().err
+    assert "✗ The trainer trains user text" in capsys.readouterr().err
     trainer = sft(tmp_path)
     callback = MaskscopeCallback()
     trainer.add_callback(callback)
