@@ -120,6 +120,22 @@ _CAUSES: tuple[tuple[tuple[str, ...], Callable[[Run, Sequence[CheckedRow]], Caus
         ),
     ),
     (
+        (Oddity.MASKED.value,),
+        lambda run, rows: (
+            "The batch has both position_ids and an attention_mask: transformers reads where sequences start off "
+            "position_ids only where there is no mask.",
+            "Leave attention_mask out of packed batches, or give a mask of blocks.",
+        ),
+    ),
+    (
+        (Oddity.HIDDEN.value,),
+        lambda run, rows: (
+            "The attention mask is 0 between tokens of the text. A mask that is made by comparing ids with the padding "
+            "token does that where padding and stop token are the same.",
+            "Make the mask from the rows' lengths, as tokenizer.pad does.",
+        ),
+    ),
+    (
         (Oddity.SHIFTED.value,),
         lambda run, rows: (
             "A label is the id of the next token. Models of transformers compare the label at a place with what they "

@@ -12,19 +12,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from inspector.conversation import IGNORED
 from inspector.errors import CheckError, InspectorError
 from inspector.findings.codes import Code, Finding, Severity
-from inspector.inspection import Inspection, inspect, inspect_by
+from inspector.inspection import Inspection, inspect, inspect_by, inspect_rendered
 from inspector.live.batches import Batch, first_batches, is_loader, is_trainer, loader_of
 from inspector.live.causes import Run, cause_of
 from inspector.live.report import CheckedRow, Problem, Report
 from inspector.live.rows import LiveRow, Oddity, rows_of
 from inspector.model.hub import load, model_of
 from inspector.model.model import Model
+from inspector.samples import sample_conversations
 from inspector.strategies import EXACT, Labelled, Modifiers, Rule, Truncation, behind_prompt, label
 from inspector.trainers.verdict import Kind, Level, Part, Verdict, verdict_of
 
@@ -64,6 +65,7 @@ def check(
         raise CheckError("The first batches hold no row: there is nothing to check.")
     rule = Rule(strategy=strategy, options=options)
     known = _Known(run.model, rule, data)
+    rows = [part for row in rows[:MAX_ROWS] for part in known.apart(row)] + rows[MAX_ROWS:]
     checked = [_checked(run, rule, known, row) for row in rows[:MAX_ROWS]]
     return Report(
         trainer=run.name, model=run.model, batches=len(found), rows=tuple(checked), left_out=len(rows) - len(checked),
@@ -128,19 +130,65 @@ class _Known:
         self._by_start: dict[tuple[int, ...], list[Inspection]] = {}
         for source in islice(data or (), MAX_ROWS):
             inspection = inspect_by(rule, model, source)
-            self._by_start.setdefault(self._start(inspection.ids), []).append(inspection)
-
-    @staticmethod
-    def _start(ids: Sequence[int]) -> tuple[int, ...]:
-        return tuple(ids[:8])
+            self._by_start.setdefault(_start(inspection.ids), []).append(inspection)
 
     def of(self, row: LiveRow) -> Inspection | None:
         """The inspection of the conversation whose ids the row has, or begins with; None where it is not known."""
-        candidates = list(self._by_start.get(self._start(row.ids), []))
+        candidates = list(self._by_start.get(_start(row.ids), []))
         if isinstance(row.source, Mapping) and "input_ids" not in row.source and not row.side:
             with suppress(InspectorError):  # its columns mean something else: the text is read back
                 candidates.append(inspect_by(self._rule, self._model, dict(row.source)))
         return next((one for one in candidates if one.ids[: len(row.ids)] == list(row.ids)), None)
+
+    def apart(self, row: LiveRow) -> list[LiveRow]:
+        """The row, or its sequences where it is seen to hold several: known conversations, or more than one BOS token.
+
+        Nothing in the batch says where they begin, so each attends to those before it.
+        """
+        ends = (
+            [] if row.part is not None or row.is_kept_apart else self._ends(row.ids) or self._ends_before_bos(row.ids)
+        )
+        if len(ends) < 2:
+            return [row]
+        bounds = list(pairwise([0, *ends]))
+        return [
+            replace(
+                row, ids=row.ids[start:end], trained=row.trained and row.trained[start:end], part=number, source=None,
+                oddities=(*row.oddities, Oddity.LEAK) if number == 0 else (),
+            )
+            for number, (start, end) in enumerate(bounds)
+        ]  # fmt: skip
+
+    def _ends(self, ids: tuple[int, ...]) -> list[int]:
+        """Where known conversations end that the ids are one after the other; the last may be cut."""
+        ends = [0]
+        while ends[-1] < len(ids):
+            rest = list(ids[ends[-1] :])
+            lengths = [len(one.ids) for one in self._by_start.get(_start(rest), []) if one.ids == rest[: len(one.ids)]]
+            if not lengths:
+                is_cut = any(one.ids[: len(rest)] == rest for same in self._by_start.values() for one in same)
+                return [*ends[1:], len(ids)] if is_cut else []
+            ends.append(ends[-1] + max(lengths))
+        return ends[1:]
+
+    def _ends_before_bos(self, ids: tuple[int, ...]) -> list[int]:
+        """Where sequences end by the BOS tokens after them, with a template that writes one in a conversation."""
+        bos = self._model.tokenizer.bos_token_id
+        if bos is None or ids[:1] != (bos,) or not _begins_with_bos(self._model):
+            return []
+        later = [i for i in range(1, len(ids)) if ids[i] == bos and ids[i - 1] != bos]
+        return [*later, len(ids)] if later else []
+
+
+def _start(ids: Sequence[int]) -> tuple[int, ...]:
+    return tuple(ids[:8])
+
+
+def _begins_with_bos(model: Model) -> bool:
+    """Whether the template writes one BOS token in a conversation, at its beginning."""
+    bos = model.tokenizer.bos_token_id
+    sampled = inspect_rendered(model, sample_conversations()[-3:])
+    return bool(sampled) and all(one.ids[0] == bos and one.ids.count(bos) == 1 for one in sampled)
 
 
 def _checked(run: Run, rule: Rule, known: _Known, row: LiveRow) -> CheckedRow:
@@ -224,6 +272,8 @@ def _problems(run: Run, rows: Sequence[CheckedRow]) -> Iterator[Problem]:
     for problem in found:
         kinds.setdefault(problem.kind, []).append(problem)
     merged = [_merged(same) for same in kinds.values()]
+    if all(row.row.trained is not None and not any(row.row.trained[1:]) for row in rows):
+        merged = [replace(one, level=Level.WRONG) if one.kind == "untrained" else one for one in merged]
     order = [Level.WRONG, Level.WARNING, Level.UNKNOWN]
     for problem in sorted(merged, key=lambda one: (order.index(one.level), -one.rows)):
         yield cause_of(run, rows, problem)
@@ -245,6 +295,11 @@ def _of_row(row: CheckedRow) -> Iterator[Problem]:
     for part in row.verdict.missing:
         title, does = f"not trained, and should be: {part.kind.many}", f"does not train {part.kind.many}"
         yield problem(kind=f"missing:{part.kind}", level=Level.WRONG, title=title, does=does, **_tokens(part))
+    if row.row.trained is not None and not any(row.row.trained[1:]) and not row.verdict.missing:
+        yield problem(
+            kind="untrained", level=Level.WARNING, title="no token of the row is trained",
+            does="trains nothing of some rows",
+        )  # fmt: skip
     if row.cut:
         yield problem(
             kind="cut", level=Level.WARNING, title="an answer is cut off, and its end is never trained",
@@ -270,6 +325,11 @@ _ODDITIES: Mapping[Oddity, tuple[str, str]] = {
     Oddity.LEAK: (
         "several sequences share a row, and each attends to those before it", "mixes sequences that share a row",
     ),
+    Oddity.MASKED: (
+        "positions begin anew within a row, and its attention mask makes the model ignore that",
+        "mixes sequences that share a row",
+    ),
+    Oddity.HIDDEN: ("tokens of the text are hidden by the attention mask", "hides tokens from attention"),
 }  # fmt: skip
 """What is wrong, and the same as a verb phrase."""
 

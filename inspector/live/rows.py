@@ -30,6 +30,10 @@ class Oddity(StrEnum):
     """A label is the id of the next token; a model of transformers shifts labels itself, so that it is off by one."""
     LEAK = "packing_leaks"
     """Several sequences share a row, and nothing keeps one from attending to those before it."""
+    MASKED = "positions_ignored"
+    """Positions begin anew in a row, and a mask for the whole row makes the model ignore that: sequences leak, too."""
+    HIDDEN = "hidden_tokens"
+    """Tokens between others are hidden by the attention mask, as padding is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,8 @@ class LiveRow:
     `trained`: a bit for each id; None where the method takes no loss of tokens. `batch`, `row`: where it stands, from
     0; `part`: its number within a packed row, None in a row of its own. `side`: "chosen" or "rejected" in a pair,
     else "". `source`: the row of the data set that it was made of, None where that is not known. `is_completion`:
-    whether it is a prompt and an answer to it, of which only the answer is meant.
+    whether it is a prompt and an answer to it, of which only the answer is meant. `is_kept_apart`: whether a mask says
+    which tokens of the row attend to which.
     """
 
     ids: tuple[int, ...]
@@ -50,6 +55,7 @@ class LiveRow:
     side: str = ""
     source: Any = None
     is_completion: bool = False
+    is_kept_apart: bool = False
     oddities: tuple[Oddity, ...] = ()
 
     @property
@@ -68,7 +74,6 @@ class _Line:
     labels: list[int] | None
     mask: list[int] | None
     attention: list[int] | None
-    has_own_attention: bool
     starts: list[int] | None
     lengths: list[int]
 
@@ -139,7 +144,7 @@ def _lines(values: Mapping[str, Any], side: str, batch: Batch, number: int) -> I
     count = len(ids) // 2 if is_halved else len(ids)
     positions = _grid(values, "position_ids", ids) if not side else None
     for index, row_ids in enumerate(ids):
-        row = index % count
+        row, own_mask = index % count, None if attention is None else attention[index]
         halves = ("chosen", "rejected")[index // count] if is_halved else side.rstrip("_")
         sources = _sources(batch, row, count)
         place = LiveRow(
@@ -147,14 +152,13 @@ def _lines(values: Mapping[str, Any], side: str, batch: Batch, number: int) -> I
             source=sources[0] if len(sources) == 1 else None,
         )  # fmt: skip
         yield (
-            place,
+            replace(place, is_kept_apart=_is_own(values.get(f"{side}{_MASK}"), own_mask)),
             _Line(
                 ids=row_ids,
                 labels=None if labels is None else labels[index],
                 mask=None if mask is None else mask[index],
-                attention=None if attention is None else attention[index],
-                has_own_attention=values.get(f"{side}{_MASK}") is not None and attention is None,
-                starts=_starts(None if positions is None else positions[index], values, len(ids)),
+                attention=own_mask,
+                starts=_starts(None if positions is None else positions[index], values, own_mask),
                 lengths=_lengths(sources),
             ),
         )
@@ -176,12 +180,19 @@ def _sources(batch: Batch, row: int, count: int) -> list[Any]:
     return list(batch.rows) if count == 1 else []
 
 
-def _starts(positions: list[int] | None, values: Mapping[str, Any], count: int) -> list[int] | None:
-    """Where sequences start: where positions begin anew, or where the batch says so for its one row."""
+def _is_own(given: Any, attention: list[int] | None) -> bool:
+    """Whether a mask keeps sequences of a row apart: one of blocks, or one that numbers them, as axolotl's does."""
+    return given is not None and (attention is None or max(attention, default=0) > 1)
+
+
+def _starts(positions: list[int] | None, values: Mapping[str, Any], attention: list[int] | None) -> list[int] | None:
+    """Where sequences start: where positions begin anew, the mask has another number, or the batch says so."""
+    if attention is not None and max(attention, default=0) > 1:
+        return [i for i, number in enumerate(attention) if i == 0 or number != attention[i - 1]]
     if positions:
         return [i for i, place in enumerate(positions) if i == 0 or place != positions[i - 1] + 1]
     bounds = values.get("cu_seq_lens_q")
-    return bounds[:-1] if count == 1 and isinstance(bounds, list) and bounds else None
+    return bounds[:-1] if isinstance(bounds, list) and bounds else None
 
 
 def _lengths(sources: list[Any]) -> list[int]:
@@ -199,24 +210,40 @@ def _lengths(sources: list[Any]) -> list[int]:
 def _sequences(line: _Line, place: LiveRow, pad_id: int | None, eos_id: int | None) -> Iterator[LiveRow]:
     """The sequences of a line, without its padding."""
     bits, is_shifted = _bits(line)
-    kept = _kept(line, bits, pad_id, eos_id)
+    kept, has_hidden = _without_gaps(line, _kept(line, bits, pad_id, eos_id), pad_id, eos_id)
     starts, leaks = line.starts, False
     if starts is None and sum(line.lengths) == len(kept):
-        starts, leaks = [kept[sum(line.lengths[:i])] for i in range(len(line.lengths))], not line.has_own_attention
-    oddities = [Oddity.SHIFTED] * is_shifted + [Oddity.LEAK] * leaks
-    if bits is not None and any(bits[i] for i in set(range(len(bits))) - set(kept)):
-        oddities.append(Oddity.PADDING)
+        starts, leaks = [kept[sum(line.lengths[:i])] for i in range(len(line.lengths))], not place.is_kept_apart
     bounds = [*(starts or [0]), len(line.ids)]
     parts = [[i for i in kept if start <= i < end] for start, end in pairwise(bounds)]
     parts = [part for part in parts if part and not _is_padding(line, bits, part, pad_id, len(bounds))]
+    is_ignored = len(parts) > 1 and line.starts is not None and line.attention is not None
+    is_trained = bits is not None and any(bits[i] for i in set(range(len(bits))) - set(kept))
+    signs = {
+        Oddity.SHIFTED: is_shifted, Oddity.LEAK: leaks, Oddity.MASKED: is_ignored and not place.is_kept_apart,
+        Oddity.HIDDEN: has_hidden, Oddity.PADDING: is_trained,
+    }  # fmt: skip
+    oddities = tuple(oddity for oddity, is_there in signs.items() if is_there)
     for number, part in enumerate(parts):
         yield replace(
             place,
             ids=tuple(line.ids[i] for i in part),
             trained=None if bits is None else tuple(bits[i] for i in part),
             part=number if len(parts) > 1 else None,
-            oddities=tuple(oddities) if number == 0 else (),
+            oddities=oddities if number == 0 else (),
         )
+
+
+def _without_gaps(line: _Line, kept: list[int], pad_id: int | None, eos_id: int | None) -> tuple[list[int], bool]:
+    """(the places with those between them, whether there were any): text that a mask hides is text all the same.
+
+    Where padding and stop token are one, and the mask hides those between, it hides the row's own end, too.
+    """
+    if line.attention is None or not kept or len(kept) == kept[-1] + 1 - kept[0]:
+        return kept, False
+    end = kept[-1] + 1
+    is_stop = end < len(line.ids) and pad_id == eos_id == line.ids[end]
+    return list(range(kept[0], end + is_stop)), True
 
 
 def _bits(line: _Line) -> tuple[list[bool] | None, bool]:

@@ -254,6 +254,37 @@ def test_packing_that_leaks(tmp_path: Path) -> None:
     assert {row.row.part for row in report.rows} == {0, 1}
 
 
+def test_conversations_that_nobody_says_are_several(tmp_path: Path) -> None:
+    """Without lengths: told by the conversations at hand, or by the BOS token that begins each."""
+    rows = labelled()
+    joined = [
+        {name: [*rows[i][name], *rows[i + 1][name], *rows[i + 2][name][:20]] for name in ("input_ids", "labels")}
+        for i in range(0, 9, 3)
+    ]
+    trainer = plain(tmp_path, Dataset.from_list(joined))
+    report = check(trainer, data=CHAT)
+    assert kinds(report) == ["packing_leaks"]
+    assert [row.row.part for row in report.rows] == [0, 1, 2] * 3
+    assert [bool(row.cut) for row in report.rows] == [False, False, True] * 3
+    ids = [inspector.inspect(inspector.load("bytes-bos"), row["messages"]).ids for row in CHAT[:2]]
+    batch = {"input_ids": [[*ids[0], *ids[1]]], "labels": [[*ids[0], *ids[1]]]}
+    report = check([batch], tokenizer="bytes-bos", strategy="full")
+    assert kinds(report) == ["packing_leaks"]
+    assert len(report.rows) == 2
+
+
+def test_rows_without_a_trained_token(tmp_path: Path) -> None:
+    """A prompt that fills the row leaves nothing: a warning for some rows, wrong where no row has any."""
+    rows = labelled()
+    cut = [{name: row[name][:9] for name in ("input_ids", "labels")} for row in rows]
+    report = check(plain(tmp_path, Dataset.from_list(cut)))
+    assert kinds(report) == ["untrained"]
+    assert not report.ok
+    report = check(plain(tmp_path, Dataset.from_list([*cut[:3], *rows.to_list()[3:]])))
+    assert kinds(report, "warning") == ["untrained"]
+    assert report.ok
+
+
 def test_truncation_that_cuts_answers(tmp_path: Path) -> None:
     """An answer that is cut off is said, with the setting that cuts."""
     report = check(sft(tmp_path, assistant_only_loss=True, max_length=40))

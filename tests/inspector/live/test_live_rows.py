@@ -70,6 +70,23 @@ def test_sequences_that_attend_to_each_other() -> None:
     assert read(flat, {"input_ids": [5, 6]}, {"input_ids": [7]})[0].oddities == (Oddity.LEAK,)
 
 
+def test_positions_that_a_mask_makes_the_model_ignore() -> None:
+    """transformers reads sequences off positions only without a mask; a mask that numbers them keeps them apart."""
+    values = {"input_ids": [[5, 6, 7, 8]], "labels": [[-100, 6, -100, 8]], "position_ids": [[0, 1, 0, 1]]}
+    assert [row.oddities for row in read({**values, "attention_mask": [[1, 1, 1, 1]]})] == [(Oddity.MASKED,), ()]
+    assert [row.oddities for row in read({**values, "attention_mask": [[1, 1, 2, 2]]})] == [(), ()]
+    numbered = {**values, "attention_mask": [[1, 1, 2, 0]]}
+    del numbered["position_ids"]
+    assert pairs(read(numbered)) == [([5, 6], [0, 1]), ([7], [0])]
+
+
+def test_text_that_the_mask_hides() -> None:
+    """A mask made by comparing with a padding token that is the stop token hides stops, the last one, too."""
+    values = {"input_ids": [[5, 1, 6, 1, 1]], "labels": [[5, -100, 6, -100, -100]], "attention_mask": [[1, 0, 1, 0, 0]]}
+    (row,) = rows_of(Batch(values), 0, EOS, EOS)
+    assert (row.ids, row.oddities) == ((5, 1, 6, 1), (Oddity.HIDDEN,))
+
+
 def test_former_pairs_are_joined() -> None:
     """DPO before TRL 1 pads prompts and answers apart; ORPO has whole rows with labels."""
     rows = read({
