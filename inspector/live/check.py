@@ -21,6 +21,7 @@ from inspector.findings.codes import Code, Finding, Severity
 from inspector.inspection import Inspection, inspect, inspect_by, inspect_rendered
 from inspector.live.batches import Batch, first_batches, is_loader, is_trainer, loader_of
 from inspector.live.causes import Run, cause_of
+from inspector.live.doubt import doubtful_tokens
 from inspector.live.report import CheckedRow, Problem, Report
 from inspector.live.rows import LiveRow, Oddity, rows_of
 from inspector.model.hub import load, model_of
@@ -194,7 +195,7 @@ def _begins_with_bos(model: Model) -> bool:
 def _checked(run: Run, rule: Rule, known: _Known, row: LiveRow) -> CheckedRow:
     """A row with its verdict."""
     inspection = known.of(row)
-    cut = 0
+    is_read, cut = inspection is None, 0
     if inspection is not None:
         cut = len(inspection.ids) - len(row.ids)
         kept = Modifiers(max_length=len(row.ids), truncation=Truncation.KEEP_START) if cut else Modifiers()
@@ -210,6 +211,9 @@ def _checked(run: Run, rule: Rule, known: _Known, row: LiveRow) -> CheckedRow:
     bits = None if row.trained is None else [*row.trained, *[False] * cut]
     if row.is_completion and bits is not None:
         truth = _completion_alone(example, truth, bits)
+    doubtful = 0
+    if is_read and bits is not None and any(bits):
+        doubtful = _leave_out(doubtful_tokens(example), bits, truth)
     if bits is None:
         verdict = Verdict(
             level=Level.RIGHT, trainer=run.name, setting="", sentence=f"{run.name}: no token has a loss of its own",
@@ -219,8 +223,17 @@ def _checked(run: Run, rule: Rule, known: _Known, row: LiveRow) -> CheckedRow:
         bits[0] = False  # nothing comes before it: no loss is taken there
         verdict = verdict_of(example, (run.name, ""), bits, truth)
     return CheckedRow(
-        row=row, example=example, findings=findings, verdict=verdict, truth=truth, cut=cut or _ends_early(example)
-    )
+        row=row, example=example, findings=findings, verdict=verdict, truth=truth, cut=cut or _ends_early(example),
+        doubtful=doubtful,
+    )  # fmt: skip
+
+
+def _leave_out(doubtful: set[int], bits: list[bool], truth: Labelled) -> int:
+    """Judge no token that may be another's than it seems; how many of them differ."""
+    differing = [i for i in doubtful if bits[i] != truth.trained[i]]
+    for i in differing:
+        bits[i] = truth.trained[i]
+    return len(differing)
 
 
 def _labelled(row: LiveRow) -> dict[str, list[int]]:
@@ -308,6 +321,11 @@ def _of_row(row: CheckedRow) -> Iterator[Problem]:
     if row.verdict.level is Level.UNKNOWN:
         title = "whose text is trained is unknown"
         yield problem(kind="unknown", level=Level.UNKNOWN, title=title, does="trains text of unknown roles")
+    if row.doubtful:
+        yield problem(
+            kind="doubtful", level=Level.UNKNOWN, title="tokens that may be reasoning, calls or results",
+            does="trains text of unknown parts", tokens=row.doubtful, cause=_DOUBT, remedy=_GIVE_DATA,
+        )  # fmt: skip
     for finding in row.findings:
         if finding.severity is not Severity.NOTE and finding.code not in _TOLD:
             level = Level.WRONG if finding.severity is Severity.ERROR else Level.WARNING
@@ -315,6 +333,12 @@ def _of_row(row: CheckedRow) -> Iterator[Problem]:
                 kind=finding.code.value, level=level, title=finding.code.heading, cause=finding.detail,
                 remedy=finding.remedy, span=finding.token_span, does=f"trains rows with: {finding.code.value}",
             )  # fmt: skip
+
+
+_DOUBT = (
+    "From the ids alone it is unknown whether these words are a message's own or the template's around a part of it."
+)
+_GIVE_DATA = "Give check(..., data=...) the conversations that the rows were made of."
 
 
 _ODDITIES: Mapping[Oddity, tuple[str, str]] = {

@@ -31,7 +31,8 @@ class CheckedRow:
     """A sequence, what it reads as, and the verdict on its mask.
 
     `truth`: what was meant, None where that is unknown. `cut`: how many tokens of its conversation it lacks at the end;
-    1 where it is only known that some are missing.
+    1 where it is only known that some are missing. `doubtful`: how many tokens differ of which it is unknown whose they
+    are.
     """
 
     row: LiveRow
@@ -40,6 +41,7 @@ class CheckedRow:
     findings: tuple[Finding, ...] = ()
     truth: Labelled | None = None
     cut: int = 0
+    doubtful: int = 0
 
     def around(self, span: tuple[int, int] | None) -> str:
         """The text around some of its tokens, with marks for what is trained and what should be."""

@@ -1,0 +1,59 @@
+"""Which tokens of a row that was read back may be another's than they seem.
+
+A text that is read back may hold what the template writes for parts that no reading tells from words: reasoning, calls
+of tools, their results. From the first mark of that kind on it is unknown whose a turn's text is, up to its stop token.
+
+In: an example that was read back. Out: indices of tokens. May import: `strategies`, `rendering` and below.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from inspector.rendering.origins import OriginKind
+from inspector.strategies import Example
+from inspector.turns import Turn
+
+_MARK = re.compile(r"<[^<>\s{}%]{2,60}>|\[/?[A-Z_]{3,}\]")
+"""How templates mark parts: `<think>`, `<|tool_call|>`, `[TOOL_CALLS]`."""
+
+
+@lru_cache(maxsize=64)
+def _marks(template: str) -> re.Pattern[str] | None:
+    """What finds the marks that a template writes, with the white space before them; None where it writes none."""
+    found = sorted(set(_MARK.findall(template)), key=len, reverse=True)
+    return re.compile(rf"\s*(?:{'|'.join(map(re.escape, found))})") if found else None
+
+
+def doubtful_tokens(example: Example) -> set[int]:
+    """Tokens of messages' text from the first mark of a part on; stop tokens and what follows them are certain.
+
+    In a turn of others' an answer's part may hide, and then the next header is one that the model writes.
+    """
+    marks, spans = _marks(example.template), example.tokens.char_spans
+    out: set[int] = set()
+    hides_answer = False
+    for index, turn in example.turns.items() if marks else ():
+        assert marks is not None
+        if hides_answer:
+            out |= {i for i in turn.tokens if spans[i][1] <= turn.answer_start}
+        first = _first(marks, example.rendered.text, turn)
+        if first is not None:
+            stop = len(spans) if turn.stop_token is None else turn.stop_token
+            out |= {i for i in turn.tokens if spans[i][1] > first and i < stop}
+        hides_answer = first is not None and example.conversation.role(index) != "assistant"
+    return out
+
+
+def _first(marks: re.Pattern[str], text: str, turn: Turn) -> int | None:
+    """The first character of a turn's first part; None where its message holds no mark."""
+    is_words = (run.origin.kind is OriginKind.MESSAGE and run.origin.top_field != "role" for *_, run in turn.runs)
+    own = [(start, end) for (start, end, _), bit in zip(turn.runs, is_words, strict=True) if bit]
+    found = next(filter(None, (marks.search(text, start, end) for start, end in own)), None)
+    if found is None:
+        return None
+    before = text[turn.start : own[0][0]]
+    if found.start() == own[0][0] and (opened := re.search(rf"(?:{marks.pattern})\s*$", before)) and opened.start():
+        return turn.start + opened.start()  # the header ends in one, which the prompt may or may not supply
+    return found.start()
