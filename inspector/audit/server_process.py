@@ -13,9 +13,13 @@ from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from typing import Any
 
+from inspector.paths import module
+
 WAITS = 10
 """How nice they are."""
-_PRELOADED = ["inspector.model.without_torch", "inspector.audit.run", "transformers.tokenization_utils_tokenizers"]
+_PRELOADED = [
+    module("inspector.model.without_torch"), module("inspector.audit.run"), "transformers.tokenization_utils_tokenizers"
+]  # fmt: skip
 _IDLE: list[ProcessPoolExecutor] = []
 _LOCK = threading.Lock()
 

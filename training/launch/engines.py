@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from inspector.paths import ROOT
+from inspector.paths import ROOT, module
 from training.errors import Problem, RunFolderError, SpecError
 from training.run.folder import RunDir
 from training.spec import RunSpec
@@ -85,8 +85,8 @@ def is_alone(spec: RunSpec) -> bool:
 def command(run: RunDir, spec: RunSpec) -> list[str]:
     """How the run's worker or workers are started."""
     if spec.engine.flavor:
-        return [sys.executable, "-m", "training.follower", str(run.path.absolute())]
-    count, worker = spec.engine.processes, ["-m", "training.worker", str(run.path.absolute())]
+        return [sys.executable, "-m", module("training.follower"), str(run.path.absolute())]
+    count, worker = spec.engine.processes, ["-m", module("training.worker"), str(run.path.absolute())]
     if spec.engine.accelerate_config:
         launcher = ["-m", "accelerate.commands.launch", "--config_file", str(run.accelerate_file.absolute())]
         return [sys.executable, *launcher, *(["--num_processes", str(count)] if count > 1 else []), *worker]
