@@ -5,8 +5,8 @@
     inspection = inspector.inspect(model, chat)
     inspection.trained  # 1 for each token that trains, else 0
 
-No torch and no gradio are imported here, and transformers only when a model is loaded. A public name is imported when it
-is first asked for, so that `--help` answers at once.
+No torch and no gradio are imported here, and transformers only when a model is loaded. A public name is imported when
+it is first asked for, so that `--help` answers at once.
 """
 
 from importlib import import_module

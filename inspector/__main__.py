@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from inspector.cli.pipe import until_reader_leaves
     from inspector.errors import InspectorError
 
-    runs = {
+    command = {
         "audit": audit_commands.run_audit,
         "merge": audit_commands.run_merge,
         "inspect": commands.run_inspect,
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         "gallery": commands.run_gallery,
     }[options.command]
     try:
-        return until_reader_leaves(lambda: runs(options))
+        return until_reader_leaves(lambda: command(options))
     except InspectorError as error:
         print(f"error: {error}", file=sys.stderr)
         for note in getattr(error, "__notes__", ()):

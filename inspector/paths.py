@@ -1,7 +1,7 @@
 """Where the code and the files that it reads are, and how users call it: in a checkout, or installed as `maskscope`.
 
-The wheel holds the packages, app.py and these folders inside `maskscope`, with their imports rewritten (maskscope/wheel).
-Whatever else depends on the place asks here.
+The wheel holds the packages, app.py and these folders inside `maskscope`, with their imports rewritten
+(maskscope/wheel). Whatever else depends on the place asks here.
 """
 
 from __future__ import annotations
@@ -42,6 +42,6 @@ def shell_command(package: str) -> str:
     return {"inspector": _OUTER, "training": f"{_OUTER} train"}[package]
 
 
-def install_command(extra: str) -> str:
-    """What users type to install what an extra (app, train, ray, models) brings."""
-    return f"pip install '{_OUTER}[{extra}]'" if _OUTER else "pip install -r requirements.txt"
+def install_command(extra: str, package: str = "-r requirements.txt") -> str:
+    """What users type to install what an extra (app, train, ray, models) brings, in a checkout the package alone."""
+    return f"pip install '{_OUTER}[{extra}]'" if _OUTER else f"pip install {package}"

@@ -98,4 +98,5 @@ def _of_others(flags: Flags) -> Iterator[str]:
     for name in sorted({"sync_to_bucket", "bucket_save_limit"} & given):
         yield f"{name}: nothing is sent to S3: the run's folder stays on this machine; publish: is the hub's."
     if flags.flops_baseline:
-        yield f"flops_baseline: the share of it is not logged; {shell_command('training')} estimate says what a run costs."
+        costs = f"{shell_command('training')} estimate says what a run costs"
+        yield f"flops_baseline: the share of it is not logged; {costs}."
