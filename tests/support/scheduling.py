@@ -29,6 +29,7 @@ LONGEST_FIRST = (
     "test_training_faults",
     "test_answers",
     "test_methods",
+    "test_wheel",
     "test_reproduction",
     "test_publish",
     "test_jobs",

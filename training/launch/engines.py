@@ -37,7 +37,7 @@ def _missing(spec: RunSpec) -> Iterator[Problem]:
     lacking = [name for name in LIBRARIES if name not in sys.modules and not importlib.util.find_spec(name)]
     if lacking and not spec.engine.flavor:
         remedy = f"{install_command('train')}, or train it as a job: engine: {{flavor}}."
-        yield problem("engine", f"a run on this machine needs {', '.join(lacking)}, which is not installed.", remedy)
+        yield problem("engine", f"a run on this machine needs what is not installed: {', '.join(lacking)}.", remedy)
     for sink in spec.report if not spec.engine.flavor else []:
         if not any(importlib.util.find_spec(package) for package in SINKS[sink]):
             yield problem("report", f"{sink} is not installed.", f"pip install {sink}, or leave it out.")
