@@ -6,6 +6,7 @@ The wheel holds the packages, app.py and these folders inside `maskscope`, with 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 _OUTER = (__package__ or "").rpartition(".")[0]
@@ -28,6 +29,12 @@ def found_name(name: str) -> str:
 def shown_path(name: str) -> str:
     """The path of a file or folder in ROOT, as it is told to users: those of a checkout work in it."""
     return str(ROOT / name) if _OUTER else name
+
+
+def import_settings() -> dict[str, str]:
+    """Variables for the environment of another Python: it imports this code, and nothing of its working folder."""
+    path = (str(IMPORTED_FROM.resolve()), os.environ.get("PYTHONPATH"))
+    return {"PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONSAFEPATH": "1"}
 
 
 def module(name: str) -> str:

@@ -47,6 +47,14 @@ def test_an_audit_is_one_call() -> None:
         maskscope.load("")
 
 
+def test_the_documents_code_runs() -> None:
+    """The python block of docs/package.md, in the checkout's folder."""
+    (code,) = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs" / "package.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
 def test_importing_it_imports_nothing_else() -> None:
     """A script pays for what it asks for."""
     text = "import sys, maskscope; print([n for n in sys.modules if n.split('.')[0] in ('inspector', 'json', 'torch')])"

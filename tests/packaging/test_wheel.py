@@ -66,16 +66,24 @@ def work(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def shadow(work: Path) -> Path:
+    """A folder like `work` with a package called maskscope, as a checkout is: no process may import that."""
+    (work / "maskscope").mkdir()
+    (work / "maskscope" / "__init__.py").write_text("raise RuntimeError('This is the user's.')\n")
+    return work
+
+
 def run(python: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the command of an environment in a folder."""
     command = [str(python.with_name("maskscope")), *words]
     return subprocess.run(command, cwd=folder, env=clean(), capture_output=True, text=True, check=False)
 
 
-def script(python: Path, folder: Path, text: str) -> str:
+def script(python: Path, folder: Path, text: str, name: str = "script.py") -> str:
     """Run a user's script in a folder; what it prints."""
-    (folder / "script.py").write_text(text)
-    done = subprocess.run([str(python), "script.py"], cwd=folder, env=clean(), capture_output=True, text=True)
+    (folder / name).write_text(text)
+    done = subprocess.run([str(python), name], cwd=folder, env=clean(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -198,7 +206,7 @@ print(training.OWNER, inspector.OWNER, ui.OWNER, app.OWNER)
     assert script(base, work, text).splitlines() == ["3 2", "full", "[]", "[]", "True", "user user user user"]
 
 
-def test_processes_that_an_audit_starts_find_the_package(base: Path, work: Path) -> None:
+def test_processes_that_an_audit_starts_find_the_package(base: Path, shadow: Path) -> None:
     """Two processes give the report of one, and so does the helper of a server."""
     text = """
 import json, maskscope
@@ -217,7 +225,8 @@ if __name__ == "__main__":
     print(one["inspected"], one == two == helped)
     shut_down()
 """
-    assert script(base, work, text) == "900 True\n"
+    (shadow / "scripts").mkdir()
+    assert script(base, shadow, text, "scripts/audit.py") == "900 True\n"
 
 
 def test_what_an_extra_brings_is_named(base: Path, work: Path) -> None:
@@ -249,13 +258,13 @@ def test_commands_that_are_printed_are_those_of_the_package(base: Path, work: Pa
 # --- the extras
 
 
-def test_the_page_is_served(page: Path, work: Path) -> None:
+def test_the_page_is_served(page: Path, shadow: Path) -> None:
     """It answers, its functions too; training says what it lacks."""
-    with running_app(command=[str(page.with_name("maskscope")), "app"]) as address:
+    with running_app(command=[str(page.with_name("maskscope")), "app"], folder=str(shadow)) as address:
         answer = Client(address, verbose=False).predict(CHAT, "tiny-chat", api_name="/inspect_chat")
     assert sum(answer["trained"]) == 3
-    (work / "spec.yaml").write_text("model: tiny-chat\ndata: examples/data/question-answer.csv\n")
-    done = run(page, work, "train", "run", "spec.yaml")
+    (shadow / "spec.yaml").write_text("model: tiny-chat\ndata: examples/data/question-answer.csv\n")
+    done = run(page, shadow, "train", "run", "spec.yaml")
     assert (done.returncode, done.stderr) == (
         2,
         "error: engine: a run on this machine needs what is not installed: torch, trl, peft, accelerate. "
@@ -263,17 +272,17 @@ def test_the_page_is_served(page: Path, work: Path) -> None:
     )
 
 
-def test_a_run_trains_what_was_shown(trainer: Path, work: Path) -> None:
+def test_a_run_trains_what_was_shown(trainer: Path, shadow: Path) -> None:
     """Its worker is the package's, with the proof; what it prints to type is, too."""
-    (work / "spec.yaml").write_text("model: tiny-chat\ndata: examples/data/question-answer.csv\nmax_steps: 2\n")
-    done = run(trainer, work, "train", "start", "spec.yaml", "--json")
+    (shadow / "spec.yaml").write_text("model: tiny-chat\ndata: examples/data/question-answer.csv\nmax_steps: 2\n")
+    done = run(trainer, shadow, "train", "start", "spec.yaml", "--json")
     assert done.returncode == 0, done.stderr
     run_id = json.loads(done.stdout)["run_id"]
-    watched = run(trainer, work, "train", "watch", run_id)
+    watched = run(trainer, shadow, "train", "watch", run_id)
     assert "111 trained tokens of 314 in 12 different rows, identical to the inspector's" in watched.stdout
-    again = run(trainer, work, "train", "start", "spec.yaml")
+    again = run(trainer, shadow, "train", "start", "spec.yaml")
     assert "watch it: maskscope train watch " in again.stdout
-    run(trainer, work, "train", "stop", "--now", again.stdout.split()[0])
+    run(trainer, shadow, "train", "stop", "--now", again.stdout.split()[0])
 
 
 def test_a_job_gets_the_installed_code(trainer: Path, work: Path) -> None:

@@ -75,8 +75,10 @@ def forget(tab: Any, address: str) -> None:
 
 
 @contextlib.contextmanager
-def running_app(*arguments: str, command: Sequence[str] = (sys.executable, str(ROOT / "app.py"))) -> Iterator[str]:
-    """Start the app on a free port in a process group of its own; yields its address."""
+def running_app(
+    *arguments: str, command: Sequence[str] = (sys.executable, str(ROOT / "app.py")), folder: str = "/"
+) -> Iterator[str]:
+    """Start the app in a folder, on a free port and in a process group of its own; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -84,7 +86,7 @@ def running_app(*arguments: str, command: Sequence[str] = (sys.executable, str(R
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as log:
         process = subprocess.Popen(
             [*command, "--port", str(port), *arguments],
-            cwd="/",
+            cwd=folder,
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
