@@ -57,7 +57,7 @@ wheel:
 	$(PYTHON) -c 'from maskscope.wheel import build_wheel; print("dist/" + build_wheel("dist"))'
 
 clean:
-	rm -rf $(VENV) .venv .venv-* .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) dist .venv .venv-* .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
