@@ -1,6 +1,7 @@
 # make run   installs what the app needs and opens it on the embedded model
 # make test  installs what the tests need, the browser included, and runs everything; three workers, since tests wait
 # make quick runs what most changes need, in under a minute: no browser, no training, no data sets
+# make wheel builds the package maskscope in dist/, with nothing but Python
 #
 # PYTHON=python3.13 and TRANSFORMERS=5.24.0 run any of them with other versions, in an environment of their own:
 # .venv-3.13, .venv-transformers-5.24.0, .venv-3.13-transformers-5.24.0.
@@ -12,7 +13,7 @@ endif
 VENV ?= .venv$(NAMED)$(TRANSFORMERS:%=-transformers-%)
 BIN := $(VENV)/bin
 
-.PHONY: run test quick check goldens bench shots clean
+.PHONY: run test quick check goldens bench shots wheel clean
 
 run: $(VENV)/.app
 	$(BIN)/python app.py --open
@@ -51,8 +52,12 @@ shots: $(VENV)/.tests
 	bash tests/install_browser.sh
 	$(BIN)/python docs/screenshot.py tests/screenshots/all
 
+wheel:
+	mkdir -p dist
+	$(PYTHON) -c 'from maskscope.wheel import build_wheel; print("dist/" + build_wheel("dist"))'
+
 clean:
-	rm -rf $(VENV) .venv .venv-* .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) dist .venv .venv-* .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import threading
+from collections.abc import Sequence
 
 
 def warm_up() -> None:
@@ -25,9 +26,9 @@ def warm_up() -> None:
         server_process.warm_up(warm_up_helper)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(description="Maskscope: see which tokens of a chat example train.")
+    parser = argparse.ArgumentParser(prog=prog, description="Maskscope: see which tokens of a chat example train.")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=None, help="default: GRADIO_SERVER_PORT, or 7860 and up")
     parser.add_argument("--open", action="store_true", help="open it in the browser")
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument(
         "--mcp", action="store_true", help="serve its functions as tools over MCP, too (pip install mcp)"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     if os.environ.get("SPACES_ZERO_GPU"):
         from ui.visitors import zero_gpu  # noqa: F401  # before torch, as it has to be

@@ -14,18 +14,25 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from inspector.paths import shell_command
+
 if __name__ in ("__main__", "__mp_main__"):  # the command, and the processes that an audit starts from it
     import inspector.model.without_torch  # noqa: F401
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser, _ = build_parser(shell_command("inspector"))
+    return run(parser.parse_args(arguments))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command that was parsed; returns the exit status."""
     from inspector.cli import audit_commands, commands
     from inspector.cli.pipe import until_reader_leaves
     from inspector.errors import InspectorError
 
-    run = {
+    command = {
         "audit": audit_commands.run_audit,
         "audit-each": audit_commands.run_audit_each,
         "merge": audit_commands.run_merge,
@@ -39,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "gallery": commands.run_gallery,
     }[options.command]
     try:
-        return until_reader_leaves(lambda: run(options))
+        return until_reader_leaves(lambda: command(options))
     except InspectorError as error:
         print(f"error: {error}", file=sys.stderr)
         for note in getattr(error, "__notes__", ()):
@@ -50,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return audit_commands.INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser(prog: str) -> tuple[argparse.ArgumentParser, Any]:
+    """The parser of all commands, and what further commands are added to."""
     parser = argparse.ArgumentParser(
-        prog="python -m inspector", description="See which tokens of a chat example carry the training loss."
+        prog=prog, description="See which tokens of a chat example carry the training loss."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     inspect = commands.add_parser("inspect", help="show every token of a conversation, and whether it is trained")
@@ -99,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     decode = commands.add_parser("decode", help="explain a trainer's warning: its examples, the cause, the right ids")
     decode.add_argument("log", metavar="LOG", help="the trainer's output, or the part with the warning; - reads it")
     _add_model(decode, "--model", required=True)
-    return parser
+    return parser, commands
 
 
 def _add_audit(commands: Any) -> None:

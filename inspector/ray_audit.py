@@ -1,7 +1,8 @@
 """An audit on a Ray cluster: a Ray data set -> the same AuditReport that `audit` makes of these rows in one process.
 
-Needs `ray[data]`, which nothing else here does. The inspector has to be importable where Ray's workers run: on this
-machine it is; for a cluster give `ray.init` a `runtime_env` with `py_modules`.
+Needs `ray[data]`, which nothing else here does: without it the import is a ModuleNotFoundError. The inspector has to be
+importable where Ray's workers run: on this machine it is; for a cluster give `ray.init` a `runtime_env` with
+`py_modules`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pyarrow
-import ray
-import ray.data
 
 from inspector.audit.report import AuditReport
 from inspector.audit.run import Auditor, Task
@@ -23,6 +22,14 @@ from inspector.data.layouts import Layout
 from inspector.data.source import DETECTED_FROM, Row, detect_rows
 from inspector.errors import DataError
 from inspector.inspection import template_names
+from inspector.paths import install_command
+
+try:
+    import ray
+    import ray.data
+except ModuleNotFoundError as error:
+    how = install_command("ray", "'ray[data]'")
+    raise ModuleNotFoundError(f"An audit on a Ray cluster needs {error.name}: {how}", name=error.name) from error
 
 BATCH = 1024
 """Rows that a worker audits at a time."""

@@ -71,7 +71,7 @@ def test_training_knows_no_page(name: str) -> None:
     assert not roots & {"gradio", "ui", "app", "tests"}
 
 
-@pytest.mark.parametrize("package", ["inspector", "training", "ui", "tests"])
+@pytest.mark.parametrize("package", ["inspector", "training", "ui", "maskscope", "tests"])
 def test_a_folder_can_be_read_at_a_glance(package: str) -> None:
     """About fifteen files; what is more than that belongs in a folder of its own."""
     folders = {path.parent for path in (ROOT / package).rglob("*.py")}
@@ -101,7 +101,7 @@ def test_importing_the_inspector_is_light() -> None:
 
 def test_importing_the_command_line_is_light() -> None:
     """`--help` answers at once: not even the inspector's own heavier files are needed."""
-    statement = "import contextlib, inspector.__main__ as m\nwith contextlib.suppress(SystemExit): m._parser()"
+    statement = "import contextlib, inspector.__main__ as m\nwith contextlib.suppress(SystemExit): m.main(['--help'])"
     assert not loaded_after(statement) & HEAVY
 
 

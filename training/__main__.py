@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.cli.pipe import until_reader_leaves
+from inspector.paths import shell_command
 from training.cli import hub_commands, import_commands
 from training.cli.terminal import describe, full, metrics_line, row_values, rows_lines, shown_lines
 from training.errors import SpecError, TrainingError
@@ -48,7 +49,7 @@ def run_start(options: argparse.Namespace) -> int:
 def _started(run: RunDir, options: argparse.Namespace) -> int:
     pid, _ = run.process()
     value = {"run_id": run.run_id, "run_dir": str(run.path), "pid": pid}
-    _say(options, value, f"{run.run_id} has started; watch it: python -m training watch {run.run_id}")
+    _say(options, value, f"{run.run_id} has started; watch it: {shell_command('training')} watch {run.run_id}")
     return 0
 
 
@@ -266,7 +267,9 @@ def _say(options: argparse.Namespace, value: Any, text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training", description="Train exactly what the inspector shows.")
+    parser = argparse.ArgumentParser(
+        prog=shell_command("training"), description="Train exactly what the inspector shows."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print JSON")

@@ -43,6 +43,7 @@ from inspector.errors import (
 )
 from inspector.inspection import as_rendered, diagnose, inspect_as_rendered, inspect_by, template_names
 from inspector.model.model import Model, Token
+from inspector.paths import module
 from inspector.strategies import OWN_LABELS, Keep, Rule
 
 CHUNK = 256
@@ -266,7 +267,7 @@ class _WithoutTorch:
     """Read first by a process that is started: the tokenizer that it reads next would import torch."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return import_module, ("inspector.model.without_torch",)
+        return import_module, (module("inspector.model.without_torch"),)
 
 
 def _start_process(_: object, task: Task, layout: Layout) -> None:

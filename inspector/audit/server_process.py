@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from typing import Any
+
+from inspector.paths import import_settings, module
 
 WAITS = 10
 """How nice they are."""
-_PRELOADED = ["inspector.model.without_torch", "inspector.audit.run", "transformers.tokenization_utils_tokenizers"]
+_PRELOADED = [
+    module("inspector.model.without_torch"), module("inspector.audit.run"), "transformers.tokenization_utils_tokenizers"
+]  # fmt: skip
 _IDLE: list[ProcessPoolExecutor] = []
 _LOCK = threading.Lock()
 
@@ -39,7 +43,22 @@ def helper() -> Iterator[ProcessPoolExecutor]:
 def _started() -> ProcessPoolExecutor:
     context = get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
+    with _changed(import_settings()):
+        forkserver.ensure_running()
     return ProcessPoolExecutor(1, context, initializer=_be_nice)
+
+
+@contextmanager
+def _changed(settings: Mapping[str, str]) -> Iterator[None]:
+    """With these variables in the environment."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({} if value is None else {name: value})
 
 
 def _be_nice() -> None:

@@ -17,6 +17,7 @@ from inspector.exports.shown import (
 from inspector.exports.verdict import Export, Outcome, Target, judge
 from inspector.exports.yaml_text import yaml_text
 from inspector.inspection import Inspection
+from inspector.paths import shell_command
 
 LLAMA_FACTORY = Target(target="llama_factory", title="LLaMA-Factory", filename="config.yaml", language="yaml")
 AUTOTRAIN = Target(target="autotrain", title="AutoTrain", filename="config.yaml", language="yaml")
@@ -24,7 +25,7 @@ AUTOTRAIN = Target(target="autotrain", title="AutoTrain", filename="config.yaml"
 _UNKNOWN = (
     "It is unknown what this trains: LLaMA-Factory renders with templates of its own, which are not reproduced here. "
     "It prints its first training example: compare its input_ids and label_ids with the ids and the trained bits of "
-    "`python -m inspector inspect --json`."
+    f"`{shell_command('inspector')} inspect --json`."
 )
 
 

@@ -9,6 +9,7 @@ from inspector.conversation import Conversation
 from inspector.errors import RenderError, StrategyRefusedError
 from inspector.inspection import Inspection
 from inspector.model.model import Model, Source
+from inspector.paths import shell_command, shown_path
 from inspector.samples import sample_conversations
 from inspector.strategies import EXACT, Example, Truncation, label
 from inspector.trainers.markers import Markers, propose_markers
@@ -22,7 +23,7 @@ USUAL_LENGTH = 2048
 
 def base_model(model: Model) -> str:
     """What trainers load: a hub id or a folder."""
-    return f"models/{model.name}" if model.source is Source.EMBEDDED else model.name
+    return shown_path(f"models/{model.name}") if model.source is Source.EMBEDDED else model.name
 
 
 def chosen_template(inspection: Inspection) -> Mapping[str, str]:
@@ -105,5 +106,5 @@ def verified_markers(inspection: Inspection) -> tuple[Markers, list[str]]:
         return markers, []
     return markers, [
         f"Over {len(rows)} conversations the ids find {markers.found} of {markers.turns} answers, and match "
-        f"{markers.false_hits} times elsewhere; `python -m inspector markers` says where."
+        f"{markers.false_hits} times elsewhere; `{shell_command('inspector')} markers` says where."
     ]

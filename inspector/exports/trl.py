@@ -26,6 +26,7 @@ from inspector.exports.shown import (
 )
 from inspector.exports.verdict import Export, Outcome, Target, judge, sentence
 from inspector.inspection import Inspection
+from inspector.paths import shell_command
 from inspector.strategies.base import IGNORED, OWN_LABELS
 from inspector.tagging.write import TrainingTemplate, write_training_template
 
@@ -75,7 +76,7 @@ def trl_labels(inspection: Inspection, data: str) -> Export:
 def rows_command(inspection: Inspection, data: str) -> str:
     """The command that writes the rows of `data` as they are shown."""
     model = inspection.model
-    words = ["python", "-m", "inspector", "export", model.name, data]
+    words = [*shell_command("inspector").split(), "export", model.name, data]
     if inspection.strategy != OWN_LABELS:
         words += ["--strategy", inspection.strategy]
     if model.revision is not None:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from inspector.paths import DOCS
+from inspector.paths import DOCS, shell_command
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
+
+IN_CHECKOUT = "python -m inspector"
+"""The command, as the document names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,8 @@ def _explanations() -> Mapping[str, Explanation]:
     from markdown_it import MarkdownIt  # what shows no explanation need not import it
 
     markdown = MarkdownIt("commonmark", {"html": False})
-    tokens = markdown.parse((DOCS / "findings.md").read_text(encoding="utf-8"))
+    text = (DOCS / "findings.md").read_text(encoding="utf-8")
+    tokens = markdown.parse(text.replace(IN_CHECKOUT, shell_command("inspector")))
     starts = [i for i, token in enumerate(tokens) if token.type == "heading_open" and token.tag == "h2"]
     out = {}
     for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):

@@ -13,6 +13,7 @@ from inspector.data.tally import unread_text
 from inspector.errors import RenderError, listed, short
 from inspector.findings.codes import Code, Finding, Severity
 from inspector.findings.places import span_of
+from inspector.paths import shown_path
 from inspector.rendering import sandbox
 from inspector.strategies import Example, Labelled, is_trained
 
@@ -253,7 +254,8 @@ def find_unread(example: Example, labelled: Labelled) -> Iterator[Finding]:
             message_index=None,
             token_span=None,
             detail=unread_text(dict.fromkeys(example.conversation.unread, 1)),
-            remedy="Rename the columns that are meant to names that are read (docs/audit.md); drop the others.",
+            remedy="Rename the columns that are meant to names that are read "
+            f"({shown_path('docs/audit.md')}); drop the others.",
         )
     names = [name for name in example.conversation.keywords if is_meaningful(name) and not name.endswith("thinking")]
     try:

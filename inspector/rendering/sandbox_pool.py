@@ -28,7 +28,7 @@ from inspector.errors import (
     TemplateRefusedError,
     TemplateTimeoutError,
 )
-from inspector.paths import ROOT
+from inspector.paths import IMPORTED_FROM
 from inspector.rendering.sandbox_child import HEAD, MEMORY_BYTES
 
 WALL_PER_CPU = 10
@@ -60,7 +60,7 @@ class _Child:
     def __init__(self) -> None:
         environment = {key: os.environ[key] for key in _KEPT_ENVIRONMENT if key in os.environ}
         environment |= {
-            "PYTHONPATH": str(ROOT.resolve()),
+            "PYTHONPATH": str(IMPORTED_FROM.resolve()),
             "PYTHONIOENCODING": "utf-8",
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_VERBOSITY": "critical",
@@ -69,7 +69,7 @@ class _Child:
         }
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-c", "from inspector.rendering.sandbox_child import serve; serve()"],
+                [sys.executable, "-P", "-c", f"from {__package__}.sandbox_child import serve; serve()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

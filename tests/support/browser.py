@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +75,22 @@ def forget(tab: Any, address: str) -> None:
 
 
 @contextlib.contextmanager
-def running_app(*arguments: str) -> Iterator[str]:
-    """Start app.py on a free port in a process group of its own; yields its address."""
+def running_app(
+    *arguments: str, command: Sequence[str] = (sys.executable, str(ROOT / "app.py")), folder: str = "/"
+) -> Iterator[str]:
+    """Start the app in a folder, on a free port and in a process group of its own; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1,localhost"}
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as log:
-        command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *arguments]
         process = subprocess.Popen(
-            command, cwd="/", env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            [*command, "--port", str(port), *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             address = f"http://127.0.0.1:{port}"

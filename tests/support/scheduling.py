@@ -30,6 +30,7 @@ LONGEST_FIRST = (
     "test_answers",
     "test_methods",
     "test_check",
+    "test_wheel",
     "test_reproduction",
     "test_publish",
     "test_jobs",

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from inspector.errors import quoted
+from inspector.paths import shell_command
 from training.errors import Problem, SpecError
 from training.importers.reading import checked
 from training.spec.checks import problem
@@ -193,9 +194,11 @@ def _rules(flags: Flags) -> Iterator[Problem]:
         yield problem("--batch_size", message, "It is the rows of a step, in micro-batches.")
     if bool(flags.prefix_ids) != bool(flags.suffix_ids):
         missing = "suffix_ids" if flags.prefix_ids else "prefix_ids"
-        yield problem(f"--{missing}", "is missing.", "train.py searches for both; python -m inspector markers MODEL")
+        yield problem(
+            f"--{missing}", "is missing.", f"train.py searches for both; {shell_command('inspector')} markers MODEL"
+        )
     if flags.resume_from_checkpoint:
-        remedy = "Leave it out; a run of this program goes on with: python -m training resume RUN"
+        remedy = f"Leave it out; a run of this program goes on with: {shell_command('training')} resume RUN"
         yield problem("--resume_from_checkpoint", "checkpoints of train.py cannot be gone on from.", remedy)
     for name, least in (("eval_steps", -1), ("save_steps", -1)):
         if getattr(flags, name) < 1 and getattr(flags, name) != least:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from inspector.paths import shell_command
 from training.importers.home_llm_flags import Flags
 from training.importers.reading import first_columns, is_installed
 
@@ -31,7 +32,7 @@ def _of_tokens(flags: Flags) -> Iterator[str]:
         yield (
             "prefix_ids: not given: train.py would search for what the template writes around an answer, and can miss "
             "it. Here the answers and their stop tokens train (strategy: traced). With --prefix_ids and --suffix_ids "
-            "train.py's very tokens do; python -m inspector markers MODEL finds them."
+            f"train.py's very tokens do; {shell_command('inspector')} markers MODEL finds them."
         )
 
 
@@ -97,4 +98,5 @@ def _of_others(flags: Flags) -> Iterator[str]:
     for name in sorted({"sync_to_bucket", "bucket_save_limit"} & given):
         yield f"{name}: nothing is sent to S3: the run's folder stays on this machine; publish: is the hub's."
     if flags.flops_baseline:
-        yield "flops_baseline: the share of it is not logged; python -m training estimate says what a run costs."
+        costs = f"{shell_command('training')} estimate says what a run costs"
+        yield f"flops_baseline: the share of it is not logged; {costs}."

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from inspector.paths import shell_command
 from training.errors import Problem, SpecError
 from training.spec import RunSpec, parse_spec
 from training.spec.checks import problem, shown
@@ -46,7 +47,7 @@ def imported(values: Mapping[str, Any], names: Mapping[str, str], warnings: Iter
 
 def run_command(path: str) -> str:
     """The command line that trains the spec in a file."""
-    return shlex.join(["python", "-m", "training", "run", path])
+    return shlex.join([*shell_command("training").split(), "run", path])
 
 
 def checked(

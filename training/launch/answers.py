@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from inspector.paths import module
 from training.errors import AnswerError, RunStateError
 from training.launch import idle
 from training.run.folder import RunDir
@@ -66,7 +67,7 @@ class _Process:
 
     def _start(self, address: Path) -> int:
         self._started = subprocess.Popen(
-            [sys.executable, "-m", "training.answerer", str(self.run_path), str(address)],
+            [sys.executable, "-m", module("training.answerer"), str(self.run_path), str(address)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=idle.worker_environment(), start_new_session=True,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from inspector.paths import ROOT, found_name
+from inspector.paths import IMPORTED_FROM, REQUIREMENTS, ROOT, found_name, module
 from training.errors import SpecError
 from training.spec import DataSpec, EngineSpec, RunSpec
 from training.spec.checks import problem
@@ -18,17 +18,18 @@ PART = 100_000
 """Characters of an environment variable: Linux takes 131,071."""
 LIMIT = 900_000
 """Characters in all: a program and its environment may have two million, a container's description less."""
-CODE = ("inspector", "training", "requirements.txt")
-BOOT = """\
+CODE = ("__init__.py", "inspector", "training", REQUIREMENTS.name)
+"""In ROOT. A checkout has no __init__.py there."""
+BOOT = f"""\
 import base64, io, os, shutil, subprocess, sys, tarfile, tempfile
-parts = [os.environ.pop(f"MASKSCOPE_{i}") for i in range(int(os.environ.pop("MASKSCOPE_PARTS")))]
+parts = [os.environ.pop(f"MASKSCOPE_{{i}}") for i in range(int(os.environ.pop("MASKSCOPE_PARTS")))]
 os.chdir(tempfile.mkdtemp())
 with tarfile.open(fileobj=io.BytesIO(base64.b64decode("".join(parts))), mode="r:xz") as bundle:
     bundle.extractall(filter="data")
 uv = shutil.which("uv")
 install = [uv, "pip", "install", "--system"] if uv else [sys.executable, "-m", "pip", "install"]
-subprocess.run([*install, "-q", "-r", "requirements.txt"], check=True)
-command = [sys.executable, "-u", "-m", "training", "run", "spec.yaml", "--lines", "--runs", "runs"]
+subprocess.run([*install, "-q", "-r", "{REQUIREMENTS.relative_to(IMPORTED_FROM)}"], check=True)
+command = [sys.executable, "-u", "-m", "{module("training")}", "run", "spec.yaml", "--lines", "--runs", "runs"]
 os.execv(sys.executable, command)
 """
 """What the job runs: unpacks, installs, trains."""
@@ -89,7 +90,7 @@ def _archive(files: dict[str, bytes]) -> bytes:
         for top in CODE:
             for path in sorted((ROOT / top).rglob("*")) or [ROOT / top]:
                 if path.is_file() and "__pycache__" not in path.parts:
-                    files.setdefault(path.relative_to(ROOT).as_posix(), path.read_bytes())
+                    files.setdefault(path.relative_to(IMPORTED_FROM).as_posix(), path.read_bytes())
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(content)

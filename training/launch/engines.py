@@ -10,13 +10,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from inspector.paths import ROOT
+from inspector.paths import ROOT, install_command, module
 from training.errors import Problem, RunFolderError, SpecError
 from training.run.folder import RunDir
 from training.spec import RunSpec
 from training.spec.checks import problem
 from training.spec.yaml_text import load_yaml
 
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
+"""What a worker imports."""
 SINKS = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",)}
 """Where else metrics are reported to -> the packages of which it needs one."""
 
@@ -32,6 +34,10 @@ def check_machine(spec: RunSpec) -> None:
 
 
 def _missing(spec: RunSpec) -> Iterator[Problem]:
+    lacking = [name for name in LIBRARIES if name not in sys.modules and not importlib.util.find_spec(name)]
+    if lacking and not spec.engine.flavor:
+        remedy = f"{install_command('train')}, or train it as a job: engine: {{flavor}}."
+        yield problem("engine", f"a run on this machine needs what is not installed: {', '.join(lacking)}.", remedy)
     for sink in spec.report if not spec.engine.flavor else []:
         if not any(importlib.util.find_spec(package) for package in SINKS[sink]):
             yield problem("report", f"{sink} is not installed.", f"pip install {sink}, or leave it out.")
@@ -85,8 +91,8 @@ def is_alone(spec: RunSpec) -> bool:
 def command(run: RunDir, spec: RunSpec) -> list[str]:
     """How the run's worker or workers are started."""
     if spec.engine.flavor:
-        return [sys.executable, "-m", "training.follower", str(run.path.absolute())]
-    count, worker = spec.engine.processes, ["-m", "training.worker", str(run.path.absolute())]
+        return [sys.executable, "-m", module("training.follower"), str(run.path.absolute())]
+    count, worker = spec.engine.processes, ["-m", module("training.worker"), str(run.path.absolute())]
     if spec.engine.accelerate_config:
         launcher = ["-m", "accelerate.commands.launch", "--config_file", str(run.accelerate_file.absolute())]
         return [sys.executable, *launcher, *(["--num_processes", str(count)] if count > 1 else []), *worker]

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspector.paths import ROOT
+from inspector.paths import import_settings, module
 
 READY = b"ready"
 FORK, BECOME, ANSWER = b"fork", b"become", b"answer"
@@ -148,14 +148,14 @@ def take_answers(folder: Path, address: Path) -> int | None:
 
 def command() -> list[str]:
     """How a worker is started."""
-    return [sys.executable, "-m", "training.worker"]
+    return [sys.executable, "-m", module("training.worker")]
 
 
 def worker_environment() -> dict[str, str]:
     """This process's environment, with what keeps the libraries quiet."""
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        **import_settings(),
         "PYTHONUNBUFFERED": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TRL_EXPERIMENTAL_SILENCE": "1",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.errors import one_line
+from inspector.paths import shell_command
 from training.errors import PublishError, RunStateError, TrainingError
 from training.publish.card import card, portable
 from training.publish.merge import merge
@@ -84,10 +85,10 @@ def conclude(run: RunDir, journal: Journal) -> None:
     """What the spec asks for at the end of a run: merged, published. What fails is noted, with how to do it again."""
     spec = run.spec()
     if spec.lora is not None and spec.lora.merge:
-        with _noted(journal, "Not merged", f"python -m training merge {run.run_id}"):
+        with _noted(journal, "Not merged", f"{shell_command('training')} merge {run.run_id}"):
             merge(run)
     if spec.publish is not None:
-        with _noted(journal, "Not published", f"python -m training publish {run.run_id}"):
+        with _noted(journal, "Not published", f"{shell_command('training')} publish {run.run_id}"):
             done = publish(run, is_merged=spec.publish.merged, is_private=spec.publish.private)
             print(f"Published: {done.url}")
 

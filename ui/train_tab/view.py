@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.conversation import words_of
-from inspector.paths import EXAMPLES
+from inspector.paths import EXAMPLES, module, shell_command
 from training.errors import PublishError, SpecError, TrainingError
 from training.launch.idle import worker_environment
 from training.launch.runs import compare
@@ -224,7 +224,7 @@ def scores_value(run: RunDir) -> str:
 def details_value(run: RunDir, root: Path) -> str:
     """The spec, the command that starts the same run, and the end of the log."""
     spec = run.spec_file.read_text(encoding="utf-8")
-    command = f"python -m training run {shlex.quote(str(run.spec_file.relative_to(root.parent)))}"
+    command = f"{shell_command('training')} run {shlex.quote(str(run.spec_file.relative_to(root.parent)))}"
     blocks = [heading(say("The same run from the command line")), code(command, label=say("Command"))]
     blocks += [code(spec, label=say("Spec")), files(("spec.yaml", spec))]
     manifest = run.manifest()
@@ -255,7 +255,7 @@ def publish(run: RunDir, repo: str, *, is_private: bool, is_merged: bool) -> str
 
 def command_of(words: Sequence[str], error: type[TrainingError]) -> dict[str, Any]:
     """What `python -m training` answers to words with --json, in a process that may import torch. Raises `error`."""
-    command = [sys.executable, "-m", "training", *words]
+    command = [sys.executable, "-m", module("training"), *words]
     done = subprocess.run(command, env=worker_environment(), capture_output=True, text=True, check=False)
     start = max(0, f"\n{done.stdout}".rfind("\n{"))  # libraries may print before it
     try:

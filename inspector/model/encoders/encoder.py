@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from inspector.conversation import Conversation
 from inspector.errors import UnsupportedTokenizerError
 from inspector.model.tokenizer import Tokenizer
+from inspector.paths import install_command
 
 
 class Stream(Protocol):
@@ -109,4 +110,5 @@ JINJA = Encoder(name="jinja", title="Chat template")
 
 def needs(package: str, files: FilesOf, what: str) -> UnsupportedTokenizerError:
     """The error for a package that has to be installed first. `what`: what it is needed for, as a clause."""
-    return UnsupportedTokenizerError(f"{files.name!r} {what}, which needs {package}: pip install {package}")
+    how = install_command("models", package)
+    return UnsupportedTokenizerError(f"{files.name!r} {what}, which needs {package}: {how}")

@@ -10,10 +10,11 @@ from typing import Any
 from inspector.errors import InspectorError
 from inspector.inspection import Inspection
 from inspector.model.model import Model
+from inspector.paths import shell_command
 from inspector.strategies import label
 from inspector.trainers.markers import Markers
 
-OWN_ROWS = "Or train rows with exact labels: python -m inspector export MODEL DATA --rows rows.parquet"
+OWN_ROWS = f"Or train rows with exact labels: {shell_command('inspector')} export MODEL DATA --rows rows.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from inspector.errors import InspectorError, short
 from inspector.inspection import Inspection, inspect
 from inspector.model.model import Model
 from inspector.model.tokenizer import ids_alone, text_of
+from inspector.paths import shell_command
 from inspector.strategies import Example
 from inspector.strategies.boundaries import shared_length
 from inspector.tagging.trl_status import TrlUse, trl_status
@@ -121,7 +122,7 @@ def transformers_tags(case: Case) -> Shown:
         return Shown(causes=(*causes, f"A template with generation tags cannot be written: {written.reason}"))
     return Shown(
         causes=tuple(causes),
-        settings=f"# python -m inspector template {case.model.name} --out training_template.jinja\n"
+        settings=f"# {shell_command('inspector')} template {case.model.name} --out training_template.jinja\n"
         f"# {written.reason}\n"
         'tokenizer.chat_template = open("training_template.jinja", encoding="utf-8").read()',
     )
@@ -142,7 +143,7 @@ def trl_exact(case: Case) -> str:
     if not written.proven:
         return f"# no template with generation tags: {written.reason}\n# {OWN_ROWS}"
     return (
-        f"# python -m inspector template {case.model.name} --out training_template.jinja\n"
+        f"# {shell_command('inspector')} template {case.model.name} --out training_template.jinja\n"
         f"# {written.reason}\n"
         'SFTConfig(assistant_only_loss=True, chat_template_path="training_template.jinja")'
     )

@@ -18,6 +18,6 @@ def build_trainer(
     spec: RunSpec, run: RunDir, weights: Any, tokenizer: Any, callbacks: list[Any]
 ) -> tuple[Any, ProvingCollator]:
     """The trainer of the spec's method. Raises ValueError, SpecError, DeviceError, OSError."""
-    module = import_module(f"training.trainer.methods.{spec.facts.trainer}")
+    module = import_module(f"{__name__}.{spec.facts.trainer}")
     made: tuple[Any, ProvingCollator] = module.build_trainer(spec, run, weights, tokenizer, callbacks)
     return made
