@@ -4,13 +4,15 @@
     chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
     inspection = maskscope.inspect(model, chat)
     report = maskscope.audit(model, "rows.jsonl")
+    maskscope.check(trainer).raise_if_wrong()  # before trainer.train()
 
-In: names of models and data sets, conversations. Out: what `inspector` offers, and a comparison or an audit in one
-call. May import: everything; `import maskscope` itself imports nothing of it. In a checkout the packages are beside
-this one, installed they are inside of it.
+In: names of models and data sets, conversations, trainers. Out: what `inspector` offers, a comparison, an audit or a
+check in one call. May import: everything; `import maskscope` itself imports nothing of it. In a checkout the packages
+are beside this one, installed they are inside of it.
 """
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
         load,
     )
     from inspector.audit.report import AuditReport
+    from inspector.live import Report, check
+    from inspector.live.callback import MaskscopeCallback, watch
     from inspector.trainers.compare import Comparison, compare
 
 __version__ = "0.1.0"
@@ -42,15 +46,19 @@ __all__ = [
     "Conversation",
     "Finding",
     "Inspection",
+    "MaskscopeCallback",
     "Model",
     "Modifiers",
+    "Report",
     "Severity",
     "audit",
+    "check",
     "compare",
     "diagnose",
     "errors",
     "inspect",
     "load",
+    "watch",
 ]
 
 
@@ -83,16 +91,26 @@ def audit(
     return run(Task(model=model, rule=rule), source, mapping=mapping, limit=limit, workers=workers)
 
 
+_HOMES = {
+    "AuditReport": "audit.report",
+    "Comparison": "trainers.compare",
+    "compare": "trainers.compare",
+    "Report": "live",
+    "check": "live",
+    "MaskscopeCallback": "live.callback",
+    "watch": "live.callback",
+}
+"""Public name -> the module of `inspector` that has it, for those that `inspector` itself does not offer."""
+
+
 def __getattr__(name: str) -> Any:
     """A public name, imported when it is first asked for. Raises AttributeError."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import inspector
-    from inspector.audit import report
-    from inspector.trainers import compare
 
-    owner = next((module for module in (report, compare) if name in vars(module)), inspector)
-    globals()[name] = getattr(owner, name)
+    home = import_module(f"{inspector.__name__}.{_HOMES[name]}") if name in _HOMES else inspector
+    globals()[name] = getattr(home, name)
     return globals()[name]
 
 

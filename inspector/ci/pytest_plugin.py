@@ -1,6 +1,6 @@
 """A fixture for tests of one's own data: `def test_data(maskscope): maskscope.audit(...).must_be_clean("error")`.
 
-Installed with the package, pytest finds it by itself; in a checkout `-p inspector.ci.pytest_plugin` loads it.
+Installed with the package, pytest finds it by itself; in a checkout `-p` with this module's name loads it.
 """
 
 from __future__ import annotations

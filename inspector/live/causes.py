@@ -13,8 +13,10 @@ from typing import Any
 from inspector.live.report import CheckedRow, Problem
 from inspector.live.rows import Oddity
 from inspector.model.model import Model
+from inspector.paths import shell_command
 from inspector.trainers.verdict import Kind
 
+_COMMAND = shell_command("inspector")
 Cause = tuple[str, str]
 """What is wrong, and what to do about it."""
 
@@ -70,7 +72,7 @@ def _template_not_found(run: Run, rows: Sequence[CheckedRow]) -> Cause | None:
     return (
         f"The collator searches for the ids {ids} of its response template, and none of the rows without a trained "
         "token holds them: in context the same text is tokenized otherwise.",
-        f"Give it ids as they are in context; `python -m inspector markers {run.model.name}` proposes verified ones.",
+        f"Give it ids as they are in context; `{_COMMAND} markers {run.model.name}` proposes verified ones.",
     )
 
 
@@ -103,7 +105,7 @@ def _is_cut(run: Run, rows: Sequence[CheckedRow]) -> Cause | None:
         return None
     return (
         f"Rows are cut at max_length={limit}.",
-        "Raise max_length, or leave rows out that are longer: `python -m inspector audit` counts them.",
+        f"Raise max_length, or leave rows out that are longer: `{_COMMAND} audit` counts them.",
     )
 
 

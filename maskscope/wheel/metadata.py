@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import maskscope
+from inspector.paths import module
 
 NAME = "maskscope"
 TAG = "py3-none-any"
@@ -34,7 +35,10 @@ def files(root: Path) -> dict[str, bytes]:
     texts = {
         "METADATA": _metadata(root),
         "WHEEL": f"Wheel-Version: 1.0\nGenerator: {NAME} {version()}\nRoot-Is-Purelib: true\nTag: {TAG}\n",
-        "entry_points.txt": f"[console_scripts]\n{NAME} = {NAME}.__main__:start\n",
+        "entry_points.txt": (
+            f"[console_scripts]\n{NAME} = {NAME}.__main__:start\n\n"
+            f"[pytest11]\n{NAME} = {NAME}.{module('inspector.ci.pytest_plugin')}\n"
+        ),
         "licenses/LICENSE": (root / "LICENSE").read_text(encoding="utf-8"),
     }
     return {name: text.encode() for name, text in texts.items()}

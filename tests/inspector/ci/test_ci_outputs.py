@@ -146,9 +146,9 @@ def test_the_skill_names_commands_that_exist() -> None:
     head = yaml.safe_load(text.split("---")[1])
     assert head["name"] == "maskscope"
     assert len(head["description"]) <= 1024
-    from inspector.__main__ import _parser
+    from inspector.__main__ import build_parser
 
-    commands = _parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    commands = build_parser("maskscope")[1].choices
     used = re.findall(r"maskscope ([a-z-]+)([^`\n]*)", text)
     for name, rest in used:
         known = {option for action in commands[name]._actions for option in action.option_strings}
