@@ -37,7 +37,7 @@ def files(root: Path) -> dict[str, bytes]:
         "WHEEL": f"Wheel-Version: 1.0\nGenerator: {NAME} {version()}\nRoot-Is-Purelib: true\nTag: {TAG}\n",
         "entry_points.txt": (
             f"[console_scripts]\n{NAME} = {NAME}.__main__:start\n\n"
-            f"[pytest11]\n{NAME} = {NAME}.{module('inspector.ci.pytest_plugin')}\n"
+            f"[pytest11]\n{NAME} = {NAME}.{module('inspector.ci.fixtures')}\n"
         ),
         "licenses/LICENSE": (root / "LICENSE").read_text(encoding="utf-8"),
     }

@@ -21,7 +21,9 @@ CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hel
 
 def test_the_public_names_are_the_inspectors_and_a_few_more() -> None:
     """The very same objects."""
-    assert set(maskscope.__all__) - set(inspector.__all__) == {"AuditReport", "Comparison", "audit", "compare"}
+    assert set(maskscope.__all__) - set(inspector.__all__) == {
+        "AuditReport", "Comparison", "MaskscopeCallback", "Report", "audit", "check", "compare", "watch",
+    }  # fmt: skip
     assert all(getattr(maskscope, name) is getattr(inspector, name) for name in inspector.__all__)
     assert set(maskscope.__all__) <= set(dir(maskscope))
     with pytest.raises(AttributeError, match="module 'maskscope' has no attribute 'inspects'"):

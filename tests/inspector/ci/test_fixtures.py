@@ -40,7 +40,7 @@ def test_the_fixture_judges_a_data_set(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text(f"{json.dumps(GOOD)}\n{json.dumps(EMPTY)}\n")
     (tmp_path / "test_data.py").write_text(TESTS)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "inspector.ci.pytest_plugin", "-p", "no:cacheprovider", "-q"],
+        [sys.executable, "-m", "pytest", "-p", "inspector.ci.fixtures", "-p", "no:cacheprovider", "-q"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "1 failed, 4 passed" in done.stdout, done.stdout
