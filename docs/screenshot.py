@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from tests.support.browser import DataPage, chromium_path, launch_chromium, runn
 
 EXAMPLE = ROOT / "examples" / "02-answer-starts-with-a-line-end.json"
 RUN = "brief answers dpo"
+NOTEBOOK_STYLE = """<style>body { font: 15px sans-serif; margin: 24px; max-width: 900px; }
+pre { background: #f4f4f4; padding: 10px; font-size: 13px; white-space: pre-wrap; }</style>"""
 SETTLED_MS = 1_500
 """After which nothing slides or fades any more."""
 
@@ -33,6 +36,7 @@ def main() -> None:
             take_inspect(browser, address)
             take_data(browser, address)
             take_train(browser, address)
+            take_notebook(browser)
             if len(sys.argv) > 1:
                 take_all(browser, address, Path(sys.argv[1]))
             browser.close()
@@ -75,6 +79,30 @@ def take_train(browser: Any, address: str) -> None:
     page.tab.evaluate("document.activeElement.blur()")
     page.tab.evaluate("scrollTo(0, 0)")
     take(page, "train.png")
+
+
+def take_notebook(browser: Any) -> None:
+    """Run the lesson's cells up to the comparison, and photograph them with what they show."""
+    import nbformat
+    from markdown_it import MarkdownIt
+    from nbclient import NotebookClient
+
+    path = ROOT / "examples" / "which-tokens-are-trained.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = notebook.cells[:6]
+    os.environ["PYTHONPATH"] = str(ROOT)
+    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
+    parts = [NOTEBOOK_STYLE]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            parts.append(MarkdownIt().render(cell.source))
+            continue
+        parts.append(f"<pre>{escape(cell.source)}</pre>")
+        parts += [output["data"]["text/html"] for output in cell.outputs if "data" in output]
+    tab = browser.new_page(viewport={"width": 1000, "height": 800})
+    tab.set_content(f"<!doctype html>{''.join(parts)}")
+    tab.screenshot(path=ROOT / "docs" / "notebook.png", full_page=True)
+    tab.close()
 
 
 def show_compared(page: DataPage) -> None:

@@ -24,10 +24,11 @@ DEPTH = 6
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a collator returned, and the rows of the data set that it was given."""
+    """What a collator returned, and the rows of the data set that it was given. `is_whole`: it is a data set's rows."""
 
     values: Mapping[str, Any]
     rows: tuple[Any, ...] = ()
+    is_whole: bool = False
 
 
 def is_trainer(source: Any) -> bool:

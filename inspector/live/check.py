@@ -23,7 +23,7 @@ from inspector.live.batches import Batch, first_batches, is_loader, is_trainer, 
 from inspector.live.causes import Run, cause_of
 from inspector.live.doubt import doubtful_tokens
 from inspector.live.report import CheckedRow, Problem, Report
-from inspector.live.rows import LiveRow, Oddity, rows_of
+from inspector.live.rows import LiveRow, Oddity, listed, rows_of
 from inspector.model.hub import load, model_of
 from inspector.model.model import Model
 from inspector.samples import sample_conversations
@@ -61,7 +61,7 @@ def check(
     run = _run(source, trainer if trainer is not None else source if is_trainer(source) else None, tokenizer, template)
     found = _batches(source, batches)
     ids = run.model.tokenizer.pad_token_id, run.model.tokenizer.eos_token_id
-    rows = [row for number, batch in enumerate(found) for row in rows_of(batch, number, *ids)]
+    rows = [row for i, batch in enumerate(found) for row in rows_of(batch, None if batch.is_whole else i, *ids)]
     if not rows:
         raise CheckError("The first batches hold no row: there is nothing to check.")
     rule = Rule(strategy=strategy, options=options)
@@ -69,9 +69,13 @@ def check(
     rows = [part for row in rows[:MAX_ROWS] for part in known.apart(row)] + rows[MAX_ROWS:]
     checked = [_checked(run, rule, known, row) for row in rows[:MAX_ROWS]]
     return Report(
-        trainer=run.name, model=run.model, batches=len(found), rows=tuple(checked), left_out=len(rows) - len(checked),
+        trainer=run.name,
+        model=run.model,
+        batches=sum(not batch.is_whole for batch in found),
+        rows=tuple(checked),
+        left_out=len(rows) - len(checked),
         problems=tuple(_problems(run, checked)),
-    )  # fmt: skip
+    )
 
 
 def _run(source: Any, trainer: Any, tokenizer: Any, template: str | None) -> Run:
@@ -105,7 +109,8 @@ def _batches(source: Any, count: int) -> list[Batch]:
     if hasattr(source, "__iter__") and iter(source) is not source and not isinstance(source, str | Mapping):
         rows = list(islice(source, MAX_ROWS))
         if rows and all(map(_is_row, rows)):
-            return [Batch({name: [row[name]] for name in ("input_ids", "labels")}, (row,)) for row in rows]
+            names = [name for name in ("input_ids", "labels", "attention_mask") if all(name in row for row in rows)]
+            return [Batch({name: [listed(row[name]) for row in rows] for name in names}, tuple(rows), is_whole=True)]
     raise CheckError(
         f"A check takes a trainer, a DataLoader, a list of batches, or a data set whose rows have `input_ids` and "
         f"`labels`; not {type(source).__name__}."
@@ -116,8 +121,7 @@ def _is_row(row: Any) -> bool:
     """Whether it is a row of a data set with ids and labels of its own."""
     if not isinstance(row, Mapping) or not {"input_ids", "labels"} <= set(row):
         return False
-    first = next(iter(row["input_ids"]), None)
-    return isinstance(getattr(first, "tolist", lambda: first)(), int)
+    return isinstance(next(iter(listed(row["input_ids"])), None), int)
 
 
 # --- which conversation a row is of

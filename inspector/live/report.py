@@ -170,10 +170,9 @@ class Report:
         tokens = sum(len(row.row.ids) for row in self.rows)
         trained = sum(sum(row.row.trained or ()) for row in self.rows)
         left_out = f"; {_count(self.left_out, 'more row')} not looked at" if self.left_out else ""
-        return (
-            f"{_count(self.batches, 'batch', 'es')}, {_count(len(self.rows), 'row')}, {_count(tokens, 'token')}, "
-            f"{trained:,} of them trained{left_out}"
-        )
+        batches = f"{_count(self.batches, 'batch', 'es')}, " if self.batches else ""
+        rows = f"{_count(len(self.rows), 'row')}, {_count(tokens, 'token')}, {trained:,} of them trained"
+        return f"{batches}{rows}{left_out}"
 
     def __str__(self) -> str:
         """The report in one screen."""

@@ -41,15 +41,15 @@ class LiveRow:
     """One sequence that a batch trains.
 
     `trained`: a bit for each id; None where the method takes no loss of tokens. `batch`, `row`: where it stands, from
-    0; `part`: its number within a packed row, None in a row of its own. `side`: "chosen" or "rejected" in a pair,
-    else "". `source`: the row of the data set that it was made of, None where that is not known. `is_completion`:
-    whether it is a prompt and an answer to it, of which only the answer is meant. `is_kept_apart`: whether a mask says
-    which tokens of the row attend to which.
+    0; a data set has no batches. `part`: its number within a packed row, None in a row of its own. `side`: "chosen" or
+    "rejected" in a pair, else "". `source`: the row of the data set that it was made of, None where that is not known.
+    `is_completion`: whether it is a prompt and an answer to it, of which only the answer is meant. `is_kept_apart`:
+    whether a mask says which tokens of the row attend to which.
     """
 
     ids: tuple[int, ...]
     trained: tuple[bool, ...] | None
-    batch: int
+    batch: int | None
     row: int
     part: int | None = None
     side: str = ""
@@ -62,7 +62,8 @@ class LiveRow:
     def where(self) -> str:
         """Its place in words."""
         part = "" if self.part is None else f", sequence {self.part}"
-        return f"batch {self.batch}, row {self.row}{part}{f' ({self.side})' if self.side else ''}"
+        batch = "" if self.batch is None else f"batch {self.batch}, "
+        return f"{batch}row {self.row}{part}{f' ({self.side})' if self.side else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +79,9 @@ class _Line:
     lengths: list[int]
 
 
-def rows_of(batch: Batch, number: int, pad_id: int | None, eos_id: int | None) -> list[LiveRow]:
+def rows_of(batch: Batch, number: int | None, pad_id: int | None, eos_id: int | None) -> list[LiveRow]:
     """The sequences of a batch. Raises CheckError for one without ids, or with labels that are not the tokens' own."""
-    values = {name: _listed(value) for name, value in batch.values.items()}
+    values = {name: listed(value) for name, value in batch.values.items()}
     values |= _joined(values)
     sides = [name.removesuffix("input_ids") for name in values if name.endswith("input_ids")]
     sides = [side for side in sides if side in ("", "chosen_", "rejected_") and _is_grid(values[f"{side}input_ids"])]
@@ -94,7 +95,7 @@ def rows_of(batch: Batch, number: int, pad_id: int | None, eos_id: int | None) -
     ]
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
     """A tensor or an array as lists; anything else as it is."""
     return value.tolist() if hasattr(value, "tolist") else value
 
@@ -130,7 +131,7 @@ def _unpadded(values: Mapping[str, Any], side: str) -> list[list[int]]:
 # --- lines
 
 
-def _lines(values: Mapping[str, Any], side: str, batch: Batch, number: int) -> Iterator[tuple[LiveRow, _Line]]:
+def _lines(values: Mapping[str, Any], side: str, batch: Batch, number: int | None) -> Iterator[tuple[LiveRow, _Line]]:
     """Each line of the ids of a side, and a row without ids that says where it stands."""
     ids = values[f"{side}input_ids"]
     labels, mask, attention = (_grid(values, f"{side}{name}", ids) for name in ("labels", "completion_mask", _MASK))
@@ -199,7 +200,7 @@ def _lengths(sources: list[Any]) -> list[int]:
     """How long the sequences are that were put into one row, by its rows of the data set."""
     rows = [source for source in sources if isinstance(source, Mapping)]
     if len(rows) == 1:
-        lengths = _listed(rows[0].get("seq_lengths"))
+        lengths = listed(rows[0].get("seq_lengths"))
         return lengths if isinstance(lengths, list) and len(lengths) > 1 else []
     return [len(row["input_ids"]) for row in rows if "input_ids" in row]
 
