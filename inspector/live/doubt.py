@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from inspector.rendering.origins import OriginKind
+from inspector.rendering.origins import Origin, OriginKind
 from inspector.strategies import Example
 from inspector.turns import Turn
 
@@ -29,16 +29,21 @@ def _marks(template: str) -> re.Pattern[str] | None:
 def doubtful_tokens(example: Example) -> set[int]:
     """Tokens of messages' text from the first mark of a part on; stop tokens and what follows them are certain.
 
-    In a turn of others' an answer's part may hide, and then the next header is one that the model writes.
+    Where a header ends in a mark that no special token is, such as `<think>`, that mark may be a message's own. In a
+    turn of others' an answer's part may hide, and then the next header is one that the model writes.
     """
-    marks, spans = _marks(example.template), example.tokens.char_spans
+    marks, spans, special = _marks(example.template), example.tokens.char_spans, example.tokens.special
     out: set[int] = set()
     hides_answer = False
     for index, turn in example.turns.items() if marks else ():
         assert marks is not None
+        start, first = turn.answer_start, _first(marks, example.rendered.text, turn)
+        if opened := re.search(rf"(?:{marks.pattern})\s*$", example.rendered.text[turn.start : start]):
+            begin = turn.start + opened.start()
+            closing = {i for i in turn.tokens if spans[i][1] > begin and spans[i][0] < start}
+            out |= set() if any(special[i] for i in closing) else closing
         if hides_answer:
-            out |= {i for i in turn.tokens if spans[i][1] <= turn.answer_start}
-        first = _first(marks, example.rendered.text, turn)
+            out |= {i for i in turn.tokens if spans[i][1] <= start}
         if first is not None:
             stop = len(spans) if turn.stop_token is None else turn.stop_token
             out |= {i for i in turn.tokens if spans[i][1] > first and i < stop}
@@ -48,12 +53,10 @@ def doubtful_tokens(example: Example) -> set[int]:
 
 def _first(marks: re.Pattern[str], text: str, turn: Turn) -> int | None:
     """The first character of a turn's first part; None where its message holds no mark."""
-    is_words = (run.origin.kind is OriginKind.MESSAGE and run.origin.top_field != "role" for *_, run in turn.runs)
-    own = [(start, end) for (start, end, _), bit in zip(turn.runs, is_words, strict=True) if bit]
-    found = next(filter(None, (marks.search(text, start, end) for start, end in own)), None)
-    if found is None:
-        return None
-    before = text[turn.start : own[0][0]]
-    if found.start() == own[0][0] and (opened := re.search(rf"(?:{marks.pattern})\s*$", before)) and opened.start():
-        return turn.start + opened.start()  # the header ends in one, which the prompt may or may not supply
-    return found.start()
+    words = [(start, end) for start, end, run in turn.runs if _is_words(run.origin)]
+    found = next(filter(None, (marks.search(text, start, end) for start, end in words)), None)
+    return None if found is None else found.start()
+
+
+def _is_words(origin: Origin) -> bool:
+    return origin.kind is OriginKind.MESSAGE and origin.top_field != "role"
