@@ -1,4 +1,4 @@
-"""A check that has nothing but ids and labels, on many templates: right masks are never called wrong; wrong ones are."""
+"""A check with nothing but ids and labels, on many templates: no right mask is called wrong, wrong ones are named."""
 
 from __future__ import annotations
 
