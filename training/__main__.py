@@ -155,7 +155,7 @@ def run_resume(options: argparse.Namespace) -> int:
     runs.resume(run)
     pid, _ = run.process()
     value = {"run_id": run.run_id, "run_dir": str(run.path), "pid": pid}
-    _say(options, value, f"{run.run_id} goes on from {run.checkpoint()}")
+    _say(options, value, f"{run.run_id} continues from {run.checkpoint()}")
     return 0
 
 
@@ -296,7 +296,7 @@ def _parser() -> argparse.ArgumentParser:
     add("stop", run_stop, "stop a run, saved", "run_id").add_argument(
         "--now", action="store_true", help="at once, without saving"
     )
-    add("resume", run_resume, "go on with a run", "run_id")
+    add("resume", run_resume, "resume a run", "run_id")
     add("rename", run_rename, "rename a run", "run_id", "name")
     add("rerun", run_rerun, "a new run of the same spec, in the background", "run_id")
     add("delete", run_delete, "remove a run's folder", "run_id")

@@ -185,7 +185,7 @@ class Follower:
         """Advice on a job that is not followed."""
         if not self.kept["id"] or self.kept["stage"]:
             return None
-        return f"The job goes on at {self.kept['url']}: resume the run to follow it again, or to stop it."
+        return f"The job is still running at {self.kept['url']}: resume the run to follow it again, or to stop it."
 
     def _keep(self, **changes: Any) -> None:
         self.kept |= changes

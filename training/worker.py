@@ -144,7 +144,7 @@ def _take_own_device(device: str) -> None:
 
 
 def _follow(run: RunDir, spec: RunSpec, journal: Journal) -> None:
-    """Train beside rank 0, which waits for the device and prepares the rows."""
+    """Train together with rank 0, which waits for the device and prepares the rows."""
     while (status := run.written_status()).phase is Phase.QUEUED or not run.facts().is_prepared:
         if status.phase in ENDED:
             return

@@ -127,7 +127,7 @@ def audit(
     """Audit the rows of a data set.
 
     `mapping`: as for `formats.detect`. `limit`: maximum rows to read. `workers`: processes, by default one per core;
-    with 1 the audit runs in this process. With `here` false another process does the work, so that a server can go on
+    with 1 the audit runs in this process. With `here` false another process does the work, so that a server can keep
     serving. `on_progress` is called after each chunk with the progress so far, `on_bad_row` with each row that cannot
     be used, in order within a chunk. `should_stop` is called between chunks: if it returns true, the report so far is
     returned, with `about["complete"]` false. Raises DataError, FormatError, ModelError, StrategyError.

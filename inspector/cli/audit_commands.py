@@ -83,7 +83,7 @@ def run_merge(options: argparse.Namespace) -> int:
         if twice := next((entry for entry in report_sources if entry in sources), None):
             raise ReportError(
                 f"{name}: the rows of {twice['name']!r}, shard {twice['shard']} of {twice['shards']}, are in another "
-                "of the reports, too, and would count twice."
+                "of the reports as well, and would count twice."
             )
         try:
             merged.merge(report)

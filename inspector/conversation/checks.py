@@ -90,7 +90,7 @@ def checked_keywords(rest: dict[Any, Any]) -> dict[str, JsonValue]:
             raise ConversationError(f"{key!r} cannot be a template keyword: a template reads keywords by name.")
         if key == PREFILL and value:
             raise ConversationError(
-                f"`{PREFILL}` leaves the last answer open for the model to go on from (prefill); a row to train on has "
+                f"`{PREFILL}` leaves the last answer open for the model to continue (prefill); a row to train on has "
                 "whole answers. Remove it and complete the last message; or leave that message out and set "
                 "add_generation_prompt, to see what the model is given."
             )

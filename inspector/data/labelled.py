@@ -66,7 +66,7 @@ def holds_list(value: Any) -> bool:
 
 
 def is_labelled(value: Mapping[str, Any]) -> bool:
-    """Whether an object is one row of ids, or a batch. A column `tokens` may be a count: it needs labels beside it."""
+    """Whether an object is one row of ids, or a batch. A column `tokens` may be a count: it needs labels next to it."""
     name = next((name for name in ID_NAMES if name in value), None)
     if name is None or not holds_ids(value[name]):
         return False
@@ -288,7 +288,7 @@ def _numbers(name: str, value: Any, depth: int = _DEPTH) -> list[float]:
     if value and depth and all(isinstance(_plain(one), list | tuple) for one in value):
         if len(value) > 1:
             raise FormatError(
-                f"{name} holds a batch of {len(value)} lists, and a row holds one: write each as a row of its own."
+                f"{name} holds a batch of {len(value)} lists, and a row holds one: write each as a separate row."
             )
         return _numbers(f"{name}[0]", value[0], depth - 1)
     for i, one in enumerate(value):

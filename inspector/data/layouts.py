@@ -55,7 +55,7 @@ class Format(StrEnum):
 
     @property
     def is_labelled(self) -> bool:
-        """Whether the rows hold ids or texts with labels of their own."""
+        """Whether the rows hold ids or texts with their own labels."""
         return self in (Format.LABELLED, Format.LABELLED_SHIFTED, Format.SEGMENTS)
 
 

@@ -157,7 +157,7 @@ def _keep_inside() -> None:
     def resolve_inside(pattern: str, base_path: str, *args: Any, **options: Any) -> list[str]:
         is_outside = pattern.startswith(("/", "~")) or "::" in pattern or re.match(r"(?!hf:)[a-z0-9+]+:", pattern, re.I)
         if base_path.startswith("hf://") and is_outside:
-            raise ValueError(f"it names {quoted(pattern, 120)}, which is not a file of its own")
+            raise ValueError(f"it names {quoted(pattern, 120)}, which is not one of its files")
         return list(resolve(pattern, base_path, *args, **options))
 
     resolve_inside.keeps_inside = True  # type: ignore[attr-defined]

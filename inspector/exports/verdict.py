@@ -125,7 +125,7 @@ def _changes(inspection: Inspection) -> Iterator[str]:
 
 
 def comment(*texts: str) -> str:
-    """Each text on lines of its own after `#`; a command, which begins with `$`, on one."""
+    """Each text on separate lines after `#`; a command, which begins with `$`, on a single line."""
     return "".join(f"# {line}\n" for text in texts for line in _lines(text))
 
 

@@ -1,6 +1,6 @@
 """A model's name -> Model: the very tokenizer object a trainer would load, and the chat template it would render with.
 
-A name means, in this order: a model embedded beside the package, such as `tiny-chat`; a folder, when one of that name
+A name means, in this order: a model that comes with the package, such as `tiny-chat`; a folder, when one of that name
 exists (transformers decides so too), or a .gguf file; a hub id such as `owner/name`. A name that starts with `.`, `/`
 or `~` always means a folder or such a file. Hub models are pinned to a commit first and only tokenizer files are
 fetched, never weights (of a .gguf file only the header). If the hub is unreachable the commit in the local cache is
@@ -139,7 +139,7 @@ def _auto_tokenizer(place: Place, by: Any = None, **settings: Any) -> Any:
             token=place.token,
             trust_remote_code=False,
             local_files_only=place.offline,
-            # with mistral-common installed it would be preferred to the tokenizer.json beside it
+            # with mistral-common installed it would be preferred to the tokenizer.json next to it
             **({"mistral_format": False} if {"tekken.json", "tokenizer.json"} <= set(place.names) else {}),
             **settings,
         )
@@ -164,7 +164,7 @@ def _unknown_code(place: Place, code: str) -> NoTemplateError:
     digest = hashlib.sha256(path.read_bytes() if path else b"").hexdigest()[:12]
     return NoTemplateError(
         f"{place.name!r} has no chat template: Python code in the repository ({code}) encodes its chats, and code of "
-        f"a repository is never run here. Its sha256 begins with {digest}; that is no code whose rules are known here. "
+        f"a repository is never run here. Its sha256 begins with {digest}; the rules of that code are not known here. "
         "Give a Jinja template that writes what that code writes, such as that of a converted repository; a built-in "
         "template would train other tokens than the model knows."
     )
@@ -181,7 +181,7 @@ def _refuse_tiktoken(place: Place) -> None:
     if found and "tokenizer.json" not in files:
         raise UnsupportedTokenizerError(
             f"{place.name!r} has its vocabulary in {found[0]} alone, and how text is cut before merging is code in the "
-            "repository, which is never run here. transformers would take a pattern of its own, and the ids could be "
+            "repository, which is never run here. transformers would use its own pattern, and the ids could be "
             "wrong. Use a repository with a tokenizer.json, such as a converted one."
         )
 

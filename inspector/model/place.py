@@ -31,7 +31,7 @@ from inspector.paths import MODELS
 
 _VOCABULARIES = ("tokenizer_config.json", "tekken.json")
 EMBEDDED = {path.parent.name: path.parent for path in MODELS.glob("*/*") if path.name in _VOCABULARIES}
-"""The models embedded beside the package: name -> folder."""
+"""The models that come with the package: name -> folder."""
 MAX_FILE_BYTES = 100_000_000
 """Largest file of a tokenizer that is fetched or read, in bytes; the largest in use has a third of that."""
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
@@ -231,7 +231,7 @@ def _pin(name: str, revision: str | None, token: Token) -> Place:
             raise failure from None  # the cause holds the request, and with it the token
         if token is not None:  # a server's cache may hold files that other visitors may read and this one may not
             raise OfflineError(
-                f"The hub does not answer, so nobody can say whether {name!r} may be read with this token or without "
+                f"The hub does not answer, so it is unknown whether {name!r} may be read with this token or without "
                 "one; the files in the cache are for this machine's own account. Try again later."
             ) from None
         return replace(place, commit=known, offline=True)

@@ -84,7 +84,7 @@ class Processor:
         pictures = [opened(image).convert("RGB") for image in images]
         try:
             out = processor(text=[text], images=[pictures], add_special_tokens=False, return_tensors="np")
-        except Exception as error:  # each processor raises errors of its own
+        except Exception as error:  # each processor raises its own errors
             raise ImageError(
                 f"{type(processor).__name__} refuses the images of a row: {one_line(str(error), 200)}. Leave it out."
             ) from None
@@ -139,7 +139,7 @@ class Processor:
                 text=[processor.image_token * len(blank)], images=[blank], return_text_replacement_offsets=True,
                 add_special_tokens=False, return_tensors=None,
             )  # fmt: skip
-        except Exception as error:  # each processor raises errors of its own
+        except Exception as error:  # each processor raises its own errors
             raise ImageError(
                 f"{type(processor).__name__} refuses images of {_listed(sizes)} pixels (height x width): "
                 f"{one_line(str(error), 200)}. Change their sizes."
@@ -174,7 +174,7 @@ def _load(place: Place, tokenizer: Tokenizer) -> Any:
         processor = _without_missing_parts(kind, tokenizer).from_pretrained(
             place.path, trust_remote_code=False, **arguments
         )
-    except Exception as error:  # the parts raise errors of their own
+    except Exception as error:  # the parts raise their own errors
         needs = "; pip install torchvision" if "torchvision" in str(error).lower() else ""
         raise ImageError(
             f"The processor of {place.name!r}, {kind.__name__}, cannot be loaded: "

@@ -3,7 +3,7 @@
 home-llm's collator (2024), TRL's DataCollatorForCompletionOnlyLM (up to 0.19; removed in 0.20), and
 the notebook mask that alternates between bos and eos. Written from their description in docs/strategies.md (D2, D3,
 D3b), which was checked against their own code; nothing is copied. All three lose turns when a marker's ids merge with
-the text beside it.
+the text next to it.
 """
 
 from __future__ import annotations

@@ -11,6 +11,6 @@ def own_labels(example: Example) -> Labelled:
     """Train by the row's own labels. Raises StrategyRefusedError for a row without labels."""
     given = example.conversation.labelled
     if given is None:
-        raise StrategyRefusedError("The row came without ids and labels of its own: choose a strategy that makes them.")
+        raise StrategyRefusedError("The row came without ids and labels: choose a strategy that makes them.")
     bits = [label != IGNORED for label in given.labels]
     return Labelled.by_rule(bits, why=Reason.OWN_LABEL, why_not=Reason.NO_LABEL)

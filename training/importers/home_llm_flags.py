@@ -195,8 +195,8 @@ def _rules(flags: Flags) -> Iterator[Problem]:
         missing = "suffix_ids" if flags.prefix_ids else "prefix_ids"
         yield problem(f"--{missing}", "is missing.", "train.py searches for both; python -m inspector markers MODEL")
     if flags.resume_from_checkpoint:
-        remedy = "Leave it out; a run of this program goes on with: python -m training resume RUN"
-        yield problem("--resume_from_checkpoint", "checkpoints of train.py cannot be gone on from.", remedy)
+        remedy = "Leave it out; a run of this program is resumed with: python -m training resume RUN"
+        yield problem("--resume_from_checkpoint", "checkpoints of train.py cannot be resumed.", remedy)
     for name, least in (("eval_steps", -1), ("save_steps", -1)):
         if getattr(flags, name) < 1 and getattr(flags, name) != least:
             yield problem(f"--{name}", f"is {getattr(flags, name)}.", "Give a number of steps, or -1 for each epoch.")

@@ -53,7 +53,7 @@ def _check_config(name: str) -> Iterator[Problem]:
     except (yaml.YAMLError, UnicodeDecodeError):
         values = None
     if not isinstance(values, dict):
-        yield problem(field, f"{name} is not a file of `accelerate config`.", "Write it anew.")
+        yield problem(field, f"{name} is not a file of `accelerate config`.", "Write it again.")
     elif values.get("num_machines") not in (None, 0, 1, "0", "1"):
         yield problem(field, "num_machines is more than 1: runs are started on this machine alone.", "Set it to 1.")
     elif values.get("distributed_type") == "MULTI_CPU":

@@ -130,7 +130,7 @@ def resume(run: RunDir) -> None:
     if run.job().get("stage"):
         raise RunStateError(f"The job of {run.run_id} has ended, and its disk is gone: start it again (rerun).")
     if run.checkpoint() is None and not run.job():
-        raise RunStateError(f"The run {run.run_id} has no checkpoint to go on from: start it again.")
+        raise RunStateError(f"The run {run.run_id} has no checkpoint to resume from: start it again.")
     for request in ("stop", "end"):
         run.forget(request)
     run.worker_file.unlink(missing_ok=True)

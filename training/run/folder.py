@@ -333,10 +333,10 @@ def _is_whole(checkpoint: Path) -> bool:
 
 def _after_kill(run: RunDir) -> str:
     if run.job_file.is_file():
-        return "Its job goes on: resume the run to follow it again, or to stop it."
+        return "Its job is still running: resume the run to follow it again, or to stop it."
     checkpoint = run.checkpoint()
     if checkpoint is not None:
         return (
-            f"Resume it: it goes on from step {step_of(checkpoint)}. If memory ran out, other programs may need less."
+            f"Resume it: it continues from step {step_of(checkpoint)}. If memory ran out, other programs may need less."
         )
     return "Start it again (rerun); if memory ran out, take a smaller model or max_length."

@@ -127,7 +127,7 @@ def _check_preference(spec: RunSpec) -> Iterator[Problem]:
     if facts.takes_one_loss and len(given.loss) > 1:
         yield problem("preference.loss", f"{method} takes one loss.", f"Keep one of: {', '.join(facts.losses)}.")
     if spec.estimates_kl and given.precompute:
-        yield problem("preference.precompute", f"{method} mixes its answers anew in every step.", "Leave it out.")
+        yield problem("preference.precompute", f"{method} mixes its answers again in every step.", "Leave it out.")
     if spec.estimates_kl and spec.micro_batch == 1:
         message = f"{method} estimates its KL over the rows of a micro-batch."
         yield problem("micro_batch", message, "Raise it to 2 or more.")

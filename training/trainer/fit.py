@@ -56,7 +56,7 @@ def fit(run: RunDir, spec: RunSpec, journal: Journal) -> None:
         checkpoint = run.checkpoint()
         start = "the start" if checkpoint is None else f"step {step_of(checkpoint)}"
         journal.note(
-            f"Memory ran out with micro_batch {used.micro_batch}: goes on from {start} with micro_batch "
+            f"Memory ran out with micro_batch {used.micro_batch}: continues from {start} with micro_batch "
             f"{part.micro_batch} and accumulation {part.accumulation}, the same rows in each step. ({lack})",
             reduced={"micro_batch": part.micro_batch, "accumulation": part.accumulation},
         )

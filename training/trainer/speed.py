@@ -198,7 +198,7 @@ def context_beyond_the_row(config: Any, longest: int) -> str | None:
 def _why_not_shared(weights: Any, longest: int) -> str | None:
     config = weights.config.get_text_config()
     if config._attn_implementation not in ("sdpa", "eager"):
-        return f"{config._attn_implementation} takes no mask of its own"
+        return f"{config._attn_implementation} takes no custom mask"
     for name, value in config.to_dict().items():
         is_window = ("window" in name or "chunk" in name) and "layers" not in name
         if is_window and type(value) is int and 0 < value < longest:

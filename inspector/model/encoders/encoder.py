@@ -88,7 +88,7 @@ class Encoder:
 
     @property
     def has_opinion(self) -> bool:
-        """Whether the vendor's own library is installed."""
+        """Whether the vendor's library is installed."""
         return bool(self.library) and find_spec(self.library.replace("-", "_")) is not None
 
     def __reduce__(self) -> Any:
