@@ -91,7 +91,7 @@ def run_home_llm(options: argparse.Namespace) -> int:
 
 
 def run_estimate(options: argparse.Namespace) -> int:
-    """What a run would cost."""
+    """Estimate the cost of a run."""
     from training.estimate import plan_of
 
     plan, lines = plan_of(_spec(options))

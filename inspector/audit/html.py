@@ -147,10 +147,8 @@ def _limit(limit: int, numbers: Sequence[int], report: AuditReport) -> dict[str,
 
 
 def _packing(report: AuditReport, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How full batches are.
-
-    At the audit's max_length (or the longest row), and at powers of two around the row lengths.
-    """
+    """The fill of batches at the audit's max_length (or the longest row), and at powers of two around the row
+    lengths."""
     used = summary["packing"]
     if used is None:
         return []

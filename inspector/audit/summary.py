@@ -150,7 +150,9 @@ def quantile(lengths: Mapping[int, int], share: float) -> int:
 
 
 def packing(lengths: Mapping[int, int], max_length: int) -> dict[str, Any]:
-    """How full batches are: rows padded to the longest row, and rows packed best fit first into `max_length` tokens.
+    """The fill of batches.
+
+    Of rows padded to the longest row, and of rows packed best fit first into `max_length` tokens.
 
     Rows over `max_length` count as cut to it. Best-fit decreasing, as TRL's default packing strategy.
     """

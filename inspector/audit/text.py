@@ -84,7 +84,10 @@ def audited_answer(report: AuditReport) -> str | None:
 
 
 def about_lines(report: AuditReport) -> list[tuple[str, str]]:
-    """What was audited, as (name, value): the model, the template, the strategy, the data and how its rows are read."""
+    """The subject of the audit, as (name, value).
+
+    The model, template and strategy, the data and the layout of its rows.
+    """
     about = report.about
     layout = about.get("layout") or {}
     options = {**(about.get("options") or {}), **(about.get("modifiers") or {})}

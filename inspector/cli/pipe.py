@@ -1,4 +1,4 @@
-"""How the commands of both packages end when the reader of their output closes the pipe."""
+"""Ends the commands of both packages cleanly if the reader of their output closes the pipe."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How the rows of a data set are read. `columns`: our name of a column -> the data set's.
+    """The layout of a data set's rows. `columns`: our name of a column -> the data set's.
 
     `roles`: the data set's own names of roles -> ours. `unused`: the columns of the first rows that are not read.
     `keywords`: columns passed to the template, since it reads them by name; `reads`: all names that the template reads.

@@ -1,4 +1,4 @@
-"""What the rest needs of a tokenizer: one protocol, which transformers' tokenizers meet as they are.
+"""The protocol of a tokenizer for the rest of the code; transformers' tokenizers satisfy it unchanged.
 
 An encoder of another kind can be used if it has these members. Callers use `ids_alone` and `text_of`; only these two
 pass the switches by which transformers adds tokens or cleans up text.

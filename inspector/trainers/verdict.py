@@ -21,7 +21,7 @@ from inspector.strategies.base import ranges_of
 
 
 class Level(StrEnum):
-    """How good a verdict is."""
+    """The level of a verdict."""
 
     RIGHT = "right"
     """Exactly what should be trained is trained."""

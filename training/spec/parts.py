@@ -68,7 +68,7 @@ def _list(value: Any) -> Any:
 
 
 class PreferenceSpec(Strict):
-    """How answers are compared, for dpo, orpo and kto.
+    """The comparison of answers, for dpo, orpo and kto.
 
     `beta`: the weight of a difference from the reference; in orpo the share of the odds ratio. `loss`: trl's names of
     the losses, which are summed with `loss_weights`. `reference`: a model's name; empty for the model before the
