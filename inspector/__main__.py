@@ -71,22 +71,22 @@ def build_parser(prog: str) -> tuple[argparse.ArgumentParser, Any]:
     inspect.add_argument(
         "--labels", action="store_true", help="the file holds rows of token ids with labels or masks: show these"
     )
-    inspect.add_argument("--row", type=_row, metavar="N", help="of a file of rows the one with this number, from 0 on")
+    inspect.add_argument("--row", type=_row, metavar="N", help="the number of the row to show, counting from 0")
     _add_map(inspect)
     inspect.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
     compare = commands.add_parser("compare", help="show what each trainer's own mask would train, and what is right")
     _add_model(compare)
     _add_conversation(compare)
     board = commands.add_parser(
-        "board", help="one line a model: does it render, is it exact, what do trainers make of it"
+        "board", help="one line for each model: whether it renders, whether it is exact, what trainers train"
     )
     board.add_argument("models", nargs="+", metavar="MODEL", help="a hub id, a folder; NAME@REVISION for a revision")
-    board.add_argument("--diff", action="store_true", help="of two models: where their text, ids or masks first part")
+    board.add_argument("--diff", action="store_true", help="of two models, show where text, ids or masks first differ")
     board.add_argument("--json", action="store_true", help="print JSON")
     markers = commands.add_parser("markers", help="propose prefix and suffix ids, verified over conversations")
     _add_model(markers)
     markers.add_argument(
-        "--data", metavar="FILE", help="conversations: a JSON list, or .jsonl; default: varied ones made for this"
+        "--data", metavar="FILE", help="conversations: a JSON list, or .jsonl; default: a built-in set of varied ones"
     )
     template = commands.add_parser("template", help="write the chat template with generation tags, and prove it")
     _add_model(template)
@@ -126,7 +126,7 @@ def _add_audit(commands: Any) -> None:
         _add_fail_on(command)
         command.add_argument("--baseline", metavar="FILE", help="an earlier report: only more findings than there fail")
         command.add_argument("--out", metavar="FILE", help="write the report to a JSON file")
-        command.add_argument("--html", metavar="FILE", help="write the report as a page of its own")
+        command.add_argument("--html", metavar="FILE", help="write the report as an HTML page")
         command.add_argument("--sarif", metavar="FILE", help="write it as SARIF, for the lines of a pull request")
         command.add_argument("--junit", metavar="FILE", help="write it as JUnit's XML, for a CI server")
     each = commands.add_parser("audit-each", help="audit each of several files by itself, as before a commit")
@@ -258,5 +258,5 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no torch, which nothing here needs
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # torch is missing, and not needed
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""What a trainer's collator makes of inspected rows: padding, attention, positions, truncation, packing.
+"""The batch that a trainer's collator makes from inspected rows: padding, attention, positions, truncation, packing.
 
 Reproduces trl 1.16's DataCollatorForLanguageModeling and its packing (best-fit decreasing), and the padding side that
 transformers' collators take from the tokenizer. A test compares both.
@@ -23,9 +23,9 @@ SIDES = ("right", "left")
 class BatchRow:
     """One row of the batch. The tuples have one entry per token.
 
-    `attention`: 1, or 0 for padding. `position_ids`: as the model counts them; padding on the left counts, too.
-    `tokens`: texts. `sources`: which of the inspections the token is from, None for padding. `boundaries`: where each
-    of the rows that were joined starts.
+    `attention`: 1, or 0 for padding. `position_ids`: as the model counts them; padding on the left counts too.
+    `tokens`: texts. `sources`: the inspection that each token is from, None for padding. `boundaries`: the start of
+    each of the joined rows.
     """
 
     ids: tuple[int, ...]
@@ -39,7 +39,10 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What a step is given. `cut`: tokens that truncation took from each inspection; `pad_id`: None without padding."""
+    """The input of one step.
+
+    `cut`: tokens that truncation took from each inspection; `pad_id`: None without padding.
+    """
 
     rows: tuple[BatchRow, ...]
     cut: tuple[int, ...]
@@ -47,12 +50,12 @@ class Batch:
 
     @property
     def padding(self) -> int:
-        """Tokens of padding."""
+        """The number of padding tokens."""
         return sum(row.attention.count(0) for row in self.rows)
 
     @property
     def trained(self) -> int:
-        """Tokens that carry the loss."""
+        """The number of tokens that carry the loss."""
         return sum(label != IGNORED for row in self.rows for label in row.labels)
 
 
@@ -122,13 +125,13 @@ class _Padding:
 
 
 def _piece(source: int, inspection: Inspection, max_length: int | None, truncation: str) -> _Piece:
-    """The row that training is given, cut to the length; the inspection's own truncation comes first."""
+    """The row as it is trained, cut to the length; the inspection's own truncation comes first."""
     ids, labels = inspection.row
     tokens = inspection.row_texts
     kept = kept_range(len(ids), max_length, truncation)
     ids, labels, tokens = ids[kept.start : kept.stop], labels[kept.start : kept.stop], tokens[kept.start : kept.stop]
     if labels:
-        labels[0] = IGNORED  # nothing stands before the first token that could predict it
+        labels[0] = IGNORED  # nothing before the first token could predict it
     return _Piece(source, ids, labels, tokens)
 
 
@@ -161,10 +164,10 @@ def _starts(sizes: Iterable[int]) -> list[int]:
 
 
 def best_fit(sizes: Sequence[int], capacity: int) -> list[list[int]]:
-    """Which rows go into which packed row: the longest first, each where the least space is left.
+    """The rows in each packed row: the longest row is placed first, each where the least space is left.
 
-    Best-fit decreasing, as trl's `packing_strategy="bfd"`; among equally full rows the one that was so first. Rows are
-    at most `capacity` long; empty ones are left out.
+    Best-fit decreasing, as trl's `packing_strategy="bfd"`; among equally full rows, the one that became so first. Rows
+    are at most `capacity` tokens long; empty ones are left out.
     """
     bins: list[list[int]] = []
     by_space: dict[int, deque[int]] = defaultdict(deque)

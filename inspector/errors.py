@@ -5,7 +5,7 @@ Each leaf is also the standard-library exception a caller would expect, and each
 
 InspectorError
 ├── ConversationError (ValueError)            the conversation is not one; names the message and the field
-├── FormatError (ValueError)                  a data set's rows have another layout, or one of them does
+├── FormatError (ValueError)                  the rows of a data set, or one row, have a different layout
 ├── ImageError (ValueError)                   an image of a row cannot be read, or the processor refuses it
 ├── DataError (ValueError)                    a data set cannot be read; names the file and the row
 ├── ReportError (ValueError)                  an audit report cannot be read, or merged with this one
@@ -17,7 +17,7 @@ InspectorError
 ├── RemedyError (ValueError)                  no such remedy, or it cannot do anything here
 ├── GalleryError (LookupError)                there is no example of that name
 ├── ExportError (ValueError)                  no such trainer to export for, or rows that cannot be written
-├── LogError (ValueError)                     a pasted log holds nothing that can be decoded
+├── LogError (ValueError)                     a pasted log contains nothing to decode
 ├── StrategyError (ValueError)                no such strategy, or an option it does not have
 │   └── StrategyRefusedError                  the trainer itself would refuse this conversation or template
 ├── ModelError                                a model could not be loaded
@@ -53,7 +53,7 @@ from itertools import islice
 
 
 def short(text: str, limit: int = 60) -> str:
-    """A text as errors and findings show it: of one longer than `limit` characters the beginning, with a mark."""
+    """A text for an error or a finding: the first `limit` characters, with a mark if it is longer."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -63,12 +63,12 @@ def one_line(text: str, limit: int) -> str:
 
 
 def quoted(value: object, limit: int = 60) -> str:
-    """A value as errors show it: as Python writes it, and no longer than `limit` characters."""
+    """A value for an error, as Python writes it, and no longer than `limit` characters."""
     return short(repr(value), limit)
 
 
 def listed(names: Iterable[object], most: int = 20) -> str:
-    """The names in quotes, for a message: the first of them, where there are many."""
+    """The names in quotes, for an error: the first `most`, with a mark if there are more."""
     first = [quoted(name) for name in islice(names, most + 1)]
     return ", ".join(first[:most]) + (", ..." if len(first) > most else "")
 
@@ -87,7 +87,7 @@ def kind_of(value: object) -> str:
 
 
 def excerpt(text: str, start: int, size: int = 20) -> str:
-    """What stands in a text from `start` on, in ASCII; with a mark where the text goes on."""
+    """The text from `start` on, in ASCII, with a mark if it continues."""
     return ascii(text[start : start + size]) + ("…" if len(text) > start + size else "")
 
 
@@ -100,7 +100,7 @@ class ConversationError(InspectorError, ValueError):
 
 
 class FormatError(InspectorError, ValueError):
-    """A data set's rows have another layout than the one asked for, or a row has."""
+    """The rows of a data set, or one row, do not have the expected layout."""
 
 
 class ImageError(InspectorError, ValueError):
@@ -112,11 +112,11 @@ class DataError(InspectorError, ValueError):
 
 
 class ReportError(InspectorError, ValueError):
-    """An audit report cannot be read, or merged with another one."""
+    """An audit report cannot be read, or cannot be merged with another one."""
 
 
 class BatchError(InspectorError, ValueError):
-    """Rows that no collator could make a batch of, or settings that mean nothing."""
+    """No collator could make a batch of these rows, or the settings make no sense."""
 
 
 class CheckError(InspectorError, ValueError):
@@ -132,7 +132,7 @@ class InputFileError(InspectorError, ValueError):
 
 
 class SetupError(InspectorError, ValueError):
-    """What to inspect is described with fields that do not exist, or values of another kind."""
+    """A setup has fields that do not exist, or values of the wrong kind."""
 
 
 class RemedyError(InspectorError, ValueError):
@@ -144,11 +144,11 @@ class GalleryError(InspectorError, LookupError):
 
 
 class ExportError(InspectorError, ValueError):
-    """There is no such trainer to export for, or labelled rows cannot be written to the file named."""
+    """There is no such trainer to export for, or labelled rows cannot be written to a file."""
 
 
 class LogError(InspectorError, ValueError):
-    """A pasted log holds nothing that can be decoded."""
+    """A pasted log contains nothing to decode."""
 
 
 class StrategyError(InspectorError, ValueError):
@@ -196,11 +196,11 @@ class UnsupportedTokenizerError(ModelError, NotImplementedError):
 
 
 class NoTemplateError(ModelError, LookupError):
-    """There is no chat template, or none of the name asked for."""
+    """There is no chat template, or none of that name."""
 
 
 class SpecialTokensError(ModelError, ValueError):
-    """Special tokens were asked for that no tokenizer has, or with values that are not texts."""
+    """Unknown names of special tokens, or values that are not text."""
 
 
 class OfflineError(ModelError, ConnectionError):
@@ -208,11 +208,11 @@ class OfflineError(ModelError, ConnectionError):
 
 
 class CorruptFileError(ModelError, ValueError):
-    """A file is there and cannot be read."""
+    """A file exists and cannot be read."""
 
 
 class RenderError(InspectorError):
-    """The chat template gave no text. `line` is the template line (from 1) that is to blame, or None when unknown."""
+    """The chat template gave no text. `line`: the template line (from 1) that caused it, or None if unknown."""
 
     def __init__(self, message: str, *, line: int | None = None) -> None:
         super().__init__(message)
@@ -224,7 +224,7 @@ class TemplateSyntaxError(RenderError, ValueError):
 
 
 class TemplateRefusedError(RenderError, ValueError):
-    """The template called `raise_exception`. `template_message` is what it said, word for word."""
+    """The template called `raise_exception`. `template_message`: its message, word for word."""
 
     def __init__(self, message: str, *, line: int | None = None, template_message: str = "") -> None:
         super().__init__(message, line=line)
@@ -234,14 +234,14 @@ class TemplateRefusedError(RenderError, ValueError):
 class TemplateFailedError(RenderError, RuntimeError):
     """The template broke while rendering: an undefined value, a wrong type, endless recursion.
 
-    `finding`: why, where that was shown.
+    `finding`: the reason, if it could be shown.
     """
 
     finding: object = None
 
 
 class TemplateForbiddenError(RenderError, PermissionError):
-    """The template reached for something the sandbox withholds."""
+    """The template used something that the sandbox withholds."""
 
 
 class TemplateTimeoutError(RenderError, TimeoutError):
@@ -261,7 +261,7 @@ class SandboxError(RenderError, RuntimeError):
 
 
 class TraceError(InspectorError, RuntimeError):
-    """The traced render differs from the one transformers makes, so nothing can be said about its characters."""
+    """The traced render differs from that of transformers, so the origins of its characters are unknown."""
 
 
 class TokenizationError(InspectorError, ValueError):

@@ -1,6 +1,6 @@
-"""Examples that show something: one for each finding, and the lesson of a response template that merges.
+"""The built-in examples: one for each finding, and a lesson on a response template that merges.
 
-Each is a JSON file in `examples/`: `title`, `about`, `finding` (a code, or nothing) and `setup`.
+Each is a JSON file in `examples/`: `title`, `about`, `finding` (a code, or empty) and `setup`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SECTIONS = ("findings", "lesson")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One example. `about`: what to look at, in a sentence or two; `code`: the finding that it triggers, or None."""
+    """One example. `about`: a sentence or two on what to look at; `code`: the finding that it triggers, or None."""
 
     name: str
     section: str
@@ -39,7 +39,7 @@ def gallery() -> tuple[Entry, ...]:
 
 
 def find_entry(name: str) -> Entry:
-    """The entry of a name. Raises GalleryError."""
+    """The entry with a name. Raises GalleryError."""
     found = next((entry for entry in gallery() if entry.name == name), None)
     if found is None:
         raise GalleryError(f"There is no example {name!r}; there are: {', '.join(e.name for e in gallery())}.")

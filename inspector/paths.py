@@ -21,7 +21,7 @@ REQUIREMENTS = ROOT / "requirements.txt"
 
 
 def found_name(name: str) -> str:
-    """A data set's name; the examples are found from any working folder."""
+    """The name of a data set, resolved so that the examples are found from any working folder."""
     shipped = ROOT / name
     return str(shipped) if name.startswith("examples/") and not Path(name).exists() and shipped.exists() else name
 

@@ -1,6 +1,6 @@
 """The images of a conversation, and the text that a processor puts in the place of each.
 
-The n-th placeholder of the rendered text stands for the n-th image of the messages, as in transformers. Where an image
+The n-th placeholder of the rendered text stands for the n-th image of the messages, as in transformers. If an image
 cannot be read, or the processor refuses, nothing is replaced, and the picture says why.
 """
 
@@ -20,12 +20,12 @@ from inspector.rendering.rendered import Rendered
 _TYPES = ("image", "image_url", "input_image")
 """Types of content parts that are images; templates and processors know the first."""
 _FIELDS = ("image", "url", "path", "base64", "image_url")
-"""Fields of such a part that say which image it is, in transformers' order."""
+"""Fields of such a part that name the image, in transformers' order."""
 TAG = "<image>"
-"""What stands for an image in the texts of LLaVA's, LLaMA-Factory's and ms-swift's rows."""
+"""The placeholder of an image in texts of LLaVA, LLaMA-Factory and ms-swift rows."""
 NOT_NAMED = "the row does not say which image it is"
 MAX_IMAGES = 64
-"""Most images of one row that are put into its text."""
+"""Maximum number of images of one row that are put into its text."""
 NO_PROCESSOR = "this model has no image processor (no preprocessor_config.json)"
 
 
@@ -33,8 +33,8 @@ NO_PROCESSOR = "this model has no image processor (no preprocessor_config.json)"
 class Picture:
     """An image of a conversation: part `part` of the content of message `message`.
 
-    `size`: in pixels, None where it is not known. `span`: the characters of the rendered text that the processor puts
-    in its place, None where it puts none. `why`: why not.
+    `size`: in pixels, None if unknown. `span`: the characters of the rendered text that the processor puts in its
+    place, None if there are none. `why`: the reason for that.
     """
 
     message: int
@@ -45,7 +45,7 @@ class Picture:
 
     @property
     def where(self) -> str:
-        """The picture's place, for people."""
+        """The picture's place in words."""
         return f"message {self.message} · content[{self.part}]"
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Picture:
 
 
 def sources(messages: Sequence[Message]) -> Iterator[tuple[int, int, str | None]]:
-    """(message, part, image) for each image in the messages; None where the part does not say which one it is."""
+    """(message, part, image) for each image in the messages; the image is None if the part does not name one."""
     for index, message in enumerate(messages):
         content = message.get("content")
         for at, part in enumerate(content if isinstance(content, list | tuple) else ()):
@@ -76,7 +76,7 @@ def is_image(part: object) -> bool:
 
 
 def source_of(part: Mapping[str, Any]) -> str | None:
-    """Which image a part is."""
+    """The image that a part names."""
     held = next((part[name] for name in _FIELDS if part.get(name)), None)
     held = held.get("url") if isinstance(held, Mapping) else held
     return held if isinstance(held, str) else None
@@ -85,7 +85,7 @@ def source_of(part: Mapping[str, Any]) -> str | None:
 def expanded(
     processor: Processor | None, conversation: Conversation, rendered: Rendered
 ) -> tuple[Rendered, tuple[Picture, ...]]:
-    """The render with what the processor writes for the images, and the images."""
+    """The render with the processor's text for the images, and the images."""
     named = list(sources(conversation.messages))
     pictures = tuple(_measured(index, part, source) for index, part, source in named)
     if not pictures:
@@ -113,12 +113,12 @@ def expanded(
 
 
 def _places_without_images(processor: Processor | None, rendered: Rendered) -> tuple[Picture, ...]:
-    """What a conversation without images has in the place of one, where the text has placeholders."""
+    """A picture that holds the error, if the text of a conversation without images has placeholders."""
     if processor is None or not processor.may_write(rendered.text):
         return ()
     try:
         at = rendered.text.find(processor.image_token)
-    except ImageError:  # whose token is not known here
+    except ImageError:  # its token is not known here
         return ()
     try:
         processor.replacements(rendered.text, ())
@@ -129,7 +129,7 @@ def _places_without_images(processor: Processor | None, rendered: Rendered) -> t
 
 
 def expanded_text(processor: Processor | None, conversation: Conversation, text: str) -> str:
-    """The text alone, with what the processor writes for the images."""
+    """The text alone, with the processor's text for the images."""
     if not any(sources(conversation.messages)):
         return text
     plain = Rendered(text=text, runs=(Run(len(text), UNKNOWN),), generation_spans=(), headers=(), prompt_start=None)
@@ -150,13 +150,13 @@ def _without(pictures: Sequence[Picture], why: str) -> tuple[Picture, ...]:
 
 
 def as_processors_take(conversation: Conversation, columns: Collection[str] = IMAGE_COLUMNS) -> Conversation:
-    """The conversation as transformers' processors give it to templates: OpenAI's images renamed, as transformers does,
-    and those of a column put into the messages.
+    """The conversation as transformers' processors pass it to templates: OpenAI's images are renamed, as in
+    transformers, and the images of a column are put into the messages.
 
-    They go where the messages have parts for images without one; else in the places of `<image>` in texts, as
-    LLaMA-Factory puts them; else before the first text of the user, as TRL does. A column stays where every image of
-    the messages is named there. `columns`: the names that a column of images may have. Raises ConversationError where
-    places and images are not as many, and for a column that holds something else.
+    They fill the image parts that name no image; or else replace `<image>` in texts, as in LLaMA-Factory; or else go
+    before the user's first text, as in TRL. A column is left alone if every image part already names its image.
+    `columns`: the names that a column of images may have. Raises ConversationError if the numbers of places and images
+    differ, and for a column that holds something else.
     """
     changes: list[Change] = []
     messages = [_renamed(message, index, changes) for index, message in enumerate(conversation.messages)]
@@ -191,11 +191,11 @@ def _images_in(value: Any) -> list[str]:
 IN_PARTS, IN_TAGS, BEFORE_TEXT = (
     "in the parts for images", f"in the places of {TAG}", "before the first text of the user"
 )  # fmt: skip
-"""Where the images of a column are put."""
+"""The places for the images of a column."""
 
 
 def _placed(messages: Sequence[Message], images: Sequence[str]) -> tuple[list[Message], str]:
-    """The messages with the images, and where they were put."""
+    """The messages with the images, and the places of the images."""
     way = IN_PARTS if any(sources(messages)) else IN_TAGS
     if way == IN_TAGS and not any(TAG in part["text"] for one in messages for part in _parts(one) if _is_text(part)):
         way = BEFORE_TEXT
@@ -224,7 +224,7 @@ def _placed(messages: Sequence[Message], images: Sequence[str]) -> tuple[list[Me
 
 
 def _parts(message: Message) -> list[Any]:
-    """The parts of a message's content; a text is one."""
+    """The parts of a message's content; text is a single part."""
     content = message.get("content")
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
@@ -273,7 +273,7 @@ def _as_image(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_data(conversation: Conversation) -> Conversation:
-    """The conversation as a template is given it: without the images themselves, which no template writes."""
+    """The conversation as it is passed to a template: without the images themselves, which no template writes."""
     if not any(source is not None and is_data(source) for _, _, source in sources(conversation.messages)):
         return conversation
     return replace(conversation, messages=tuple(map(_shortened, conversation.messages)))

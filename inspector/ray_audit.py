@@ -1,8 +1,7 @@
-"""An audit on a Ray cluster: a Ray data set -> the same AuditReport that `audit` makes of these rows in one process.
+"""An audit on a Ray cluster: a Ray data set -> the same AuditReport that `audit` makes from these rows in one process.
 
-Needs `ray[data]`, which nothing else here does: without it the import is a ModuleNotFoundError. The inspector has to be
-importable where Ray's workers run: on this machine it is; for a cluster give `ray.init` a `runtime_env` with
-`py_modules`.
+Only this module needs `ray[data]`: without it the import is a ModuleNotFoundError. Ray's workers must be able to import
+the inspector: on this machine they can; for a cluster pass `ray.init` a `runtime_env` with `py_modules`.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"An audit on a Ray cluster needs {error.name}: {how}", name=error.name) from error
 
 BATCH = 1024
-"""Rows that a worker audits at a time."""
+"""Number of rows that a worker audits at a time."""
 NUMBER, PLACE = "row", "place"
-"""Columns that say where a row is: its number, counted from 0 over the whole data set, and the place for people."""
+"""Columns with a row's place: its number, counted from 0 over the whole data set, and the place in words."""
 
 
 def audit_dataset(
@@ -42,10 +41,10 @@ def audit_dataset(
 ) -> AuditReport:
     """Audit the rows of a Ray data set.
 
-    Rows are numbered by the column `row` where it holds integers, and their place is what the column `place` says, else
+    Rows are numbered by the column `row` if it holds integers; their place is the value of the column `place`, or else
     `row N`. Without such a column they are numbered from 0 in the order of the data set, which Ray is told to preserve:
-    the order of its files and blocks, the same in every run over the same data. `mapping`: as `formats.detect`.
-    `workers`: actors at most, by default one a core. Raises DataError, FormatError.
+    the order of its files and blocks, the same in every run over the same data. `mapping`: as for `formats.detect`.
+    `workers`: maximum number of actors, by default one per core. Raises DataError, FormatError.
     """
     with _in_order(dataset):
         return _audit(task, dataset, mapping, workers)
@@ -64,7 +63,7 @@ def _audit(
     parts = dataset.map_batches(
         _BatchAuditor, fn_constructor_args=(task, layout, has_numbers), batch_size=BATCH, batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers or max(1, cpus)),
-        num_cpus=1 if cpus > 1 else 0,  # what reads the data set needs room, too
+        num_cpus=1 if cpus > 1 else 0,  # reading the data set needs a core too
     )  # fmt: skip
     for row in parts.iter_rows():
         if row["error"]:
@@ -76,7 +75,7 @@ def _audit(
 
 @contextmanager
 def _in_order(dataset: ray.data.Dataset) -> Iterator[None]:
-    """Let the data set, and what is derived from it, keep the order of its rows meanwhile."""
+    """Make the data set, and everything derived from it, keep the order of its rows in the block."""
     options = dataset.context.execution_options
     before, options.preserve_order = options.preserve_order, True
     try:
@@ -86,13 +85,13 @@ def _in_order(dataset: ray.data.Dataset) -> Iterator[None]:
 
 
 def _value(row: Mapping[str, Any], has_numbers: bool) -> Mapping[str, Any]:
-    """A row without the columns that say where it is."""
+    """A row without the columns for its place."""
     return {name: value for name, value in row.items() if name not in (NUMBER, PLACE)} if has_numbers else row
 
 
 class _BatchAuditor(Auditor):
-    """Batches of rows -> their reports. Remembers shapes from batch to batch, but not what it has shown of findings:
-    batches come in any order, and each has to show its own first rows."""
+    """Batches of rows -> their reports. It remembers shapes from batch to batch, but not the examples shown: batches
+    come in any order, and each has to show its own first rows."""
 
     def __init__(self, task: Task, layout: Layout, has_numbers: bool) -> None:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -100,7 +99,7 @@ class _BatchAuditor(Auditor):
         self._has_numbers = has_numbers
 
     def __call__(self, batch: pyarrow.Table) -> dict[str, list[str]]:
-        """One row: the report as JSON, or what is wrong with the batch."""
+        """One row with the report as JSON, or with the error of the batch."""
         rows = batch.to_pylist()
         if self._has_numbers and any(row[NUMBER] is None or row[NUMBER] < 0 for row in rows):
             return {"report": [""], "error": [f"The column {NUMBER!r} numbers the rows from 0; one row has no number."]}
@@ -116,7 +115,7 @@ class _BatchAuditor(Auditor):
 
 
 def _renumbered(report: AuditReport, offset: int) -> AuditReport:
-    """The report of a batch whose rows were counted from 0, as that of the rows from `offset` on."""
+    """The report of a batch whose rows were counted from 0, renumbered to start at `offset`."""
     for shown in (report.bad_rows, *(found.examples for found in report.findings.values())):
         for row in shown:
             row["row"] += offset

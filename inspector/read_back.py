@@ -1,7 +1,7 @@
-"""Token ids -> the conversation whose render they are, told by the headers that the model's template writes.
+"""Token ids -> the conversation that they are the render of, recognised by the headers that the template writes.
 
-A reading counts where the template, given the messages that were read, writes the very text of the ids, or goes on
-after it: then it is known whose each character is, as for any conversation. Else the text is nobody's, and why is said.
+A reading counts if the template renders the read messages to exactly the text of the ids, or to more after it: then the
+owner of each character is known, as for any conversation. Otherwise no owner is known, and the result says why.
 
 In: a model and ids. Out: messages, or a ReadBack. May import: `turns`, `tokens`, `rendering`, `model` and below.
 """
@@ -24,14 +24,14 @@ from inspector.tokens import TokenTable, control_tokens, decoded, ids_by, table_
 from inspector.turns import find_turns
 
 _TEXT_TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
-"""What a text that is nobody's is rendered with."""
+"""The template for a text without known owners."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadBack:
-    """What ids stand for. `template`: the source that `rendered` was made with; `why`: why no message could be read, or
-    "" where they were. Without messages the text is one of the role `text`. `is_encoders`: whether the ids are those
-    that the model's encoder gives, where it is not the tokenizer alone."""
+    """The conversation of ids. `template`: the source that `rendered` was made with; `why`: why no message could be
+    read, or "". Without messages the text is one message of the role `text`. `is_encoders`: whether the ids are those
+    of the model's encoder, if that is more than the tokenizer."""
 
     conversation: Conversation
     rendered: Rendered
@@ -53,7 +53,7 @@ def check_ids(model: Model, labelled: LabelledIds) -> None:
 
 
 def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
-    """The conversation, its render and its tokens, which are these ids whatever the tokenizer makes of the text."""
+    """The conversation, its render and its tokens. The tokens are these ids, however the tokenizer encodes the text."""
     text, spans, has_offsets = decoded(model.tokenizer, ids)
     why = ""
     headers, closings = frames(model)
@@ -67,7 +67,7 @@ def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
             continue
         bos = str(model.special_tokens.get("bos_token") or "")
         if bos and text.startswith(bos + bos) and not rendered.text.startswith(bos + bos):
-            rendered = rendered.after(bos)  # as of a rendered text that was tokenized with special tokens
+            rendered = rendered.after(bos)  # as in a rendered text that was tokenized with special tokens
         if not rendered.text.startswith(text):
             why = why or _difference(text, rendered.text)
             continue
@@ -95,7 +95,7 @@ def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
 
 
 def _without_spelled(model: Model, text: str, ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> str:
-    """The text with each control token blanked out that its ids only spell; all of it where text becomes those."""
+    """The text, with control tokens that are only spelled out blanked; unchanged if text can become control tokens."""
     if model.encoder.text_becomes_control:
         return text
     controls = control_tokens(model.tokenizer)
@@ -105,7 +105,7 @@ def _without_spelled(model: Model, text: str, ids: Sequence[int], spans: Sequenc
 
 
 def _held_mark(tokens: TokenTable, marks: str) -> str:
-    """The first control token of a message's own text that the template frames turns with; "" for none."""
+    """The first control token in a message's text with which the template frames turns; "" if there is none."""
     for text, is_control, runs in zip(tokens.texts, tokens.control, tokens.runs, strict=True):
         is_own = all(run.origin.kind is OriginKind.MESSAGE for run in runs)
         if is_control and text and text in marks and is_own:
@@ -127,9 +127,9 @@ def _difference(text: str, rendered: str) -> str:
 
 
 def read_conversation(model: Model, text: str, framing: str | None = None) -> list[dict[str, str]]:
-    """The messages of a rendered text, told apart by the headers that the model's template writes; maybe none.
+    """The messages of a rendered text, split at the headers that the model's template writes; may be empty.
 
-    `framing`: the text with what begins and ends no turn blanked out, character for character.
+    `framing`: the text with everything that neither begins nor ends a turn blanked out, character for character.
     """
     framing = text if framing is None else framing
     headers, closings = frames(model)
@@ -154,13 +154,13 @@ def read_conversation(model: Model, text: str, framing: str | None = None) -> li
 
 
 def frames(model: Model) -> tuple[dict[str, str], list[str]]:
-    """Header text -> role, and the texts that close a turn, the longest first; read off traced renders."""
+    """Header text -> role, and the texts that close a turn, longest first, from traced renders."""
     headers, closings = _all_frames(model)
     return {header: role for header, role in headers.items() if header}, closings
 
 
 def _all_frames(model: Model) -> tuple[dict[str, str], list[str]]:
-    """The same with the role of a text that begins without a header, under ""."""
+    """The same, with the role of a text that begins without a header under ""."""
     return _frames(_Framing(model.tokenizer, model.template_for(False)[1], model))
 
 
@@ -170,13 +170,13 @@ _PROBES = (
     ("user", "assistant", "tool", "assistant"),
     ("developer", "user", "assistant"),
 )
-"""The roles of the conversations that show how a template frames turns; those that it refuses are left out. What the
-first show wins: a template may put the system text into the user's turn."""
+"""The roles of the conversations that show how a template frames turns; refused ones are left out. The first results
+win: a template may put the system text into the user's turn."""
 
 
 @dataclass(frozen=True)
 class _Framing:
-    """What the frames of turns depend on; the model is not a part of what makes two of them equal."""
+    """The values that the frames of turns depend on; the model does not count when two are compared."""
 
     tokenizer: object
     template: str
@@ -185,7 +185,7 @@ class _Framing:
 
 @lru_cache(maxsize=8)
 def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
-    """Header text -> role, and the texts that close a turn, the longest first; read off a traced render."""
+    """Header text -> role, and the texts that close a turn, longest first, from one traced render."""
     model, template = framing.model, framing.template
     found: list[tuple[str, str]] = []
     closings: set[str] = set()
@@ -208,7 +208,7 @@ def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
             turn = turns.get(index) if index is not None else None
             opened = max(position, turn.start) if turn and turn.start < start else position
             header = rendered.text[opened:start]
-            if not header.strip() and said is not None:  # what ends the turn before is what begins this one: `[/INST]`
+            if not header.strip() and said is not None:  # it also ends the previous turn: `[/INST]`
                 header = rendered.text[said:start]
             said = end
             is_of_others = any(str(message["content"]) in header for message in messages)

@@ -1,4 +1,4 @@
-"""Varied conversations to try a template on when there is no data: texts that start and end in many ways."""
+"""Varied conversations for trying a template without data: texts that start and end in many ways."""
 
 from __future__ import annotations
 

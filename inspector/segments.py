@@ -1,9 +1,9 @@
-"""Where tokens begin in many texts, fast: byte lengths instead of offsets, and shared segments tokenized once.
+"""Finds the starts of tokens in many texts fast: byte lengths replace offsets, and shared segments are tokenized once.
 
-Two shortcuts, each taken only where the tokenizer's own description allows it, and each proven equal by tests. The
-tokens of byte-level BPE have as many bytes as their vocabulary entries have letters, so that their places follow from
-the ids alone. And a tokenizer cuts a text at its added tokens first, so that a long segment between two of them (a
-system prompt, a tool schema) has the same ids in every text, if nothing in the tokenizer looks across.
+There are two shortcuts. Each is used only if the tokenizer's description allows it, and tests prove each equal. Tokens
+of byte-level BPE have as many bytes as their vocabulary entries have letters, so their places follow from the ids. And
+a tokenizer first splits a text at its added tokens, so a long segment between two of them (a system prompt, a tool
+schema) has the same ids in every text, if nothing in the tokenizer looks across.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from numpy.typing import NDArray
 from inspector.model.tokenizer import Tokenizer, once_per_tokenizer
 
 SHORTEST = 256
-"""Characters from which on a segment is worth remembering."""
+"""Minimum characters of a segment that is worth caching."""
 REMEMBERED = 256
-"""Segments kept with their tokens."""
+"""Maximum number of cached segments."""
 FEW_TEXTS = 8
-"""So many texts are tokenized whole."""
+"""Up to this many texts are tokenized whole."""
 SEEN = 20_000
-"""Hashes kept of segments that were seen once."""
+"""Maximum number of hashes of segments that were seen once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
     """A stretch of text and its tokens. Positions are in the cache's unit (see `SegmentCache.measure`).
 
-    `starts`: where each token begins; `is_clean`: whether no token before it reaches over that place, None when that is
-    so for all. `special`: how many tokens are special, other than whitespace. `is_whole`: all of the text is in tokens.
+    `starts`: the start of each token; `is_clean`: whether no earlier token reaches over that place, None if this holds
+    for all. `special`: the number of special tokens other than whitespace. `is_whole`: whether all of the text is in
+    tokens.
     """
 
     ids: Sequence[int]
@@ -63,7 +64,7 @@ class Encoded:
 
     @property
     def special(self) -> int:
-        """How many of them are special tokens, other than whitespace."""
+        """The number of special tokens other than whitespace."""
         return sum(segment.special for segment in self.segments)
 
     @property
@@ -77,7 +78,10 @@ class Encoded:
         return [id for segment in self.segments for id in segment.ids]
 
     def tokens_at(self, positions: Sequence[int]) -> list[int] | None:
-        """The tokens that begin exactly at these positions, in order; None when one does not, or another crosses it."""
+        """The tokens that begin exactly at these positions, in order.
+
+        None if none begins at one, or a token crosses one.
+        """
         bounds = [0, *accumulate(segment.length for segment in self.segments)]
         first = [0, *accumulate(len(segment.ids) for segment in self.segments)]
         out: list[int] = []
@@ -102,9 +106,9 @@ class Encoded:
 
 
 def ids_of_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """The ids of each text by itself, `tokenizer(text, add_special_tokens=False)`; what they share is tokenized once.
+    """The ids of each text, `tokenizer(text, add_special_tokens=False)`; shared segments are tokenized once.
 
-    Where the tokenizer may look across an added token, or there are a few texts only, each is tokenized whole.
+    If the tokenizer may look across an added token, or there are only a few texts, each is tokenized whole.
     """
     pattern = _pattern_of(tokenizer) if len(texts) > FEW_TEXTS else None
     plans = [[text] if pattern is None else [piece for piece in pattern.split(text) if piece] for text in texts]
@@ -116,14 +120,14 @@ def ids_of_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 @once_per_tokenizer
 def _pattern_of(tokenizer: Tokenizer) -> re.Pattern[str] | None:
-    """What the added tokens of a tokenizer look like, where texts can be cut at them; else None."""
+    """A pattern for the added tokens of a tokenizer, if texts can be split at them; otherwise None."""
     described = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else {}
     is_plain = tokenizer.is_fast and _byte_lengths(tokenizer, described) is not None
     return _added_pattern(described) if is_plain and _is_separable(described) else None
 
 
 class SegmentCache:
-    """Encodes texts with a fast tokenizer; long segments that come again are tokenized once."""
+    """Encodes texts with a fast tokenizer; long segments that recur are tokenized once."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -145,7 +149,7 @@ class SegmentCache:
         return self.begin(texts)()
 
     def begin(self, texts: Sequence[str]) -> Callable[[], list[Encoded]]:
-        """Begin to tokenize in a thread; what is returned waits for it and gives what `encode` gives."""
+        """Begin to tokenize in a thread; returns a function that waits for it and returns the result of `encode`."""
         plans = [self._plan(text) for text in texts]
         pieces = dict.fromkeys(piece for plan in plans for piece in plan)
         known = {piece: self._kept[piece] for piece in pieces if piece in self._kept}
@@ -162,7 +166,7 @@ class SegmentCache:
         return end
 
     def _keep(self, fresh: Mapping[str, Segment]) -> None:
-        """Remember the long ones that were seen before."""
+        """Cache the long segments that were seen before."""
         for piece, segment in fresh.items():
             if len(piece) >= SHORTEST and hash(piece) in self._seen:
                 self._kept[piece] = segment
@@ -170,7 +174,7 @@ class SegmentCache:
             self._kept.popitem(last=False)
 
     def _plan(self, text: str) -> list[str]:
-        """The pieces to encode: the whole text, or its segments when a long one of them is known."""
+        """The pieces to encode: the whole text, or its segments if a long one of them is known."""
         if self._pattern is None or len(text) < SHORTEST:
             return [text]
         pieces = [piece for piece in self._pattern.split(text) if piece]
@@ -228,7 +232,7 @@ def _special(tokenizer: Tokenizer) -> NDArray[np.bool_]:
 
 
 def _byte_lengths(tokenizer: Tokenizer, described: dict[str, Any]) -> NDArray[np.int64] | None:
-    """Id -> bytes of the text that it stands for; None where ids do not say that, or the class has its own way."""
+    """Id -> the number of bytes of its text; None if ids do not show it, or the class works differently."""
     from transformers import PreTrainedTokenizerFast
 
     encode_plus = getattr(type(tokenizer), "_encode_plus", None)
@@ -257,12 +261,12 @@ def _is_byte_level(described: dict[str, Any]) -> bool:
 
 
 def _is_separable(described: dict[str, Any]) -> bool:
-    """Whether what stands between two added tokens is tokenized by itself, whatever stands around it."""
+    """Whether the text between two added tokens is tokenized by itself, whatever surrounds it."""
     return _is_byte_level(described) and bool(described.get("added_tokens"))
 
 
 def _strips(described: dict[str, Any]) -> bool:
-    """Whether an added token takes text around it, or is looked for in normalised text."""
+    """Whether an added token consumes text around it, or is searched for in normalised text."""
     added = described.get("added_tokens") or []
     return any(token["lstrip"] or token["rstrip"] or token["single_word"] or token["normalized"] for token in added)
 

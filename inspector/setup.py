@@ -1,4 +1,4 @@
-"""Everything that decides what an inspection shows, as plain values: what a link, an example or a command holds."""
+"""Everything that determines an inspection, as plain values: the content of a link, an example or a command."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _KINDS: Mapping[str, tuple[type | UnionType, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What to inspect, and how.
+    """A conversation to inspect, with a model and a rule.
 
-    `model`, `revision`, `template`: as `inspector.load` takes them, "" for the default. `special_tokens`: as
+    `model`, `revision`, `template`: as for `inspector.load`, "" for the default. `special_tokens`: as for
     `Model.with_special_tokens`. `conversation`: a list of messages, or an object with messages and template keywords.
-    `strategy`, `options`, `modifiers`: as `inspector.inspect`.
+    `strategy`, `options`, `modifiers`: as for `inspector.inspect`.
     """
 
     model: str
@@ -49,7 +49,7 @@ class Setup:
 
     @classmethod
     def from_dict(cls, value: Any) -> Setup:
-        """A setup from its JSON form. Raises SetupError for missing or unknown fields, and values of another kind."""
+        """A setup from its JSON form. Raises SetupError for missing or unknown fields, and values of the wrong kind."""
         known = [field.name for field in fields(cls)]
         if not isinstance(value, dict):
             raise SetupError(f"A setup is an object with: {', '.join(known)}; this is {kind_of(value)}.")
@@ -65,7 +65,7 @@ class Setup:
         return cls(**value)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form, without the fields that are empty."""
+        """The JSON form, without empty fields."""
         return {name: value for name, value in asdict(self).items() if value}
 
     def load(self, token: Token = None) -> Model:
@@ -75,10 +75,10 @@ class Setup:
 
     @property
     def rule(self) -> Rule:
-        """What trains. Raises StrategyError for modifiers that are none."""
+        """The rule that decides what trains. Raises StrategyError for unknown modifiers."""
         return Rule(strategy=self.strategy, options=self.options, modifiers=Modifiers.parse(self.modifiers))
 
     def inspect(self, load: Callable[[Setup], Model] | None = None) -> Inspection:
-        """The inspection, with the model that `load` keeps or loads. Raises ModelError, and as `inspector.inspect`."""
+        """The inspection, with a cached or newly loaded model. Raises ModelError, and as `inspector.inspect`."""
         model = self.load() if load is None else load(self)
         return inspect_by(self.rule, model, self.conversation)

@@ -1,10 +1,10 @@
 """Rendered text -> tokens, each with its characters and their origins.
 
 The ids are those of `tokenizer.apply_chat_template(messages, tokenize=True)`: the same text, tokenized with
-`add_special_tokens=False`; where another encoder writes control tokens by their ids, each text between two of them is
-tokenized by itself, and what a message says never becomes one. Fast tokenizers say themselves which characters a token
-covers. The others are aligned by decoding, which is verified by round trip: what cannot be aligned raises
-TokenizationError, nothing is guessed.
+`add_special_tokens=False`. If an encoder writes control tokens by their ids, each text between two of them is tokenized
+by itself, and message text never becomes a control token. Fast tokenizers report the characters of each token. The
+others are aligned by decoding, which is verified by a round trip: if tokens cannot be aligned, TokenizationError is
+raised, and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from inspector.rendering.origins import Origin, OriginKind, Run
 from inspector.rendering.rendered import Rendered
 
 _MAX_PARTS = 12
-"""Most tokens that may be needed to decode one character: 4 bytes of UTF-8, with room for odd tokenizers."""
+"""Maximum number of tokens that decode to one character: 4 bytes of UTF-8, with room for unusual tokenizers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class TokenTable:
     `runs`: the runs of the text that the token overlaps, cut to it. `special`: the id is an added token, matched
     whole in the text before the rest is split; `control`: one of those that the tokenizer declares special.
     `uncovered`: character ranges that no token covers (a tokenizer that drops or normalises text away).
-    `has_offsets`: False when the spans were found by decoding.
+    `has_offsets`: False if the spans were found by decoding.
     """
 
     ids: tuple[int, ...]
@@ -57,7 +57,10 @@ class TokenTable:
         return list(dict.fromkeys(run.origin for run in self.runs[index]))
 
     def pieces(self) -> list[str]:
-        """The text of each token that no token before it has shown: joined with `uncovered`, they are the text."""
+        """The text of each token without characters that an earlier token has.
+
+        Joined with `uncovered`, they are the text.
+        """
         out, shown = [], 0
         for (start, end), text in zip(self.char_spans, self.texts, strict=True):
             out.append(text[max(0, shown - start) :])
@@ -77,7 +80,7 @@ class TokenTable:
 
 
 def owner(origin: Origin) -> tuple[OriginKind, int | None, str | None]:
-    """What must not change within a token: message text and its top-level field; all template lines are one."""
+    """The key that must not change within a token: message text and its top-level field; all template lines are one."""
     if origin.kind is OriginKind.MESSAGE:
         return origin.kind, origin.message_index, origin.top_field
     return OriginKind.TEMPLATE, None, None
@@ -85,7 +88,7 @@ def owner(origin: Origin) -> tuple[OriginKind, int | None, str | None]:
 
 @contextmanager
 def named_panics(tokenizer: Tokenizer) -> Iterator[None]:
-    """A panic of the tokenizers library inside becomes a TokenizationError."""
+    """Turn a panic of the tokenizers library in the block into a TokenizationError."""
     try:
         yield
     except BaseException as error:
@@ -98,14 +101,14 @@ def named_panics(tokenizer: Tokenizer) -> Iterator[None]:
 
 
 def tokenize(tokenizer: Tokenizer, rendered: Rendered, encoder: Encoder = JINJA) -> TokenTable:
-    """Tokenize rendered text as an encoder does. Raises TokenizationError when tokens and text cannot be aligned."""
+    """Tokenize rendered text as an encoder does. Raises TokenizationError if tokens and text cannot be aligned."""
     if encoder.text_becomes_control:
         return table_of(tokenizer, rendered, *_encode(tokenizer, rendered.text))
     return table_of(tokenizer, rendered, *_encode_pieces(tokenizer, rendered), True)
 
 
 def ids_by(encoder: Encoder, tokenizer: Tokenizer, rendered: Rendered) -> list[int]:
-    """The ids alone that `tokenize` gives."""
+    """Only the ids that `tokenize` gives."""
     if encoder.text_becomes_control:
         return ids_alone(tokenizer, rendered.text)
     return _encode_pieces(tokenizer, rendered)[0]
@@ -114,7 +117,7 @@ def ids_by(encoder: Encoder, tokenizer: Tokenizer, rendered: Rendered) -> list[i
 def table_of(
     tokenizer: Tokenizer, rendered: Rendered, ids: Sequence[int], spans: list[tuple[int, int]], has_offsets: bool
 ) -> TokenTable:
-    """The table of ids whose characters are known: `spans`, one a token, which never go back."""
+    """The table of ids with known characters: `spans`, one per token, never go back."""
     added = tokenizer.added_tokens_decoder
     control_ids = frozenset(id for id, token in added.items() if token.special) | frozenset(tokenizer.all_special_ids)
     return TokenTable(
@@ -130,9 +133,9 @@ def table_of(
 
 
 def decoded(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[str, list[tuple[int, int]], bool]:
-    """(the text of ids, the characters of each, whether the tokenizer gives these ids for the text and told so itself).
+    """(the text of ids, the characters of each, whether the tokenizer gives these ids for the text, with offsets).
 
-    Where it gives others, each token is decoded after the one before; those that together are one character share it.
+    If it gives others, each token is decoded after the previous one; tokens that form one character share it.
     """
     text = text_of(tokenizer, ids)
     if tokenizer.is_fast:
@@ -162,7 +165,7 @@ def _encode(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[int,
 
 
 def _encode_pieces(tokenizer: Tokenizer, rendered: Rendered) -> tuple[list[int], list[tuple[int, int]]]:
-    """The ids and spans of a text whose control tokens are those that the template writes, and only those."""
+    """The ids and spans of a text in which only the template's control tokens count as such."""
     controls, as_text = control_tokens(tokenizer), _as_text(tokenizer)
     ids: list[int] = []
     spans: list[tuple[int, int]] = []
@@ -193,14 +196,14 @@ def _template_stretches(rendered: Rendered) -> Iterator[tuple[int, int]]:
 
 @once_per_tokenizer
 def control_tokens(tokenizer: Tokenizer) -> re.Pattern[str]:
-    """What finds a tokenizer's special tokens in a text, the longest first."""
+    """A pattern for a tokenizer's special tokens in a text, longest first."""
     texts = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     return re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))) or r"(?!)")
 
 
 @once_per_tokenizer
 def _as_text(tokenizer: Tokenizer) -> Any:
-    """A copy of a tokenizer's backend that takes special tokens for text."""
+    """A copy of a tokenizer's backend that reads special tokens as text."""
     backend = copy.deepcopy(tokenizer.backend_tokenizer)
     backend.encode_special_tokens = True
     return backend
@@ -209,8 +212,8 @@ def _as_text(tokenizer: Tokenizer) -> Any:
 def _ordered(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Offsets with starts that never go back.
 
-    Some tokenizers report an empty or an earlier span for the parts of one character: those get the span of the part
-    before them.
+    Some tokenizers report an empty or an earlier span for the parts of one character: these get the span of the
+    previous part.
     """
     out: list[tuple[int, int]] = []
     for start, end in offsets:
@@ -222,7 +225,7 @@ def _ordered(offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _aligned_by_decoding(tokenizer: Tokenizer, text: str, ids: list[int]) -> list[tuple[int, int]]:
-    """Spans of a tokenizer without offsets: the shortest groups of tokens that decode to the text that comes next."""
+    """Spans of a tokenizer without offsets: the shortest groups of tokens that decode to the next text."""
     spans: list[tuple[int, int]] = []
     position, group = 0, 0
     for index in range(len(ids)):

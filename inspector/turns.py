@@ -1,7 +1,7 @@
-"""Where each assistant turn starts, what of it the generation prompt supplies, and which token ends it.
+"""Finds the start of each turn, the part of it that the generation prompt supplies, and the token that ends it.
 
-Turns a rendered conversation and its tokens into one `Turn` per message that has text of its own. This is what every
-strategy is compared with, so it is worked out once, from origins, and knows nothing of any trainer.
+Turns a rendered conversation and its tokens into one `Turn` per message that has text of its own. Every strategy is
+compared with the result, so it is computed once, from origins, independently of any trainer.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Turn:
     `char_spans`: all characters of the turn, in order; usually one span. `runs`: the same as `(start, end, run)`.
     `tokens`: indices of the tokens that overlap it. `header`: the part that the generation prompt
     supplies (None for other roles). `content_end`: the end of the last character that came from the message.
-    `stop_token`: index of the special token that ends the turn, or None when the template writes none. `stop_span`: the
-    characters of what ends the turn: of the stop token, or of a marker that this tokenizer reads as text, `### End`.
+    `stop_token`: index of the special token that ends the turn, or None if the template writes none. `stop_span`: the
+    characters that end the turn: the stop token, or a marker that this tokenizer reads as text, such as `### End`.
     `end_tokens`: the tokens that end it: the stop token, those that overlap the marker, or the closing token.
     `closing_token`: with no stop token, index of the special token that opens the next turn and so ends this one.
     """
@@ -53,7 +53,7 @@ class Turn:
 
     @property
     def token_span(self) -> tuple[int, int] | None:
-        """From its first token to its last; None when no token overlaps it."""
+        """The range from its first token to its last; None if no token overlaps it."""
         return (self.tokens[0], self.tokens[-1] + 1) if self.tokens else None
 
     @property
@@ -104,10 +104,10 @@ def find_turns(conversation: Conversation, rendered: Rendered, tokens: TokenTabl
 
 
 def _text_markers(rendered: Rendered, spans: Mapping[int, list[tuple[int, int]]]) -> dict[int, tuple[int, int]]:
-    """Answer -> the characters of the text that the template writes after it: what ends the turn if no token does.
+    """Answer -> the characters of the template's text after it, which end the turn if no token does.
 
-    A call's turn may close its brackets first; what all the answers' turns end in is the marker. No answer whose turn
-    ends where nothing could tell has one.
+    A call's turn may close its brackets first; the marker is the text that all answers' turns end in. Answers whose
+    turns have unknown bounds have no marker.
     """
     tails: dict[int, tuple[int, int]] = {}
     content_end: dict[int, int] = {}
@@ -130,7 +130,7 @@ def _text_markers(rendered: Rendered, spans: Mapping[int, list[tuple[int, int]]]
 
 
 def _whole_tokens(header: Header | None, tokens: TokenTable) -> Header | None:
-    """A header that agrees with the prompt up to the middle of a token ends before it: that token is not the prompt's.
+    """A header that matches the prompt up to the middle of a token ends before it: that token is not the prompt's.
 
     `<tool_call>` and `<think>` both begin with `<`.
     """

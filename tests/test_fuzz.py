@@ -417,7 +417,7 @@ SAID: dict[str, tuple[Callable[[], Any], str]] = {
     "digits": (lambda: _spec(max_steps=-(10**5000)), "it is a number of thousands of digits."),
     "no JSON": (
         lambda: _spec(options={"last_only": float("nan")}),
-        "options: holds what JSON cannot: Out of range float values are not JSON compliant",
+        "options: holds a value that JSON cannot: Out of range float values are not JSON compliant",
     ),
 }
 

@@ -271,8 +271,11 @@ def test_any_type_anywhere_is_refused_by_its_place() -> None:
     for text, said in (
         ("3", "A conversation is a list of messages or an object with `messages`, not a number."),
         ('[{"role": 1}]', "message 0: `role` must be text, not a number."),
-        ('[{"role": "user", "content": "x"}, []]', "message 1 must be an object with `role` and `content`, not list."),
-        ('{"messages": [{"role": "user"}], "tools": {}}', "`tools` must be a list of objects, not dict."),
+        (
+            '[{"role": "user", "content": "x"}, []]',
+            "message 1 must be an object with `role` and `content`, not a list.",
+        ),
+        ('{"messages": [{"role": "user"}], "tools": {}}', "`tools` must be a list of objects, not an object."),
         ("[" * 100_000, "The conversation is nested too deeply."),
         ("[" + "1" * 5_000 + "]", "The conversation holds a number of thousands of digits: make it a text."),
         ('[{"role": "user", "content": ' + "[" * 80 + "]" * 80 + "}]", "is nested more than 64 levels deep."),
@@ -446,7 +449,7 @@ def test_a_data_set_names_no_file_outside_of_itself(hub: HubServer, tmp_path: Pa
                "zip://x.jsonl::http://127.0.0.1/x.zip", "~/x.jsonl"]  # fmt: skip
     for number, files in enumerate(outside):
         hub.add(f"someone/rows{number}", configured(files), kind="datasets")
-        with pytest.raises(DataError, match=r"it names '.*', which is not a file of its own"):
+        with pytest.raises(DataError, match=r"it names '.*', which is not one of its files"):
             read(f"someone/rows{number}")
     hub.add("someone/rows", configured("*.jsonl"), kind="datasets")
     assert [row.value for row in read("someone/rows")] == [{"text": "fine"}]

@@ -1,4 +1,4 @@
-"""Train exactly what was shown: runs, each in a folder and a process of its own.
+"""Train exactly what was shown: runs, each with its own folder and process.
 
 Only `worker` and what it imports load torch; launching and watching a run does not.
 """

@@ -1,7 +1,7 @@
 """`python -m training COMMAND ...`: runs from the command line.
 
-Exit status: 0 done; 1 the run failed; 2 unusable input, with what is wrong on standard error, and with --json as
-`error` of an object on standard output, too.
+Exit status: 0 done; 1 the run failed; 2 unusable input. The error is on standard error, and with --json also on
+standard output, as `error` of an object.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def run_home_llm(options: argparse.Namespace) -> int:
 
 
 def run_estimate(options: argparse.Namespace) -> int:
-    """What a run would cost."""
+    """Estimate the cost of a run."""
     from training.estimate import plan_of
 
     plan, lines = plan_of(_spec(options))
@@ -115,7 +115,7 @@ def run_rows(options: argparse.Namespace) -> int:
 
 
 def run_watch(options: argparse.Namespace) -> int:
-    """Follow a run to its end; an interrupt leaves it alone."""
+    """Follow a run to its end; an interrupt does not stop the run."""
     try:
         return follow(runs.find(options.run_id, options.runs), options, is_owner=False)
     except KeyboardInterrupt:
@@ -151,17 +151,17 @@ def run_stop(options: argparse.Namespace) -> int:
 
 
 def run_resume(options: argparse.Namespace) -> int:
-    """Go on with a run that was stopped or has failed."""
+    """Resume a run that was stopped or has failed."""
     run = runs.find(options.run_id, options.runs)
     runs.resume(run)
     pid, _ = run.process()
     value = {"run_id": run.run_id, "run_dir": str(run.path), "pid": pid}
-    _say(options, value, f"{run.run_id} goes on from {run.checkpoint()}")
+    _say(options, value, f"{run.run_id} continues from {run.checkpoint()}")
     return 0
 
 
 def run_rename(options: argparse.Namespace) -> int:
-    """Call a run something else."""
+    """Rename a run."""
     run = runs.find(options.run_id, options.runs)
     runs.rename(run, options.name)
     _say(options, describe(run), f"{run.run_id} is now called {run.name}.")
@@ -183,7 +183,7 @@ def run_delete(options: argparse.Namespace) -> int:
 
 
 def run_compare(options: argparse.Namespace) -> int:
-    """Which settings of two or more runs differ, and where their losses ended."""
+    """Show the settings in which two or more runs differ, and their last losses."""
     chosen = [runs.find(run_id, options.runs) for run_id in options.run_ids]
     value = compare(chosen)
     lines = [f"{name}: " + ", ".join(str(own) for own in values) for name, values in value["settings"].items()]
@@ -212,7 +212,7 @@ def run_publish(options: argparse.Namespace) -> int:
 
 
 def follow(run: RunDir, options: argparse.Namespace, *, is_owner: bool = True) -> int:
-    """Print a run's progress until it ends; status 1 when it failed."""
+    """Print a run's progress until it ends; status 1 if it failed."""
     offset, shown = 0, ""
     while True:
         try:
@@ -253,7 +253,7 @@ def _warn(spec: RunSpec) -> None:
 
 
 def _refused(options: argparse.Namespace, error: Exception) -> int:
-    """Say what is wrong, of a spec each problem; returns the exit status."""
+    """Print the error (for a spec, each problem); returns the exit status."""
     problems = error.problems if isinstance(error, SpecError) else ()
     for line in [f"{p.field}: {p.message} {p.remedy}".rstrip() for p in problems] or [str(error)]:
         print(f"error: {line}", file=sys.stderr)
@@ -286,7 +286,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = add("run", run_run, "train in the foreground", "spec")
     run.add_argument("--dry-run", action="store_true", help="only check the spec and print it, every default filled in")
-    run.add_argument("--lines", action="store_true", help="the log, and between it what happens as lines of JSON")
+    run.add_argument("--lines", action="store_true", help="the log, and the run's events as lines of JSON")
     add("start", run_start, "train in the background", "spec")
     add("estimate", run_estimate, "what a run would cost: memory, FLOPs, time", "spec")
     rows = add("rows", run_rows, "the first rows as trained, of pairs both answers", "spec")
@@ -294,13 +294,13 @@ def _parser() -> argparse.ArgumentParser:
     config = add("import", run_import, "AutoTrain's config as a spec, with what differs", "config")
     import_commands.add_arguments(config, add("home-llm", run_home_llm, "train what home-llm's command line does"))
     add("list", run_list, "all runs")
-    add("show", run_show, "one run: its state and its answers", "run_id")
+    add("show", run_show, "show a run: its state and its answers", "run_id")
     add("watch", run_watch, "follow a run", "run_id")
     add("stop", run_stop, "stop a run, saved", "run_id").add_argument(
         "--now", action="store_true", help="at once, without saving"
     )
-    add("resume", run_resume, "go on with a run", "run_id")
-    add("rename", run_rename, "call a run something else", "run_id", "name")
+    add("resume", run_resume, "resume a run", "run_id")
+    add("rename", run_rename, "rename a run", "run_id", "name")
     add("rerun", run_rerun, "a new run of the same spec, in the background", "run_id")
     add("delete", run_delete, "remove a run's folder", "run_id")
     add("jobs", run_jobs, "Hugging Face Jobs: the machines, their memory and prices").add_argument(

@@ -1,12 +1,12 @@
 """The process that answers with a run's weights: `python -m training.answerer RUN_DIR SOCKET`.
 
-training/launch/answers.py starts it, and it connects to that socket. Each line is an object. The first one out is
-{"device": ...}, or {"error": ...} where the weights cannot be loaded. After it, a line in asks:
+training/launch/answers.py starts it, and it connects to that socket. Each line is an object. The first output is
+{"device": ...}, or {"error": ...} if the weights cannot be loaded. After it, an input line asks:
 
     {"messages": [...], "is_trained": true, "max_new_tokens": 200}
 
-and lines out answer: {"text": ...} again and again, the whole text so far; at last {"text", "prompt_ids", "ids"}, or
-{"error": ...}. {"stop": true} ends the answer that is being written. The process ends with the connection.
+and output lines answer: {"text": ...} repeatedly, with the whole text so far; finally {"text", "prompt_ids", "ids"}, or
+{"error": ...}. {"stop": true} ends the current answer. The process ends with the connection.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from training.weights.trained import TrainedWeights
 
 
 class Answerer:
-    """Weights that answer what stands in a queue. `asked`, `out`: the connection's two ways."""
+    """Weights that answer the questions in a queue. `asked`, `out`: the two directions of the connection."""
 
     def __init__(self, run: RunDir, asked: Any, out: Any) -> None:
         self._lines, self._out = asked, out
@@ -45,7 +45,7 @@ class Answerer:
         self._is_stopped = threading.Event()
 
     def listen(self) -> None:
-        """Put what is asked into the queue, until nobody can ask any more."""
+        """Put the questions into the queue, until the connection ends."""
         for line in self._lines:
             asked = json.loads(line)
             if asked.get("stop"):
@@ -53,16 +53,16 @@ class Answerer:
             else:
                 self._is_stopped.clear()
                 self._asked.put(asked)
-        os._exit(0)  # in the middle of an answer, too: nobody reads it
+        os._exit(0)  # even in the middle of an answer, which is no longer read
 
     def work(self) -> None:
-        """Answer, for ever."""
+        """Answer questions forever."""
         threading.Thread(target=self.listen, name="listens", daemon=True).start()
         self._say(device=str(self._weights.base.device.type))
         while (asked := self._asked.get()) is not None:
             try:
                 self._answer(asked)
-            except Exception as error:  # the next question may be a better one
+            except Exception as error:  # the next question may succeed
                 self._say(error=explained(error))
 
     def _answer(self, asked: Mapping[str, Any]) -> None:
@@ -78,7 +78,10 @@ class Answerer:
         self._say(text=self._text(ids), prompt_ids=before, ids=ids)
 
     def _text(self, ids: list[int]) -> str:
-        """What an answer says: without the token that ends it, and with any other special token, which is a fault."""
+        """The text of an answer.
+
+        Without the token that ends it, but with any other special token, since that is a fault.
+        """
         is_ended = bool(ids) and ids[-1] in self._ends
         return str(self._weights.model.tokenizer.decode(ids[:-1] if is_ended else ids))
 
@@ -88,13 +91,13 @@ class Answerer:
 
 def say(out: Any, value: Mapping[str, Any]) -> None:
     """Write one object as a line."""
-    with contextlib.suppress(OSError):  # nobody listens any more
+    with contextlib.suppress(OSError):  # the reader is gone
         out.write(json.dumps(value) + "\n")
         out.flush()
 
 
 def explained(error: Exception) -> str:
-    """What went wrong, and what to do about it where that is known."""
+    """The error, with advice if there is any."""
     if isinstance(error, InspectorError | TrainingError):
         return str(error)
     message = one_line(f"{type(error).__name__}: {error}", 500)
@@ -109,7 +112,7 @@ def main(folder: str, address: str) -> int:
         bitsandbytes.leave_out()
         try:
             answerer = Answerer(RunDir.open(Path(folder)), asked, out)
-        except Exception as error:  # said to whoever has started this
+        except Exception as error:  # reported to the process that started this one
             say(out, {"error": explained(error)})
             return 1
         answerer.work()

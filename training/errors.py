@@ -29,7 +29,7 @@ class TrainingError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong with a spec. `severity`: "error", or "warning" where the run can start all the same."""
+    """One problem of a spec. `severity`: "error", or "warning" if the run can start anyway."""
 
     field: str
     severity: str
@@ -42,7 +42,7 @@ class Problem:
 
 
 class SpecError(TrainingError, ValueError):
-    """A spec cannot be used. `problems`: everything that is wrong with it."""
+    """A spec cannot be used. `problems`: all of its problems."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -58,19 +58,19 @@ class RunFolderError(TrainingError, OSError):
 
 
 class RunStateError(TrainingError, RuntimeError):
-    """The run is not in a state in which that can be done."""
+    """The state of the run does not allow that."""
 
 
 class LabelsDifferError(TrainingError, AssertionError):
-    """What the trainer was given is not what the inspector showed: nothing was trained."""
+    """The trainer's input is not what the inspector showed; training stopped."""
 
 
 class DeviceError(TrainingError, RuntimeError):
-    """The device cannot do what the spec asks for."""
+    """The device does not support what the spec asks for."""
 
 
 class NotANumberError(TrainingError, ArithmeticError):
-    """The loss is not a number any more."""
+    """The loss is no longer a number."""
 
 
 class OutOfMemoryError(TrainingError, MemoryError):
@@ -78,7 +78,7 @@ class OutOfMemoryError(TrainingError, MemoryError):
 
 
 class EndpointError(TrainingError, ConnectionError):
-    """A server whose answers were asked for gave none."""
+    """A server gave no answer."""
 
 
 class AnswerError(TrainingError, RuntimeError):
@@ -86,11 +86,11 @@ class AnswerError(TrainingError, RuntimeError):
 
 
 class MergeError(TrainingError, RuntimeError):
-    """An adapter could not be merged into its base model, or the merged model is another than both together."""
+    """An adapter could not be merged into its base model, or the merged model differs from the two together."""
 
 
 class PublishError(TrainingError, ConnectionError):
-    """The hub did not take what was to be published."""
+    """The hub did not accept an upload."""
 
 
 class JobError(TrainingError, ConnectionError):

@@ -1,9 +1,9 @@
-"""What a run will cost, before it starts: parameters, memory by part, FLOPs, steps, and time by a measured rate.
+"""Estimates the cost of a run before it starts: parameters, memory by part, FLOPs, steps, and time by a measured rate.
 
 The model is built from its configuration on torch's meta device: no weights are read, whatever its size. Memory of
 activations follows Korthikanti et al. 2022 (Reducing Activation Recomputation in Large Transformer Models), without the
 attention matrix, which SDPA does not keep; FLOPs are 6 per token and parameter outside the embeddings, as
-transformers' `floating_point_ops` counts them, and 4 where the base model is frozen (no weight gradients there).
+transformers' `floating_point_ops` counts them, or 4 if the base model is frozen (no weight gradients there).
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from training.weights.load import config_of, device_of, lora_config, model_class
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 _QUANTIZED = {"8bit": 1.0, "4bit": 0.55}
-"""Bytes a weight; 4-bit with its double-quantised scales."""
+"""Bytes per weight; 4-bit includes its double-quantised scales."""
 _OPTIMIZER_BYTES = {"adamw_torch": 8, "adamw_torch_fused": 8, "adafactor": 0.1, "sgd": 0, "adamw_bnb_8bit": 2}
 PROCESS_BYTES = 500_000_000
-"""What a worker has in memory before it has a model: Python, torch, transformers, TRL. Not of a GPU's memory."""
+"""Bytes of a worker before it has a model: Python, torch, transformers, TRL. Not part of a GPU's memory."""
 START_S = 10.0
-"""Seconds until a worker has imported them and begins; less where one waits."""
+"""Seconds until a worker has imported them and begins; less if one is waiting."""
 EFFICIENCY = 0.5
 """Share of the matrix rate that a training step reaches: attention, normalisation and Python cost the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Sizes in bytes, times in seconds. `device_memory` and `seconds` are None where nobody knows.
+    """Sizes in bytes, times in seconds. `device_memory` and `seconds` are None if unknown.
 
     `parts`: weights, gradients, optimizer, activations, logits, reference; on the CPU also the process itself.
     `seconds`: of the steps; `start_seconds`: until the first of them. `fits`: whether the sum is within nine
@@ -68,7 +68,7 @@ class Estimate:
         return asdict(self) | {"memory": self.memory}
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The estimate as text."""
         parts = ", ".join(f"{name} {_size(size)}" for name, size in self.parts.items())
         has = "" if self.device_memory is None else f" of {_size(self.device_memory)}"
         time_ = "unknown" if self.seconds is None else _duration(self.seconds + self.start_seconds)
@@ -88,10 +88,10 @@ class Estimate:
 
 
 def estimate(spec: RunSpec, rows: int, mean_length: float, *, measure: bool = True) -> Estimate:
-    """Estimate a run over so many rows of this mean length (tokens, after truncation; of pairs both answers).
+    """Estimate a run over `rows` rows of this mean length (in tokens, after truncation; both answers of a pair).
 
-    `measure`: time matrix products on the device for the rate. Raises DeviceError, and OSError where the configuration
-    cannot be read.
+    `measure`: whether to time matrix products on the device for the rate. Raises DeviceError, and OSError if the
+    configuration cannot be read.
     """
     device = device_of(spec)
     precision = precision_of(spec, device)
@@ -154,7 +154,7 @@ def _trainable(spec: RunSpec, weights: Any) -> int:
 
 
 def _passes_without_gradients(spec: RunSpec) -> int:
-    """Forward passes over a batch beside the one that trains: of the reference, and for KTO's KL."""
+    """Forward passes over a batch besides the one that trains: for the reference, and for KTO's KL."""
     if spec.estimates_kl:
         return 3
     return int(spec.facts.has_reference and not spec.preference.precompute)
@@ -188,7 +188,7 @@ def _has_bf16(device: str) -> bool:
 
 
 def device_memory(device: str) -> int | None:
-    """What the device has in all, in bytes: of the GPU, or what this machine still has free."""
+    """The device's memory in bytes: all of the GPU's, or the free memory of this machine."""
     import psutil
     import torch
 
@@ -198,7 +198,7 @@ def device_memory(device: str) -> int | None:
 
 
 def measured_rate(device: str, precision: str, seconds: float = 0.2) -> float:
-    """FLOPs a second of matrix products of 1,024 by 1,024, the best of a few, measured now."""
+    """FLOPs per second of matrix products of 1,024 by 1,024, the best of a few, measured now."""
     import torch
 
     size = 1024

@@ -1,7 +1,7 @@
-"""The process of a run that trains as a job: `python -m training.follower RUN_DIR`. Submits it, and writes down what
-its log says, so that the run's folder is what it is for a run on this machine.
+"""The process of a run that trains as a job: `python -m training.follower RUN_DIR`. It submits the job and records its
+log, so that the run's folder is the same as for a run on this machine.
 
-Which job it is stands in job.json: whoever follows again goes on with the same one. A request to stop cancels it.
+job.json names the job, so that a later follower continues with the same one. A request to stop cancels it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from training.run.journal import Journal
 from training.run.lines import MARK, Listener
 
 PATIENCE_S = 3_600.0
-"""How long a hub that does not answer is asked again."""
+"""Seconds for which a hub that does not answer is asked again."""
 AGAIN_S = 5.0
 _FIELDS = ("step", "max_steps", "epoch", "trained_tokens", "total_tokens", "error", "suggestion")
 
@@ -40,7 +40,7 @@ def main(folder: Path) -> int:
         follower.follow()
     except KeyboardInterrupt:
         follower.leave()
-    except Exception as error:  # the run's files have to say why
+    except Exception as error:  # the run's files must hold the reason
         traceback.print_exc()
         message = str(error) if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
         journal.say(phase=Phase.FAILED, error=short(message, 2000), suggestion=follower.what_goes_on())
@@ -53,7 +53,7 @@ def _terminated(*_: Any) -> None:
 
 
 class Follower:
-    """One run, its job, and how much of its log was heard."""
+    """One run, its job, and the part of its log that was read."""
 
     def __init__(self, run: RunDir, journal: Journal) -> None:
         self.run, self.journal, self.spec = run, journal, run.spec()
@@ -62,7 +62,7 @@ class Follower:
         self.last_phase: Phase | None = None
 
     def follow(self) -> None:
-        """Submit, or go on with the job that there is; until it has ended. Raises TrainingError."""
+        """Submit the job, or continue with the existing one, until it has ended. Raises TrainingError."""
         self.jobs = Jobs()
         if not self.kept["id"]:
             self._begin(self.jobs)
@@ -74,13 +74,13 @@ class Follower:
         self._conclude(self.jobs.inspect(self.kept["id"]))
 
     def _begin(self, jobs: Jobs) -> None:
-        is_known = self.run.job_file.is_file()  # an earlier follower may have submitted it and ended before it knew
+        is_known = self.run.job_file.is_file()  # an earlier follower may have submitted it
         write_json(self.run.job_file, self.kept)
         job = (jobs.find(self.run) if is_known else None) or jobs.submit(self.run, self.spec)
         self._keep(id=job.id, url=job.url)
 
     def _listen(self, jobs: Jobs) -> None:
-        """Hear the log to its end; a connection that breaks is made again."""
+        """Read the log to its end, and reconnect if the connection breaks."""
         broken_at: float | None = None
         while True:
             lines = self.kept["lines"]
@@ -96,7 +96,7 @@ class Follower:
                 time.sleep(AGAIN_S)
 
     def _hear(self, log: Iterable[str]) -> None:
-        """Take what is new in a log that is told from its beginning."""
+        """Read the new part of a log that starts from its beginning."""
         listener, known = Listener(self.kept["heard"]), self.kept["lines"]
         for number, line in enumerate(log, start=1):
             self._take(listener.hear(line.rstrip("\n")), is_new=number > known)
@@ -106,7 +106,7 @@ class Follower:
         self._keep()
 
     def _take(self, event: Any, *, is_new: bool) -> None:
-        """Write down what a line says."""
+        """Record the content of a line."""
         if isinstance(event, str):
             if is_new:
                 print(event)
@@ -131,7 +131,7 @@ class Follower:
         self.journal.say(phase=shown, notes=notes, **changes)
 
     def _conclude(self, job: Job) -> None:
-        """Say how it ended."""
+        """Record how the job ended."""
         self._keep(stage=job.stage)
         if job.stage == "CANCELED" or self.last_phase is Phase.STOPPED:
             self.journal.say(phase=Phase.STOPPED, error=None, suggestion=None)
@@ -152,7 +152,7 @@ class Follower:
         return f"The job ended with {job.stage}{reason}. Last output: {self.run.log_tail(3)}", f"See {job.url}"
 
     def _watch_requests(self, jobs: Jobs) -> None:
-        """Cancel the job when somebody asks to stop: its log ends then, and with it the following."""
+        """Cancel the job on a request to stop: then its log ends, and so does the following."""
         while not self.run.is_asked("stop"):
             time.sleep(0.5)
         while True:
@@ -164,7 +164,7 @@ class Follower:
                 time.sleep(AGAIN_S)
 
     def leave(self) -> None:
-        """This process is told to end: with its job where that was asked for, else without."""
+        """Handle the signal to end: cancel the job too if that was requested."""
         if not (self.run.is_asked("end") or self.run.is_asked("stop")):
             message = "The process that follows the job was told to end."
             self.journal.say(phase=Phase.FAILED, error=message, suggestion=self.what_goes_on())
@@ -182,10 +182,10 @@ class Follower:
         self.journal.say(phase=Phase.STOPPED, error=None, suggestion=None)
 
     def what_goes_on(self) -> str | None:
-        """What to do about a job that nobody follows."""
+        """Advice on a job that is not followed."""
         if not self.kept["id"] or self.kept["stage"]:
             return None
-        return f"The job goes on at {self.kept['url']}: resume the run to follow it again, or to stop it."
+        return f"The job is still running at {self.kept['url']}: resume the run to follow it again, or to stop it."
 
     def _keep(self, **changes: Any) -> None:
         self.kept |= changes

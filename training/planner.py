@@ -1,4 +1,4 @@
-"""The fields of a spec that make the best use of a device's memory, for the same rows in each step. Knows no torch."""
+"""Finds the fields of a spec that use a device's memory best, with the same rows in each step. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any
 from training.spec import RunSpec
 
 USABLE = 0.9
-"""Share of the memory that a run may fill: fragments and kernels' workspaces take the rest."""
+"""Share of the memory that a run may fill: fragments and the kernels' workspaces need the rest."""
 _NAMES = ("micro_batch", "accumulation", "activation_checkpointing", "precision", "optimizer")
 
 
 def plan(
     spec: RunSpec, cost: Callable[[RunSpec], int], memory: int, *, on_cuda: bool = False, has_bf16: bool = False
 ) -> dict[str, Any] | None:
-    """The fields to change, {} where the spec is best as it is; None when not even one row fits.
+    """The fields to change, {} if the spec is already the best; None if not even one row fits.
 
-    `cost`: a spec's bytes; `memory`: the device's. The largest micro-batch that divides a step's rows evenly, without
-    checkpointing while one row fits so: it computes every layer twice. On CUDA with bf16 and the fused AdamW.
+    `cost`: the bytes of a spec; `memory`: those of the device. Chooses the largest micro-batch that divides a step's
+    rows evenly, without checkpointing if one row fits without it, since it computes every layer twice. On CUDA it
+    chooses bf16 and the fused AdamW.
     """
     wanted: dict[str, Any] = {}
     if on_cuda and has_bf16 and spec.precision != "auto":  # auto is bf16 there

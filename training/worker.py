@@ -1,11 +1,11 @@
-"""The process of one run: `python -m training.worker RUN_DIR`. Reads the spec, trains, and writes down what it does.
+"""The process of one run: `python -m training.worker RUN_DIR`. It reads the spec, trains, and records its progress.
 
-A launcher may start several: then rank 0 writes, and any other leaves a note in the folder when it fails.
+A launcher may start several: then rank 0 writes, and any other leaves a note in the folder if it fails.
 
-With `--idle` it imports everything first and waits for folders on its standard input: it forks a worker for each, or is
-one itself (training/launch/idle.py says when); without one it ends there.
-Everything that anybody sees of the run is a file in its folder. The worker polls `control/` while it waits and after
-each step: `stop` ends the run there, saved. It never talks to the process that started it.
+With `--idle` it imports everything first and waits for folders on its standard input: it forks a worker for each, or
+becomes one itself (training/launch/idle.py says when); without a folder it ends.
+All information about the run is in files in its folder. The worker polls `control/` while it waits and after each step:
+`stop` saves and ends the run. It never communicates with the process that started it.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def main(folder: Path) -> int:
             return _interrupted(run, journal)
         journal.say(phase=Phase.STOPPED, waits_for=None)
         return 0
-    except Exception as error:  # the run ends here, and its files have to say why
+    except Exception as error:  # the run ends here, and its files must hold the reason
         traceback.print_exc()
         message, what_to_do = explained(error, run)
         run.free_reserve()
-        with contextlib.suppress(TrainingError):  # a full disk may not take the message; the log has it
+        with contextlib.suppress(TrainingError):  # a full disk may not hold the message; the log has it
             if ranks.is_first():
                 journal.say(phase=Phase.FAILED, error=short(message, 2000), suggestion=what_to_do, waits_for=None)
             else:
@@ -73,7 +73,7 @@ def main(folder: Path) -> int:
 
 @contextlib.contextmanager
 def _undisturbed_afterwards() -> Iterator[None]:
-    """What a run says last is said to its end: a launcher ends all processes while one of them says what failed."""
+    """Finish the run's last message: a launcher ends all processes while one of them reports its failure."""
     try:
         yield
     finally:
@@ -82,9 +82,9 @@ def _undisturbed_afterwards() -> Iterator[None]:
 
 
 def _interrupted(run: RunDir, journal: Journal) -> int:
-    """One of several processes was told to end: because the run is to end, or because another one has failed.
+    """Handle the signal to end one of several processes: the run has to end, or another process has failed.
 
-    The status is 1, so that the launcher ends the others, too.
+    The exit status is 1, so that the launcher ends the others too.
     """
     if ranks.is_first() and (run.is_asked("stop") or run.is_asked("end")):
         journal.say(phase=Phase.STOPPED, waits_for=None)
@@ -129,7 +129,7 @@ def _work(run: RunDir, journal: Journal) -> None:
 
 
 def _take_own_device(device: str) -> None:
-    """Each of several processes has a GPU of its own. Raises DeviceError when there are not as many."""
+    """Check that each of several processes has its own GPU. Raises DeviceError if there are too few."""
     if device != "cuda" or ranks.world() == 1:
         return
     import torch
@@ -144,7 +144,7 @@ def _take_own_device(device: str) -> None:
 
 
 def _follow(run: RunDir, spec: RunSpec, journal: Journal) -> None:
-    """Train beside rank 0, which waits for the device and prepares the rows."""
+    """Train together with rank 0, which waits for the device and prepares the rows."""
     while (status := run.written_status()).phase is Phase.QUEUED or not run.facts().is_prepared:
         if status.phase in ENDED:
             return
@@ -159,11 +159,11 @@ def _terminated(*_: Any) -> None:
 
 
 def explained(error: BaseException, run: RunDir) -> tuple[str, str | None]:
-    """(what happened, what to do about it where that is known)."""
+    """(the error, advice if there is any)."""
     message = str(error) if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
     low = message.lower()
     is_alone = ranks.world() == 1 or isinstance(error, TrainingError)
-    if not is_alone and any(mark in low for mark in _LOST):  # the others are gone: what they said is the cause
+    if not is_alone and any(mark in low for mark in _LOST):  # the others are gone: their messages are the cause
         fault = run.fault()
         message = (
             fault.get("error")
@@ -180,11 +180,11 @@ def explained(error: BaseException, run: RunDir) -> tuple[str, str | None]:
 
 
 _LOST = ("connection closed by peer", "connection reset by peer", "gloo", "nccl")
-"""What torch's process groups say when another process is gone."""
+"""Messages of torch's process groups if another process is gone."""
 
 
 def _is_full(error: BaseException, run: RunDir) -> bool:
-    """Whether an error comes from a full disk: torch's says no more than where in its file it was."""
+    """Whether an error comes from a full disk: torch's error only names the place in its file."""
     message = str(error).lower()
     if "no space left" in message or getattr(error, "errno", None) == errno.ENOSPC:
         return True
@@ -194,21 +194,21 @@ def _is_full(error: BaseException, run: RunDir) -> bool:
 
 
 NEARLY_FULL_BYTES = 4_000_000
-"""What is left where a file of some megabytes did not fit."""
+"""With fewer free bytes than this a disk counts as full: a file of some megabytes did not fit."""
 
 
 def wait_for_run() -> Callable[[], int] | None:
-    """Import what every run needs, say so, and wait for runs. Returns what is to be done in the process that does it,
-    which writes where that run's worker writes: a fork of this one, or this one where it cannot fork.
+    """Import the libraries of every run, report it, and wait for runs. Returns the task in the process that has to do
+    it: a fork of this one, or this one if it cannot fork. That process writes to the run's log.
 
-    None when the process that asked is gone.
+    None if the process that asked is gone.
     """
     ready, nowhere = os.dup(1), os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 1)
     failure = None
     try:
         _import_everything()
-    except Exception as error:  # told once there is a log to tell it in
+    except Exception as error:  # reported once there is a log
         failure = error
     with contextlib.suppress(BrokenPipeError):
         os.write(ready, READY)
@@ -236,7 +236,7 @@ def wait_for_run() -> Callable[[], int] | None:
 
 
 def _timed(run: Path) -> int:
-    """Work at a run, and say how long it took."""
+    """Work on a run, and print how long it took."""
     started = time.monotonic()
     status = main(run)
     print(f"Ended after {time.monotonic() - started:.1f} s.")
@@ -244,26 +244,29 @@ def _timed(run: Path) -> int:
 
 
 def can_fork() -> bool:
-    """Whether a fork can do all that this process can: a GPU's driver serves only the process that began with it."""
+    """Whether a fork can do everything that this process can.
+
+    A GPU's driver serves only the process that first used it.
+    """
     import torch
 
     return sys.platform == "linux" and not torch.accelerator.is_available()
 
 
 def _has_forked() -> bool:
-    """Whether this is still the process that waits, and not the new one, which leads a session of its own."""
+    """Whether this is still the waiting process, and not the new one, which leads its own session."""
     if number := os.fork():
         threading.Thread(target=os.waitpid, args=(number, 0), name="run-ends", daemon=True).start()
         return True
     os.setsid()
-    sandbox.warm_up()  # the one at hand is the other process's child
+    sandbox.warm_up()  # the sandbox at hand is the other process's child
     return False
 
 
 def _import_everything() -> None:
-    """What is imported on first use otherwise, and one render, so that the sandbox has its process.
+    """Import everything that is otherwise imported on first use, and render once, so that the sandbox has its process.
 
-    Nothing of it is garbage: the collector, which would look through all of it again and again, waits.
+    None of it is garbage, so the garbage collector is paused: it would rescan everything repeatedly.
     """
     gc.disable()
     bitsandbytes.leave_out()
@@ -281,11 +284,11 @@ def _import_everything() -> None:
     inspector.inspect(model, [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}])
     gc.enable()
     gc.collect()
-    gc.freeze()  # a million objects that every later collection would look through
+    gc.freeze()  # a million objects that every later garbage collection would scan
 
 
 if __name__ == "__main__":
     work = wait_for_run() if sys.argv[1:] == ["--idle"] else partial(_timed, Path(sys.argv[1]))
     status = 0 if work is None else work()
     sys.stdout.flush()
-    os._exit(status)  # threads of the libraries must not keep a finished run alive
+    os._exit(status)  # the libraries' threads must not keep a finished run alive

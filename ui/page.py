@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Blocks is made: no look-ups at start
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Blocks is created: no requests at start
 
 import gradio as gr
 
@@ -35,8 +35,8 @@ _HEADING = """
 _WORDS = ("Skip to the tokens", "See which tokens your trainer actually trains on.")
 
 _LOOKS_S = (0.01, 0.2)
-"""How often gradio's queue looks for events, and for progress, which no handler here reports. Its own thousand times a
-second cost an idle app a tenth of a core."""
+"""Seconds between gradio's checks for events, and for progress, which no handler here reports. gradio's default of a
+thousand checks per second costs an idle app a tenth of a core."""
 _WEIGHTS = (400, 700)
 """gradio's own files of weight 600 lack most letters, which are then set in other fonts."""
 _CONTRAST = {
@@ -49,7 +49,7 @@ _CONTRAST = {
     "block_info_text_color": "*neutral_600",
     "block_info_text_color_dark": "*neutral_300",
 }
-"""Where the theme's own colours are too pale for text."""
+"""Replacements for theme colours that are too pale for text."""
 
 
 def build_page() -> gr.Blocks:
@@ -85,8 +85,8 @@ def build_page() -> gr.Blocks:
 
 
 def launch_options(password: str = "", *, mcp: bool = False) -> dict[str, Any]:
-    """What `launch` is given beside host and port. `password`: asked for, with the name maskscope. `mcp`: the endpoints
-    of ui/api.py are served as tools, too.
+    """The arguments of `launch` besides host and port. `password`: the password to ask for, with the name maskscope.
+    `mcp`: whether the endpoints of ui/api.py are also served as tools.
 
     The browser keeps no record of calls (`run_history`), nothing is rendered on the server, no monitoring page.
     """

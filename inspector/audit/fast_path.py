@@ -2,7 +2,7 @@
 
 It is 18 to 32 times as fast as inspecting every row whole (`benchmarks/audit.py`). See `skeletons` for why the counts
 are those of the whole inspection, and `segments` for where tokens begin. Rendering, in another process, and
-tokenization, in a thread that holds no lock of Python's, go on while the rows before and after are read and counted.
+tokenization, in a thread without Python's lock, run while other rows are read and counted.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 TOGETHER = 64
 """Rows rendered by one request to the sandbox."""
 ENCODED_CHARS = 1_000_000
-"""Characters tokenized at a time, and twice as many are kept: a chunk of long rows is not in memory three times."""
+"""Characters tokenized at a time. At most twice as many are kept, so that long rows are not in memory three times."""
 _HOPELESS = 3
-"""Rows of one shape that may fail to be a model before no more of it are tried."""
+"""Rows of one shape that are tried as its model. After as many failures the shape is given up."""
 _SHAPES = 2_000
-"""Shapes remembered."""
+"""Maximum number of shapes to remember."""
 
 Counts = list[RowCounts | None]
 _Batch = list[tuple[int, list[str], str]]
-"""What is tokenized together: of each row its place, its parts, and its text, which they add up to."""
+"""Rows that are tokenized together. Each has its place, its parts, and its text, which is the parts joined."""
 
 
 class ShortWay:
-    """Counts rows whose shape is known. Only for `traced`, fast tokenizers, models whose rows need not be asked about
+    """Counts rows whose shape is known. Only for `traced`, fast tokenizers, models whose rows need not be checked
     one by one, and findings that say what they read.
     """
 
@@ -67,16 +67,16 @@ class ShortWay:
             self._skeletons[shape] = skeleton
 
     def skeleton(self, conversation: Conversation) -> Skeleton | None:
-        """What a row of this shape can be checked against, if its shape is known."""
+        """The skeleton that a row of this shape is checked against; None if the shape is not known."""
         shape = shape_of(conversation) if self._skeletons else None
         return self._skeletons.get(shape) if shape is not None else None
 
     def counts(self, rows: Sequence[tuple[Conversation, Skeleton]]) -> Counts:
-        """For each row its counts, or None where it has to be inspected whole."""
+        """The counts of each row, or None if the row has to be inspected whole."""
         return self.begin(rows)()
 
     def begin(self, rows: Sequence[tuple[Conversation, Skeleton]]) -> Callable[[], Counts]:
-        """Begin to count; what is returned waits for the tokens and gives what `counts` gives."""
+        """Begin to count. Returns a function that waits for the tokens and returns the result of `counts`."""
         found: Counts = [None] * len(rows)
         begun: deque[Callable[[], None]] = deque()
         for batch in self._batches(rows):
@@ -103,7 +103,7 @@ class ShortWay:
         return end
 
     def _batches(self, rows: Sequence[tuple[Conversation, Skeleton]]) -> Iterator[_Batch]:
-        """The rows whose render is what their skeleton says."""
+        """The rows that render as their skeleton says."""
         batch: _Batch = []
         chars = 0
         for index, text in self._texts([conversation for conversation, _ in rows]):
@@ -120,7 +120,7 @@ class ShortWay:
             yield batch
 
     def _texts(self, conversations: Sequence[Conversation]) -> Iterator[tuple[int, str]]:
-        """The plain renders with their places; those that there are."""
+        """The plain renders that succeeded, each with its place."""
         model = self._model
         for has_tools in (True, False):  # a model may have another template for tools
             places_with = [i for i, c in enumerate(conversations) if (c.tools is not None) is has_tools]

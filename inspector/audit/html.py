@@ -1,7 +1,7 @@
-"""A report as a page of its own: one HTML file that asks for nothing, runs nothing, and can be printed.
+"""A report as one HTML page: it loads nothing, runs nothing, and can be printed.
 
-All that comes from the data or the template is text: the page is made by a template that escapes every value, and its
-policy lets the browser load nothing and run nothing.
+Everything from the data or the template is shown as text: the page's template escapes every value, and the page's
+policy forbids the browser to load or run anything.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ SHOWN_CLUSTERS = 8
 SHOWN_REASONS = 20
 SHOWN_TURNS = 8
 BARS = 40
-"""Bars of the histogram, about."""
+"""Approximate number of bars in the histogram."""
 _LONG_TAIL = 10
-"""From so many times the median on, the longest row makes the histogram logarithmic."""
+"""The histogram is logarithmic if the longest row has at least this many times the median."""
 _HERE = Path(__file__).parent
 _SIGNS = {Severity.ERROR: "✕", Severity.WARNING: "▲", Severity.NOTE: "●"}
 
@@ -47,7 +47,7 @@ def to_html(report: AuditReport) -> str:
 
 
 def _view(report: AuditReport) -> dict[str, Any]:
-    """What the page shows."""
+    """The values that the page shows."""
     summary, findings = summarize(report), ranked_findings(report)
     about = about_lines(report)
     names = [value for name, value in about if name == "data"] or ["a data set"]
@@ -84,7 +84,7 @@ def _view(report: AuditReport) -> dict[str, Any]:
 
 
 def _tiles(report: AuditReport, summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The figures that are looked for first: (name, value, what it means)."""
+    """The most important figures: (name, value, meaning)."""
     lengths = summary["lengths"]
     return [
         ("Rows inspected", f"{report.inspected:,}", f"of {report.rows:,}"),
@@ -130,13 +130,13 @@ def _finding(one: Shown, report: AuditReport) -> dict[str, Any]:
 
 
 def _remedies(one: Shown) -> list[str]:
-    """What to do, once: remedies of other examples that differ in their numbers alone are the same."""
+    """The remedies without duplicates: two that differ only in their numbers are the same."""
     remedies = [one.remedy, *(str(example.get("remedy", "")) for example in one.examples)]
     return list({re.sub(r"\d+", "N", remedy): remedy for remedy in reversed(remedies) if remedy}.values())[::-1]
 
 
 def _limit(limit: int, numbers: Sequence[int], report: AuditReport) -> dict[str, Any]:
-    """What max_length cuts, for either side that is kept."""
+    """The tokens that max_length cuts, for keeping the start and for keeping the end."""
     rows, start, emptied_start, end, emptied_end = numbers
     whole = report.trained + report.cut
 
@@ -147,7 +147,8 @@ def _limit(limit: int, numbers: Sequence[int], report: AuditReport) -> dict[str,
 
 
 def _packing(report: AuditReport, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How full batches are: at the audit's own max_length or the longest row, and at powers of two around the rows."""
+    """The fill of batches at the audit's max_length (or the longest row), and at powers of two around the row
+    lengths."""
     used = summary["packing"]
     if used is None:
         return []
@@ -174,7 +175,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
-    """Bars drawn in equal width. `ticks`: (length, its place from 0 to 1); `mark`: max_length's, where it is in."""
+    """Bars of equal width.
+
+    `ticks`: (length, its place from 0 to 1); `mark`: the place of max_length, if it is in range.
+    """
 
     bars: Sequence[Bar]
     ticks: Sequence[tuple[int, float]]
@@ -184,9 +188,9 @@ class Histogram:
 
 
 def make_histogram(lengths: Mapping[int, int], max_length: int | None = None) -> Histogram | None:
-    """How many rows have how many tokens; None for no rows.
+    """The number of rows for each range of lengths; None without rows.
 
-    Bars are of equal steps, or of growing ones where the longest row is far longer than most.
+    Bars have equal steps, or growing ones if the longest row is far longer than most.
     """
     if not lengths:
         return None
@@ -210,19 +214,19 @@ def make_histogram(lengths: Mapping[int, int], max_length: int | None = None) ->
 
 
 def _steps(reach: int) -> list[int]:
-    """Edges in equal steps of 1, 2 or 5 times a power of ten, from 0; the last one beyond `reach`."""
+    """Edges from 0 in equal steps of 1, 2 or 5 times a power of ten; the last one is above `reach`."""
     step = next(s * 10**power for power in range(12) for s in (1, 2, 5) if s * 10**power * BARS > reach)
     return list(range(0, reach + step + 1, step))
 
 
 def _powers(low: int, reach: int) -> list[int]:
-    """Edges that grow by the square root of two, from a power of two up to `low`; the last one beyond `reach`."""
+    """Edges that grow by the square root of two, from a power of two up to `low`; the last one is above `reach`."""
     first = max(0, low.bit_length() - 1)
     edges = sorted({round(2 ** (first + half / 2)) for half in range(2 * reach.bit_length() + 4)})
     return ([0] if low == 0 else []) + edges[: bisect_right(edges, reach) + 1]
 
 
 def _place(edges: Sequence[int], length: int) -> float:
-    """Where a length is on the axis, from 0 to 1."""
+    """The place of a length on the axis, from 0 to 1."""
     at = min(max(bisect_right(edges, length) - 1, 0), len(edges) - 2)
     return (at + max(0, length - edges[at]) / (edges[at + 1] - edges[at])) / (len(edges) - 1)

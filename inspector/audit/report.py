@@ -1,8 +1,8 @@
-"""What an audit knows of a data set: counts that add up, whatever the order in which the rows come.
+"""The result of an audit: counts that add up, in whatever order the rows come.
 
-`AuditReport` is a sum: every field of it is added row by row, and two reports about different rows of one data set
-merge to the report of both (associative and commutative). Sizes do not grow with the rows, but for 16 bytes a row,
-which find repeated answers.
+`AuditReport` is a sum: every field is added row by row, and two reports about different rows of one data set merge
+into the report of both (associative and commutative). The size does not grow with the rows, except for 16 bytes a row
+that find repeated answers.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from inspector.strategies.base import ranges_of
 VERSION = 1
 KEPT_EXAMPLES = 5
 RAW_CHARS = 200
-"""Of a row that cannot be used, in the report."""
-"""Rows that are shown for each code and each reason, those that come first."""
+"""Characters of an unusable row that the report shows."""
+"""Rows that are shown for each code and each reason: the first ones."""
 KEPT_CLUSTERS = 500
-"""Most clusters counted apart for one code; what comes later counts as "other"."""
+"""Maximum number of clusters counted separately for one code; later ones count as "other"."""
 KEPT_TURNS = 32
-"""Assistant turns counted apart by their index; later ones count with the last."""
+"""Assistant turns counted separately by their index; later ones count with the last."""
 LIMITS = tuple(1 << power for power in range(7, 18))
 """Values of max_length whose effect is counted: 128 to 131,072 tokens."""
 NEAR_EMPTY_TOKENS, NEAR_EMPTY_SHARE = 3, 0.01
-"""A row trains next to nothing when so few of its tokens do, or so small a share."""
+"""A row trains almost nothing if it trains fewer tokens than this, or a smaller share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occurrence:
-    """One finding in a row, as the audit counts it. `cluster`: which of its kind, such as the merged token."""
+    """One finding in a row, as the audit counts it. `cluster`: the kind within its code, such as the merged token."""
 
     code: Code
     severity: Severity
@@ -51,7 +51,7 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCounts:
-    """What one row adds to a report.
+    """The counts that one row adds to a report.
 
     `boilerplate`: trained tokens that hold no text of a message. `cut`: trained tokens that truncation removed.
     `turns`: (role, tokens, trained tokens) of each message that has a turn, in order. `spans`: the token spans that
@@ -69,7 +69,7 @@ class RowCounts:
 
 
 def count(inspection: Inspection) -> RowCounts:
-    """What an inspected row adds to a report."""
+    """The counts that an inspected row adds to a report."""
     tokens, trained = inspection.example.tokens, inspection.labelled.trained
     trained_tokens = [i for i, bit in enumerate(trained) if bit]
     conversation = inspection.example.conversation
@@ -99,7 +99,7 @@ def answer_hash(text: str) -> int:
 
 
 def cluster_of(inspection: Inspection, finding: Finding) -> str:
-    """What findings of one code are told apart by: the token and the template line, else the words without numbers."""
+    """The key that groups findings of one code: the token and the template line, or the detail without its numbers."""
     if finding.token_span is None or finding.code.kind_by is KindBy.WORDS:
         return short(re.sub(r"\d+", "N", finding.detail.split(":")[0]), 100)
     if finding.code.kind_by is KindBy.END:
@@ -112,7 +112,7 @@ def cluster_of(inspection: Inspection, finding: Finding) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """Findings of one code: how many, in how many rows, which kinds, and the first rows."""
+    """Findings of one code: their number, the number of rows, the kinds, and the first rows."""
 
     count: int = 0
     rows: int = 0
@@ -129,7 +129,7 @@ class Found:
             _add_cluster(self.clusters, occurrence.cluster, 1)
 
     def merge(self, other: Found) -> None:
-        """Add another's."""
+        """Add the counts of another."""
         self.count += other.count
         self.rows += other.rows
         self.severities.update(other.severities)
@@ -152,11 +152,11 @@ class Found:
 class AuditReport:
     """The sum over the rows seen so far.
 
-    `about`: model, template, strategy, data: what all rows have in common. `roles`: role -> (turns, tokens, trained).
+    `about`: model, template, strategy and data, which all rows share. `roles`: role -> (turns, tokens, trained).
     `turns`: the same for the first, second, ... assistant turn. `lengths`: tokens -> rows. `limits`: max_length ->
     (rows over it, trained tokens lost and rows left with none when the start is kept, the same when the end is).
-    `erroneous`: inspected rows with a finding that is an error. `unread`: column that is not read -> rows that hold
-    something in it. `labels`: `good` and `bad` -> rows that are judged so.
+    `erroneous`: inspected rows with a finding that is an error. `unread`: column that is not read -> rows with a value
+    in it. `labels`: `good` and `bad` -> rows with that label.
     """
 
     about: dict[str, Any] = field(default_factory=dict)
@@ -184,11 +184,11 @@ class AuditReport:
 
     @property
     def rows(self) -> int:
-        """All rows read."""
+        """The number of rows read."""
         return self.inspected + self.bad + self.refused
 
     def add(self, number: int, counts: RowCounts) -> None:
-        """A row that was inspected."""
+        """Add a row that was inspected."""
         self.inspected += 1
         self.erroneous += any(occurrence.severity is Severity.ERROR for occurrence in counts.found)
         self.tokens += counts.tokens
@@ -221,19 +221,19 @@ class AuditReport:
             self.answers.extend((counts.answer, number))
 
     def add_examples(self, number: int, place: str, findings: Iterable[Finding]) -> None:
-        """Show a row for its findings, as long as there is room: one finding a code."""
+        """Show a row for its findings while there is room: one finding for each code."""
         for finding in findings:
             found = self.findings.setdefault(finding.code.value, Found())
             if all(example["row"] != number for example in found.examples):
                 found.examples = _first([*found.examples, {"row": number, "place": place, **finding.to_dict()}])
 
     def add_bad(self, row: BadRow) -> None:
-        """A row that could not be read, or is not a conversation."""
+        """Add a row that could not be read or is not a conversation."""
         self.bad += 1
         self._add_unused(row.number, row.place, row.why, row.raw)
 
     def add_refused(self, row: BadRow, finding: Finding | None) -> None:
-        """A row that the template refuses. `finding`: the reason, where that could be shown."""
+        """Add a row that the template refuses. `finding`: the reason, if it could be shown."""
         self.refused += 1
         self._add_unused(row.number, row.place, row.why, "")  # it can be opened
         if finding is not None:
@@ -332,7 +332,7 @@ class AuditReport:
             return cls(
                 about=value["about"],
                 **{name: int(value[name]) for name in _SUMS if name != "erroneous"},
-                erroneous=int(value.get("erroneous", 0)),  # reports of before did not count them
+                erroneous=int(value.get("erroneous", 0)),  # older reports did not count them
                 roles={role: list(numbers) for role, numbers in value["roles"].items()},
                 turns=[list(numbers) for numbers in value["turns"]],
                 lengths=Counter({int(length): rows for length, rows in value["lengths"].items()}),
@@ -341,7 +341,7 @@ class AuditReport:
                 reasons=Counter(value["reasons"]),
                 bad_rows=list(value["bad_rows"]),
                 near_empty_rows=list(value["near_empty_rows"]),
-                unread=Counter(value.get("unread", {})),  # reports of before did not count these
+                unread=Counter(value.get("unread", {})),  # older reports did not count these
                 labels=Counter(value.get("labels", {})),
                 answers=answers,
             )
@@ -368,7 +368,7 @@ def _found(value: Mapping[str, Any]) -> Found:
 
 def _lost(counts: RowCounts, limit: int) -> tuple[int, int, int, int, int]:
     """(1, trained tokens cut and 1 if all are, keeping the start; the same keeping the end)."""
-    first = counts.tokens - limit + 1  # the first that is left does not train
+    first = counts.tokens - limit + 1  # the first token that is left does not train
     after = before = all_of_them = 0
     for start, end in counts.spans:
         all_of_them += end - start

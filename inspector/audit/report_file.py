@@ -1,4 +1,4 @@
-"""An audit's report from the JSON file that it was written to, checked: merging and comparing rely on its form."""
+"""Reads an audit's report from a JSON file and checks it: merging and comparing rely on its form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inspector.errors import InputFileError, InspectorError, ReportError
 from inspector.files.text_files import read_text
 
 MAX_REPORT_BYTES = 2_000_000_000
-"""Largest report that is read; they hold some 16 bytes a row."""
+"""Largest report that is read; a report holds about 16 bytes a row."""
 
 
 def read_report(name: str) -> AuditReport:
@@ -32,7 +32,7 @@ def read_report(name: str) -> AuditReport:
 
 
 def _is_about(about: Any) -> bool:
-    """Whether `about` of a report from a file has the form that the text, the page and merging rely on."""
+    """Whether a report's `about` has the form that the text, the page and merging rely on."""
     if not isinstance(about, dict):
         return False
     layout, sources = about.get("layout", {}), about.get("data", [])

@@ -1,7 +1,7 @@
-"""A data set -> an AuditReport: every row rendered, tokenized, labelled and looked at, on all cores, in little memory.
+"""A data set -> an AuditReport: every row is rendered, tokenized, labelled and checked, on all cores, in little memory.
 
-Rows are read one at a time and handed out in chunks; each worker process keeps its own model and sandbox and gives back
-a small report for each chunk. Rows of a shape that was seen before take the short way of `skeletons`.
+Rows are read one at a time and handed out in chunks; each worker process keeps its own model and sandbox and returns
+a small report for each chunk. Rows of a known shape take the fast path (`skeletons`).
 """
 
 from __future__ import annotations
@@ -49,19 +49,22 @@ from inspector.strategies import OWN_LABELS, Keep, Rule
 CHUNK = 256
 """Rows handed to a worker at a time."""
 ALONE_S = 8.0
-"""Seconds of work before a second process is started, which gains little beside the threads of the first: about when
-its start has paid. For more of them it is divided by their number."""
+"""Seconds of work before a second process is started: the first has threads, so a second gains little, and this is
+about when its start pays. For more processes it is divided by their number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What is done to every row."""
+    """A model and a rule, which are applied to every row."""
 
     model: Model
     rule: Rule = field(default_factory=Rule)
 
     def for_layout(self, layout: Layout) -> Task:
-        """This task for rows of a layout: rendered texts and labels are taken as they are, whatever is chosen."""
+        """This task for rows of a layout.
+
+        Rendered texts and labels are used as they are, whatever strategy is chosen.
+        """
         if layout.format.is_labelled:
             return replace(self, rule=Rule(strategy=OWN_LABELS, modifiers=replace(self.rule.modifiers, keep=Keep.ALL)))
         if layout.format is not Format.TEXT:
@@ -69,7 +72,7 @@ class Task:
         return replace(self, model=self.model.with_template(text_template(self.model.tokenizer)))
 
     def check(self) -> None:
-        """Raise StrategyError for a strategy or an option that does not exist; every row would be refused for it."""
+        """Raise StrategyError for a strategy or an option that does not exist: every row would be refused."""
         if self.rule.strategy == OWN_LABELS:
             return
         chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
@@ -77,7 +80,7 @@ class Task:
             inspect_by(self.rule, self.model, Conversation.parse(chat))
 
     def about(self) -> dict[str, Any]:
-        """What all rows have in common, for the report."""
+        """The settings that all rows share, for the report."""
         return {
             "model": self.model.name,
             "revision": self.model.revision,
@@ -92,7 +95,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far an audit is. `rows_left` is None when nobody knows how many there are."""
+    """The progress of an audit. `rows_left` is None if the number of rows is not known."""
 
     rows: int
     seconds: float
@@ -100,12 +103,12 @@ class Progress:
 
     @property
     def rows_per_second(self) -> float:
-        """So far."""
+        """The rows read so far."""
         return self.rows / self.seconds if self.seconds else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """At this speed."""
+        """The seconds left at the speed so far."""
         return None if self.rows_left is None or not self.rows else self.rows_left / self.rows_per_second
 
 
@@ -124,11 +127,11 @@ def audit(
 ) -> AuditReport:
     """Audit the rows of a data set.
 
-    `mapping`: as `formats.detect`. `limit`: of rows read. `workers`: processes, by default one a core; 1 works in this
-    process. With `here` false a helper works, and this process adds up, so that a server can serve. `on_progress` is
-    called after each chunk with what is known so far, `on_bad_row` with each row that cannot be used, in order within a
-    chunk. `should_stop` is asked between chunks: what was done until then is returned, with `about["complete"]` false.
-    Raises DataError, FormatError, ModelError, StrategyError.
+    `mapping`: as for `formats.detect`. `limit`: maximum rows to read. `workers`: processes, by default one per core;
+    with 1 the audit runs in this process. With `here` false another process does the work, so that a server can keep
+    serving. `on_progress` is called after each chunk with the progress so far, `on_bad_row` with each row that cannot
+    be used, in order within a chunk. `should_stop` is called between chunks: if it returns true, the report so far is
+    returned, with `about["complete"]` false. Raises DataError, FormatError, ModelError, StrategyError.
     """
     rows = islice(source.rows(token), limit)
     head = list(islice(rows, DETECTED_FROM))
@@ -155,7 +158,7 @@ def audit(
 
 
 def _known_rows(source: DataSource, limit: int | None) -> int | None:
-    """How many rows there are to read, where that can be told: counting goes through the whole file once."""
+    """The number of rows to read, if it can be told: counting goes through the whole file once."""
     count = source.count()
     return count if limit is None else min(limit, count or limit)
 
@@ -175,9 +178,10 @@ _steady: list[str | None] = []
 
 @contextmanager
 def _steadily() -> Iterator[None]:
-    """Tokenize in one thread, here and in the processes started meanwhile, so that the other cores are left to them,
-    and do not have Python's collector go through all that was there before again and again. Of audits at the same time
-    the last one puts things back.
+    """Tokenize in one thread, here and in the processes started meanwhile, so that the other cores are free for them.
+
+    Existing objects are frozen, so that the garbage collector does not rescan them. The last of several audits that run
+    at the same time restores both.
     """
     with _STEADY:
         _steady.append(os.environ.get("TOKENIZERS_PARALLELISM") if not _steady else _steady[0])
@@ -196,9 +200,9 @@ def _steadily() -> Iterator[None]:
 
 
 def _parts(task: Task, layout: Layout, chunks: Iterator[Chunk], workers: int) -> Iterator[Part]:
-    """The report of each chunk. This process works, too: it does not wait for the others to start.
+    """The report of each chunk. This process works too: it does not wait for the others to start.
 
-    A few chunks are under way at a time, and no more. For what is done soon no other process is started.
+    Only a few chunks are in flight at a time. For short work no other process is started.
     """
     with _steadily():
         yield from _parts_here(task, layout, chunks, workers)
@@ -237,7 +241,7 @@ def _parts_here(task: Task, layout: Layout, chunks: Iterator[Chunk], workers: in
 
 
 def _parts_elsewhere(task: Task, layout: Layout, chunks: Iterator[Chunk]) -> Iterator[Part]:
-    """The report of each chunk, from a helper. Raises DataError when that was killed."""
+    """The report of each chunk, from another process. Raises DataError if that process was killed."""
     with helper() as pool:
         pending: deque[Future[Part]] = deque()
         try:
@@ -249,7 +253,7 @@ def _parts_elsewhere(task: Task, layout: Layout, chunks: Iterator[Chunk]) -> Ite
             while pending:
                 yield pending.popleft().result()
         except BrokenProcessPool as error:
-            raise DataError("The process that audits these rows was killed: perhaps for its memory.") from error
+            raise DataError("The process that audited these rows was killed; it probably ran out of memory.") from error
         finally:
             for future in pending:
                 future.cancel()
@@ -259,12 +263,12 @@ _WORKER: Auditor | None = None
 
 
 def _start_worker(task: Task, layout: Layout) -> None:
-    global _WORKER  # one per process; in a helper, the audit before is over
+    global _WORKER  # one per process; in a server's process, the previous audit is over
     _WORKER = Auditor(task, layout)
 
 
 class _WithoutTorch:
-    """Read first by a process that is started: the tokenizer that it reads next would import torch."""
+    """The import that a new process makes first: without it, loading the tokenizer would import torch."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return import_module, (module("inspector.model.without_torch"),)
@@ -275,7 +279,7 @@ def _start_process(_: object, task: Task, layout: Layout) -> None:
 
 
 def warm_up_helper() -> None:
-    """What a helper has to have done once: a model is loaded, a conversation is inspected."""
+    """Warm up a process: load a model and inspect a conversation."""
     from inspector.model.hub import load
 
     chat = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
@@ -296,7 +300,7 @@ class _UnusableError(Exception):
 
 
 class Auditor:
-    """Audits chunks of rows, in the order of their numbers; remembers shapes and how many examples it has shown."""
+    """Audits chunks of rows in the order of their numbers. It remembers shapes and the number of examples shown."""
 
     def __init__(self, task: Task, layout: Layout) -> None:
         self._task = task
@@ -306,11 +310,14 @@ class Auditor:
         self._is_counted: dict[str, bool] = {}
 
     def audit(self, chunk: Chunk) -> Part:
-        """The report about these rows, and those that cannot be used."""
+        """The report about these rows, and the rows that cannot be used."""
         return self.begin(chunk)()
 
     def begin(self, chunk: Chunk) -> Callable[[], Part]:
-        """Begin with these rows; what is returned ends it. Their texts are tokenized while the next chunk begins."""
+        """Begin with these rows, and return a function that finishes.
+
+        The texts are tokenized while the next chunk begins.
+        """
         report, bad = AuditReport(about=self._task.about()), []
         tally = Tally(self._layout, report.unread, report.labels, self._is_counted)
         waiting: list[tuple[Row, Conversation, Skeleton]] = []

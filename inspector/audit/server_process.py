@@ -1,6 +1,6 @@
-"""Processes that audit for a server, one for each audit at a time: they stay, and let everybody else go first.
+"""Processes that audit for a server, one for each running audit. They stay alive, at a low priority.
 
-They are forked from a process that has imported all they need, and keep their sandbox from one audit to the next.
+They are forked from a process with everything imported, and keep their sandbox from one audit to the next.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from inspector.paths import import_settings, module
 
 WAITS = 10
-"""How nice they are."""
+"""The nice value of the processes."""
 _PRELOADED = [
     module("inspector.model.without_torch"), module("inspector.audit.run"), "transformers.tokenization_utils_tokenizers"
 ]  # fmt: skip
@@ -26,7 +26,7 @@ _LOCK = threading.Lock()
 
 @contextmanager
 def helper() -> Iterator[ProcessPoolExecutor]:
-    """A process to submit work to, in order. It is kept for the next who asks, unless it was killed."""
+    """A process that does submitted work in order. It is kept for the next audit, unless it was killed."""
     with _LOCK:
         pool = _IDLE.pop() if _IDLE else None
     pool = pool or _started()
@@ -68,13 +68,13 @@ def _be_nice() -> None:
 
 
 def warm_up(work: Callable[[], Any]) -> None:
-    """Start one and have it do something, so that it has everything when it is needed."""
+    """Start a process and warm it up, so that it is ready when it is needed."""
     with helper() as pool:
         pool.submit(work).result()
 
 
 def shut_down() -> None:
-    """End those that are idle."""
+    """End the idle processes."""
     with _LOCK:
         ended, _IDLE[:] = list(_IDLE), []
     for pool in ended:

@@ -1,11 +1,11 @@
 """Rows of one shape share their labels' structure: the first is inspected whole, the others are checked against it.
 
-A template renders conversations of one shape (the same roles, fields, tools) to the same text around other contents.
-The first row of a shape is traced, tokenized and labelled as always; from it comes a Skeleton: literal parts and
-fields, each with whose turn it is and whether it trains. For a later row the parts are filled with its own fields, and
-what that gives must be, character for character, what the template renders; every boundary between parts must be a
-boundary between tokens, and no other special token may occur. Then the row's counts follow from the boundaries alone,
-and its findings are those of the first. Whenever a check fails the row is inspected whole: this path never guesses.
+A template renders conversations of one shape (the same roles, fields and tools) to the same text around different
+contents. The first row of a shape is traced, tokenized and labelled in full. It becomes a Skeleton: literal parts and
+fields, each with its turn and whether it trains. For a later row the parts are filled with that row's fields. The
+result must equal the template's render, character for character; every boundary between parts must be a boundary
+between tokens; and no other special token may occur. Then the boundaries alone give the row's counts, and its findings
+are those of the first row. If any check fails the row is inspected whole: this path never guesses.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ Shape = tuple[Any, ...]
 class Part:
     """A stretch of the text between two checked boundaries.
 
-    `text` of a literal; of a field (`field` is not empty) the message's index and how it is stripped. `turn`: the
-    message whose turn it is, or None. `is_own`: text of a message, its role excepted.
+    A literal has its `text`; a field (`field` is not empty) has the message's index and how it is stripped. `turn`: the
+    index of the message whose turn it is in, or None. `is_own`: whether it is text of a message, except its role.
     """
 
     text: str = ""
@@ -47,7 +47,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skeleton:
-    """What the rows of one shape have in common. `special`: how many of a row's ids are special tokens, other than
+    """The structure that the rows of one shape share. `special`: the number of special tokens among a row's ids, except
     whitespace."""
 
     parts: tuple[Part, ...]
@@ -62,9 +62,9 @@ class Skeleton:
         return [_stripped(messages[p.message][p.field], p.strip) if p.field else p.text for p in self.parts]
 
     def counts(self, texts: Sequence[str], starts: Sequence[int], ids: int) -> RowCounts | None:
-        """What a row adds to a report. `starts`: the first token of each part; `ids`: the number of tokens.
+        """The counts that a row adds to a report. `starts`: the first token of each part; `ids`: the number of tokens.
 
-        None when the row has or lacks a finding that depends on the counts, so that it has to be inspected whole.
+        None if a finding that depends on the counts appears or disappears: then the row has to be inspected whole.
         """
         sizes = [end - start for start, end in pairwise((*starts, ids))]
         turns: dict[int, list[int]] = {index: [0, 0] for index in self.roles}
@@ -101,7 +101,7 @@ def is_boilerplate(trained: int, boilerplate: int) -> bool:
 
 
 def shape_of(conversation: Conversation) -> Shape | None:
-    """What a template may tell conversations apart by, but the words; None where there is more than texts."""
+    """Everything but the words by which a template may tell conversations apart; None if they hold more than texts."""
     if conversation.labelled is not None:
         return None
     messages = []
@@ -121,7 +121,7 @@ def shape_of(conversation: Conversation) -> Shape | None:
 
 
 def skeleton_of(inspection: Inspection) -> Skeleton | None:
-    """What later rows of the shape are checked against; None when this row cannot serve as a model for others."""
+    """The skeleton that later rows of the shape are checked against; None if this row cannot serve as their model."""
     example, labelled = inspection.example, inspection.labelled
     tokens = example.tokens
     if inspection.straddlers or tokens.uncovered or not tokens.has_offsets or not len(tokens) or labelled.cut:
@@ -142,9 +142,9 @@ def skeleton_of(inspection: Inspection) -> Skeleton | None:
 
 
 def _is_typical(inspection: Inspection) -> bool:
-    """Whether headers and findings are the same in every row of the shape: none of them depends on a field's words."""
+    """Whether headers and findings are the same in every row of the shape, whatever the words of its fields."""
     headers = inspection.example.rendered.headers
-    if any(header.end - header.start < len(header.prompt) for header in headers):  # what agrees may reach into words
+    if any(header.end - header.start < len(header.prompt) for header in headers):  # it may reach into words
         return False
     runs = inspection.example.tokens.runs
     return all(
@@ -156,7 +156,7 @@ def _is_typical(inspection: Inspection) -> bool:
 
 
 def _parts(inspection: Inspection) -> list[Part] | None:
-    """The text cut wherever owner, turn or training changes; None where a cut goes through a token or a field."""
+    """The text, cut wherever owner, turn or training changes; None if a cut goes through a token or a field."""
     example, labelled = inspection.example, inspection.labelled
     spans = example.tokens.char_spans
     starts = {start for start, _ in spans} | {len(example.rendered.text)}
@@ -197,7 +197,7 @@ def _cut(start: int, end: int, trained: Sequence[tuple[int, int]]) -> Iterator[t
 
 
 def _goes_on(before: Run, run: Run) -> bool:
-    """Whether a run continues the one before it: the same owner and turn; of a field, its next characters."""
+    """Whether a run continues the previous one: same owner and turn and, for a field, its next characters."""
     if before.turn != run.turn or owner(before.origin) != owner(run.origin) or _is_own(before) != _is_own(run):
         return False
     if not _is_own(run):

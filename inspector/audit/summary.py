@@ -1,4 +1,4 @@
-"""What the counts of an audit mean: shares, lengths, packing, repeated answers, and what changed since the last one."""
+"""Figures from the counts of an audit: shares, lengths, packing, repeated answers, and changes since the last audit."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from inspector.errors import InputFileError
 from inspector.findings.codes import Code, Severity
 
 REPEATED_SHARE = 0.1
-"""Share of the rows from which on repeated answers, or rows that train next to nothing, are a warning."""
+"""Repeated answers, or rows that train almost nothing, are a warning from this share of the rows on."""
 QUANTILES = (0.5, 0.9, 0.99)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFinding:
-    """A finding about the data set as a whole. `rows`: how many rows it is about; `examples`: the first, by number."""
+    """A finding about the whole data set.
+
+    `rows`: the number of rows it is about; `examples`: the numbers of the first.
+    """
 
     code: Code
     severity: Severity
@@ -43,10 +46,10 @@ class DataFinding:
 
 
 def summarize(report: AuditReport, max_length: int | None = None) -> dict[str, Any]:
-    """The figures of a report that follow from its counts, JSON-ready.
+    """The figures that follow from a report's counts, JSON-ready.
 
-    `max_length`: for the packing figures; by default the audit's own, else the longest row. `dropped`: rows that a
-    trainer would leave out or fail at. Shares are fractions of 1; lengths are tokens.
+    `max_length`: for the packing figures; by default the audit's, or else the longest row. `dropped`: rows that a
+    trainer would leave out or fail on. Shares are fractions of 1; lengths are in tokens.
     """
     length = report.about.get("modifiers", {}).get("max_length")
     limit = max_length or length or max(report.lengths, default=0)
@@ -67,7 +70,7 @@ def summarize(report: AuditReport, max_length: int | None = None) -> dict[str, A
 
 
 def data_findings(report: AuditReport) -> list[DataFinding]:
-    """Findings about the data set as a whole."""
+    """Findings about the whole data set."""
     found = (_repeated(report), _near_empty(report), _unread(report), _one_label(report))
     return [finding for finding in found if finding is not None]
 
@@ -138,7 +141,7 @@ def number(count: int, what: str) -> str:
 
 
 def quantile(lengths: Mapping[int, int], share: float) -> int:
-    """The smallest length that at least this share of the rows does not exceed; 0 for no rows."""
+    """The smallest length that at least this share of the rows does not exceed; 0 without rows."""
     wanted, seen = share * sum(lengths.values()), 0
     for length in sorted(lengths):
         seen += lengths[length]
@@ -148,7 +151,9 @@ def quantile(lengths: Mapping[int, int], share: float) -> int:
 
 
 def packing(lengths: Mapping[int, int], max_length: int) -> dict[str, Any]:
-    """How full batches are: rows padded to the longest row, and rows packed best fit first into `max_length` tokens.
+    """The fill of batches.
+
+    Of rows padded to the longest row, and of rows packed best fit first into `max_length` tokens.
 
     Rows over `max_length` count as cut to it. Best-fit decreasing, as TRL's default packing strategy.
     """
@@ -166,7 +171,7 @@ def packing(lengths: Mapping[int, int], max_length: int) -> dict[str, Any]:
 
 
 def _best_fit(sizes: Mapping[int, int], capacity: int) -> int:
-    """Bins that best-fit decreasing needs; rows of one size are placed together."""
+    """The number of bins that best-fit decreasing needs; rows of one size are placed together."""
     free: list[int] = []  # the distinct free capacities of open bins, in order
     open_bins = Counter[int]()
     bins = 0
@@ -196,7 +201,7 @@ def _best_fit(sizes: Mapping[int, int], capacity: int) -> int:
 
 
 def compare_reports(before: AuditReport, after: AuditReport) -> list[str]:
-    """What changed between two audits, as sentences; the template, the data, or both may be others."""
+    """The changes between two audits, as sentences; the template, the data, or both may differ."""
     changes = [
         f"The {name.replace('_', ' ')} is another: {before.about.get(name)} before, {after.about.get(name)} now."
         for name in ("model", "template_hash", "strategy", "options", "modifiers")
@@ -223,7 +228,7 @@ _NAMES = {
 
 
 def rows_with(report: AuditReport, code: Code) -> int:
-    """How many rows have a finding; of findings about the data set, how many rows they are about."""
+    """The number of rows with each finding; for findings about the data set, the rows they are about."""
     if code.value in report.findings:
         return report.findings[code.value].rows
     return next((finding.rows for finding in data_findings(report) if finding.code is code), 0)
@@ -248,9 +253,11 @@ def levels_of(text: str) -> list[str]:
 
 
 def failures(report: AuditReport, levels: Sequence[str], baseline: AuditReport | None = None) -> list[str]:
-    """Why an audit fails, as sentences: findings of these severities or codes, more of them than in the baseline.
+    """The reasons why an audit fails, as sentences.
 
-    Rows that cannot be used and rows that are refused count as errors.
+    Findings of these severities or codes, beyond those of the baseline.
+
+    Unusable rows and refused rows count as errors.
     """
     out = []
     for code in Code:

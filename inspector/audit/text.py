@@ -1,7 +1,7 @@
-"""A report as lines for a terminal or a CI log, and the words that the page of a report shares with them.
+"""A report as lines for a terminal or a CI log, and the words that a report's page shares with them.
 
-Whatever comes from the data is shown as what it is: control characters by their code, so that no row drives a terminal,
-and no line that a CI runner would take for a command.
+Text from the data is made safe: control characters are shown by their code, so that no row drives a terminal, and no
+line reads as a command of a CI runner.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from inspector.data.layouts import Format
 from inspector.findings.codes import Severity
 
 WIDTH = 100
-"""Columns of a log that are filled; a longer word stands alone in its line."""
+"""Line width of a log; a longer word stands alone on its line."""
 SHOWN_CLUSTERS = 3
 SHOWN_REASONS = 10
 SHOWN_BAD_ROWS = 5
@@ -27,7 +27,10 @@ SHOWN_BAD_ROWS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """All that a report says about one code. `examples`: rows with place, detail and remedy, or only their numbers."""
+    """Everything a report says about one code.
+
+    `examples`: rows with place, detail and remedy, or only their numbers.
+    """
 
     severity: Severity
     code: str
@@ -41,7 +44,7 @@ class Shown:
 
 
 def ranked_findings(report: AuditReport) -> list[Shown]:
-    """The findings, the worst first, and among equals those in the most rows."""
+    """The findings, worst first; among equals, those in the most rows first."""
     order = list(Severity)
     shown = []
     for code, found in report.findings.items():
@@ -67,7 +70,7 @@ def ranked_findings(report: AuditReport) -> list[Shown]:
 
 
 def audited_answer(report: AuditReport) -> str | None:
-    """Which answer of each pair was audited, and how to audit the other; None where the rows are not pairs."""
+    """Says which answer of each pair was audited, and how to audit the other; None if the rows are not pairs."""
     layout = report.about.get("layout") or {}
     if layout.get("format") != Format.PREFERENCE.value:
         return None
@@ -81,7 +84,10 @@ def audited_answer(report: AuditReport) -> str | None:
 
 
 def about_lines(report: AuditReport) -> list[tuple[str, str]]:
-    """What was audited, as (name, value): the model, the template, the strategy, the data and how its rows are read."""
+    """The subject of the audit, as (name, value).
+
+    The model, template and strategy, the data and the layout of its rows.
+    """
     about = report.about
     layout = about.get("layout") or {}
     options = {**(about.get("options") or {}), **(about.get("modifiers") or {})}
@@ -101,7 +107,7 @@ def about_lines(report: AuditReport) -> list[tuple[str, str]]:
 
 
 def _source(entry: Mapping[str, Any]) -> str:
-    """One source of rows: its name, and what was read of it."""
+    """One source of rows: its name, and the part of it that was read."""
     parts = [
         str(entry.get("name") or "pasted rows"),
         *(f"{key} {entry[key]}" for key in ("config", "split", "revision") if entry[key]),
@@ -124,7 +130,7 @@ def figures(report: AuditReport) -> str:
 
 
 def printable(text: str) -> str:
-    """The text in one line, with everything else than printable characters by its code."""
+    """The text in one line; characters that are not printable are shown by their code."""
     return "".join(
         c if c.isprintable() else "⏎" if c == "\n" else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
         for c in text

@@ -29,7 +29,7 @@ from inspector.files.text_files import write_text
 from inspector.model.model import Model
 
 INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
+"""The exit status after Ctrl-C, as in shells: 128 plus the number of the signal."""
 UNUSABLE = 2
 """The exit status where the input cannot be used."""
 _OUTPUTS = ("out", "html", "sarif", "junit", "bad")
@@ -79,7 +79,7 @@ def run_audit_each(options: argparse.Namespace) -> int:
 
 
 def _load(options: argparse.Namespace) -> Model:
-    """The model. AutoTrain's template `tokenizer` is the model's own, its `none` means rendered texts."""
+    """The model. AutoTrain's template `tokenizer` is the model's own template; its `none` means rendered texts."""
     if options.template in (None, "tokenizer"):
         template = None
     else:
@@ -88,7 +88,7 @@ def _load(options: argparse.Namespace) -> Model:
 
 
 def run_merge(options: argparse.Namespace) -> int:
-    """Merge the reports of shards into one; status as of an audit. Raises InspectorError."""
+    """Merge the reports of shards into one; the exit status is that of an audit. Raises InspectorError."""
     levels = levels_of(options.fail_on)
     baseline = None if options.baseline is None else read_report(options.baseline)
     _check_outputs(options)
@@ -99,7 +99,7 @@ def run_merge(options: argparse.Namespace) -> int:
         if twice := next((entry for entry in report_sources if entry in sources), None):
             raise ReportError(
                 f"{name}: the rows of {twice['name']!r}, shard {twice['shard']} of {twice['shards']}, are in another "
-                "of the reports, too, and would count twice."
+                "of the reports as well, and would count twice."
             )
         try:
             merged.merge(report)
@@ -113,7 +113,7 @@ def run_merge(options: argparse.Namespace) -> int:
 
 
 def _joined(sources: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """(sources, what is missing): where every shard of a source is there, the source as a whole."""
+    """(sources, missing shards). A source is named as a whole if all of its shards are there."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for entry in sources:
         groups.setdefault(json.dumps({**entry, "shard": 0}, sort_keys=True), []).append(entry)
@@ -163,7 +163,7 @@ def _finish(
 
 
 def _json(value: Any, indent: int | None = None) -> str:
-    """JSON that can be written as UTF-8: half a surrogate pair stays the escape that it was in the data."""
+    """JSON that can be written as UTF-8: half of a surrogate pair stays an escape, as in the data."""
     return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode()
 
 
@@ -171,12 +171,8 @@ def _json(value: Any, indent: int | None = None) -> str:
 
 
 def _check_outputs(options: argparse.Namespace, data: str | None = None) -> None:
-    """Raise InputFileError for a file that cannot be written, before hours are spent on what is to be in it."""
-    names = [
-        name
-        for option in ("out", "html", "sarif", "junit", "bad")
-        if (name := getattr(options, option, None)) is not None
-    ]
+    """Raise InputFileError for a file that cannot be written, before hours are spent on its content."""
+    names = [name for option in _OUTPUTS if (name := getattr(options, option, None)) is not None]
     for number, name in enumerate(names):
         path = Path(name)
         if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
@@ -193,7 +189,7 @@ def _check_outputs(options: argparse.Namespace, data: str | None = None) -> None
 
 
 def _bad_row_writer(stack: ExitStack, name: str) -> Callable[[BadRow], None]:
-    """A function that writes each unusable row as a line of JSON, so that the file can be read while it grows."""
+    """A function that writes each unusable row as a line of JSON; the file can be read while it grows."""
     try:
         file: IO[bytes] = stack.enter_context(Path(name).open("wb", buffering=0))  # noqa: SIM115  # closed by the stack
     except OSError as error:
@@ -214,7 +210,7 @@ def _bad_row_writer(stack: ExitStack, name: str) -> Callable[[BadRow], None]:
 
 @contextmanager
 def _progress_line() -> Iterator[Callable[[Progress, AuditReport], None]]:
-    """A function that shows how far the audit is, in one line on standard error, which is empty again at the end."""
+    """A function that shows the progress in one line on standard error; the line is cleared at the end."""
     width = 0
 
     def show(progress: Progress, report: AuditReport) -> None:
@@ -233,10 +229,10 @@ def _progress_line() -> Iterator[Callable[[Progress, AuditReport], None]]:
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed. Pressed once more, it ends the audit at once, without a report.
+    """Whether Ctrl-C was pressed. A second Ctrl-C ends the audit at once, without a report.
 
-    A terminal sends the signal to the worker processes, too. They inherit that it is blocked here, so it only reaches
-    the thread that waits; Python runs the handler in this thread all the same.
+    A terminal sends the signal to the worker processes too. They inherit the blocked signal from this thread, so it
+    only reaches the thread that waits; Python still runs the handler in this thread.
     """
     pressed = False
 

@@ -1,4 +1,4 @@
-"""What each command of `python -m inspector` does: parsed options in, text on standard output, exit status out."""
+"""The commands of `python -m inspector`: parsed options in, text on standard output, exit status out."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def run_gallery(options: argparse.Namespace) -> int:
 
 
 def run_compare(options: argparse.Namespace) -> int:
-    """Print what each strategy would train, beside the truth. Raises InspectorError."""
+    """Print what each strategy would train, next to the correct mask. Raises InspectorError."""
     from inspector.cli.terminal import format_comparison
     from inspector.trainers.compare import compare
 
@@ -86,7 +86,7 @@ def run_compare(options: argparse.Namespace) -> int:
 
 
 def run_board(options: argparse.Namespace) -> int:
-    """Print one line a model, or where two part; 1 where one is unusable, or they do. Raises InspectorError."""
+    """Print one line per model, or where two differ; 1 if one is unusable or they differ. Raises InspectorError."""
     from inspector.cli.terminal import format_board, format_partings
     from inspector.trainers.board import partings, standing_of, unusable
 
@@ -117,7 +117,7 @@ def run_board(options: argparse.Namespace) -> int:
 
 
 def run_markers(options: argparse.Namespace) -> int:
-    """Print marker ids verified over rows, and how the first seed's find_split sees them. Raises InspectorError."""
+    """Print marker ids verified over rows, and how home-llm's find_split sees them. Raises InspectorError."""
     from inspector.cli.terminal import format_markers, format_pieces
     from inspector.inspection import inspect_rendered
     from inspector.samples import sample_conversations
@@ -141,7 +141,7 @@ def run_markers(options: argparse.Namespace) -> int:
 
 
 def run_decode(options: argparse.Namespace) -> int:
-    """Print what a trainer's log says. Raises InspectorError."""
+    """Explain a trainer's log. Raises InspectorError."""
     from inspector.cli.terminal import format_decoded
     from inspector.trainers.decode import decode_log
 
@@ -155,7 +155,7 @@ def run_decode(options: argparse.Namespace) -> int:
 
 
 def run_template(options: argparse.Namespace) -> int:
-    """Write the model's template with generation tags; status 1 when none can be proven. Raises InspectorError."""
+    """Write the model's template with generation tags; status 1 if none can be proven. Raises InspectorError."""
     from inspector.tagging.trl_status import trl_status
     from inspector.tagging.write import write_training_template
 
@@ -174,9 +174,9 @@ def run_template(options: argparse.Namespace) -> int:
 
 
 def run_export(options: argparse.Namespace) -> int:
-    """Print or write settings for trainers, and write labelled rows; rows alone where only they are asked for.
+    """Print or write settings for trainers, and write labelled rows; only the rows if only they are requested.
 
-    Raises InspectorError; no file that exists is written over.
+    Raises InspectorError. No existing file is overwritten.
     """
     from inspector.exports.targets import write_rows
 
@@ -195,7 +195,7 @@ def run_export(options: argparse.Namespace) -> int:
 
 
 def _show_exports(options: argparse.Namespace, inspection: inspector.Inspection) -> None:
-    """Print settings, or write them: one trainer's into the folder itself, several into a folder each."""
+    """Print settings, or write them: those of one trainer into the folder itself, of several into a folder each."""
     from inspector.cli.terminal import format_exports
     from inspector.exports.targets import export, export_all
 
@@ -222,7 +222,7 @@ def _inspected(options: argparse.Namespace, model: Model, conversation: Conversa
 def _all_inspected(
     options: argparse.Namespace, model: Model, conversations: Sequence[Conversation]
 ) -> Iterator[inspector.Inspection]:
-    """Inspect one after the other; an error says in a note which conversation it is about."""
+    """Inspect the conversations in order; an error has a note with the number of its conversation."""
     for number, conversation in enumerate(conversations):
         try:
             yield _inspected(options, model, conversation)

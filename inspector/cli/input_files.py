@@ -1,4 +1,4 @@
-"""What the command line names -> conversations, templates, rules. A file that is refused is an InputFileError."""
+"""Arguments of the command line -> conversations, templates, rules. An unusable file raises InputFileError."""
 
 from __future__ import annotations
 
@@ -48,11 +48,10 @@ def read_row(
     *,
     labels: bool = False,
 ) -> Conversation:
-    """The row with a number in a file or folder of rows, read as an audit reads it; of a pair the chosen answer.
+    """Row `number` of a file or folder of rows, read as an audit reads it; of a pair, the chosen answer.
 
-    `reads`: names of columns that the template reads. `labels`: the rows must hold ids and labels, whatever they hold
-    beside. Raises InputFileError, DataError,
-    FormatError, ConversationError.
+    `reads`: names of columns that the template reads. `labels`: the rows must hold ids and labels, whatever else they
+    hold. Raises InputFileError, DataError, FormatError, ConversationError.
     """
     source = DataSource(text=read_text(name)) if name == "-" else DataSource(name=name)
     with closing(source.rows()) as rows:  # type: ignore[type-var]
@@ -72,7 +71,7 @@ def read_row(
 
 
 def read_conversations(name: str, reads: Collection[str] = ()) -> list[Conversation]:
-    """The conversations in a file: a JSON list of them, or one a line (.jsonl); `-` is standard input.
+    """The conversations in a file: a JSON list of them, or one per line (.jsonl); `-` is standard input.
 
     `reads`: names of columns that the template reads. Raises InputFileError, or ConversationError, which names the row.
     """
@@ -95,7 +94,10 @@ def read_conversations(name: str, reads: Collection[str] = ()) -> list[Conversat
 
 
 def read_template(name: str) -> str:
-    """The source in a file, or `name` itself when it is no file: then it names a template. Raises InputFileError."""
+    """The template's source in a file, or `name` itself if it is not a file but a template's name.
+
+    Raises InputFileError.
+    """
     looks_like_file = Path(name).suffix in {".jinja", ".jinja2", ".j2", ".txt"} or "/" in name
     return read_text(name) if looks_like_file or os.path.isfile(name) else name
 
@@ -112,7 +114,7 @@ def _parsed(where: str, text: str) -> Any:
 
 
 def write_new_texts(texts: Mapping[Path, str]) -> None:
-    """Write text files, none of which may exist, and the folders they are in. Raises InputFileError."""
+    """Write new text files, and their folders. Raises InputFileError if a file exists."""
     for path in texts:
         refuse_existing(path)
     for path, text in texts.items():
@@ -124,13 +126,13 @@ def write_new_texts(texts: Mapping[Path, str]) -> None:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise InputFileError for a file that is there already."""
+    """Raise InputFileError for a file that exists."""
     if path.exists():
-        raise InputFileError(f"{path} exists already: move it away, or choose another name.")
+        raise InputFileError(f"{path} already exists: move it away, or choose another name.")
 
 
 def rule_of(options: argparse.Namespace) -> Rule:
-    """What trains, by the options of a command. Raises StrategyError."""
+    """The rule that a command's options describe. Raises StrategyError."""
     modifiers = Modifiers(
         keep=options.keep, max_length=options.max_length, truncation=options.truncation, as_given=options.as_given
     )

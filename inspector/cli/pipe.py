@@ -1,4 +1,4 @@
-"""What the commands of both packages do when the reader of their output leaves."""
+"""Ends the commands of both packages cleanly if the reader of their output closes the pipe."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 
 def until_reader_leaves(command: Callable[[], int]) -> int:
-    """Run a command and write its output out; returns the exit status.
+    """Run a command and flush its output; returns the exit status.
 
-    Where the reader of a pipe has left (`| head -1`), the rest is not written, and that is not an error.
+    If the reader has closed the pipe (`| head -1`), the rest is not written, and that is not an error.
     """
     try:
         status = command()

@@ -1,7 +1,7 @@
-"""What the inspector found as text for a terminal: readable without colour, clearer with it.
+"""Inspections as text for a terminal: readable without colour, clearer with it.
 
-Trained text stands in «guillemets» without colour and is underlined green with it; a token that merges text across a
-boundary stands in {braces} or inverse. Line ends are shown as ⏎, other control characters by their code.
+Trained text is in «guillemets» without colour, and underlined green with it; a token that merges text across a boundary
+is in {braces}, or inverse. Line ends are shown as ⏎, other control characters by their code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ROLE_WIDTH = 14
 
 
 def format_inspection(inspection: Inspection, *, colour: bool) -> str:
-    """The whole report: a heading, what the strategy says, the text turn by turn, the findings."""
+    """The whole report: a heading, the strategy's warnings, the text turn by turn, the findings."""
     count, total = sum(inspection.trained), len(inspection.trained)
     share = f" ({count / total:.1%})" if total else ""
     lines = [
@@ -74,7 +74,7 @@ def _text(
 
 
 def _visible(text: str) -> str:
-    """Line ends and other control characters as something to see."""
+    """A text whose line ends and other control characters are visible."""
     return "".join("⏎\n" if c == "\n" else c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
@@ -94,7 +94,7 @@ def _finding(finding: Finding, colour: bool) -> Iterator[str]:
 
 
 def format_comparison(comparison: Comparison) -> str:
-    """One line a strategy: whose it is, how much it trains, what is wrong with that, and where that begins."""
+    """One line per strategy: its trainer, how much it trains, what is wrong with that, and where it begins."""
     truth = comparison.truth
     tokens = truth.example.tokens
     name = max(len(_strategy(entry)) for entry in comparison.entries)
@@ -123,7 +123,10 @@ def _strategy(entry: Entry) -> str:
 
 
 def format_board(standings: Sequence[Standing]) -> str:
-    """A few lines a model: what it renders and how exactly, then what each trainer makes of one chat."""
+    """A few lines per model.
+
+    How many conversations it renders, how exactly, and what each trainer trains of one chat.
+    """
     return "\n".join(line for standing in standings for line in _standing(standing))
 
 
@@ -143,13 +146,13 @@ def _standing(standing: Standing) -> Iterator[str]:
 
 
 def format_partings(partings: Sequence[Parting]) -> str:
-    """One line a conversation in which two models differ."""
+    """One line for each conversation in which two models differ."""
     lines = [f"{one.conversation}: other {one.what}, {one.detail}" for one in partings]
     return "\n".join(lines) or "They write the same text, ids and masks."
 
 
 def format_decoded(decoded: Decoded, *, colour: bool) -> str:
-    """A log's messages in other words with what to set, its examples, and what went wrong."""
+    """A log explained: its messages with the settings to change, its examples, and what went wrong."""
     lines: list[str] = []
     for answer in decoded.answers:
         lines += [f"{answer.trainer}: {answer.meaning}", *(f"    {cause}" for cause in answer.causes)]
@@ -167,7 +170,7 @@ def format_decoded(decoded: Decoded, *, colour: bool) -> str:
 
 
 _LOGGED_CHARS = 2000
-"""Of a longer piece of an example the beginning and the end are shown."""
+"""Longest piece of an example in characters; of a longer one only the beginning and the end are shown."""
 
 
 def _without_middle(text: str) -> str:
@@ -177,7 +180,7 @@ def _without_middle(text: str) -> str:
 
 
 def _logged(number: int, example: LoggedExample, colour: bool) -> Iterator[str]:
-    """An example of a log: its text, with what trains where the log says so, and what is to be said of it."""
+    """An example of a log: its text, its trained parts if the log names them, and notes about it."""
     exact = "the ids are exactly those of this conversation" if example.is_exact else "not its exact ids"
     read = "" if example.inspection is None else f", read as {_roles(example.inspection)}: {exact}"
     alone = " that are trained, without the others" if example.is_partial else ""
@@ -198,7 +201,7 @@ def _roles(inspection: Inspection) -> str:
 def format_markers(
     model: Model, markers: Markers, splits: tuple[Split, Split] | None, *, rows: int, refused: int
 ) -> str:
-    """Marker ids, what they find, and the same texts tokenized out of context as home-llm's find_split does."""
+    """Marker ids, the answers they find, and the same texts tokenized out of context, as home-llm's find_split does."""
     lines = [
         f"{model.name} · template {model.template_name} · {markers.turns} answers in {rows} conversations"
         + (f" ({refused} refused by the template)" if refused else ""),
@@ -230,7 +233,10 @@ def format_pieces(words: Sequence[tuple[str, Sequence[tuple[int, str]]]]) -> str
 
 
 def format_exports(exports: Sequence[Export]) -> str:
-    """The snippets and the files that they need, a title above each; a single one bare, so that it can be piped."""
+    """The snippets and the files they need, each under a title.
+
+    A single one without a title, so that it can be piped.
+    """
     texts = [(f"{export.target}/{name}", text) for export in exports for name, text in export.all_files.items()]
     if len(texts) == 1:
         return texts[0][1].rstrip("\n")

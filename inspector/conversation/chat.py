@@ -20,16 +20,15 @@ from inspector.errors import ConversationError, kind_of, listed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """Messages and what `apply_chat_template` is given beside them.
+    """Messages, and the other arguments of `apply_chat_template`.
 
     `messages`: at least one, each a dict with a `role`. `tools`: JSON schemas, or None. `documents`: dicts, or None.
     `keywords`: everything else the template reads by name (`add_generation_prompt`, `enable_thinking`, ...).
-    `prompt_messages`: how many of the messages are the prompt of the others, so that none of them trains; 0 where the
-    row does not say. `changes`: what was changed while the row was read, and `unread`: columns of the row that mean
-    something for training and are not read; neither is a part of what makes conversations equal. `labelled`: the ids
-    and labels of a row that came with them; they are what is shown and trained, and the messages are only read back
-    from them: there are none before a model has done that. `segments`: texts of a row that came with labels, which a
-    model makes such ids of.
+    `prompt_messages`: the number of messages that are the prompt of the others, so that none of them trains; 0 if the
+    row does not say. `changes`: the changes made while the row was read. `unread`: columns of the row that matter for
+    training and are not read. Neither counts when conversations are compared. `labelled`: the ids and labels of a row
+    that came with them; these are shown and trained. Its messages are read back from the ids by a model; before that
+    there are none. `segments`: labelled texts of a row, which a model turns into such ids.
     """
 
     messages: tuple[Message, ...]
@@ -76,7 +75,7 @@ class Conversation:
 
     @property
     def adds_generation_prompt(self) -> bool:
-        """Whether the render was asked to end in the header of an answer that is still to come."""
+        """Whether the render should end in the header of the next answer."""
         return bool(self.keywords.get("add_generation_prompt", False))
 
     def role(self, index: int) -> str:

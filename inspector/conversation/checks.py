@@ -1,4 +1,4 @@
-"""What no chat template could be given is refused: the error names the message and the field."""
+"""Checks of conversations: the error names the message and the field that no chat template could take."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _checked_message(index: int, message: Any) -> Message:
 
 
 def checked_count(value: Any, most: int) -> int:
-    """A number of messages, `most` at most. Raises ConversationError."""
+    """A number of messages, at most `most`. Raises ConversationError."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
         raise ConversationError(f"`prompt_messages` is {quoted(value)}, and must be a number from 0 to {most}.")
     return value
@@ -80,7 +80,7 @@ def checked_objects(value: Any, name: str) -> tuple[dict[str, JsonValue], ...] |
 
 
 def checked_keywords(rest: dict[Any, Any]) -> dict[str, JsonValue]:
-    """What else a template reads by name, as plain JSON. Raises ConversationError."""
+    """The values that a template reads by name, as plain JSON. Raises ConversationError."""
     nested = rest.pop("chat_template_kwargs", None)
     if nested is not None and not isinstance(nested, Mapping):
         raise ConversationError(f"`chat_template_kwargs` must be an object, not {kind_of(nested)}.")
@@ -90,7 +90,7 @@ def checked_keywords(rest: dict[Any, Any]) -> dict[str, JsonValue]:
             raise ConversationError(f"{key!r} cannot be a template keyword: a template reads keywords by name.")
         if key == PREFILL and value:
             raise ConversationError(
-                f"`{PREFILL}` leaves the last answer open for the model to go on from (prefill); a row to train on has "
+                f"`{PREFILL}` leaves the last answer open for the model to continue (prefill); a row to train on has "
                 "whole answers. Remove it and complete the last message; or leave that message out and set "
                 "add_generation_prompt, to see what the model is given."
             )
@@ -125,7 +125,7 @@ def checked_json(value: Any, where: str, depth: int) -> JsonValue:
         return {str(key): checked_json(item, f"{where}, `{key}`", depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [checked_json(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
-    raise ConversationError(f"{where} holds {kind_of(value)}, which JSON has no form for.")
+    raise ConversationError(f"{where} holds {kind_of(value)}, which JSON cannot represent.")
 
 
 def _refuse_surrogates(text: str, where: str) -> None:

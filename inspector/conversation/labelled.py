@@ -15,17 +15,17 @@ IGNORED = -100
 
 @dataclass(frozen=True, slots=True)
 class LabelledIds:
-    """The tokens of a row that came with labels. `labels`: one a token, its id where it trains, else -100."""
+    """The tokens of a row that came with labels. `labels`: one per token, its id if it trains, else -100."""
 
     ids: tuple[int, ...]
     labels: tuple[int, ...]
 
     @classmethod
     def parse(cls, ids: Any, labels: Any) -> Self:
-        """From two lists. Raises ConversationError, which names the list and the place in it."""
+        """Build from two lists. Raises ConversationError, which names the list and the place in it."""
         for name, values in (("input_ids", ids), ("labels", labels)):
             if not isinstance(values, list | tuple) or not values:
-                raise ConversationError(f"`{name}` must be a list of token ids, with one at least.")
+                raise ConversationError(f"`{name}` must be a list of token ids, with at least one.")
             for i, value in enumerate(values):
                 if isinstance(value, bool) or not isinstance(value, int):
                     raise ConversationError(f"`{name}`[{i}] must be a whole number, not {kind_of(value)}.")
@@ -43,14 +43,14 @@ class LabelledIds:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of a row's own text, which is tokenized by itself. `label`: whether it trains."""
+    """A stretch of a row's text that is tokenized by itself. `label`: whether it trains."""
 
     label: bool
     text: str
 
     @classmethod
     def parse(cls, value: Any, where: str) -> Self:
-        """From an object with `label` and `text`. Raises ConversationError."""
+        """Build from an object with `label` and `text`. Raises ConversationError."""
         if not isinstance(value, Mapping) or not isinstance(value.get("text"), str):
             raise ConversationError(f"{where} must be an object with `label` and `text`, a text, not {kind_of(value)}.")
         if value.get("label") not in (True, False):

@@ -20,11 +20,11 @@ PART_FLAGS = ("train_detail", "training_detail")
 _FALSE = frozenset({"", "0", "0.0", "false", "no"})
 
 TEXT_ROLE = "text"
-"""The role of the one message that a rendered text becomes: it is nobody's."""
+"""The role of the single message that holds a rendered text: no speaker is known."""
 REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
-"""Names a message's reasoning goes by; transformers 5.23 shows templates the first that is set under each of them."""
+"""Fields that hold a message's reasoning; transformers 5.23 copies the first that is set to all of them."""
 IMAGE_COLUMNS = ("images", "image")
-"""Names of columns beside messages that hold images."""
+"""Names of columns next to the messages that hold images."""
 
 MEDIA = frozenset(
     {"image", "image_url", "input_image", "audio", "audio_url", "input_audio", "video", "video_url", "file"}
@@ -33,7 +33,7 @@ MEDIA = frozenset(
 
 
 def is_flagged(message: Message) -> bool:
-    """Whether a message is to be trained by its own flag; without one, whether it is the assistant's."""
+    """Whether a message's flag says that it trains; without a flag, whether it is the assistant's."""
     given = next((message[name] for name in TRAIN_FLAGS if message.get(name) is not None), None)
     if given is None:
         return bool(message["role"] == "assistant")
@@ -41,7 +41,7 @@ def is_flagged(message: Message) -> bool:
 
 
 def words_of(message: Mapping[str, Any]) -> str:
-    """What a message says in words."""
+    """The text of a message's content, without its other parts."""
     content = message.get("content") or ""
     if not isinstance(content, list | tuple):
         return str(content)
@@ -60,7 +60,10 @@ def is_media(part: object) -> bool:
 
 
 def with_image_texts(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The message with texts for the images in its content: bytes, Pillow's images, what `datasets` keeps of one."""
+    """The message with texts in place of images in its content.
+
+    Bytes, Pillow images, or images as `datasets` has them.
+    """
     content = message.get("content")
     if not isinstance(content, list | tuple) or not any(map(is_media, content)):
         return message

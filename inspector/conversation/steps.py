@@ -1,4 +1,4 @@
-"""The changes that a row gets before the template sees it."""
+"""The changes made to a row before the template sees it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from inspector.conversation.messages import JsonValue
 
 
 class Step(StrEnum):
-    """A change that a row gets before the template sees it. Each can be left out, by its name."""
+    """A kind of change made to a row before the template sees it. Each can be switched off by its name."""
 
     text: str
 
     def __new__(cls, name: str, text: str) -> Self:
-        """A step by its public name. `text`: what it does, as a sentence without its end."""
+        """A step by its public name. `text`: a sentence that says what it does, without a full stop."""
         step = str.__new__(cls, name)
         step._value_, step.text = name, text
         return step
@@ -40,7 +40,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that a row got. `where`: the field, such as `message 1 · content`; then its values before and after."""
+    """A change made to a row. `where`: the field, such as `message 1 · content`; then its values before and after."""
 
     step: Step
     where: str

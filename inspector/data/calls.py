@@ -10,16 +10,16 @@ from inspector.data.dialogues import literal, not_json
 from inspector.errors import ConversationError, quoted
 
 CALL_FIELDS = frozenset({"name", "arguments", "parameters"})
-"""Fields of a call, which a message that is one may have itself."""
+"""Fields of a call; a message that is itself a call may have them too."""
 
 
 def beside_calls(message: Mapping[str, Any]) -> dict[str, Any]:
-    """What a message has beside its text and its calls."""
+    """The fields of a message other than its text and its calls."""
     return {name: value for name, value in message.items() if name not in ("content", "tool_calls")}
 
 
 def thought_and_calls(content: Any) -> tuple[str, list[Any] | None]:
-    """What stands before a call, up to the end of its reasoning, and the calls."""
+    """The text before a call, up to the end of its reasoning, and the calls."""
     if not isinstance(content, str):
         return "", calls_of(content)
     before, end, rest = content.rpartition("</think>")
@@ -28,7 +28,7 @@ def thought_and_calls(content: Any) -> tuple[str, list[Any] | None]:
 
 
 def calls_of(value: Any) -> list[Any] | None:
-    """Calls as a list of functions; an empty list for none, None where it is not calls."""
+    """Calls as a list of functions; an empty list without calls, None if the value does not hold calls."""
     try:
         value = parsed(value, "a call")
     except ConversationError:
@@ -53,7 +53,7 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tool_of(tool: Any, where: str) -> dict[str, Any] | None:
-    """A tool with its schema in `function`; None for a text that says that there is none."""
+    """A tool with its schema in `function`; None for a text that says that there is no tool."""
     tool = parsed(tool, where)
     if tool is None or tool == "":
         return None
@@ -66,14 +66,14 @@ def tool_of(tool: Any, where: str) -> dict[str, Any] | None:
 
 
 def as_list(value: Any) -> list[Any]:
-    """A list as it is; a single value as a list of one, and none as an empty one."""
+    """A list as it is, a single value as a list of one, null as an empty list."""
     if isinstance(value, list | tuple):
         return list(value)
     return [] if value is None or (isinstance(value, str | Mapping) and not value) else [value]
 
 
 def parsed(value: Any, where: str) -> Any:
-    """A value; a text that begins like JSON is read. Raises ConversationError for one that is not JSON after all."""
+    """A value; a text that begins like JSON is parsed. Raises ConversationError if it is not JSON."""
     if not isinstance(value, str) or not (text := value.strip()).startswith(("[", "{", "null")):
         return value.strip() if isinstance(value, str) else value
     try:
@@ -83,7 +83,7 @@ def parsed(value: Any, where: str) -> Any:
 
 
 def json_object(text: str) -> dict[str, Any] | None:
-    """The object in a JSON text, perhaps encoded several times, or None; of an empty text the empty one."""
+    """The object in a JSON text, perhaps encoded several times, or None; an empty text gives an empty object."""
     value: Any = text or "{}"
     while isinstance(value, str):
         try:
@@ -94,6 +94,6 @@ def json_object(text: str) -> dict[str, Any] | None:
 
 
 def python_object(text: str) -> dict[str, Any] | None:
-    """The object in a text that str() has written of it; None for any other text."""
+    """The object in a text that str() wrote; None for any other text."""
     value = literal(text) if text.lstrip().startswith("{") else None
     return value if isinstance(value, dict) and all(isinstance(name, str) for name in value) else None

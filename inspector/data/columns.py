@@ -1,4 +1,7 @@
-"""A row by our names of its columns: texts, messages, calls and what stands beside them, each however it is written."""
+"""A row with our names for its columns.
+
+Texts, messages and calls in any of their forms, and the columns around them.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +25,18 @@ SHAREGPT_ROLES: Mapping[str, str] = {
     "system": "system",
     "tool": "tool",
 }
-"""ShareGPT's names of speakers, which its layout is defined by, and the roles that they are."""
+"""ShareGPT's names of speakers, which define its layout, and their roles."""
 _KNOWN_ROLES = frozenset({*ROLES.values(), *CALL_ROLES, *RESULT_ROLES, "developer", "tool", "documents", TEXT_ROLE})
 _BEGINNINGS = ("[", "{", "array([")
-"""How texts begin that hold a list or an object."""
+"""The first characters of texts that hold a list or an object."""
 _KEYWORDS = ("enable_thinking", "documents", "chat_template_kwargs")
-"""Columns that the template is given as they are."""
+"""Columns that are passed to the template unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A row by our names. `roles`: the data set's own names of roles; `as_given`: steps that are left out; `reads`:
-    columns that the template is given by their own names."""
+    """A row with our names for its columns. `roles`: the data set's names of roles; `as_given`: steps that are left
+    out; `reads`: columns that are passed to the template by their own names."""
 
     row: Mapping[str, Any]
     names: Mapping[str, str]
@@ -42,14 +45,14 @@ class Columns:
     reads: frozenset[str] = frozenset()
     changes: list[Change] = field(default_factory=list)
     beside: dict[str, Any] = field(default_factory=dict)
-    """What stands beside the messages within a column, as OpenAI's `input` has its tools."""
+    """Values next to the messages within a column, such as the tools in OpenAI's `input`."""
 
     def __contains__(self, name: str) -> bool:
-        """Whether the layout has the column, and the row a value in it."""
+        """Whether the layout has the column and the row has a value in it."""
         return self[name] is not None
 
     def __getitem__(self, name: str) -> Any:
-        """The value of a column; None where the layout or the row has none."""
+        """The value of a column; None if the layout or the row does not have it."""
         return self.row.get(self.names[name]) if name in self.names else None
 
     def kind(self, column: str, value: Any) -> str:
@@ -57,18 +60,18 @@ class Columns:
         return "missing" if value is None and column not in self.row else kind_of(value)
 
     def does(self, step: Step) -> bool:
-        """Whether a step is wanted."""
+        """Whether a step is to be made."""
         return step not in self.as_given and "all" not in self.as_given
 
     def text(self, name: str) -> str:
-        """A column that must be a text."""
+        """The value of a column that must be text. Raises FormatError."""
         value, where = self[name], self.names.get(name, name)
         if not isinstance(value, str):
             raise FormatError(f"The column {where!r} is {self.kind(where, value)}, and must be text.")
         return value
 
     def messages(self, name: str, role: str, *, is_dialogue: bool = True) -> list[Message]:
-        """A column that is a list of messages, one message, calls of tools, or a text: one message of that role.
+        """The messages in a column: a list of messages, one message, tool calls, or text (one message of that role).
 
         `is_dialogue`: whether a text that names its speakers is a whole chat; an answer to a prompt is not.
         """
@@ -92,7 +95,7 @@ class Columns:
         return self._messages(value, where)
 
     def chat(self, name: str) -> list[Message]:
-        """A column that must be a list of messages, or a text that is one."""
+        """The messages in a column that must be a list of messages, or a text that is one."""
         value = self.parsed(name)
         if isinstance(value, str) and self.does(Step.DIALOGUES) and dialogue(value) is not None:
             return self.messages(name, "user")
@@ -104,7 +107,7 @@ class Columns:
         return self._messages(value, where)
 
     def history(self) -> list[Message]:
-        """The turns before the row's own: pairs of question and answer, or messages."""
+        """The turns before those of the row: pairs of question and answer, or messages."""
         value = self.parsed("history")
         if value not in (None, "") and not isinstance(value, list | tuple):
             raise FormatError(f"The column {self.names['history']!r} is {kind_of(value)}, and must be a list of turns.")
@@ -120,17 +123,17 @@ class Columns:
         return out
 
     def conversation(self, messages: Sequence[Message], prompt_messages: int = 0) -> Conversation:
-        """The messages with the row's system text in front and its tools beside them.
+        """The conversation of these messages, with the row's system text in front and the row's tools.
 
-        `prompt_messages`: how many of them are the prompt of the others.
+        `prompt_messages`: the number of messages that are the prompt of the others.
         """
         return self.parted(messages, prompt_messages)[0]
 
     def parted(self, messages: Sequence[Message], prompt_messages: int) -> tuple[Conversation, int]:
-        """The same, and how many of its messages the prompt is."""
+        """The same, and the number of its prompt messages."""
         before, system = len(self.changes), self["system"]
         tools = self.parsed("tools")
-        tools = tools if len(self.changes) > before else self["tools"]  # JSON text is read later, and said
+        tools = tools if len(self.changes) > before else self["tools"]  # JSON text is read later, and recorded then
         tools = self.beside.get("tools") if tools is None else tools
         if isinstance(system, Mapping) and isinstance(system.get("parts"), list | tuple):
             system = text_of_parts(system["parts"])
@@ -182,7 +185,10 @@ class Columns:
         return replace(conversation, changes=(*self.changes, *conversation.changes)) if self.changes else conversation
 
     def _chat_or_text(self, value: Any, name: str) -> Any:
-        """A value; a text that is a chat, or calls of tools that the row has, is read: other JSON is what is said."""
+        """A value; a text that holds a chat, or calls of the row's tools, is parsed.
+
+        Other JSON is the message's text.
+        """
         if not isinstance(value, str) or not value.lstrip().startswith(_BEGINNINGS):
             return value
         before = len(self.changes)
@@ -198,7 +204,7 @@ class Columns:
         return value
 
     def parsed(self, name: str) -> Any:
-        """A column's value; a text that is JSON or a literal of Python is read."""
+        """A column's value; text that is JSON or a Python literal is parsed. Raises FormatError."""
         value, where = self[name], self.names.get(name, name)
         if not isinstance(value, str) or not value.lstrip().startswith(_BEGINNINGS):
             return value
@@ -266,7 +272,7 @@ def is_chat(value: object) -> bool:
 
 
 def holds_chat(value: Any) -> bool:
-    """Whether a value is messages, a text that is such a list, or the texts of a chat in turn."""
+    """Whether a value holds messages: a list of them, a text that is such a list, or the texts of a chat in turn."""
     if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
         try:
             return is_chat(json.loads(value))
@@ -276,7 +282,7 @@ def holds_chat(value: Any) -> bool:
 
 
 def _is_asked(message: Message) -> bool:
-    """Whether a message of a prompt is a text of somebody else's: it stays one, and does not train."""
+    """Whether a message of a prompt is plain text of an unknown speaker: it stays text, and does not train."""
     return message.get("role") in ("user", "system") and type(message.get("content")) is str
 
 
@@ -288,7 +294,7 @@ def _is_columnar(value: Mapping[str, Any]) -> bool:
 
 
 def are_texts(value: object) -> bool:
-    """Whether a value is the texts of a chat, of which there are two at least."""
+    """Whether a value is the texts of a chat: a list of at least two texts."""
     return isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(text, str) for text in value)
 
 
@@ -299,7 +305,7 @@ def _are_calls(value: object) -> bool:
 
 
 def _as_json(value: Any, where: str, changes: list[Change]) -> Any:
-    """A value in which what JSON has no form for is a text: a date in ISO's form, and a number as it is written."""
+    """A value with text in place of everything JSON cannot represent: a date in ISO form, a number as it is written."""
     if isinstance(value, Mapping):
         return {str(name): _as_json(item, f"{where}.{name}", changes) for name, item in value.items()}
     if isinstance(value, list | tuple):

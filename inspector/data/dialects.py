@@ -1,8 +1,8 @@
 """Messages as other projects write them -> messages with role and content, one or several for each.
 
-Read are Gemini's contents with their parts, Anthropic's calls and results among parts, LangChain's objects in all of
-their three forms, the items of OpenAI's Responses, OASST's trees, and an exchange in one object. ShareGPT's from and
-value are left to `columns`.
+Supported: Gemini's contents with their parts, Anthropic's calls and results among parts, LangChain's objects in their
+three forms, the items of OpenAI's Responses, OASST's trees, and an exchange in one object. `columns` reads ShareGPT's
+from and value.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _GEMINI_NAMES = {
     "functionCall": "function_call", "functionResponse": "function_response", "inlineData": "inline_data",
     "fileData": "file_data", "mimeType": "mime_type", "functionDeclarations": "function_declarations",
 }  # fmt: skip
-"""Gemini's names as JSON has them, and as Python has them."""
+"""Gemini's field names in JSON and in Python."""
 
 
 def is_message(value: object) -> bool:
@@ -36,19 +36,19 @@ def is_message(value: object) -> bool:
 
 
 def is_foreign(value: object) -> bool:
-    """Whether a value is a message without role and content of its own: of Gemini, LangChain, Responses."""
+    """Whether a value is a message of Gemini, LangChain or Responses, without role and content."""
     if not isinstance(value, Mapping):
         return False
     return _is_gemini(value) or ("role" not in value and is_message(value))
 
 
 def speaker(message: Mapping[str, Any]) -> str:
-    """Who says a message, by the name that it has there, in lower case; "" where nobody is named."""
+    """The speaker of a message by its name there, in lower case; "" if no speaker is named."""
     return str(message.get("role") or message.get("from") or _speaker(message)).lower()
 
 
 def turns(item: Any) -> list[Any]:
-    """The messages that one is; what is not known stays as it is."""
+    """The messages that one message stands for; an unknown form is returned as it is."""
     if not isinstance(item, Mapping):
         return [item]
     if _is_gemini(item):
@@ -71,7 +71,7 @@ def exchange(question: str, answer: str) -> list[Message]:
 
 
 def alternating(texts: Sequence[str]) -> list[Message]:
-    """Texts without speakers, as UltraChat has them: the user begins, the assistant answers."""
+    """The messages of texts without speakers, as in UltraChat: the user begins, the assistant answers."""
     return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
 
 
@@ -83,7 +83,7 @@ def _is_gemini(value: Mapping[str, Any]) -> bool:
 
 
 def _of_gemini(message: Mapping[str, Any]) -> Iterator[Message]:
-    """Results of functions as messages of their own, and the rest of the parts after them as one."""
+    """One message for each function result, then one message for the other parts."""
     fields = {name: value for name, value in message.items() if name not in ("parts", "content", "role")}
     fields = {"role": message.get("role") or "user", **fields}
     said: list[Any] = []
@@ -110,19 +110,19 @@ def _of_gemini(message: Mapping[str, Any]) -> Iterator[Message]:
 
 
 def text_of_parts(parts: Sequence[Any]) -> Any:
-    """The content that parts are: one text as it is."""
+    """The content of parts: a single text as it is."""
     text = _held(parts[0]).get("text") if len(parts) == 1 else None
     return "" if not parts else text if isinstance(text, str) else list(parts)
 
 
 def declared(tool: Any) -> list[Any]:
-    """The functions that one of Gemini's tools declares; any other tool as it is."""
+    """The functions that a Gemini tool declares; any other tool as it is."""
     functions = _held(tool).get("function_declarations") if isinstance(tool, Mapping) else None
     return list(functions) if isinstance(functions, list | tuple) else [tool]
 
 
 def _held(part: Any) -> dict[str, Any]:
-    """The fields of a part that hold something, by Python's names of them; of a text the one."""
+    """The filled fields of a part, by their Python names; plain text has one field."""
     if not isinstance(part, Mapping):
         return {"text": part}
     return {_GEMINI_NAMES.get(name, str(name)): value for name, value in part.items() if value is not None}
@@ -140,8 +140,8 @@ def _content_part(part: Any, held: Mapping[str, Any]) -> Any:
 
 
 def without_call_parts(message: Mapping[str, Any]) -> list[Message] | None:
-    """A message with calls and results among its parts as one with `tool_calls`, after one for each result; None for
-    any other message."""
+    """The messages of one with calls and results among its parts: one for each result, then one with `tool_calls`. None
+    for any other message."""
     parts = message.get("content")
     if not isinstance(parts, list | tuple):
         return None
@@ -168,7 +168,7 @@ def _of_tool_use(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _speaker(value: Mapping[str, Any]) -> str:
-    """The kind of a message of LangChain's, in lower case; "" for anything else."""
+    """The kind of a LangChain message, in lower case; "" for anything else."""
     if value.get("lc") is not None and isinstance(value.get("kwargs"), Mapping):
         path = value.get("id")
         kind = path[-1] if isinstance(path, list | tuple) and path else value["kwargs"].get("type")
@@ -181,7 +181,7 @@ def _speaker(value: Mapping[str, Any]) -> str:
 
 
 def _of_langchain(message: Mapping[str, Any]) -> Message:
-    """A message with role and content, without the fields that hold nothing."""
+    """A message with role and content, without its empty fields."""
     fields: Any = next(
         (message[name] for name in ("kwargs", "data") if isinstance(message.get(name), Mapping)), message
     )
@@ -227,7 +227,7 @@ def is_tree(value: object) -> bool:
 
 
 def best_path(tree: Mapping[str, Any]) -> tuple[list[Message], int]:
-    """The messages from the root along the best ranked replies, and how many replies were left out beside them."""
+    """The messages from the root along the best-ranked replies, and the number of replies that were left out."""
     messages, left_out = [], 0
     node: Any = tree
     while isinstance(node, Mapping):

@@ -15,7 +15,7 @@ from typing import Any
 from inspector.conversation import Message
 
 MAX_LITERAL_CHARS = 2_000_000
-"""Longest text that is read as a literal of Python."""
+"""Longest text that is read as a Python literal."""
 
 _SPEAKERS: Mapping[str, str] = {
     "human": "user", "user": "user", "assistant": "assistant", "system": "system", "function response": "tool",
@@ -29,7 +29,7 @@ _END = "<|endoftext|>"
 def dialogue(text: str) -> list[Message] | None:
     """The messages of a text that begins with a speaker's name; None for another text.
 
-    A speaker who says nothing at the end is left out: the answer is still to come.
+    A speaker without text at the end is left out: the answer is still to come.
     """
     parts = _SPEAKER.split(text)
     if len(parts) < 3 or parts[0].strip():
@@ -45,7 +45,7 @@ def _message(speaker: str, text: str) -> Message:
 
 
 def _call(content: str) -> dict[str, Any] | None:
-    """The content before a call in tags, and the call; None without one that can be read."""
+    """The content before a call in tags, and the call; None without a readable call."""
     found = _CALL.search(content)
     if found is None:
         return None
@@ -58,7 +58,7 @@ def _call(content: str) -> dict[str, Any] | None:
 
 
 def tools_in(system: str) -> tuple[str, list[Any]]:
-    """A system text without the schemas at its end, one after the other as in glaive's, and the schemas."""
+    """A system text without the schemas at its end (one after the other, as in glaive's data), and the schemas."""
     begin = system.find("{")
     if begin < 0 or '"parameters"' not in system:
         return system, []
@@ -83,7 +83,7 @@ def is_printed(text: str) -> bool:
 
 
 def not_json(where: str, text: str, error: Exception) -> str:
-    """What is wrong with a text that begins like JSON: who wrote it so, where that is known, and what to do."""
+    """The error for a text that begins like JSON and is not: what wrote it, if that is known, and what to do."""
     if not is_printed(text):
         return f"{where} is a text that begins like JSON and is not JSON: {error}."
     return (
@@ -93,7 +93,7 @@ def not_json(where: str, text: str, error: Exception) -> str:
 
 
 def literal(text: str) -> Any:
-    """The value of a text in Python's syntax, such as a list of dicts in a CSV cell; None where it is none."""
+    """The value of a text in Python syntax, such as a list of dicts in a CSV cell; None if it is not one."""
     if len(text) > MAX_LITERAL_CHARS:
         return None
     try:

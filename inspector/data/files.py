@@ -1,4 +1,4 @@
-"""Files of rows, and pasted text, -> what they hold, one by one; each with its place, for people.
+"""Files of rows, or pasted text -> their rows, one by one, each with its place in words.
 
 A row that cannot be read is Unreadable. A file that cannot be read at all raises DataError.
 """
@@ -23,27 +23,27 @@ from inspector.errors import DataError, kind_of, quoted, short
 MAX_LINE_BYTES = 64_000_000
 """Longest line of a JSONL file that is read; no chat is that long."""
 MAX_RATIO = 100
-"""How many times its size a gzip file may unpack to; chats come to 3 to 30."""
+"""Largest ratio of unpacked to packed size of a gzip file; chats have 3 to 30."""
 UNPACKED_BYTES = 64_000_000
-"""What every gzip file may unpack to."""
+"""Unpacked bytes that every gzip file may have, whatever its ratio."""
 MAX_BLANK_LINES = 1_000_000
-"""Most blank lines between two rows."""
+"""Maximum number of blank lines between two rows."""
 SPLITS_FILE, STATE_FILE = "dataset_dict.json", "state.json"
-"""What `datasets` writes beside the Arrow files of a saved dictionary of data sets, and of each saved data set."""
+"""Files that `datasets` writes next to the Arrow files of a saved dictionary of data sets, and of a saved data set."""
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
-"""Kinds of files; each but the last two may also be gzipped (.gz)."""
+"""Suffixes of data files; all but the last two may also be gzipped (.gz)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A row that cannot be read: why, and how it stands in the file; of one that is too long the beginning."""
+    """A row that cannot be read: why, and its text in the file; only the beginning if it is too long."""
 
     why: str
     raw: str
 
 
 def path_of(name: str) -> Path:
-    """The path that a name would be. Raises DataError for what no file can be called."""
+    """The path of a name. Raises DataError for a name that no file can have."""
     try:
         path = Path(os.path.expanduser(name))
         path.stat()
@@ -58,7 +58,7 @@ def path_of(name: str) -> Path:
 def files_in(folder: Path, split: str) -> list[Path]:
     """The data files of a folder whose name begins with `split`, in order of their names.
 
-    Of a folder that `save_to_disk` wrote: its Arrow files, and of a dictionary of data sets those of `split`, by
+    In a folder that `save_to_disk` wrote these are its Arrow files; in a dictionary of data sets, those of `split`, by
     default `train` or the only one. Raises DataError.
     """
     if (folder / SPLITS_FILE).is_file():
@@ -78,7 +78,7 @@ def files_in(folder: Path, split: str) -> list[Path]:
 
 
 def suffix_of(path: Path) -> str:
-    """What kind of file it is, packed or not: in lower case, with the dot."""
+    """The suffix that names the kind of a file, packed or not: in lower case, with the dot."""
     name = path.name.lower()
     return Path(name.removesuffix(".gz")).suffix
 
@@ -107,7 +107,7 @@ def rows_of_file(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 class _Unpacked(io.RawIOBase):
-    """A gzip file's content. Raises DataError where a little of the file unpacks to more than any text does."""
+    """A gzip file's content. Raises DataError if the file unpacks to far more than any text would."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._read = path, 0
@@ -133,7 +133,7 @@ class _Unpacked(io.RawIOBase):
 
 
 def counted(file: Path) -> int | None:
-    """Rows of a file; blank lines count, so it may be a few too many."""
+    """The number of rows of a file; blank lines count, so it may be slightly too high."""
     if file.suffix in (".jsonl", ".ndjson"):
         with file.open("rb") as stream:
             return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
@@ -195,7 +195,7 @@ def _json(stream: IO[bytes], name: str, most: int | None = None) -> Iterator[tup
         raise DataError(f"{name} is nested too deeply to be a data set.") from error
     except ValueError as error:
         lines = [line for line in data.splitlines() if line.strip()]
-        if len(lines) > 1 and lines[0].lstrip().startswith(b"{"):  # JSONL under another name
+        if len(lines) > 1 and lines[0].lstrip().startswith(b"{"):  # JSONL with another suffix
             yield from _jsonl(io.BytesIO(data), name)
             return
         raise DataError(f"{name} is not JSON: {error}.") from error
@@ -203,13 +203,13 @@ def _json(stream: IO[bytes], name: str, most: int | None = None) -> Iterator[tup
 
 
 MAX_JSON_BYTES = 1_000_000_000
-"""Largest JSON file read, which has to be read whole."""
+"""Largest JSON file; it has to be read whole."""
 MAX_PACKED_JSON_BYTES = 200_000_000
-"""The same of a gzipped one, unpacked: a small upload must not fill the memory."""
+"""Largest gzipped JSON file, unpacked: a small upload must not fill the memory."""
 
 
 def _rows_of(value: Any, name: str) -> list[Any]:
-    """Rows of a JSON value: a list, one row, also of ids, `{"data": [...]}`, or columns as pandas writes them."""
+    """The rows of a JSON value: a list, one row (also of ids), `{"data": [...]}`, or columns as pandas writes them."""
     if isinstance(value, list):
         if not value:
             raise DataError(f"{name} holds an empty list.")
@@ -234,14 +234,17 @@ def _rows_of(value: Any, name: str) -> list[Any]:
 
 
 def _way_out(name: str, data: bytes = b"") -> str:
-    """How to write a file anew in UTF-8. UTF-16 is known by its first bytes."""
+    """How to convert a file to UTF-8. UTF-16 is recognised by its first bytes."""
     encoding = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "WINDOWS-1252"
     certain = "It is" if encoding == "UTF-16" else "If it is"
     return f"{certain} {encoding}: iconv -f {encoding} -t UTF-8 {name} > utf8-{name}"
 
 
 def _csv(stream: IO[bytes], name: str, delimiter: str = "") -> Iterator[tuple[str, Any]]:
-    """`delimiter`: by default what the header has most of, a comma, a semicolon, a tab or a bar."""
+    """Rows of a CSV file.
+
+    `delimiter`: by default the most frequent one of comma, semicolon, tab and bar in the header.
+    """
     if not delimiter:
         buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
         first = buffered.peek(1 << 16).split(b"\n", 1)[0].decode("utf-8", "replace")
@@ -292,7 +295,7 @@ def _columnar(reader: Callable[..., Any], path: Path) -> Iterator[tuple[str, Any
     number = 0
     try:
         for batch in reader(path):
-            batch.validate(full=True)  # a damaged one ends the process when it is looked at
+            batch.validate(full=True)  # a damaged file would end the process when it is read
             for row in batch.to_pylist():
                 yield f"{path.name}, row {number}", row
                 number += 1
@@ -311,7 +314,7 @@ def _parquet(path: Path) -> Iterator[Any]:
 def _arrow(path: Path) -> Iterator[Any]:
     import pyarrow
 
-    with pyarrow.OSFile(str(path)) as source:  # mapped memory would end the process with a file that is cut meanwhile
+    with pyarrow.OSFile(str(path)) as source:  # mapped memory would end the process if the file is cut meanwhile
         try:
             yield from pyarrow.ipc.open_stream(source)
         except pyarrow.ArrowInvalid:

@@ -1,9 +1,9 @@
 """A data set's row -> a conversation, or a pair of them: every common layout, detected and overridable.
 
-A row is a dict of columns. `detect` names the layout from the columns and the first rows, for what is going to be done
-with them; `read` turns each row into a Sample. Columns with other names are mapped: `{"prompt": "question_text"}` says
-where the prompt is, `{"role.bot": "assistant"}` what a role is. AutoTrain's keys (`text_column`, `prompt_text_column`,
-`rejected_text_column`) are understood as there.
+A row is a dict of columns. `detect` finds the layout from the columns and the first rows, for the purpose of the rows;
+`read` turns each row into a Sample. Columns with other names are mapped: `{"prompt": "question_text"}` names the column
+of the prompt, `{"role.bot": "assistant"}` maps a role. AutoTrain's keys (`text_column`, `prompt_text_column`,
+`rejected_text_column`) have the same meaning as there.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def detect(
 ) -> Layout:
     """The layout of a data set, from its first rows.
 
-    `mapping`: our name of a column -> the data set's; `role.NAME` -> a role; and `format` -> a Format, where it is to
-    be another than the detected one. `wanted`: what the rows are for, PREFERENCE or UNPAIRED; it is taken where it
-    fits. Raises FormatError when no layout fits or the mapping names what is not there.
+    `mapping`: our name of a column -> the data set's; `role.NAME` -> a role; and `format` -> a Format, to override the
+    detected one. `wanted`: the purpose of the rows, PREFERENCE or UNPAIRED; it is used if it fits. Raises FormatError
+    if no layout fits or the mapping names something that does not exist.
     """
     if not rows:
         raise FormatError("There is no row to see a layout in.")
@@ -96,9 +96,9 @@ def detect(
 
 
 def read(row: Mapping[str, Any], layout: Layout, as_given: Collection[str] = ()) -> Sample:
-    """One row. `as_given`: the steps that are left out (see `conversation.Step`).
+    """Read one row. `as_given`: the steps that are left out (see `conversation.Step`).
 
-    Raises FormatError or ConversationError, which say what is wrong with it.
+    Raises FormatError or ConversationError, which say what is wrong with the row.
     """
     try:
         columns = Columns(plain_row(row), columns_of(row, layout), layout.roles, as_given, layout.reads)
@@ -110,8 +110,8 @@ def read(row: Mapping[str, Any], layout: Layout, as_given: Collection[str] = ())
 def conversation_of(source: Source, as_given: Collection[str] = (), reads: Collection[str] = ()) -> Conversation:
     """A conversation from a list of messages, an object with `messages`, or a row of any layout that is detected.
 
-    Of a pair the chosen answer. `reads`: names of columns that the template reads. Raises ConversationError, and
-    FormatError for a row that does not keep to its layout.
+    Of a pair it is the chosen answer. `reads`: names of columns that the template reads. Raises ConversationError, and
+    FormatError for a row that does not follow its layout.
     """
     if isinstance(source, list) and any(map(_is_foreign, source)):
         source = {"messages": source}
@@ -151,9 +151,9 @@ def _is_foreign(message: Any) -> bool:
 
 
 def _named(present: Sequence[str], taken: Collection[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Our names of the columns that go by one of the names that are known.
+    """Our names for the columns with a known name.
 
-    Of some only where they hold what they must: a weight of a row is not a list of weights.
+    Some columns count only if they hold the right kind of value: a row's single weight is not a list of weights.
     """
     by_name = {column.lower(): column for column in reversed(present) if column not in taken}
     found = {}
@@ -167,7 +167,7 @@ def _named(present: Sequence[str], taken: Collection[str], rows: Sequence[Mappin
 
 
 def _with_pairs(known: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """The columns, with the answer beside a rejected one taken for the chosen one: ms-swift's and AutoTrain's names."""
+    """The columns, with the answer next to a rejected one taken as the chosen one, as in ms-swift and AutoTrain."""
     rejected = known.get("rejected", "").lower()
     answer = {"rejected_response": "output", "rejected_text": "text"}.get(rejected, "")
     if answer not in known or "messages" in known or {"chosen", "rejected"} & set(given) or "chosen" in known:
@@ -176,7 +176,7 @@ def _with_pairs(known: Mapping[str, str], given: Mapping[str, str]) -> dict[str,
 
 
 def _with_chats(known: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """The columns, with one of another name that holds chats taken for messages."""
+    """The columns, with a column of chats taken as the messages, whatever its name."""
     is_taken = known.get("turns") == known.get("chosen") or {"messages", "text"} & set(given)
     if is_taken or "turns" not in known or "messages" in known:
         return dict(known)
@@ -195,7 +195,7 @@ def _order(known: Mapping[str, str], rows: Sequence[Mapping[str, Any]], wanted: 
 
 
 def _ends_in_answer(messages: Any) -> bool:
-    """Whether the last message is an answer; a column that is not a list of messages is not looked into."""
+    """Whether the last message is an answer. False for a column that is not a list of messages."""
     last = messages[-1] if isinstance(messages, list | tuple) and messages else {}
     said = speaker(last) if isinstance(last, Mapping) else ""
     return said not in ("user", "human", "system", "tool", "observation")
@@ -204,9 +204,9 @@ def _ends_in_answer(messages: Any) -> bool:
 def _variant(
     format: Format, known: Mapping[str, str], rows: Sequence[Mapping[str, Any]], *, is_filled: bool = False
 ) -> tuple[str, ...] | None:
-    """The columns that a format reads of those that are known; None where it lacks some.
+    """The known columns that a format reads; None if a needed one is missing.
 
-    `is_filled`: each of them must hold something in one of the rows.
+    `is_filled`: each of them must have a value in at least one of the rows.
     """
     for needed in SHAPES[format].needed:
         if is_filled and not all(any(row.get(known.get(name, "")) is not None for row in rows) for name in needed):

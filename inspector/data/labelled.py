@@ -1,9 +1,8 @@
 """A row that came with ids and labels -> LabelledIds, as the trainers that write such rows mean them.
 
-A token trains where every column that says so says so: `labels` (its id, or a number below 0), masks of 0 and 1 as TRL,
-verl and NeMo write them, weights as tinker and Fireworks do. Labels that stand at the token before theirs, as
-`target_tokens` always do, are told by the ids themselves; of masks alone nobody can tell, so that is said by whoever
-reads the rows.
+A token trains if every column about training says so: `labels` (its id, or a number below 0), masks of 0 and 1 as TRL,
+verl and NeMo write them, weights as tinker and Fireworks do. Labels may stand at the previous token, as `target_tokens`
+always do: the ids show that. Masks alone cannot show it, so the caller has to say it.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from inspector.data.columns import Columns
 from inspector.errors import FormatError, kind_of
 
 _DEPTH = 4
-"""How deep lists may stand in one another: ids in a batch, in tinker's chunks."""
+"""Maximum nesting of lists: ids in a batch, in tinker's chunks."""
 _LARGEST = 2**63
 MASKS = ("loss_mask", "assistant_masks", "completion_mask", "weights")
-"""Columns with a number for each token, 0 where it does not train."""
+"""Columns with a number for each token, 0 if it does not train."""
 LABEL_COLUMNS = ("labels", "target_tokens", *MASKS)
 """Columns that say of each token whether it trains."""
 LABELLED_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -36,14 +35,17 @@ LABELLED_NAMES: Mapping[str, tuple[str, ...]] = {
     "model_input": (),
     "loss_fn_inputs": (),
 }
-"""Our name of a column, and other names that it goes by."""
+"""Our names of columns, and other names for each."""
 ID_NAMES = ("input_ids", *LABELLED_NAMES["input_ids"])
 """Names of columns that hold ids."""
 _LABEL_NAMES = frozenset(name for column in LABEL_COLUMNS for name in (column, *LABELLED_NAMES[column]))
 
 
 def holds_ids(value: Any, depth: int = _DEPTH) -> bool:
-    """Whether a value may be a row's ids: whole numbers in a list or a batch of lists, as text, or tinker's input."""
+    """Whether a value may be a row's ids.
+
+    Whole numbers in a list, a batch of lists, text of these, or tinker's input.
+    """
     if isinstance(value, str):
         return value.lstrip().startswith("[") and value.strip(" \t\r\n[],0123456789.") == ""
     if isinstance(value, Mapping):
@@ -57,14 +59,14 @@ def holds_ids(value: Any, depth: int = _DEPTH) -> bool:
 
 
 def holds_list(value: Any) -> bool:
-    """Whether a value may have an entry for each token: a list, as text, too, or an object with lists."""
+    """Whether a value may have an entry for each token: a list, the text of a list, or an object with lists."""
     if isinstance(value, str):
         return value.lstrip().startswith("[")
     return isinstance(_plain(value), list | tuple | Mapping)
 
 
 def is_labelled(value: Mapping[str, Any]) -> bool:
-    """Whether an object is one row of ids, or a batch. A column `tokens` may be a count: it needs labels beside it."""
+    """Whether an object is one row of ids, or a batch. A column `tokens` may be a count: it needs labels next to it."""
     name = next((name for name in ID_NAMES if name in value), None)
     if name is None or not holds_ids(value[name]):
         return False
@@ -72,9 +74,9 @@ def is_labelled(value: Mapping[str, Any]) -> bool:
 
 
 def rows_of_batch(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a batch: of a row whose ids are several lists, as a collator gives them. Else none.
+    """The rows of a batch: a row whose ids are several lists, as a collator makes it. Empty for any other row.
 
-    Every column that holds as many entries is a batch, too; what else stands in the row is in each.
+    A column with the same number of entries is split too; every other column is copied to each row.
     """
     name = next((name for name in ID_NAMES if name in row), None)
     ids = None if name is None else _plain(row[name])
@@ -88,7 +90,7 @@ def rows_of_batch(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def read_labelled(columns: Columns, *, shifted: bool = False) -> Conversation:
-    """The tokens and labels of a row. `shifted`: a mask's entry is about the token after its own.
+    """The tokens and labels of a row. `shifted`: a mask's entry is about the next token.
 
     Raises FormatError, which names the column and the place in it.
     """
@@ -133,7 +135,7 @@ def holds_segments(value: Any) -> bool:
 
 
 def read_segments(columns: Columns) -> Conversation:
-    """The texts of a row, each with its label; a model makes ids of them. Raises FormatError, ConversationError."""
+    """The labelled texts of a row, which a model turns into ids. Raises FormatError, ConversationError."""
     where, segments = columns.names["segments"], columns.parsed("segments")
     if not isinstance(segments, list | tuple) or not segments:
         raise FormatError(
@@ -166,7 +168,7 @@ class _Row:
         return ids
 
     def targets(self) -> tuple[str, list[int]] | None:
-        """The column of labels and what it holds; None where the row has masks alone."""
+        """The name of the column of labels and its value; None if the row has only masks."""
         found = next(self._given("labels", "target_tokens"), None)
         return None if found is None else (found[0], self._whole(*found))
 
@@ -182,7 +184,10 @@ class _Row:
             )
 
     def weights(self, name: str, values: Sequence[float]) -> Sequence[float]:
-        """A mask. Weights between are taken for 1, since all that trains has one weight here, and that is said."""
+        """A mask.
+
+        Weights other than 0 count as 1, since all trained tokens have one weight here; the change is recorded.
+        """
         odd = next((i for i, value in enumerate(values) if value not in (0, 1)), None)
         if odd is None:
             return values
@@ -195,11 +200,11 @@ class _Row:
         return values
 
     def is_target(self, name: str) -> bool:
-        """Whether a column holds the token after each, whether it trains or not."""
+        """Whether a column holds the next token at each place, trained or not."""
         return name.endswith(".target_tokens") or name == self._columns.names.get("target_tokens")
 
     def is_of_next(self, name: str, ids: Sequence[int], labels: Sequence[int], trained: Sequence[bool]) -> bool:
-        """Whether the labels stand at the token before theirs: told by the ids. Raises FormatError."""
+        """Whether the labels stand at the previous token, according to the ids. Raises FormatError."""
         is_target = self.is_target(name)
         here, before = (_first_other(own, labels, trained) for own in (ids, ids[1:]))
         if here is None and not is_target:
@@ -216,9 +221,9 @@ class _Row:
         return True
 
     def real(self, name: str, trained: Sequence[bool]) -> list[int]:
-        """The places of the tokens that are not padding; says so where there is some, or rows are packed into one.
+        """The places of the tokens that are not padding. Padding and packed rows are recorded as changes.
 
-        Raises FormatError where padding trains.
+        Raises FormatError if padding trains.
         """
         count, where = len(trained), self._columns.names.get("attention_mask", "")
         attention = _numbers(where, self._columns.parsed("attention_mask")) if "attention_mask" in self._columns else []
@@ -242,7 +247,7 @@ class _Row:
         return kept
 
     def _given(self, *names: str) -> Iterator[tuple[str, Any]]:
-        """The columns that have a value, and what they hold."""
+        """The columns with a value, and their values."""
         if self._datum is None:
             yield from ((self._columns.names[n], self._columns.parsed(n)) for n in names if n in self._columns)
             return
@@ -252,7 +257,7 @@ class _Row:
         yield from ((f"{where}.{n}", self._datum[n]) for n in names if self._datum.get(n) is not None)
 
     def _note(self, where: str, before: Any = None, after: Any = None) -> None:
-        """Record the change. Raises FormatError where it is not wanted."""
+        """Record the change. Raises FormatError if the step is left out."""
         if not self._columns.does(Step.LABELS):
             raise FormatError(f"These are not plain ids and labels: {where}. The step `labels` reads them.")
         self._columns.changes.append(Change(Step.LABELS, where, before, after))
@@ -266,7 +271,7 @@ class _Row:
 
 
 def _first_other(ids: Sequence[int], labels: Sequence[int], trained: Sequence[bool]) -> int | None:
-    """The first place at which a label that trains is another id."""
+    """The first place where a trained label is not the token's id."""
     return next((i for i, (id, label, bit) in enumerate(zip(ids, labels, trained)) if bit and label != id), None)  # noqa: B905
 
 
@@ -283,7 +288,7 @@ def _numbers(name: str, value: Any, depth: int = _DEPTH) -> list[float]:
     if value and depth and all(isinstance(_plain(one), list | tuple) for one in value):
         if len(value) > 1:
             raise FormatError(
-                f"{name} holds a batch of {len(value)} lists, and a row holds one: write each as a row of its own."
+                f"{name} holds a batch of {len(value)} lists, and a row holds one: write each as a separate row."
             )
         return _numbers(f"{name}[0]", value[0], depth - 1)
     for i, one in enumerate(value):

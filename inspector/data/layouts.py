@@ -1,4 +1,4 @@
-"""The layouts of rows: their names, the columns that each reads, and which columns mean something for training."""
+"""The layouts of rows: their names, the columns that each reads, and the columns that matter for training."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from inspector.data.verdicts import holds_ranked
 
 
 class Format(StrEnum):
-    """How a row says who wrote what."""
+    """The way in which a row says who wrote what."""
 
     MESSAGES = "messages"
-    """A list of messages, role/content or ShareGPT's from/value; perhaps tools beside it."""
+    """A list of messages (role/content, or ShareGPT's from/value), and optionally tools."""
     PROMPT_COMPLETION = "prompt_completion"
     """A prompt and its completion, texts or lists of messages."""
     ALPACA = "alpaca"
-    """An instruction, perhaps an input, and an output, as question and answer."""
+    """An instruction, optionally an input, and an output, as question and answer."""
     ALPACA_PROMPT = "alpaca_prompt"
-    """The same in Alpaca's own two prompts; for the `alpaca` template. Never detected: ask for it."""
+    """The same in Alpaca's two prompts; for the `alpaca` template. Never detected: it has to be chosen."""
     QUESTION_ANSWER = "question_answer"
     """A question and an answer."""
     PREFERENCE = "preference"
@@ -45,26 +45,26 @@ class Format(StrEnum):
     UNPAIRED = "unpaired"
     """A prompt, a completion and a label that says whether it is good, as KTO takes it."""
     LABELLED = "labelled"
-    """Ids of tokens, with labels or a mask: what trains is said already."""
+    """Token ids with labels or a mask: the row itself says what trains."""
     SEGMENTS = "segments"
-    """Texts with labels, each tokenized by itself: what trains is said already, and no template writes anything."""
+    """Texts with labels, each tokenized by itself: the row itself says what trains, and no template is used."""
     LABELLED_SHIFTED = "labelled_shifted"
-    """The same with a mask that is about the next token. Never detected: ask for it."""
+    """Ids with a mask that is about the next token. Never detected: it has to be chosen."""
     TEXT = "text"
-    """A text that is rendered already: nobody knows who wrote which part of it."""
+    """A rendered text: it is not known who wrote which part of it."""
 
     @property
     def is_labelled(self) -> bool:
-        """Whether the rows hold ids or texts with labels of their own."""
+        """Whether the rows hold ids or texts with their own labels."""
         return self in (Format.LABELLED, Format.LABELLED_SHIFTED, Format.SEGMENTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How the rows of a data set are read. `columns`: our name of a column -> the data set's.
+    """The layout of a data set's rows. `columns`: our name of a column -> the data set's.
 
     `roles`: the data set's own names of roles -> ours. `unused`: the columns of the first rows that are not read.
-    `keywords`: those that the template is given, since it reads them by their names; `reads`: all such names.
+    `keywords`: columns passed to the template, since it reads them by name; `reads`: all names that the template reads.
     """
 
     format: Format
@@ -85,7 +85,7 @@ class Layout:
         ).for_template(value.get("keywords", ()))
 
     def for_template(self, names: Collection[str]) -> Layout:
-        """The layout for a template that reads these names: columns that are called so are given to it."""
+        """The layout for a template that reads these names: columns with these names are passed to it."""
         if self.format is Format.TEXT or self.format.is_labelled:
             return self
         reads = frozenset(names).difference(self.columns.values())
@@ -105,11 +105,11 @@ class Layout:
 
 
 _PROMPTS = ("messages", "prompt", "instruction", "question", "problem", "input")
-"""Columns that hold what is answered, the first of them first."""
+"""Columns that hold the prompt, in order of preference."""
 _PAIRS = (("chosen", "rejected"), ("first", "second", "verdict"), ("first", "second", "first_score", "second_score"))
-"""Columns that hold two answers, and by which it is known which is the better one."""
+"""Columns that hold two answers, and those that say which is better."""
 _BESIDE = ("history", "system", "tools", "enable_thinking", "documents", "chat_template_kwargs")
-"""Columns that stand beside a chat of any layout."""
+"""Columns that a chat of any layout may have."""
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "messages": ("conversations", "conversation", "dialogue", "dialog", "chat"),
@@ -151,21 +151,21 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "chat_template_kwargs": (),
     **LABELLED_NAMES,
 }  # fmt: skip
-"""Our name of a column, and other names that it goes by, in lower case."""
+"""Our names of columns, and other names for each, in lower case."""
 HOLDS: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(LABELLED_NAMES, holds_list),
     "turns": holds_chat, "tree": is_tree, "ranked": holds_ranked, "segments": holds_segments,
     "verdict": lambda value: not isinstance(value, list | tuple | Mapping),
 }  # fmt: skip
-"""What a column must hold in one of the first rows to go by a name that says too little by itself."""
+"""Checks for columns with ambiguous names: one of the first rows must have such a value."""
 OF_ROWS = frozenset({"history", "system", *NAMES["system"]})
-"""Columns beside messages that a row has, and a conversation has not."""
+"""Columns next to the messages that a row may have and a conversation may not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shape:
-    """A layout. `needed`: the columns that it cannot do without, in every combination that it reads, the first that
-    fits first; `beside`: those that it reads where they are."""
+    """A layout. `needed`: the required columns, in every supported combination, by preference; `beside`: optional
+    columns."""
 
     needed: Sequence[tuple[str, ...]]
     read: Callable[[Columns], Sample]
@@ -230,17 +230,17 @@ _MEANINGFUL = re.compile(
 
 
 def is_meaningful(column: object) -> bool:
-    """Whether the name of a column says that it matters for what is trained."""
+    """Whether the name of a column suggests that it matters for what is trained."""
     return isinstance(column, str) and _MEANINGFUL.fullmatch(column) is not None
 
 
 def holds_something(value: object) -> bool:
-    """Whether a column's value is more than nothing, of whatever type."""
+    """Whether a column's value is not empty, whatever its type."""
     return value not in (None, "", [], {})
 
 
 def late_name(column: str, layout: Layout) -> str | None:
-    """Our name of a column that the first rows did not have, and that is read beside a chat of the layout."""
+    """Our name of a column that the first rows did not have and that the layout reads next to a chat."""
     if column in layout.unused or column in layout.columns.values():
         return None
     names = (name for name in SHAPES[layout.format].beside if name not in layout.columns)
@@ -248,7 +248,7 @@ def late_name(column: str, layout: Layout) -> str | None:
 
 
 def columns_of(row: Mapping[str, Any], layout: Layout) -> Mapping[str, str]:
-    """The columns that are read of a row: the layout's, and what stands beside the chat in later rows alone."""
+    """The columns read from a row: those of the layout, and those that only later rows have next to the chat."""
     if row.keys() <= {*layout.columns.values(), *layout.unused, *layout.keywords}:
         return layout.columns
     late = {name: str(column) for column in row if (name := late_name(str(column), layout)) is not None}
@@ -256,7 +256,7 @@ def columns_of(row: Mapping[str, Any], layout: Layout) -> Mapping[str, str]:
 
 
 def unread_columns(row: Mapping[str, Any], layout: Layout) -> tuple[str, ...]:
-    """The columns of a row that hold something, mean something for training, and are not read."""
+    """The columns of a row that have a value, matter for training, and are not read."""
     read = {*columns_of(row, layout).values(), *layout.reads}
     holding = (name for name, value in row.items() if name not in read and holds_something(value))
     return tuple(filter(is_meaningful, holding))

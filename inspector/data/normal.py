@@ -1,8 +1,8 @@
 """One pass that brings a conversation into the form that chat templates take; every change is recorded.
 
-The forms are those that data sets have: Arrow fills nested columns up with nulls, hubs keep JSON in text columns, and
-each trainer has its own names for speakers and calls. What depends on the template (`Takes`) is tried out on it, never
-guessed. Applied twice the pass changes nothing more. A step that is left out (`as_given`) leaves the row as it is.
+It handles the forms that data sets have: Arrow fills nested columns with nulls, hubs keep JSON in text columns, and
+each trainer has its own names for speakers and calls. Whatever depends on the template (`Takes`) is tried on it, never
+guessed. A second pass changes nothing more. Steps in `as_given` are left out.
 """
 
 from __future__ import annotations
@@ -42,30 +42,30 @@ ROLES: Mapping[str, str] = {
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "bard", "bing", "model", "bot", "ai", "chatbot"), "assistant"),
     "system": "system",
 }
-"""Names of speakers, in lower case, and the roles that they are."""
+"""Names of speakers, in lower case, and their roles."""
 CALL_ROLES = frozenset({"function_call", "tool_call", "tool_calls"})
 """Roles of messages whose content is a call."""
 RESULT_ROLES = frozenset({"observation", "tool_response", "tool_result", "function_response", "function", "ipython"})
-"""Roles of messages whose content is the result of a call, for templates that do not know them."""
+"""Roles of messages that hold the result of a call, in case the template does not know them."""
 KEPT_NULLS = frozenset({"default", "enum", "const"})
 """Fields of a schema in which null is a value."""
 TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
-"""Types of parts that are text; templates know the first."""
+"""Types of text parts; templates know the first."""
 
 
 def known_role(role: str) -> str:
-    """The role that a name of a speaker means, however it is written; the name itself where nobody knows it."""
+    """The role for a speaker's name, in upper or lower case; the name itself if it is not known."""
     plain = role.strip().lower()
     known = {*CALL_ROLES, *RESULT_ROLES, *_PLAIN_ROLES}
     return ROLES.get(plain, plain if plain in known else role)
 
 
 Source: TypeAlias = Conversation | list[Any] | tuple[Any, ...] | Mapping[str, Any]
-"""What a conversation is read from."""
+"""The values that a conversation can be read from."""
 
 
 class Takes(Protocol):
-    """What a template takes, tried out on it."""
+    """The forms that a template takes, found by trying them."""
 
     def knows_role(self, role: str) -> bool:
         """Whether its source names the role."""
@@ -136,12 +136,12 @@ def normalized(
 
 
 def is_plain(conversation: Conversation) -> bool:
-    """Whether nothing can be to change in a conversation: the quick answer for nearly all of them."""
+    """Whether a conversation certainly needs no change: a quick check that is true for nearly all of them."""
     return conversation.tools is None and all(map(_is_plain, conversation.messages))
 
 
 def _is_plain(message: Mapping[str, Any]) -> bool:
-    """Whether nothing can be to change in a message."""
+    """Whether a message certainly needs no change."""
     role = message.get("role")
     if not isinstance(role, str) or role not in _PLAIN_ROLES or "tool_calls" in message or "function_call" in message:
         return False
@@ -152,7 +152,7 @@ _PLAIN_ROLES = frozenset({"user", "assistant", "system", "tool", "developer", "t
 
 
 class _Pass:
-    """The steps over one conversation, and what they changed. `prompt_messages`: how many messages the prompt is."""
+    """The steps over one conversation, and their changes. `prompt_messages`: the number of prompt messages."""
 
     def __init__(self, as_given: Collection[str], takes: Takes | None, prompt_messages: int) -> None:
         self.prompt_messages = prompt_messages
@@ -202,10 +202,10 @@ class _Pass:
     # --- nulls
 
     def _without_nulls(self, message: Message, where: str) -> Message:
-        """A message without the fields that are null, but for its content.
+        """A message without its null fields, except the content.
 
-        Deeper ones are dropped only where all messages have the same fields, as Arrow makes them: in other rows
-        somebody has written them.
+        Nested nulls are dropped only if all messages have the same fields, as Arrow makes them: in other rows they were
+        written on purpose.
         """
         kept = {}
         for name, value in message.items():
@@ -218,7 +218,7 @@ class _Pass:
         return kept
 
     def _dropped(self, value: Any, where: str) -> Any:
-        """A value without the fields that are null."""
+        """A value without its null fields."""
         if isinstance(value, list | tuple):
             return [self._dropped(item, f"{where}[{i}]") for i, item in enumerate(value)]
         if not isinstance(value, Mapping):
@@ -246,7 +246,7 @@ class _Pass:
         return {**message, "role": known}
 
     def _without_call_parts(self, messages: list[Message]) -> list[Message]:
-        """The messages with the calls and results that stand among the parts of their content as Anthropic has them."""
+        """The messages, with calls and results taken out of the parts of their content, where Anthropic puts them."""
         out: list[Message] = []
         prompt = self.prompt_messages
         for index, message in enumerate(messages):
@@ -288,7 +288,7 @@ class _Pass:
         return message
 
     def _joined_calls(self, messages: list[Message]) -> list[Message]:
-        """Calls that are messages of their own belong to the answer or the calls that they follow: all are one turn."""
+        """Joins calls in separate messages to the answer or the calls before them: all are one turn."""
         out: list[Message] = []
         prompt = self.prompt_messages
         for index, message in enumerate(messages):
@@ -361,12 +361,12 @@ class _Pass:
             return content if named == list(content) else named
         texts = [part["text"] for part in parts if part is not None and isinstance(part.get("text"), str)]
         if len(texts) + sum(map(is_media, content)) < len(content):
-            return content  # a part that says something else, such as a call, is not left out
+            return content  # a part with other content, such as a call, is not left out
         return "".join(texts)
 
 
 def _thoughts(message: Mapping[str, Any]) -> list[Any]:
-    """The parts of a message that are reasoning, as Anthropic has them; none where it stands in a field already."""
+    """The reasoning parts of a message, as in Anthropic's; empty if a field already holds the reasoning."""
     if not isinstance(message.get("content"), list | tuple) or any(message.get(name) for name in REASONING_FIELDS):
         return []
     return [part for part in message["content"] if isinstance(part, Mapping) and _thought(part)]
@@ -378,7 +378,7 @@ def _thought(part: Mapping[str, Any]) -> str:
 
 
 def _part(part: Any) -> dict[str, Any] | None:
-    """A part of a message's content with the name that templates know; None for what is not a part."""
+    """A part of a message's content with the type name that templates know; None if it is not a part."""
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if not isinstance(part, Mapping):

@@ -1,4 +1,4 @@
-"""A row by our names of its columns -> a Sample: one reader for each layout."""
+"""A row with our names for its columns -> a Sample: one reader for each layout."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from inspector.model.tokenizer import Tokenizer
 ANSWERS = ("completion", "output", "answer")
 """Columns that hold an answer."""
 ALL_ANSWERS = (*ANSWERS, "solution")
-"""The same with what answers a problem alone: beside a prompt it is what an answer is checked against."""
+"""The same, and the answer to a `problem`; next to a `prompt` that column is only a reference to check against."""
 
 
 ALPACA_PREAMBLE = (
     "Below is an instruction that describes a task, paired with an input that provides further context. Write a "
     "response that appropriately completes the request."
 )
-"""What an Alpaca prompt begins with when the row has an input; the `alpaca` template has the other one."""
+"""The start of an Alpaca prompt for a row with an input; the `alpaca` template has the other one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What a row holds. `conversation`: the row, or the chosen answer of a pair; of a text, one message of role `text`,
-    of ids and labels these and no message.
+    """A row that was read. `conversation`: the row, or the chosen answer of a pair; a text is one message of role
+    `text`, ids and labels have no message.
 
-    `rejected`: the other answer of a pair. `is_good`: KTO's label. `prompt_messages`: how many messages come before
-    what is judged; of a pair those that both begin with.
+    `rejected`: the other answer of a pair. `is_good`: KTO's label. `prompt_messages`: the number of messages before the
+    judged ones; in a pair, the messages that both answers share.
     """
 
     conversation: Conversation
@@ -49,12 +49,12 @@ def is_answer(message: Mapping[str, Any]) -> bool:
 
 
 def answered(messages: Sequence[Message]) -> int:
-    """How many messages come before the answer: up to the last one that is not an answer."""
+    """The number of messages before the answer: up to the last one that is not an answer."""
     return max((i + 1 for i, message in enumerate(messages) if not is_answer(message)), default=0)
 
 
 def holds_prompt(value: Any) -> bool:
-    """Whether the messages of an answer hold its prompt, too."""
+    """Whether the messages of an answer also hold its prompt."""
     return isinstance(value, list | tuple) and is_chat(value) and answered(value) > 0
 
 
@@ -70,7 +70,7 @@ def read_messages(columns: Columns) -> Sample:
 
 
 def _chat(columns: Columns) -> list[Message]:
-    """The row's messages; of a tree those along its best ranked replies."""
+    """The row's messages; in a tree, those along the best-ranked replies."""
     if "tree" not in columns.names:
         return columns.chat("messages")
     tree, where = columns["tree"], columns.names["tree"]
@@ -85,7 +85,7 @@ def _chat(columns: Columns) -> list[Message]:
 
 
 def _prompt(columns: Columns) -> list[Message]:
-    """The messages before the answer, however the row has them."""
+    """The messages before the answer, in whatever form the row has them."""
     names = columns.names
     if "messages" in names:
         messages = columns.chat("messages")
@@ -94,7 +94,7 @@ def _prompt(columns: Columns) -> list[Message]:
         messages = [{"role": "user", "content": "\n\n".join(filter(None, texts))}]
     else:
         name = next((name for name in ("prompt", "question", "problem", "input") if name in columns), "")
-        if not name and isinstance(columns["history"], str):  # what was written before the answers, as SHP has it
+        if not name and isinstance(columns["history"], str):  # the conversation before the answers, as in SHP
             return columns.messages("history", "user")
         messages = columns.messages(name, "user") if name else []
     return [*columns.history(), *messages]
@@ -105,7 +105,7 @@ def _answer_name(columns: Columns) -> str:
 
 
 def read_exchange(columns: Columns) -> Sample:
-    """A prompt and what answers it."""
+    """A prompt and its answer."""
     name = _answer_name(columns)
     for text in ("prompt", "question", "problem", name):
         if text in columns.names and columns[text] is None:
@@ -140,7 +140,7 @@ def judgement(label: Any) -> bool | None:
 
 
 def read_preference(columns: Columns) -> Sample:
-    """Chosen and rejected, with the prompt in front where they do not hold it themselves."""
+    """The chosen and the rejected answer, each with the prompt in front if it does not already hold it."""
     if "first" in columns.names:
         columns = judged(columns)
     elif "ranked" in columns.names:
@@ -171,12 +171,12 @@ def read_preference(columns: Columns) -> Sample:
 
 
 def _may_hold_prompt(columns: Columns, prompt: Sequence[Message]) -> bool:
-    """Whether an answer's text can be the whole chat: there is no prompt, or it is such a text itself."""
+    """Whether an answer's text can be the whole chat: without a prompt, or if the prompt is such a text too."""
     return not prompt or any(change.step is Step.DIALOGUES for change in columns.changes)
 
 
 def _questions(messages: Sequence[Message]) -> list[Message]:
-    """What is asked: of two whole chats the answers on the way may differ."""
+    """The prompt without its answers: two whole chats may differ in earlier answers."""
     return [message for message in messages if not is_answer(message)]
 
 
@@ -194,7 +194,7 @@ def read_alpaca_prompt(columns: Columns) -> Sample:
 
 
 def read_text(columns: Columns) -> Sample:
-    """A rendered text, or those of prompt and completion, which no template puts into turns."""
+    """A rendered text, or the texts of prompt and completion; no template puts them into turns."""
     if "text" in columns.names:
         return Sample(conversation=Conversation.parse([{"role": TEXT_ROLE, "content": columns.text("text")}]))
     texts = [("user", columns.text("prompt")), ("assistant", columns.text("completion"))]
@@ -208,7 +208,7 @@ def read_labels(columns: Columns) -> Sample:
 
 
 def read_shifted_labels(columns: Columns) -> Sample:
-    """Ids, and labels or a mask that stand a token before theirs."""
+    """Ids, with labels or a mask that are one token early."""
     return Sample(conversation=read_labelled(columns, shifted=True))
 
 
@@ -218,15 +218,15 @@ def read_own_segments(columns: Columns) -> Sample:
 
 
 NO_TEMPLATE = "none"
-"""What is asked for instead of a template where rows are rendered texts."""
+"""The name to choose instead of a template if the rows are rendered texts."""
 ANY_TEMPLATE = "{{ messages[0].content }}"
-"""What a model is loaded with for rendered texts: they get the template for texts in its place."""
+"""The template that a model is loaded with for rendered texts; the template for texts replaces it."""
 
 
 def text_template(tokenizer: Tokenizer, *, add_eos: bool = True) -> str:
-    """The chat template for rows that are rendered texts: the text, as trl's SFTTrainer tokenizes it.
+    """The chat template for rows that are rendered texts: it writes the text as trl's SFTTrainer tokenizes it.
 
-    With the special tokens that the tokenizer adds, and with `add_eos` eos where the text does not end in it.
+    It adds the special tokens that the tokenizer adds, and with `add_eos` also eos, if the text does not end in it.
     """
     alone, whole = (tokenizer("a", add_special_tokens=added, verbose=False)["input_ids"] for added in (False, True))
     at = next((i for i in range(len(whole)) if whole[i : i + len(alone)] == alone), 0)

@@ -1,7 +1,7 @@
-"""Data sets -> rows, one at a time: files, folders, pasted text, the hub. Nothing is read whole that can be streamed.
+"""Data sets -> rows, one at a time: files, folders, pasted text, the hub. Everything that can be streamed is streamed.
 
-A row that cannot be read is a BadRow with its file, its place and what is wrong; it never stops the others. What cannot
-be read at all (no such file, no readable row format) raises DataError.
+A row that cannot be read is a BadRow with its file, its place and the reason; it never stops the others. A source that
+cannot be read at all (no such file, no readable row format) raises DataError.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from inspector.errors import DataError, kind_of, quoted, short
 from inspector.model.model import Token
 
 DETECTED_FROM = 20
-"""Rows that the layout is detected from."""
+"""Number of rows from which the layout is detected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row. `number` counts from 0 over the whole data set; `place` says where it is, for people."""
+    """One row. `number` counts from 0 over the whole data set; `place` says where it is, in words."""
 
     number: int
     place: str
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadRow:
-    """A row that cannot be used, and why. `raw`: the row as JSON, or as it stands in its file where it is none."""
+    """A row that cannot be used, and why. `raw`: the row as JSON, or its text in the file if it is not JSON."""
 
     number: int
     place: str
@@ -54,9 +54,9 @@ class BadRow:
 
 
 def raw_of(value: Any) -> str:
-    """A row's value as a line of JSON, which can be mended and read again.
+    """A row's value as a line of JSON, which can be corrected and read again.
 
-    What JSON has no form for (a date, bytes) becomes its text, half of a surrogate pair its escape.
+    A value that JSON cannot represent (a date, bytes) becomes text; half of a surrogate pair becomes its escape.
     """
     line = json.dumps(value, ensure_ascii=False, default=str)
     has_half = any("\ud800" <= char <= "\udfff" for char in line)
@@ -65,11 +65,11 @@ def raw_of(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSource:
-    """Where rows come from. `name`: a file, a folder of files, or a hub id; `text`: pasted JSON, JSONL or CSV instead.
+    """A source of rows. `name`: a file, a folder of files, or a hub id; `text`: pasted JSON, JSONL or CSV instead.
 
     `split`, `config`: of a hub data set; in a folder, `split` picks the files whose name begins with it. Shard `index`
-    of `shards` has the rows whose number leaves the rest `index` when divided by `shards`. `edits`: what stands in a
-    row's place, by its number.
+    of `shards` has the rows whose number modulo `shards` is `index`. `edits`: edited rows by number, which replace
+    those of the source.
     """
 
     name: str = ""
@@ -97,7 +97,7 @@ class DataSource:
                 yield Row(number=number, place=place, value=self.edits.get(number, value))
 
     def count(self) -> int | None:
-        """How many rows the shard has, where that can be told without reading them: lines and Parquet files."""
+        """The number of rows of the shard, if it can be told without reading them: lines and Parquet files."""
         if self.text:
             return None
         try:
@@ -112,7 +112,7 @@ class DataSource:
         return len(range(self.index, total, self.shards))
 
     def about(self, limit: int | None = None) -> dict[str, Any]:
-        """What a report says about where its rows come from. `limit`: how many were read at most."""
+        """The description of the source in a report. `limit`: maximum number of rows read."""
         return {
             "name": self.name,
             "config": self.config,
@@ -138,7 +138,7 @@ class DataSource:
 
 
 def _each(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """The values; a list of messages is a row with these, a batch of tokenized rows one after the other."""
+    """The values of the rows; a list of messages becomes a row, a batch of tokenized rows becomes its rows in order."""
     for place, given in values:
         value = {"messages": given} if isinstance(given, list) and is_chat(given) else given
         batch = rows_of_batch(value) if isinstance(value, Mapping) else []
@@ -146,7 +146,7 @@ def _each(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 
 
 def _keep_inside() -> None:
-    """Have `datasets` refuse files that a data set of the hub names outside of itself, before it looks for them."""
+    """Make `datasets` refuse files outside of a hub data set that its settings name, before it looks for them."""
     from datasets import data_files
 
     resolve = data_files.resolve_pattern
@@ -157,7 +157,7 @@ def _keep_inside() -> None:
     def resolve_inside(pattern: str, base_path: str, *args: Any, **options: Any) -> list[str]:
         is_outside = pattern.startswith(("/", "~")) or "::" in pattern or re.match(r"(?!hf:)[a-z0-9+]+:", pattern, re.I)
         if base_path.startswith("hf://") and is_outside:
-            raise ValueError(f"it names {quoted(pattern, 120)}, which is not a file of its own")
+            raise ValueError(f"it names {quoted(pattern, 120)}, which is not one of its files")
         return list(resolve(pattern, base_path, *args, **options))
 
     resolve_inside.keeps_inside = True  # type: ignore[attr-defined]
@@ -165,7 +165,7 @@ def _keep_inside() -> None:
 
 
 def _hub(source: DataSource, token: Token) -> Iterator[tuple[str, Any]]:
-    """Rows of a hub data set, streamed; images and sounds stay undecoded. Raises DataError with what the hub says."""
+    """Rows of a hub data set, streamed; images and sounds stay undecoded. Raises DataError with the hub's message."""
     import datasets
 
     _keep_inside()
@@ -180,7 +180,7 @@ def _hub(source: DataSource, token: Token) -> Iterator[tuple[str, Any]]:
         rows = builder.as_streaming_dataset(split=split)
         for number, row in enumerate(rows.decode(False)):  # decoding opens paths and addresses that a row names
             yield f"{source.name}, {split} row {number}", row
-    except Exception as error:  # the libraries below raise nothing more precise
+    except Exception as error:  # the libraries raise nothing more precise
         reason = short(str(error).splitlines()[0], 300) if str(error) else type(error).__name__
         raise DataError(
             f"The data set {source.name!r} ({split}) cannot be read from the hub: {reason}. Check its name, config and "

@@ -1,4 +1,4 @@
-"""What is counted over the rows of a data set while they are read: columns that nothing reads, and KTO's labels."""
+"""Counts made while the rows of a data set are read: columns that nothing reads, and KTO's labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GOOD, BAD = "good", "bad"
 
 @dataclass(slots=True)
 class Tally:
-    """Counts over rows. `unread`: column -> rows that hold something in it; `labels`: `good` and `bad` -> rows."""
+    """Counts over rows. `unread`: column -> rows with a value in it; `labels`: `good` and `bad` -> rows."""
 
     layout: Layout
     unread: Counter[str] = field(default_factory=Counter)
@@ -26,7 +26,7 @@ class Tally:
     _is_counted: dict[str, bool] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any], sample: Sample) -> None:
-        """Count a row and what was read of it."""
+        """Count a row and its Sample."""
         for name, value in row.items():
             counted = self._is_counted.get(name)
             if counted is None:
@@ -40,18 +40,18 @@ class Tally:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said of the rows before they train."""
+        """The notes about the rows, for display before training."""
         given = keywords_text(self.layout.keywords)
         return [text for text in (given, unread_text(self.unread), labels_text(self.labels)) if text]
 
 
 def keywords_text(names: Collection[str]) -> str:
-    """The columns that the template reads by their names; "" without any."""
+    """A note on the columns that the template reads by name; "" without any."""
     return f"The template reads by name: {listed(names)}." if names else ""
 
 
 def unread_text(unread: Mapping[str, int]) -> str:
-    """The columns that are not read, with the rows that hold something in them; "" without any."""
+    """A note on the columns that are not read, with the number of rows that have a value there; "" without any."""
     if not unread:
         return ""
     columns = ", ".join(f"{quoted(name)} ({rows:,} row{'' if rows == 1 else 's'})" for name, rows in unread.items())
@@ -60,7 +60,7 @@ def unread_text(unread: Mapping[str, int]) -> str:
 
 
 def labels_text(labels: Mapping[str, int]) -> str:
-    """That all judged rows have one label; "" where both occur, or none."""
+    """A note if all judged rows have the same label; "" if both labels occur, or none."""
     good, bad = labels.get(GOOD, 0), labels.get(BAD, 0)
     if bool(good) is bool(bad):
         return ""

@@ -1,4 +1,4 @@
-"""Rows of published formats that hold no conversation of their own -> which format it is, and what to do with it."""
+"""Rows of published formats that do not hold a conversation -> the format's name, and what to do."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _CHECKS = frozenset({"solution", "ground_truth", "reward_model", "reference_answ
 
 
 def unsupported(row: Mapping[str, Any]) -> str | None:
-    """What a row is, and what to do with it; None for one of no known format."""
+    """A sentence that names the format of a row and says what to do; None for an unknown format."""
     columns = {name.lower(): value for name, value in row.items() if isinstance(name, str)}
     return next((says for fits, says in _KNOWN if fits(columns)), None)
 
 
 def one_message(row: Mapping[str, Any]) -> bool:
-    """Whether a row, its columns in lower case, is a single message: who says it, and what."""
+    """Whether a row, its columns in lower case, is a single message: a speaker and a text."""
     said = next((row[name] for name in ("content", "text", "value", "parts") if name in row), None)
     return isinstance(said, str | list) and speaker(row) in _SPEAKERS
 
@@ -62,4 +62,4 @@ _KNOWN: tuple[tuple[Callable[[Mapping[str, Any]], bool], str], ...] = (
         "Where one is, map it: completion=COLUMN.",
     ),
 )
-"""Whether a row, its columns in lower case, is of a format, and what is said then. The first that fits says it."""
+"""Checks of a row, its columns in lower case, each with the sentence for its format. The first match counts."""

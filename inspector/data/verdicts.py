@@ -1,4 +1,4 @@
-"""Answers with a verdict beside them -> which is the chosen one: of two answers, or of several with ranks or scores."""
+"""Answers with a verdict -> the chosen one: of two answers, or of several with ranks or scores."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from inspector.data.dialects import is_number
 from inspector.errors import FormatError, kind_of, quoted
 
 _BY_SIGN = frozenset({"overall_preference", "preference_strength"})
-"""Columns with a number that is below 0 where the first answer is better, as HelpSteer has them."""
+"""Columns with a number that is below 0 if the first answer is better, as in HelpSteer."""
 _FIRST_IS_ONE = frozenset({"labels"})
-"""Columns with a 1 where the first answer is better, as SHP has them; in all others the first is 0."""
+"""Columns with a 1 if the first answer is better, as in SHP; in all others the first is 0."""
 _SIDES = {
     **dict.fromkeys(("model_a", "response_a", "answer_a", "conversation_a", "a", "left", "first"), 0),
     **dict.fromkeys(("model_b", "response_b", "answer_b", "conversation_b", "b", "right", "second"), 1),
     **dict.fromkeys(("tie", "tie (bothbad)", "tie_bothbad", "bothbad", "both_bad", "both", "neither"), None),
 }
-"""What a verdict in words says: the first answer, the second, or neither."""
+"""The meaning of a verdict in words: the first answer, the second, or neither."""
 _TEXTS = ("completion", "response", "text", "answer", "generation", "content")
 _SCORES = ("overall_score", "score", "rating", "pm_score", "reward")
 _RANK = "rank"
 
 
 def judged(columns: Columns) -> Columns:
-    """The columns with the better of two answers as the chosen one. Raises FormatError where neither is better."""
+    """The columns with the better of two answers as the chosen one. Raises FormatError if neither is better."""
     side = _better(columns)
     if side is None:
         column = columns.names.get("verdict") or columns.names["first_score"]
@@ -41,7 +41,7 @@ def judged(columns: Columns) -> Columns:
 
 
 def _better(columns: Columns) -> int | None:
-    """0 where the first answer is better, 1 where the second is, None where neither is."""
+    """0 if the first answer is better, 1 if the second is, None if neither is."""
     if "verdict" not in columns.names:
         scores = [columns[name] for name in ("first_score", "second_score")]
         for name, score in zip(("first_score", "second_score"), scores, strict=True):
@@ -70,7 +70,7 @@ def holds_ranked(value: Any) -> bool:
 def best_and_worst(columns: Columns) -> Columns:
     """The columns with the best of several answers as the chosen one, and the worst as the rejected one.
 
-    Answers without a number are left out. Raises FormatError where fewer than two have one, or all the same.
+    Answers without a number are left out. Raises FormatError if fewer than two have one, or if all are equal.
     """
     where, answers = columns.names["ranked"], columns["ranked"]
     if not holds_ranked(answers):

@@ -1,4 +1,4 @@
-"""A conversation that was edited -> the row that it came from, in the row's own layout."""
+"""An edited conversation -> the row that it came from, in the row's layout."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PROMPTS = ("instruction", "question", "problem")
 
 
 def written_back(row: Mapping[str, Any], layout: Layout, conversation: Conversation) -> dict[str, Any]:
-    """The row with another conversation in the columns that it was read from; of a pair in the chosen answer.
+    """The row with another conversation in the columns that it was read from; in a pair, in the chosen answer.
 
-    Read again it gives this conversation. Raises FormatError for one that the layout cannot hold.
+    Reading the row again gives this conversation. Raises FormatError for one that the layout cannot hold.
     """
     values, names = dict(row), layout.columns
     if conversation.segments and layout.format is Format.SEGMENTS:
@@ -64,7 +64,7 @@ def written_back(row: Mapping[str, Any], layout: Layout, conversation: Conversat
 
 
 def _labelled(layout: Layout, labelled: LabelledIds) -> dict[str, Any]:
-    """The columns of a row of ids and labels. Raises FormatError for columns that they cannot be written into."""
+    """The columns of a row of ids and labels. Raises FormatError for columns that cannot hold them."""
     trained = [int(label != IGNORED) for label in labelled.labels]
     is_shifted = layout.format is Format.LABELLED_SHIFTED
     mask = [*trained[1:], 0] if is_shifted else trained
@@ -76,17 +76,17 @@ def _labelled(layout: Layout, labelled: LabelledIds) -> dict[str, Any]:
     if not is_shifted:
         lists["labels"] = list(labelled.labels)
     if odd := next((column for name, column in layout.columns.items() if name not in lists), None):
-        raise FormatError(f"The column {odd!r} cannot be written anew: write the rows with input_ids and labels first.")
+        raise FormatError(f"The column {odd!r} cannot be rewritten: write the rows with input_ids and labels first.")
     return {column: lists[name] for name, column in layout.columns.items()}
 
 
 def _put(values: dict[str, Any], name: str, value: Any) -> None:
-    """A value in a column; as JSON where the column held a text."""
+    """A column's new value; as JSON text if the column held text."""
     values[name] = json.dumps(value, ensure_ascii=False) if isinstance(values.get(name), str) else value
 
 
 def _put_texts(values: dict[str, Any], layout: Layout, messages: Sequence[Message], answer: str) -> None:
-    """A question and its answer in columns of texts, and a system text before them where there is a column for it."""
+    """A question and its answer in text columns, and a system text if there is a column for it."""
     names, rest = layout.columns, list(messages)
     if "system" in names and rest[0]["role"] == "system":
         values[names["system"]] = rest.pop(0)["content"]

@@ -66,7 +66,7 @@ def axolotl(inspection: Inspection, data: str) -> Export:
 
 
 def _options(inspection: Inspection) -> dict[str, Any]:
-    """Those inspected with; for the other strategies what comes closest to the policy shown."""
+    """The settings of the inspection; for other strategies, the ones closest to the policy shown."""
     given = inspection.options
     if inspection.strategy == "content_diff":
         roles, on_eos = list(given.get("roles", ["assistant"])), given.get("train_on_eos", "turn")
@@ -86,14 +86,14 @@ def _roles(inspection: Inspection) -> list[str]:
 
 
 def _stops(inspection: Inspection) -> list[str]:
-    """The tokens that end the answers, where the eos does not."""
+    """The tokens that end the answers, if eos does not."""
     tokens, eos = inspection.example.tokens, inspection.model.tokenizer.eos_token_id
     stops = [turn.stop_token for _, turn in inspection.example.answers() if turn.stop_token is not None]
     return list(dict.fromkeys(tokens.texts[stop] for stop in stops if tokens.ids[stop] != eos))
 
 
 def _flag(inspection: Inspection) -> str | None:
-    """The field of the messages that says whether they are trained, where what is shown heeds it."""
+    """The field that says whether a message is trained, if the shown rule obeys it."""
     heeds = (
         inspection.strategy == "content_diff"
         or inspection.options.get("turns") == TurnPolicy.FLAGGED
@@ -104,7 +104,7 @@ def _flag(inspection: Inspection) -> str | None:
 
 
 def _with_flag(conversation: Conversation, flag: str | None) -> Conversation:
-    """The conversation with no other flags than the one that axolotl is told to read."""
+    """The conversation without flags, except the one that axolotl is told to read."""
     others = set(TRAIN_FLAGS) - {flag}
     messages = ({name: value for name, value in m.items() if name not in others} for m in conversation.messages)
     return replace(conversation, messages=tuple(messages))

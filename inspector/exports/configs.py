@@ -30,7 +30,7 @@ _UNKNOWN = (
 
 
 def llama_factory(inspection: Inspection, data: str) -> Export:
-    """A configuration, and the description of the data that it needs beside it."""
+    """A configuration, and the description of the data that has to stand next to it."""
     name = PurePath(data).stem
     roles = {f"{role}_tag": role for role in ("user", "assistant", "system")}
     description = {

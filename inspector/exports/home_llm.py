@@ -60,9 +60,9 @@ def home_llm(inspection: Inspection, data: str) -> Export:
 
 
 def _ids(inspection: Inspection) -> tuple[dict[str, list[int]], list[str]]:
-    """The ids to search for, those inspected with or else verified ones, and a note on them.
+    """The ids to search for (those of the inspection, or else verified ones), and a note on them.
 
-    Raises StrategyRefusedError where there are none.
+    Raises StrategyRefusedError if there are none.
     """
     if inspection.strategy.startswith("home_llm"):
         return {name: id_list(name, inspection.options[name]) for name in ("prefix_ids", "suffix_ids")}, []

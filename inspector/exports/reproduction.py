@@ -1,6 +1,6 @@
 """A script for an issue: it asks a trainer which tokens of a conversation it trains, and fails while that is wrong.
 
-There is one only where the trainer's own code can be called in a few lines: that of transformers and of TRL.
+Scripts exist only for trainers whose code can be called in a few lines: transformers and TRL.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ trained = [label != -100 for label in batch["labels"][0].tolist()]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reproduction:
-    """`script`: the script, "" where there can be none; `why`: why not, "" where there is nothing to reproduce."""
+    """`script`: the script, "" if there is none; `why`: the reason, "" if there is nothing to reproduce."""
 
     script: str = ""
     why: str = ""
@@ -91,7 +91,7 @@ class Reproduction:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """How a trainer's own code is called. `row`: the row it is given; `settings`: those of TRL."""
+    """A call of a trainer's own code. `row`: the row it is given; `settings`: those of TRL."""
 
     script: Script
     row: Callable[[Inspection], dict[str, Any]]
@@ -99,7 +99,7 @@ class _Call:
 
 
 def reproduction(inspection: Inspection) -> Reproduction:
-    """The script for what an inspection shows. Its assert fails where the mask is not what the assistant wrote."""
+    """The script for an inspection. Its assert fails if the mask is not exactly what the assistant wrote."""
     if inspection.strategy in (EXACT, OWN_LABELS):
         return Reproduction()
     facts = FACTS[inspection.strategy]

@@ -21,10 +21,9 @@ _BATCH = 1000
 def write_rows(inspections: Iterable[Inspection], path: str | Path) -> int:
     """Write labelled rows to a .parquet or .jsonl file, one inspection at a time; returns how many there are.
 
-    Columns: `input_ids` and `labels` (-100 where a token is not trained) without what truncation cuts off, their
-    `text`, and the names of the `model` and the `strategy`. A file that is there already is replaced once all rows are
-    written. Raises ExportError for another suffix, a file that cannot be written and a row with images, and what
-    `inspections` raises.
+    Columns: `input_ids` and `labels` (-100 for a token that is not trained) after truncation, their `text`, and the
+    names of the `model` and the `strategy`. An existing file is replaced once all rows are written. Raises ExportError
+    for another suffix, a file that cannot be written or a row with images, and whatever `inspections` raises.
     """
     path = Path(path)
     if path.suffix not in _WRITERS:
@@ -33,7 +32,7 @@ def write_rows(inspections: Iterable[Inspection], path: str | Path) -> int:
     try:
         count = _WRITERS[path.suffix](map(_row, inspections), part)
         os.replace(part, path)
-    except InspectorError:  # some are an OSError too
+    except InspectorError:  # some of these are also an OSError
         raise
     except OSError as error:
         raise ExportError(f"{path} cannot be written: {error.strerror or error}.") from error

@@ -25,7 +25,7 @@ class Script:
 
 
 def model_constants(inspection: Inspection, files: Mapping[str, str]) -> dict[str, Any]:
-    """What to train, and the template's file beside the script where one goes along."""
+    """The model to train, and the name of the template's file next to the script, if there is one."""
     return {
         "MODEL": base_model(inspection.model),
         "REVISION": inspection.model.revision or "main",
@@ -34,7 +34,7 @@ def model_constants(inspection: Inspection, files: Mapping[str, str]) -> dict[st
 
 
 def kept_slice(length: int | None, truncation: str) -> slice:
-    """What truncation keeps of a row, as a slice."""
+    """The part of a row that truncation keeps, as a slice."""
     if length is None:
         return slice(None)
     return slice(-length, None) if truncation == Truncation.KEEP_END else slice(length)

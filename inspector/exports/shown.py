@@ -1,4 +1,4 @@
-"""What a trainer has to be told of an inspection: the model, its template, the ids to search for, the row's length."""
+"""The facts of an inspection that a trainer needs: the model, its template, the ids to search for, the row length."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from inspector.strategies import EXACT, Example, Truncation, label
 from inspector.trainers.markers import Markers, propose_markers
 
 TEMPLATE_FILE = "chat_template.jinja"
-"""The name under which a chosen template goes along; transformers reads it from a model's folder by this name."""
+"""The file name of a chosen template; transformers reads a template of this name from a model's folder."""
 
 USUAL_LENGTH = 2048
-"""Row length for trainers that want one, in tokens, unless the shown row is longer."""
+"""Default row length in tokens for trainers that need one, unless the shown row is longer."""
 
 
 def base_model(model: Model) -> str:
-    """What trainers load: a hub id or a folder."""
+    """The hub id or the folder that trainers load."""
     return shown_path(f"models/{model.name}") if model.source is Source.EMBEDDED else model.name
 
 
 def chosen_template(inspection: Inspection) -> Mapping[str, str]:
-    """The template as a file to go along, where it is another one than trainers find with the model."""
+    """The template as a file, if it is not the one that trainers find with the model."""
     model, conversation = inspection.model, inspection.example.conversation
     _, source = model.template_for(conversation.tools is not None)
     is_found = not model.template_is_chosen or source == model.templates.get("default")
@@ -41,7 +41,7 @@ def trainers_example(
 ) -> Example:
     """The conversation as a trainer renders it: with the model's template, whatever the inspected strategy used.
 
-    `conversation`: what of it the trainer passes to the template; `template`: the one it is told to use. Raises as
+    `conversation`: the part that the trainer passes to the template; `template`: the one it is told to use. Raises as
     `inspect`.
     """
     example = inspection.example
@@ -53,23 +53,23 @@ def trainers_example(
 
 
 def max_length(inspection: Inspection) -> int | None:
-    """The length at which rows are cut, by a modifier or by the strategy itself; None where they are not."""
+    """The length at which rows are cut, by a modifier or by the strategy itself; None if they are not cut."""
     lengths = (inspection.modifiers.max_length, inspection.options.get("max_length"))
     return min((length for length in lengths if length is not None), default=None)
 
 
 def row_length(inspection: Inspection) -> int:
-    """The length at which rows are cut; where they are not, one that this row fits in."""
+    """The length at which rows are cut; if they are not cut, a length that this row fits in."""
     return max_length(inspection) or max(USUAL_LENGTH, -(-len(inspection.ids) // 1024) * 1024)
 
 
 def tokenizer_side(model: Model) -> str:
-    """Which end of a long row stays when a trainer leaves truncation to the tokenizer."""
+    """The end of a long row that is kept when a trainer leaves truncation to the tokenizer."""
     return Truncation.KEEP_END if model.tokenizer.truncation_side == "left" else Truncation.KEEP_START
 
 
 def passed(conversation: Conversation, *, fields: Sequence[str] | None = None, tools: bool = True) -> Conversation:
-    """What a trainer passes of a conversation that knows no template keywords: these fields of each message."""
+    """The conversation as a trainer without template keywords passes it: only these fields of each message."""
     messages = tuple(
         {name: value for name, value in message.items() if fields is None or name in fields}
         for message in conversation.messages
@@ -87,14 +87,14 @@ def trains_last_answer_only(inspection: Inspection) -> bool:
 def verified_markers(inspection: Inspection) -> tuple[Markers, list[str]]:
     """Marker ids verified over this conversation and varied ones, and a note on how many answers they find.
 
-    One conversation alone would not do: where its only answer merges with the header, no ids can be read off it. Raises
-    StrategyRefusedError when there are none, and as `inspect`.
+    One conversation is not enough: if its only answer merges with the header, it shows no ids. Raises
+    StrategyRefusedError if there are none, and as `inspect`.
     """
     examples = [trainers_example(inspection)]
     for conversation in sample_conversations():
         try:
             examples.append(trainers_example(inspection, conversation))
-        except RenderError:  # a template need not take every sample
+        except RenderError:  # a template may refuse some of the samples
             continue
     rows = [replace(inspection, example=example, labelled=label(example, EXACT, {})) for example in examples]
     markers = propose_markers(rows)

@@ -1,7 +1,7 @@
 """An inspection -> settings to paste into each trainer, and rows with exactly the labels that are shown.
 
 Each snippet begins with a comment that says what it will train and where that differs from what is shown. The comment
-is computed: see inspector.exports.verdict. What a trainer cannot do is said in the snippet's place.
+is computed: see inspector.exports.verdict. If a trainer cannot do it, the comment says so instead of settings.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _HEADS: Mapping[str, Target] = {
 
 
 def export(inspection: Inspection, target: str, *, data: str = "data.jsonl") -> Export:
-    """Settings for one trainer; a comment that says why where there can be none. `data`: the file of conversations.
+    """Settings for one trainer, or a comment that says why there are none. `data`: the file of conversations.
 
     Raises ExportError for an unknown trainer.
     """

@@ -57,7 +57,7 @@ TRL_COLLATOR = Target(
 
 
 def trl_labels(inspection: Inspection, data: str) -> Export:
-    """A script that trains rows with labels: no template and no rule is involved any more."""
+    """A script that trains rows with labels: it needs no template and no rule."""
     bits = tuple(label != IGNORED for label in inspection.labels)
     verdict = sentence(inspection, bits)
     if not any(bits):
@@ -153,10 +153,10 @@ def trl_collator(inspection: Inspection, data: str) -> Export:
 
 
 def _collator_ids(inspection: Inspection) -> tuple[dict[str, Any], list[str]]:
-    """The ids to search for, those inspected with or else verified ones, and a note on them.
+    """The ids to search for (those of the inspection, or else verified ones), and a note on them.
 
-    Without an instruction the collator trains the last answer only, so it is left out where that is what is shown.
-    Raises StrategyRefusedError where there are no ids.
+    Without an instruction the collator trains the last answer only, so it is left out if that is what is shown.
+    Raises StrategyRefusedError if there are no ids.
     """
     example = inspection.example
     if inspection.strategy == "trl_completion_collator":

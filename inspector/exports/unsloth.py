@@ -52,9 +52,9 @@ def unsloth(inspection: Inspection, data: str) -> Export:
 
 
 def _options(inspection: Inspection) -> tuple[dict[str, Any], list[str]]:
-    """The headers' texts, those inspected with or else verified ones, and a note on them.
+    """The headers' texts (those of the inspection, or else verified ones), and a note on them.
 
-    Raises StrategyRefusedError where there are none.
+    Raises StrategyRefusedError if there are none.
     """
     is_given = inspection.strategy == "responses_only"
     given = {name: value for name, value in inspection.options.items() if is_given and value is not None}

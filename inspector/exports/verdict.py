@@ -1,7 +1,7 @@
-"""What exported settings train, said in sentences that are computed and never written by hand.
+"""Sentences that say what exported settings train. They are computed, never written by hand.
 
-A trainer's own rule labels the shown conversation with exactly the options that are exported, and the result is
-compared with what is shown, token by token. What is not reproduced is called unknown.
+A trainer's own rule labels the shown conversation with exactly the exported options, and the result is compared with
+the shown labels, token by token. Behaviour that is not reproduced is called unknown.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from inspector.trainers.stops import text_stops
 from inspector.trainers.verdict import trainer_of, verdict_of
 
 _PLACES = 3
-"""Most places where two trainers differ that are spelled out."""
+"""Maximum number of differences between two trainers that are spelled out."""
 _QUOTED = 40
-"""Most characters of a place that are quoted."""
+"""Maximum characters quoted from one place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Export:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a trainer does with the shown conversation. `same`: see Export; `refused`: it does not take it at all."""
+    """The effect of a trainer on the shown conversation. `same`: see Export; `refused`: whether it rejects it."""
 
     verdict: str
     same: bool | None
@@ -115,7 +115,7 @@ class Target:
 
 
 def _changes(inspection: Inspection) -> Iterator[str]:
-    """That the row was changed before it was rendered, where it was."""
+    """A note that the row was changed before it was rendered, if it was."""
     steps = dict.fromkeys(change.step.value for change in inspection.example.conversation.changes)
     if steps:
         yield (
@@ -125,7 +125,7 @@ def _changes(inspection: Inspection) -> Iterator[str]:
 
 
 def comment(*texts: str) -> str:
-    """Each text on lines of its own after `#`; a command, which begins with `$`, on one."""
+    """Each text on separate lines after `#`; a command, which begins with `$`, on a single line."""
     return "".join(f"# {line}\n" for text in texts for line in _lines(text))
 
 
@@ -148,8 +148,8 @@ def judge(
     """Label the conversation as the trainer does, and say where that differs from what is shown.
 
     `strategy`, `options`: the trainer's rule. `conversation`, `template`: see `trainers_example`. `length`,
-    `truncation`: how it cuts rows; `searches`: it cuts them first and labels what is left. `passes`: a sentence on what
-    it passes to the template, for the case that other tokens come of it.
+    `truncation`: how it cuts rows; `searches`: it cuts them first and labels the rest. `passes`: a sentence on what it
+    passes to the template, used if the result is other tokens.
     """
     try:
         example = trainers_example(inspection, conversation, template)
@@ -174,7 +174,7 @@ def judge(
 
 
 def sentence(inspection: Inspection, bits: Sequence[bool]) -> str:
-    """What a trainer that trains the tokens in `bits` trains, beside what is shown."""
+    """The tokens in `bits` compared with the shown ones, in words."""
     shown = inspection.labelled.trained
     count = sum(shown)
     if tuple(bits) == shown:
@@ -190,7 +190,7 @@ def sentence(inspection: Inspection, bits: Sequence[bool]) -> str:
 
 
 def _changed_tokens(model: Model) -> list[str]:
-    """What to do about special tokens that were set after the tokenizer was loaded; a trainer loads it without them."""
+    """A note on special tokens that were set after the tokenizer was loaded; a trainer loads it without them."""
     if not model.changed_tokens:
         return []
     return [
@@ -200,7 +200,7 @@ def _changed_tokens(model: Model) -> list[str]:
 
 
 def _stop_strings(inspection: Inspection) -> list[str]:
-    """What generation needs where answers end in text."""
+    """A note on generation for answers that end in plain text."""
     return [
         f"Answers end in {text!r}, which is text to this tokenizer: pass it to generation as a stop string "
         f"(transformers: stop_strings=[{text!r}], tokenizer=tokenizer), or add it as a special token before training."
@@ -209,7 +209,7 @@ def _stop_strings(inspection: Inspection) -> list[str]:
 
 
 def _places(inspection: Inspection, bits: Sequence[bool]) -> str:
-    """The tokens that are set, as quoted text with their indices."""
+    """The tokens with a set bit, as quoted text with their indices."""
     spans = inspection.example.tokens.char_spans
     places = []
     for first, end in ranges_of(index for index, bit in enumerate(bits) if bit):
@@ -225,7 +225,7 @@ def _places(inspection: Inspection, bits: Sequence[bool]) -> str:
 
 
 def _cut(example: Example, kept: range) -> Example:
-    """The example with the kept tokens only, for rules that look at ids and know nothing of turns."""
+    """The example with the kept tokens only, for rules that look at ids and do not know turns."""
     tokens = example.tokens
     if len(kept) == len(tokens):
         return example

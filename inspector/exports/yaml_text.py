@@ -7,7 +7,7 @@ from typing import Any
 
 
 def yaml_text(settings: Mapping[str, Any]) -> str:
-    """The settings in the order given."""
+    """The settings as YAML, in their order."""
     import yaml
 
     return str(yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))

@@ -1,4 +1,4 @@
-"""Whether what is on this machine is open to whoever asks: on one's own machine it is, on a public page it is not."""
+"""Access to the files of this machine: open to its own user, closed to visitors of a public page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import os
 
 
 def is_public() -> bool:
-    """Whether this process serves visitors: MASKSCOPE_PUBLIC says so (1) or not (0); without it a Space does."""
+    """Whether this process serves visitors: set by MASKSCOPE_PUBLIC (1 or 0); without it, true on a Space."""
     setting = os.environ.get("MASKSCOPE_PUBLIC", "").strip().lower()
     return setting not in ("0", "false", "no") if setting else bool(os.environ.get("SPACE_ID"))

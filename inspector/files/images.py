@@ -1,8 +1,8 @@
-"""Images of rows: the text that stands for one in a message, and how large it is.
+"""Images of rows: the text that stands for an image in a message, and its size.
 
-An image is given as a path, an address, a `data:` URI or base64 text, as transformers takes it; bytes, Pillow's images
-and what `datasets` keeps of one become a `data:` URI. An image is decoded, as a trainer does, but none that claims more
-than MAX_PIXELS. Where this process serves visitors, no file of its machine and no address is opened.
+An image is a path, an address, a `data:` URI or base64 text, as in transformers; bytes, Pillow images and images as
+`datasets` stores them become a `data:` URI. Images are decoded, as a trainer does, unless they claim more than
+MAX_PIXELS. If this process serves visitors, it opens no file of its machine and no address.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from inspector.errors import ImageError, one_line, quoted, short
 from inspector.files.access import is_public
 
 MAX_BYTES = 20_000_000
-"""Largest file of an image that is read."""
+"""Largest image file that is read, in bytes."""
 MAX_PIXELS = 50_000_000
-"""Most pixels that an image may have: a small file can claim any number of them."""
+"""Maximum number of pixels of an image: a small file can claim any number of them."""
 _TIMEOUT_S = 20.0
-"""How long an image may take to come from its address."""
+"""Maximum seconds to fetch an image from its address."""
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-"""What Pillow reads by itself: other formats have it start programs, or are none of images alone."""
+"""Formats that Pillow reads by itself: for others it starts programs, or they are not only for images."""
 _LONGEST_PATH, _SHORTEST_IMAGE = 1024, 60
-"""Characters: what is longer is no path, and no image is shorter as base64 text."""
+"""Lengths in characters: a longer text is not a path, and no image is shorter as base64 text."""
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
-"""Modes of Pillow's images that a PNG file holds."""
+"""Modes of Pillow images that a PNG file can hold."""
 _NEAREST = {"La": "LA", "RGBa": "RGBA"}
-"""Other modes, and the one of those that they become where it is not RGB."""
+"""Other modes that are not converted to RGB, and the modes that they are converted to."""
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 
@@ -46,7 +46,7 @@ class Size(NamedTuple):
 
 
 def as_text(value: Any) -> str | None:
-    """The text that stands for an image in a message; None for what is none."""
+    """The text that stands for an image in a message; None if the value is not an image."""
     if isinstance(value, str):
         return value or None
     if isinstance(value, bytes | bytearray):
@@ -58,18 +58,18 @@ def as_text(value: Any) -> str | None:
 
 
 def _is_pillows(value: Any) -> bool:
-    """Whether a value is an image of Pillow's; where nothing has imported Pillow, none is."""
+    """Whether a value is a Pillow image; False if nothing has imported Pillow."""
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(value, module.Image)
 
 
 def _as_png(image: Any) -> str | None:
-    """An image of Pillow's as a `data:` URI; None for one that cannot be read any more."""
+    """A Pillow image as a `data:` URI; None if it can no longer be read."""
     file = BytesIO()
     try:
         own = image.mode if image.mode in _PNG_MODES else _NEAREST.get(image.mode, "RGB")
         image.convert(own).save(file, format="PNG")
-    except Exception:  # a file that is damaged or closed raises what Pillow's reader comes upon
+    except Exception:  # what a damaged or closed file raises depends on Pillow's reader
         return None
     return as_text(file.getvalue())
 
@@ -81,14 +81,14 @@ def images_of(value: Any) -> list[str]:
     if None in texts:
         at = texts.index(None)
         raise ImageError(
-            f"Image {at} of the row's column is {quoted(values[at], 60)}, which is none: give a path, an address, "
-            "bytes, or base64 text."
+            f"Image {at} of the row's column is {quoted(values[at], 60)}, which is not an image: give a path, an "
+            "address, bytes, or base64 text."
         )
     return [text for text in texts if text]
 
 
 def as_json(value: Any) -> Any:
-    """A column as JSON can hold it: images of Pillow's and bytes become texts, other values stay as they are."""
+    """A column in a form that JSON can hold: Pillow images and bytes become texts, other values stay as they are."""
     if isinstance(value, list | tuple):
         return [as_json(one) for one in value]
     is_held = isinstance(value, Mapping) and isinstance(value.get("bytes"), bytes | bytearray)
@@ -97,7 +97,7 @@ def as_json(value: Any) -> Any:
 
 
 def is_data(source: str) -> bool:
-    """Whether a text holds an image itself and does not say where it is."""
+    """Whether a text holds an image itself, not the image's place."""
     return source.startswith("data:") or len(source) > _LONGEST_PATH
 
 
@@ -110,14 +110,14 @@ def size_of(source: str) -> Size:
 
 @lru_cache(maxsize=64)
 def _size(source: str, version: tuple[int, int] | None) -> Size:
-    """The size of an image. `version`: of a file when it was last written, and its length."""
+    """The size of an image. `version`: for a file, the time of its last change and its length."""
     image = opened(source)
     return Size(image.height, image.width)
 
 
 @lru_cache(maxsize=64)
 def thumbnail(source: str, most: int = 96) -> str:
-    """A small copy of an image as a `data:` URI, no side longer than so many pixels; "" of one that is not read."""
+    """A small copy of an image as a `data:` URI, with no side longer than `side` pixels; "" if it cannot be read."""
     try:
         image = opened(source).convert("RGB")
     except ImageError:
@@ -129,7 +129,7 @@ def thumbnail(source: str, most: int = 96) -> str:
 
 
 def opened(source: str) -> Any:
-    """An image as Pillow has it, decoded, and turned as its EXIF data says. Raises ImageError."""
+    """An image as Pillow decodes it, turned as its EXIF data says. Raises ImageError."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     data = _bytes(source)
@@ -148,14 +148,14 @@ def opened(source: str) -> Any:
             f"The image {_named(source)} is too large: {one_line(str(error), 120)}. Up to {MAX_PIXELS:,} pixels are "
             "read; make it smaller."
         ) from None
-    except Exception as error:  # what a damaged file comes to depends on its format
+    except Exception as error:  # what a damaged file raises depends on its format
         raise ImageError(
             f"The image {_named(source)} is damaged: {one_line(str(error), 120).rstrip('.')}. Replace the file."
         ) from None
 
 
 def _named(source: str) -> str:
-    """An image in a message of ours: its place, or that the row holds it."""
+    """An image's name in an error: its place, or that the row holds it."""
     return f"{short(source, 30)} in the row" if is_data(source) else quoted(source, 120)
 
 
@@ -185,13 +185,13 @@ def _bytes(source: str) -> bytes:
 
 
 def _file(source: str) -> Path | None:
-    """The file of that path, where there is one that may be opened."""
+    """The file at this path, if there is one that may be opened."""
     if is_public():
         return None
     try:
         path = Path(source.removeprefix("file://")).expanduser()
         return path if path.is_file() else None
-    except (OSError, ValueError, RuntimeError):  # too long to be a name, with a null byte, of no such user
+    except (OSError, ValueError, RuntimeError):  # too long, with a null byte, or of an unknown user
         return None
 
 
@@ -211,7 +211,7 @@ def _not_base64(source: str) -> ImageError:
 
 
 def _base64(text: str) -> bytes | None:
-    """What a base64 text holds, however its lines are broken; None for another text."""
+    """The bytes in a base64 text, with or without line breaks; None for any other text."""
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
@@ -223,7 +223,7 @@ def _too_large(source: str) -> ImageError:
 
 
 def _fetched(address: str) -> bytes:
-    """What an address answers; it is asked once, also where it fails. Raises ImageError."""
+    """The bytes at an address. It is requested once, even if it fails. Raises ImageError."""
     if is_public():
         raise ImageError(
             f"The image {_named(address)} is not fetched: this page opens no addresses for visitors. Put the image "

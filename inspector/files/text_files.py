@@ -1,4 +1,4 @@
-"""Text files of users, read whole and written. Every refusal is an InputFileError."""
+"""Reads and writes users' text files as a whole. Every refusal is an InputFileError."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from inspector.errors import InputFileError
 
 MAX_FILE_BYTES = 50_000_000
-"""Largest file read whole, where nothing else is asked for."""
+"""Default limit for a file that is read whole, in bytes."""
 
 
 def read_text(name: str, most: int = MAX_FILE_BYTES) -> str:
-    """The text of a file of at most so many bytes; `-` is standard input. Raises InputFileError."""
+    """The text of a file of at most `most` bytes; `-` is standard input. Raises InputFileError."""
     if name == "-":
         text = sys.stdin.read(most + 1)
         if len(text) > most:
@@ -29,7 +29,7 @@ def read_text(name: str, most: int = MAX_FILE_BYTES) -> str:
         raise InputFileError(f"{name} is not UTF-8 text: byte {error.start} cannot be read.") from error
     except OSError as error:
         raise InputFileError(f"{name} cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # a character that no file name can have
+    except ValueError as error:  # a character that is not allowed in file names
         raise InputFileError(f"{name!a} cannot be read: that is not a file name ({error}).") from error
 
 

@@ -1,4 +1,4 @@
-"""What a finding is: a code, how bad it is, where, what, and one remedy."""
+"""The parts of a finding: a code, a severity, a place, a detail, and one remedy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Self
 
 
 class Reads(StrEnum):
-    """What a finding goes by, and so what an audit may conclude from one row for the others of its shape."""
+    """The facts that a finding depends on. They decide what an audit may conclude from one row about its shape."""
 
     SHAPE = "shape"
     """The template, the roles and the fields: all rows of a shape have the finding, or none."""
     COUNTS = "counts"
-    """How many tokens train, which is worked out for each row."""
+    """The number of trained tokens, which is computed for each row."""
     TOKENS = "tokens"
     """A row's tokens where texts meet, special tokens and length: rows that differ in these are inspected whole."""
     MODEL = "model"
@@ -23,27 +23,27 @@ class Reads(StrEnum):
 
 
 class KindBy(StrEnum):
-    """What findings of one code are told apart by."""
+    """The key by which findings of one code are grouped."""
 
     TOKEN = "token"
     """The first token, and the template line that wrote it."""
     WORDS = "words"
-    """What the finding says, without its numbers."""
+    """The finding's detail, without its numbers."""
     END = "end"
-    """The last clause of what it says."""
+    """The last clause of its detail."""
 
 
 class Code(StrEnum):
-    """What was found, with what it reads. The public names; docs/findings.md has a section for each."""
+    """The public names of findings, each with the facts it reads. docs/findings.md has a section for each."""
 
     heading: str
     reads: Reads
     kind_by: KindBy
 
     def __new__(cls, name: str, heading: str = "", reads: Reads = Reads.WORDS, kind_by: KindBy = KindBy.TOKEN) -> Self:
-        """A code by its public name; whoever does not say what it reads closes the fast path of an audit.
+        """A code by its public name. A code that does not say what it reads turns off the fast path of an audit.
 
-        `heading`: what is wrong, in a few words, as the page and the terminal head a finding.
+        `heading`: the problem in a few words; the page and the terminal show it above a finding.
         """
         code = str.__new__(cls, name)
         code._value_, code.heading, code.reads, code.kind_by = name, heading, reads, kind_by
@@ -100,11 +100,11 @@ class Code(StrEnum):
     STOP_TOKEN_MISMATCH = "stop_token_mismatch", "Turns do not end in the EOS token", Reads.SHAPE
     """The template ends turns in another token than the tokenizer's eos."""
     STOP_IS_TEXT = "stop_is_text", "The stop marker is plain text", Reads.SHAPE
-    """What ends an answer is text to this tokenizer, not one special token: generation does not end there by itself."""
+    """An answer ends in plain text for this tokenizer, not in one special token: generation does not end there."""
     TURN_READ_OFF = "turn_read_off", "Turn boundaries are inferred", Reads.SHAPE
-    """Where a turn begins or ends was read off renders of the conversation's beginning, not off the template's loop."""
+    """The bounds of a turn come from renders of the conversation's beginning, not from the template's loop."""
     TURN_UNKNOWN = "turn_unknown", "Turn boundaries are unknown", Reads.SHAPE
-    """Whose the template's text around an answer is cannot be told."""
+    """The owner of the template's text around an answer is unknown."""
     PAD_IS_EOS = "pad_is_eos", "The padding token equals the stop token", Reads.SHAPE
     """Padding and the stop token are one id: collators that mask by id erase the stop."""
     PAD_ID_ZERO = "pad_id_zero", "The padding id is 0", Reads.SHAPE
@@ -138,13 +138,13 @@ class Code(StrEnum):
     IDS_DIFFER = "ids_differ", "The row's ids are not the tokenizer's", Reads.SHAPE, KindBy.WORDS
     """The ids that a row came with are not those that the tokenizer gives for their text."""
     IMAGE_NOT_READ = "image_not_read", "An image is not in the text", Reads.SHAPE, KindBy.END
-    """An image that no processor puts into the text: it cannot be read, or nothing stands for it."""
+    """No processor puts an image into the text: it cannot be read, or nothing stands for it."""
     IMAGE_PLACEHOLDER_IN_LOSS = "image_placeholder_in_loss", "Image tokens are trained", Reads.SHAPE, KindBy.WORDS
     """Tokens that stand for an image train."""
     TRUNCATED_IMAGE = "truncated_image", "An image is cut off", Reads.SHAPE, KindBy.END
     """Truncation removes tokens of an image."""
     KEYWORD_NOT_READ = "keyword_not_read", "The template ignores a keyword", Reads.SHAPE, KindBy.WORDS
-    """A keyword beside the messages means something for training, and the template does not read it."""
+    """A keyword next to the messages matters for training, and the template does not read it."""
     NONDETERMINISTIC_RENDER = "nondeterministic_render", "The text contains today's date", Reads.SHAPE
     """The render holds today's date or time."""
     DUPLICATE_ANSWER = "duplicate_answer", "The same answer is repeated", Reads.COUNTS
@@ -154,16 +154,16 @@ class Code(StrEnum):
     ONE_LABEL = "one_label", "All rows have the same label", Reads.COUNTS
     """All judged rows have the same label."""
     NEAR_EMPTY_LOSS = "near_empty_loss", "Almost nothing is trained", Reads.COUNTS
-    """Rows of a data set train next to nothing."""
+    """Rows of a data set train almost nothing."""
 
 
 def heading_of(code: str) -> str:
-    """What heads a finding of this code; the code itself, where it is that of another version."""
+    """The heading of a finding with this code; the code itself if it is from another version."""
     return Code(code).heading if code in set(Code) else code
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     ERROR = "error"
     """Trains the wrong thing, or nothing."""
@@ -175,7 +175,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One finding. `token_span` is half open; None where no token is to blame, as `message_index` for messages.
+    """One finding.
+
+    `token_span` is half open, and None if it is not about tokens; `message_index` likewise for messages.
 
     `cause`: a sentence about the field that a template fails at, "" for every other finding.
     """

@@ -1,4 +1,4 @@
-"""Text of the messages that the render does not have, and text of the render that is in no token."""
+"""Findings about message text that is missing from the render, and rendered text that no token covers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from inspector.strategies import Example, Labelled, is_trained
 
 
 def find_lost_content(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Each field of a message that is not shown whole, and each stretch of text that no token covers.
+    """Each field of a message that is not rendered whole, and each stretch of text that no token covers.
 
-    Fields that name messages and calls, or say something about them, are one finding together.
+    Fields that name or describe messages and calls make one finding together.
     """
     beside: dict[str, None] = {}
     shown = _shown_positions(example)
@@ -53,9 +53,9 @@ def find_lost_content(example: Example, labelled: Labelled) -> Iterator[Finding]
 
 
 def _lost_offsets(example: Example, index: int, text: str, shown: Mapping[int, int]) -> list[int]:
-    """The characters of a field that the render does not have; `shown` maps those that it has to their positions.
+    """The characters of a field that are missing from the render; `shown` maps the others to their positions.
 
-    Qwen3 cuts `<think>` and `</think>` off an answer and writes its own in their place: that is not lost.
+    Qwen3 cuts `<think>` and `</think>` off an answer and writes its own in their place: these are not lost.
     """
     lost: list[int] = []
     turn = example.turns.get(index)
@@ -98,7 +98,7 @@ def _lost_field(
     if role == "assistant" and path.startswith("content") and len(lost) == len(text) and dropped.strip():
         severity = Severity.ERROR
     is_history = role == "assistant" and index < last_trained and not is_trained(example, labelled, index)
-    if is_history:  # an earlier answer as the model is given it
+    if is_history:  # an earlier answer, as the model sees it
         severity = Severity.NOTE
     return Finding(
         code=Code.CONTENT_LOST,
@@ -114,7 +114,7 @@ def _lost_field(
 _IDENTIFIER = re.compile(r"(name|tool_call_id|tool_calls\[\d+\]\.id)")
 """Fields that name a message or a call: templates often leave them out."""
 _SAID = frozenset({"content", "tool_calls", "function_call", *REASONING_FIELDS})
-"""Fields that hold what is said; all others are about the message."""
+"""Fields that hold the message's content; all others describe the message."""
 
 
 def _is_media_path(message: Message, path: str) -> bool:
@@ -133,7 +133,7 @@ def _is_structure(path: str) -> bool:
 
 
 def _shown_positions(example: Example) -> dict[tuple[int, str], dict[int, int]]:
-    """(message, field) -> which of its characters the render shows, and where first."""
+    """(message, field) -> the characters that the render shows, each with its first position."""
     shown: dict[tuple[int, str], dict[int, int]] = {}
     for start, _, run in example.rendered.spans():
         origin = run.origin

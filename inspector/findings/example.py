@@ -1,7 +1,7 @@
-"""What goes wrong in an example, as typed data: one small function per code.
+"""Findings about an example, as typed data: one small function per code.
 
-Each `find_*` takes the example and the strategy's answer and yields findings; `find_all` runs them. A finding says what
-(with the actual text and ids), where (message, tokens), and one remedy.
+Each `find_*` takes the example and the strategy's labels and yields findings; `find_all` runs them. A finding has a
+detail (with the actual text and ids), a place (message, tokens), and one remedy.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def find_all(example: Example, labelled: Labelled) -> list[Finding]:
 
 
 def find_boundary_merges(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """One finding per distinct merged token and severity: the first place, and how many there are.
+    """One finding per distinct merged token and severity: the first place, and the number of places.
 
-    Merges inside an answer that trains whole, such as the quotes of a tool call, make one finding together.
+    Merges inside a fully trained answer, such as the quotes of a tool call, make one finding together.
     """
     mixed = set(labelled.mixed)
     seen: dict[tuple[int | None, Severity], tuple[Finding, int]] = {}
@@ -94,7 +94,7 @@ def _parts(example: Example, index: int) -> list[tuple[str, Origin]]:
 
 
 def find_no_trained_tokens(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Nothing is trained, and why."""
+    """Examples in which nothing is trained, and why."""
     if any(labelled.trained):
         return
     assistants = example.conversation.assistant_indices()
@@ -128,7 +128,7 @@ def find_no_trained_tokens(example: Example, labelled: Labelled) -> Iterator[Fin
 
 
 def find_untrained_stops(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Trained turns after which the model does not learn to stop; not those whose end is unknown."""
+    """Trained turns after which the model does not learn to stop, except those whose end is unknown."""
     for index, turn in example.answers():
         trained = [i for i in turn.tokens if labelled.trained[i]]
         if not trained or (index in example.rendered.unknown_turns and turn.stop_span is None):
@@ -187,7 +187,7 @@ def _foreign(example: Example, index: int) -> Origin | None:
     """The message (as an origin without field) whose foreign text the token holds, or None."""
     for run in example.tokens.runs[index]:
         origin = run.origin
-        if origin.kind is not OriginKind.MESSAGE or origin.field == "role":  # a role's name is a header's part
+        if origin.kind is not OriginKind.MESSAGE or origin.field == "role":  # a role's name is part of a header
             continue
         if origin.message_index is None:
             return Origin(OriginKind.MESSAGE, None, origin.top_field)
@@ -198,7 +198,7 @@ def _foreign(example: Example, index: int) -> Origin | None:
 
 
 def find_trailing_prompt(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """The example ends in a generation prompt."""
+    """Examples that end in a generation prompt."""
     start = example.rendered.prompt_start
     if start is None:
         return

@@ -1,4 +1,4 @@
-"""What docs/findings.md says of each finding, as the page and an audit's report show it. The document is read once."""
+"""The sections of docs/findings.md, as the page and an audit's report show them. The document is read once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IN_CHECKOUT = "python -m inspector"
 class Explanation:
     """A section of the document.
 
-    `html`: its blocks; a tag that the document writes is text in it. `text`: a line a paragraph, without marks; the
+    `html`: its blocks; tags in the document are shown as text. `text`: one line per paragraph, without markup; the
     items of a list begin with "- ".
     """
 
@@ -29,13 +29,13 @@ class Explanation:
 
 
 def explanation(code: str) -> Explanation:
-    """What the document says of a finding; nothing of a code that it does not know, as one of another version."""
+    """The document's section for a code; None for an unknown code, such as one from another version."""
     return _explanations().get(code, Explanation())
 
 
 @cache
 def _explanations() -> Mapping[str, Explanation]:
-    from markdown_it import MarkdownIt  # what shows no explanation need not import it
+    from markdown_it import MarkdownIt  # not needed unless an explanation is shown
 
     markdown = MarkdownIt("commonmark", {"html": False})
     text = (DOCS / "findings.md").read_text(encoding="utf-8")

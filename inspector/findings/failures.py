@@ -1,4 +1,4 @@
-"""Which field of a conversation makes a template fail, and what the template takes there: tried out, field by field."""
+"""Finds the field that makes a template fail, and the form that the template takes there, by trying each field."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Failure:
 
 
 def failing_field(reason: str, conversation: Conversation, renders: Renders) -> Failure | None:
-    """The first field that alone makes the template fail; None where no single kind of field does.
+    """The first field that alone makes the template fail; None if no single kind of field does.
 
     `reason`: the template's own error. `renders` tries a changed conversation: a field is named only when the render
     works with another value there.
@@ -55,7 +55,7 @@ def _first_difference(before: Any, after: Any) -> int:
     return next((i for i, (one, other) in enumerate(pairs) if one != other), 0)
 
 
-# --- what is tried: the field, what is wrong with it, and the message with another value there
+# --- the trials: a field, what is wrong with it, and the message with another value there
 
 
 def _with(name: str, change: Callable[[Any], Any]) -> Trial:

@@ -11,7 +11,7 @@ from inspector.strategies import Example, Labelled, Reason
 
 
 def find_unread_images(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Images that no processor puts into the text, one finding a reason."""
+    """Images that no processor puts into the text, one finding per reason."""
     unread = [picture for picture in example.pictures if picture.why]
     for why, group in groupby(unread, key=lambda picture: picture.why):
         pictures = list(group)

@@ -1,4 +1,4 @@
-"""Findings about rows that came with ids and labels of their own: one small function per code."""
+"""Findings about rows that came with ids and labels: one small function per code."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from inspector.strategies.traced import traced
 from inspector.tokens import ids_by
 
 REMEDY = "The labels are the row's own: fix what made them, or train the messages by a strategy."
-"""What to do about what is found in a row's own labels."""
+"""The remedy for findings about a row's own labels."""
 _ABOUT_LABELS = frozenset(
     {Code.FOREIGN_TEXT_IN_LOSS, Code.STOP_TOKEN_NOT_TRAINED, Code.PROMPT_TEXT_IN_LOSS, Code.BOUNDARY_MERGE}
 )
 
 
 def with_own_remedy(example: Example, finding: Finding) -> Finding:
-    """The finding with what can be done in a row that came with labels: no strategy has made them."""
+    """The finding with a remedy that fits a row that came with labels: no strategy made them."""
     if example.conversation.labelled is None or finding.code not in _ABOUT_LABELS:
         return finding
     return replace(finding, remedy=REMEDY)
 
 
 def find_turns_not_read(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Rows whose turns are unknown, so that whose text trains cannot be told."""
+    """Rows whose turns are unknown, so that the owner of the trained text is unknown."""
     if example.unread:
         yield Finding(
             code=Code.TURNS_NOT_READ,
@@ -40,7 +40,7 @@ def find_turns_not_read(example: Example, labelled: Labelled) -> Iterator[Findin
 
 
 def find_labels_differ(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Tokens that the row's labels train and traced does not, or the other way round."""
+    """Tokens that the row's labels train and `traced` does not, or the reverse."""
     if example.unread or labelled.strategy != OWN_LABELS:
         return
     exact, own, cut = traced(example).trained, labelled.trained, Reason.CUT
@@ -75,7 +75,7 @@ def _named(example: Example, indices: Sequence[int]) -> str:
 
 
 def find_ids_differ(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Ids that are not those that the tokenizer gives for their text."""
+    """Ids that differ from those the tokenizer gives for their text."""
     if example.conversation.labelled is None or "\ufffd" in example.rendered.text:
         return
     ids, own = example.tokens.ids, ids_by(example.encoder, example.tokenizer, example.rendered)

@@ -12,9 +12,9 @@ from inspector.strategies.markers_in_ids import id_list
 from inspector.turns import Turn
 
 BOILERPLATE_SHARE = 0.75
-"""Share of the trained tokens from which on the template's text counts as too much."""
+"""The template's text is too much from this share of the trained tokens on."""
 FEW_TOKENS = 8
-"""Below so many trained tokens a share says nothing."""
+"""With fewer trained tokens than this the share means nothing."""
 
 
 def find_truncation(example: Example, labelled: Labelled) -> Iterator[Finding]:
@@ -74,9 +74,9 @@ def find_missed_markers(example: Example, labelled: Labelled) -> Iterator[Findin
 
 
 def _nearest(example: Example, labelled: Labelled, turn: Turn, at: int) -> str:
-    """A sentence about the longest beginning of the marker that stands near the answer's first token, and what follows.
+    """A sentence about the longest start of the marker near the answer's first token, and what follows it.
 
-    Nothing for strategies that look for no ids.
+    Empty for strategies that do not search for ids.
     """
     marker = _marker_ids(example, labelled)
     start = max(0, min(turn.tokens[0], at) - 1)
@@ -108,11 +108,11 @@ _MARKER_OPTIONS = {
     "trl_completion_collator": "response",
     "responses_only": "response_part",
 }
-"""Strategies that search among ids, and the option that holds what they look for."""
+"""Strategies that search among ids, and the option that holds the ids."""
 
 
 def find_long_suffix(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Suffix ids that hold the prefix ids: the next turn's header."""
+    """Suffix ids that contain the prefix ids, which are the next turn's header."""
     if "suffix_ids" not in labelled.options:
         return
     prefix, suffix = (id_list(name, labelled.options[name]) for name in ("prefix_ids", "suffix_ids"))
@@ -154,7 +154,7 @@ def find_prompt_text(example: Example, labelled: Labelled) -> Iterator[Finding]:
 
 
 def find_empty_answers(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Turns in which the stop token alone trains."""
+    """Turns in which only the stop token trains."""
     for index, turn in example.answers():
         ends = turn.end_tokens
         if turn.stop_span is not None and tuple(i for i in turn.tokens if labelled.trained[i]) == ends:

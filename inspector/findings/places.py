@@ -1,4 +1,4 @@
-"""Where a finding is, in tokens and in words."""
+"""The place of a finding, in tokens and in words."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def describe(origin: Origin) -> str:
 
 
 def span_of(example: Example, message_index: int) -> tuple[int, int] | None:
-    """The tokens of a message's turn; None where it has none."""
+    """The tokens of a message's turn; None if it has no turn."""
     turn = example.turns.get(message_index)
     return None if turn is None else turn.token_span
 
 
 def message_of(example: Example, index: int) -> int | None:
-    """The message in whose turn a token is; None for the template's own text."""
+    """The index of the message whose turn holds a token; None for the template's own text."""
     turns = (run.turn for run in example.tokens.runs[index])
     return next((turn for turn in turns if turn is not None), None)

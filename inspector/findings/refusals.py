@@ -1,6 +1,6 @@
-"""Why a template refuses a conversation: tried out, not read from its message.
+"""Finds out why a template refuses a conversation, by trying, not from the template's message.
 
-The suspect is taken out and the conversation rendered again; the cause is named only when that works.
+The suspect is removed and the conversation rendered again; the cause is named only if that works.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from inspector.findings.failures import failing_field
 def explain_refusal(
     error: InspectorError, conversation: Conversation, renders: Callable[[Conversation], bool]
 ) -> Finding | None:
-    """Why a template refuses a conversation, or None when that cannot be shown.
+    """The finding that says why a template refuses a conversation, or None if that cannot be shown.
 
-    `renders` tries a changed conversation: the cause is named only when the render works without it.
+    `renders` tries a changed conversation: the cause is named only if the render works without it.
     """
     if not isinstance(error, TemplateRefusedError | TemplateFailedError):
         return None
@@ -76,7 +76,7 @@ def explain_refusal(
 
 
 def _refuses_system(conversation: Conversation, others: Sequence[Message], renders: Callable[..., bool]) -> bool:
-    """Whether the template renders without the system message, and not with a text in it."""
+    """Whether the template renders without the system message, and does not render with text in it."""
     told = tuple(m if m in others or m.get("content") else {**m, "content": "Be brief."} for m in conversation.messages)
     is_empty = told != conversation.messages
     return renders(replace(conversation, messages=tuple(others))) and not (
@@ -85,7 +85,7 @@ def _refuses_system(conversation: Conversation, others: Sequence[Message], rende
 
 
 def _odd_content(conversation: Conversation, renders: Callable[[Conversation], bool]) -> int | None:
-    """The first message whose content alone makes the template refuse: with plain text there and in all it renders."""
+    """The first message whose content alone makes the template refuse: it renders if all content is plain text."""
     plain = with_plain_content(conversation)
     odd = [i for i, m in enumerate(conversation.messages) if not isinstance(m.get("content"), str)]
     if not odd or not renders(plain):
@@ -98,7 +98,7 @@ def _odd_content(conversation: Conversation, renders: Callable[[Conversation], b
 
 
 def with_plain_content(conversation: Conversation) -> Conversation:
-    """The same with every content one text: "" for null, the texts of a list joined."""
+    """The conversation with every content as one text: "" for null, the joined texts of a list."""
     return replace(
         conversation,
         messages=tuple({**message, "content": _plain(message.get("content"))} for message in conversation.messages),
@@ -113,6 +113,6 @@ def _plain(content: object) -> str:
 
 
 def _sentence(error: InspectorError) -> str:
-    """The error's text, ended: templates seldom end theirs."""
+    """The error's text with a full stop, which templates often leave out."""
     text = str(error)
     return text if text.endswith((".", "!", "?", "…")) else text + "."

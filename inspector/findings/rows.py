@@ -1,4 +1,4 @@
-"""What was changed in a row before the template saw it, and what is left in it that a template writes wrongly."""
+"""Findings about changes made to a row before the template saw it, and about values that a template writes wrongly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from inspector.strategies import Example, Labelled, is_trained
 
 
 def find_row_changes(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """One finding for each step that changed something: how much, and the first change with its values."""
+    """One finding for each step that changed something: the number of changes, and the values of the first."""
     changes = sorted(example.conversation.changes, key=lambda change: list(Step).index(change.step))
     differing = [change for change in changes if change.step is Step.PAIRS and change.before != change.after]
     yield from map(_differing_prompts, differing)
@@ -61,7 +61,7 @@ def _differing_prompts(change: Change) -> Finding:
 
 
 def _loses_media(change: Change) -> bool:
-    """Whether parts that are not text went out of a message's content."""
+    """Whether parts that are not text were removed from a message's content."""
     before, after = change.before, change.after if isinstance(change.after, list) else []
     return change.step is Step.CONTENT and isinstance(before, list) and _media(before) > _media(after)
 
@@ -81,7 +81,7 @@ def _json(value: Any) -> str:
 
 
 def find_messages_without_content(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Messages whose content is null or missing, where no calls stand in its place."""
+    """Messages whose content is null or missing and that hold no calls instead."""
     for index, message in enumerate(example.conversation.messages):
         if message.get("content") is not None or message.get("tool_calls"):
             continue
@@ -99,7 +99,7 @@ def find_messages_without_content(example: Example, labelled: Labelled) -> Itera
 
 
 def find_nulls_in_loss(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Fields that are null and are written as such in text that trains: the first of each message."""
+    """Null fields that are written as null in trained text: the first of each message."""
     for index, message in _with_more_than_text(example):
         paths = {path for name in message for path, value in _values(message[name], name) if value is None}
         if not paths:
@@ -125,7 +125,7 @@ def find_nulls_in_loss(example: Example, labelled: Labelled) -> Iterator[Finding
 
 
 def find_python_in_text(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Lists and objects of messages that the template writes as Python does."""
+    """Lists and objects of messages that the template writes in Python syntax."""
     for index, message in _with_more_than_text(example):
         turn = example.turns.get(index)
         for path, value in () if turn is None else _values(message, ""):
@@ -145,11 +145,11 @@ def find_python_in_text(example: Example, labelled: Labelled) -> Iterator[Findin
                 remedy="Write the value as text or as JSON, or use a template that takes "
                 + ("a list of parts." if isinstance(value, list) else "an object."),
             )
-            break  # what is inside it is written with it
+            break  # its inner values are written with it
 
 
 def find_encoded_twice(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Arguments that are JSON text and come out as a JSON string."""
+    """Arguments that are JSON text and are rendered as a JSON string."""
     for index, turn in example.answers():
         calls = example.conversation.messages[index].get("tool_calls")
         for at, call in enumerate(calls if isinstance(calls, list) else ()):
@@ -171,7 +171,7 @@ def find_encoded_twice(example: Example, labelled: Labelled) -> Iterator[Finding
 
 
 def find_flags_not_obeyed(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Messages whose own flag says other than what trains: the first, and how many there are; and flags of parts."""
+    """Messages whose flag contradicts the labels (the first, and their number), and flags of parts."""
     yield from _part_flags(example)
     odd = []
     for index, message in enumerate(example.conversation.messages):
@@ -199,7 +199,7 @@ def find_flags_not_obeyed(example: Example, labelled: Labelled) -> Iterator[Find
 
 
 def _part_flags(example: Example) -> Iterator[Finding]:
-    """The first message that says itself which of its characters train: nothing here goes by that."""
+    """The first message that says which of its characters train: no rule here obeys that."""
     for index, message in _with_more_than_text(example):
         if name := next((name for name in PART_FLAGS if message.get(name)), None):
             yield Finding(
@@ -215,7 +215,7 @@ def _part_flags(example: Example) -> Iterator[Finding]:
 
 
 def _with_more_than_text(example: Example) -> Iterator[tuple[int, Message]]:
-    """The messages that hold anything but texts, with their indices: hardly any do."""
+    """The messages with values other than text, with their indices: there are few."""
     for index, message in enumerate(example.conversation.messages):
         if not all(isinstance(value, str) for value in message.values()):
             yield index, message
@@ -246,7 +246,7 @@ def _trained_characters(example: Example, labelled: Labelled) -> bytearray:
 
 
 def find_unread(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Columns of the row that are not read, and keywords that the template does not read, but for thinking."""
+    """Columns of the row that are not read, and keywords that the template does not read, except for thinking."""
     if example.conversation.unread:
         yield Finding(
             code=Code.COLUMN_NOT_READ,
@@ -260,7 +260,7 @@ def find_unread(example: Example, labelled: Labelled) -> Iterator[Finding]:
     names = [name for name in example.conversation.keywords if is_meaningful(name) and not name.endswith("thinking")]
     try:
         unread = [name for name in names if name not in sandbox.keywords(example.template)] if names else []
-    except RenderError:  # a template that cannot be read for its names has rendered all the same
+    except RenderError:  # a template whose names cannot be read may still have rendered
         return
     if unread:
         yield Finding(

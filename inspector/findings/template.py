@@ -1,4 +1,4 @@
-"""Findings about what the template writes, whatever trains: one small function per code."""
+"""Findings about the template's text, whatever trains: one small function per code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _THINK = "<think>"
 
 
 def find_misplaced_tags(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Generation spans that do not hold the answer they are about: tags inside set blocks or macros are shifted."""
+    """Generation spans that do not hold their answer: tags inside set blocks or macros are shifted."""
     spans = example.rendered.generation_spans
     for index, turn in example.answers():
         near = [span for span in spans if span[0] < turn.end and span[1] > turn.start]
@@ -41,7 +41,7 @@ def find_misplaced_tags(example: Example, labelled: Labelled) -> Iterator[Findin
 
 
 def find_rewritten_history(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Trained answers whose history is rendered differently from how it is when they have to be written."""
+    """Trained answers whose history renders differently at the time they are generated."""
     headers = (header for header in example.rendered.headers if not header.history_kept)
     rewritten = [h.message_index for h in headers if is_trained(example, labelled, h.message_index)]
     if not rewritten:
@@ -78,7 +78,7 @@ def find_clock(example: Example, labelled: Labelled) -> Iterator[Finding]:
 
 
 def find_thinking_default(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Templates whose generation prompt depends on enable_thinking, while nobody has set it."""
+    """Templates whose generation prompt depends on enable_thinking, which is not set."""
     index = next((i for i in reversed(example.conversation.assistant_indices()) if i in example.turns), None)
     is_set = "enable_thinking" in example.conversation.keywords
     if index is None or is_set or "enable_thinking" not in example.template:
@@ -87,7 +87,7 @@ def find_thinking_default(example: Example, labelled: Labelled) -> Iterator[Find
     switched = [asked.with_keywords(enable_thinking=value) for value in (True, False)]
     try:
         unset, on, off = example.texts([asked, *switched])
-    except StrategyError:  # the template refuses to answer this history: there is no prompt to compare
+    except StrategyError:  # the template refuses this history: there is no prompt to compare
         return
     if on == off:
         return
@@ -122,7 +122,7 @@ def _is_answer(run: Run, message_index: int) -> bool:
 
 
 def find_unsettled_turns(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Answers whose turns the template's own structure does not settle."""
+    """Answers whose turns do not follow from the template's structure."""
     rendered = example.rendered
     trained = [index for index, _ in example.answers() if is_trained(example, labelled, index)]
     for code, severity, messages, detail, remedy in (

@@ -14,7 +14,7 @@ from inspector.tokens import control_tokens
 
 
 def find_control_tokens(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Text of a message that the tokenizer reads as a special token, or would; one finding a message."""
+    """Text of a message that the tokenizer reads, or would read, as a special token; one finding per message."""
     if not example.encoder.text_becomes_control:
         yield from _spelled_controls(example)
         return
@@ -43,7 +43,7 @@ def find_control_tokens(example: Example, labelled: Labelled) -> Iterator[Findin
 
 
 def _spelled_controls(example: Example) -> Iterator[Finding]:
-    """Control tokens in messages that stay text here, and would not in the rendered text tokenized whole."""
+    """Control tokens in messages that are text here, and would be control tokens if the render were tokenized whole."""
     controls, tokens = control_tokens(example.tokenizer), example.tokens
     messages: set[int] = set()
     for start, end, run in example.rendered.spans():
@@ -86,7 +86,7 @@ def find_official_differences(example: Example, labelled: Labelled) -> Iterator[
 
 
 def find_doubts(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """transformers warned when it loaded the tokenizer: what the other way changes in this row."""
+    """A warning of transformers about the tokenizer, and the tokens of this row that the other setting would change."""
     if example.alternative is None:
         return
     setting, other = example.alternative.setting, ids_alone(example.alternative.tokenizer, example.rendered.text)
@@ -113,7 +113,7 @@ def find_doubts(example: Example, labelled: Labelled) -> Iterator[Finding]:
 
 
 def find_ids_without_embedding(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """Ids beyond the embedding: the tokenizer is not the model's, or has tokens that the model was not resized for."""
+    """Ids outside the embedding: the tokenizer is another model's, or has tokens that the model was not resized for."""
     count, ids = example.embeddings, example.tokens.ids
     beyond = [] if count is None else [i for i, id in enumerate(ids) if id >= count]
     if beyond:
@@ -130,7 +130,7 @@ def find_ids_without_embedding(example: Example, labelled: Labelled) -> Iterator
 
 
 def _compared(example: Example, others: Sequence[int]) -> tuple[int, int, str]:
-    """(the first token that other ids differ at, how many tokens are others, the differences in words)."""
+    """(the first token at which the ids differ, the number of different tokens, the differences in words)."""
     ids = example.tokens.ids
     places = _differences(others, ids)
     different = list(
@@ -149,9 +149,9 @@ def _difference(example: Example, theirs: Sequence[int], ours: Sequence[int]) ->
 
 
 _SHOWN = 4
-"""Differences quoted of two encodings."""
+"""Maximum number of quoted differences between two encodings."""
 _COMPARED = 4_000
-"""Tokens up to which every difference is looked for; of longer ones the stretch that they do not share."""
+"""Up to this many tokens every difference is found; in longer rows only the one stretch that is not shared."""
 
 
 def _differences(theirs: Sequence[int], ours: Sequence[int]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -165,7 +165,7 @@ def _differences(theirs: Sequence[int], ours: Sequence[int]) -> list[tuple[tuple
 
 
 def find_stop_mismatch(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """The last answer ends in another token than the tokenizer's eos."""
+    """Rows whose last answer does not end in the tokenizer's eos."""
     eos = example.tokenizer.eos_token_id
     last = next((i for i in reversed(example.conversation.assistant_indices()) if i in example.turns), None)
     stop = None if last is None else example.turns[last].stop_token
@@ -211,7 +211,7 @@ def find_text_stops(example: Example, labelled: Labelled) -> Iterator[Finding]:
 def find_pad_is_stop(example: Example, labelled: Labelled) -> Iterator[Finding]:
     """Padding shares its id with eos or with a stop token: a collator that masks by id erases real labels.
 
-    Where the tokenizer has no padding token trainers take eos, some of them with such a collator.
+    If the tokenizer has no padding token, trainers use eos, some of them with such a collator.
     """
     pad_id = example.tokenizer.pad_token_id
     pad = example.tokenizer.eos_token_id if pad_id is None else pad_id
@@ -250,7 +250,7 @@ def find_pad_zero(example: Example, labelled: Labelled) -> Iterator[Finding]:
 
 
 def find_double_bos(example: Example, labelled: Labelled) -> Iterator[Finding]:
-    """The rendered text begins with bos, and the tokenizer adds another one when asked for special tokens."""
+    """The rendered text begins with bos, and the tokenizer adds another one if special tokens are requested."""
     bos = example.tokenizer.bos_token_id
     if bos is None or example.tokens.ids[:1] != (bos,):
         return

@@ -30,8 +30,8 @@ def inspect(
     """Render, tokenize and label one conversation.
 
     `conversation`: a Conversation, a list of messages, a dict with `messages` and optionally `tools`, `documents` and
-    template keywords, or a row of a data set. `modifiers`: what is done to the row and to the strategy's answer (see
-    Modifiers), such as `{"max_length": 512}`. `options`: those of the strategy. Raises ConversationError,
+    template keywords, or a row of a data set. `modifiers`: changes to the row and to the strategy's labels (see
+    Modifiers), such as `{"max_length": 512}`. `options`: options of the strategy. Raises ConversationError,
     FormatError, StrategyError, a RenderError, TraceError, or TokenizationError.
     """
     rule = Rule(strategy=strategy, options=options, modifiers=Modifiers.parse(modifiers))
@@ -64,7 +64,7 @@ def inspect_as_rendered(rule: Rule, model: Model, conversation: Conversation) ->
 
 
 def _as_labelled(rule: Rule) -> tuple[Rule, tuple[str, ...]]:
-    """The rule of a row that came with labels, and a warning where another one was chosen."""
+    """The rule for a row that came with labels, and a warning if another one was chosen."""
     modifiers, asked = replace(rule.modifiers, keep=Keep.ALL), []
     if rule.strategy not in (EXACT, OWN_LABELS) or rule.options:
         asked.append(f"the strategy {rule.strategy}" + (" with its options" if rule.options else ""))
@@ -79,7 +79,7 @@ def _as_labelled(rule: Rule) -> tuple[Rule, tuple[str, ...]]:
 def _given_or_changed(
     rule: Rule, model: Model, conversation: Conversation, source: str
 ) -> tuple[Example, tuple[str, ...]]:
-    """The example of a row; where the template refuses it as it is, of what the trainer makes of it, and a warning."""
+    """The example of a row. If the template refuses it, the row as the trainer changes it is used, with a warning."""
     facts = FACTS.get(rule.strategy)
     try:
         return make_example(model, conversation, source), ()
@@ -97,7 +97,7 @@ def _given_or_changed(
 def inspect_rendered(model: Model, conversations: Iterable[Conversation]) -> list[Inspection]:
     """The inspections of the conversations that the template renders; those that it refuses are left out.
 
-    Raises as `inspect`, but no RenderError.
+    Raises as `inspect`, except RenderError.
     """
     out = []
     for conversation in conversations:

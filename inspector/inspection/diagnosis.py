@@ -1,4 +1,4 @@
-"""Why a template refuses a conversation, or fails on it."""
+"""Diagnoses why a template refuses a conversation, or fails on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from inspector.rendering import sandbox
 
 
 def diagnose(model: Model, conversation: Conversation, error: InspectorError) -> Finding | None:
-    """Why a template refuses a conversation, shown by rendering it without the suspect; None when that is unknown."""
+    """The finding that says why a template refuses a conversation; None if the reason is unknown.
+
+    The reason is shown by rendering the conversation without the suspect.
+    """
     if not isinstance(error, TemplateRefusedError | TemplateFailedError):
         return None
     if isinstance(error, TemplateFailedError) and isinstance(error.finding, Finding):
@@ -30,7 +33,7 @@ def diagnose(model: Model, conversation: Conversation, error: InspectorError) ->
 
 
 def with_cause(model: Model, conversation: Conversation, error: TemplateFailedError) -> TemplateFailedError:
-    """The error with the field that the template fails at in its text, where that can be shown."""
+    """The error, with a text that names the field the template fails at, if that can be shown."""
     finding = diagnose(model, conversation, error)
     if finding is None or not finding.cause:
         return error

@@ -20,7 +20,7 @@ from inspector.turns import find_turns
 
 
 def make_example(model: Model, conversation: Conversation, source: str) -> Example:
-    """Render a conversation with the template `source` and tokenize it. Raises as `inspect`, no StrategyError."""
+    """Render a conversation with the template `source` and tokenize it. Raises as `inspect`, except StrategyError."""
     rendered, pictures = expanded(
         model.processor, conversation, sandbox.render(source, prepared(model, conversation), model.special_tokens)
     )
@@ -45,12 +45,12 @@ def make_example(model: Model, conversation: Conversation, source: str) -> Examp
 
 
 def prepared(model: Model, conversation: Conversation) -> Conversation:
-    """The conversation as the model's template is given it."""
+    """The conversation as it is passed to the model's template."""
     return without_data(model.encoder.prepared(model.tokenizer, conversation))
 
 
 def _official(model: Model, conversation: Conversation, source: str) -> Sequence[int] | None:
-    """The ids that the vendor's library gives a conversation; None where another template is used than the model's."""
+    """The ids that the vendor's library gives a conversation; None if the template is not one of the model's."""
     is_own = source in model.templates.values() and not model.changed_tokens
     return model.encoder.official(model.tokenizer, conversation) if is_own else None
 
@@ -68,9 +68,9 @@ def _render_texts(
 
 
 def labelled_example(model: Model, conversation: Conversation) -> Example:
-    """The example of a row that came with ids and labels: its tokens are these ids, and nothing is tokenized anew.
+    """The example of a row that came with ids and labels: its tokens are these ids, and nothing is tokenized again.
 
-    Its messages are those that the text reads as, where the template writes the same text for them.
+    Its messages are read back from the text, if the template writes the same text for them.
     """
     assert conversation.labelled is not None
     found = read_back(model, conversation.labelled.ids)
@@ -90,7 +90,7 @@ def labelled_example(model: Model, conversation: Conversation) -> Example:
 
 
 def _check_ids(tokenizer: Tokenizer, text: str, ids: list[int]) -> None:
-    """The ids must be those of apply_chat_template, which tokenizes the text with exactly this call."""
+    """Raise TokenizationError for ids other than those of apply_chat_template, which makes exactly this call."""
     encoded = tokenizer(text, padding=False, truncation=False, add_special_tokens=False, verbose=False)
     expected = list(encoded["input_ids"])
     if ids != expected:

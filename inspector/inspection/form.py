@@ -22,7 +22,7 @@ from inspector.tokens import named_panics
 
 
 def as_rendered(rule: Rule, model: Model, conversation: Source) -> Conversation:
-    """The conversation in the form that the model's template takes; `changes` says what was changed for it.
+    """The conversation in the form that the model's template takes; its `changes` hold the changes made.
 
     A row that came with ids and labels stays as it is. Raises ConversationError, FormatError.
     """
@@ -49,7 +49,10 @@ def as_rendered(rule: Rule, model: Model, conversation: Source) -> Conversation:
 
 
 def template_names(model: Model) -> frozenset[str]:
-    """The names of columns beside the messages that the model reads: its template, and its processor images."""
+    """The names of columns next to the messages that the model reads.
+
+    Those of its template, and images for a processor.
+    """
     names = _read_names(model) - RESERVED_KEYWORDS - OF_ROWS - _GIVEN - set(model.special_tokens)
     return names if model.processor is None else names.union(IMAGE_COLUMNS)
 
@@ -58,13 +61,13 @@ def _read_names(model: Model) -> frozenset[str]:
     """The names that the model's template reads, with tools and without."""
     names: set[str] = set()
     for _, source in {model.template_for(True), model.template_for(False)}:
-        with suppress(RenderError):  # a template that does not compile says so when it renders
+        with suppress(RenderError):  # a template that does not compile raises when it renders
             names |= sandbox.keywords(source)
     return frozenset(names)
 
 
 _GIVEN = frozenset({"messages", "tools", "documents", "prompt_messages", "chat_template_kwargs"})
-"""What the template is given of a row anyway."""
+"""Columns that are passed to the template in any case."""
 
 
 def _tokenized(model: Model, conversation: Conversation) -> Conversation:

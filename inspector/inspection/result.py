@@ -1,4 +1,4 @@
-"""What a strategy trains in one conversation, with everything known about its tokens."""
+"""The result of an inspection: the tokens of one conversation, and which of them a strategy trains."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from inspector.strategies import Example, Labelled, Modifiers, Reason, Rule, beh
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Inspection:
-    """What a strategy trains in one conversation, and everything known about its tokens.
+    """The tokens of one conversation, which of them a strategy trains, and what is known about each.
 
-    Its lists are made once: copy one before changing it.
+    Its lists are made once: copy one before you change it.
     """
 
     model: Model
@@ -34,12 +34,12 @@ class Inspection:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """The strategy's options that were given."""
+        """The options passed to the strategy."""
         return self.rule.options
 
     @property
     def modifiers(self) -> Modifiers:
-        """What was done to the strategy's answer."""
+        """The changes made to the strategy's labels."""
         return self.rule.modifiers
 
     @property
@@ -59,12 +59,12 @@ class Inspection:
 
     @cached_property
     def labels(self) -> list[int]:
-        """What a trainer takes: the id where trained, else -100."""
+        """The labels for a trainer: the id if trained, else -100."""
         return self.labelled.labels(self.example.tokens.ids)
 
     @cached_property
     def row(self) -> tuple[list[int], list[int]]:
-        """(input_ids, labels) as a trainer takes them, without what truncation cuts off."""
+        """(input_ids, labels) as a trainer takes them, after truncation."""
         ids, labels, kept = self.ids, self.labels, self._kept
         return [ids[i] for i in kept], [labels[i] for i in kept]
 
@@ -75,7 +75,7 @@ class Inspection:
 
     @cached_property
     def row_turns(self) -> list[int | None]:
-        """Whose turn each token of `row` is in: the index of the message, None for the template's own text."""
+        """The turn of each token of `row`: the index of its message, None for the template's own text."""
         runs = self.example.tokens.runs
         return [next((run.turn for run in runs[i]), None) for i in self._kept]
 
@@ -84,11 +84,11 @@ class Inspection:
         return [i for i, reason in enumerate(self.labelled.reasons) if reason is not Reason.CUT]
 
     def behind(self, prompt_messages: int) -> Inspection:
-        """The same with nothing trained in the turns of the first messages, as where only what follows is judged."""
+        """The same with nothing trained in the turns of the first messages, for methods that judge only the rest."""
         return replace(self, labelled=behind_prompt(self.example, self.labelled, prompt_messages))
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields alone: what is made from them is made again."""
+        """The fields only: cached values are computed again."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
@@ -118,9 +118,9 @@ class Inspection:
         """The public, JSON-ready form; its keys are stable.
 
         `tokens` are exact texts, `char_spans` half-open code point ranges of `text`; `trained`, `tokens`, `ids`,
-        `char_spans` and `origins` have one entry per token; `straddlers` are token indices. `images`: of each its
-        message, its part there, its height and width in pixels and the characters of `text` that stand for it (null
-        where the processor puts nothing in its place, with `why`).
+        `char_spans` and `origins` have one entry per token; `straddlers` are token indices. `images`: for each image
+        its message, its part there, its height and width in pixels, and the characters of `text` that stand for it
+        (null if the processor puts nothing in its place, with `why`).
         """
         tokens = self.example.tokens
         return {

@@ -1,4 +1,4 @@
-"""A file on the hub, read from its beginning, for those of which only the beginning is wanted."""
+"""Streams a file of the hub from its beginning, for files of which only the beginning is needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inspector.model.model import Token
 
 @contextmanager
 def opened_on_hub(repository: str, file: str, revision: str | None, token: Token) -> Iterator[Beginning]:
-    """The file as a stream, which is broken off when the block ends. Raises huggingface_hub's errors."""
+    """The file as a stream, which is closed when the block ends. Raises huggingface_hub's errors."""
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
@@ -23,13 +23,13 @@ def opened_on_hub(repository: str, file: str, revision: str | None, token: Token
 
 
 class Beginning:
-    """Bytes that arrive in pieces, read in others."""
+    """Bytes that arrive in chunks and are read in pieces of other sizes."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces, self._piece, self._at = pieces, b"", 0
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes; fewer only where there are no more."""
+        """The next bytes; fewer only at the end."""
         if self._at + size <= len(self._piece):
             self._at += size
             return self._piece[self._at - size : self._at]

@@ -1,7 +1,7 @@
-"""What transformers or huggingface_hub raised -> the ModelError that says what happened, where, and what to do.
+"""An error of transformers or huggingface_hub -> the ModelError that says what happened, where, and what to do.
 
-Their own texts mention files nobody asked for and advice that does not apply here, and may repeat a request; so each
-known failure is put in our words, and of the rest only the first line is quoted, without anything like a token.
+Their texts mention unrelated files and advice that does not apply here, and may repeat a request. So each known failure
+has our own text; of the others only the first line is quoted, without anything that looks like a token.
 Imports huggingface_hub and tokenizers inside functions only.
 """
 
@@ -39,9 +39,8 @@ def explain(
 ) -> ModelError:
     """Return what to raise for `error`, which loading `name` raised.
 
-    `folder` holds the files as far as they were fetched, None when none was; with it a damaged file can be told from a
-    missing one.
-    `offline` says that only what the cache holds was looked at.
+    `folder` holds the files that were fetched, or is None; it is used to tell a damaged file from a missing one.
+    `offline` says that only the cache was searched.
     """
     for link in _chain(error):
         if failure := _hub_failure(link, name, revision):
@@ -70,12 +69,12 @@ def unreadable(name: str, file: str, what: str) -> CorruptFileError:
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether the tokenizers library gave up: its panics are not an Exception, and a server would not survive them."""
+    """Whether the tokenizers library panicked: its panics are not Exceptions, and would end a server."""
     return type(error).__name__ == "PanicException"
 
 
 def has_vocabulary(files: Iterable[str], names: Iterable[str] = ()) -> bool:
-    """Tell whether tokens can come from one of `files`: one of `names`, or one with a usual name."""
+    """Whether one of `files` can hold a vocabulary: one of `names`, or a file with a usual name."""
     wanted = set(names)
     return any(file in wanted or _VOCABULARY.fullmatch(file) for file in files)
 
@@ -177,7 +176,7 @@ def json_problem(path: Path) -> str | None:
 
     try:
         Tokenizer.from_file(str(path))
-    except BaseException as error:  # the tokenizers library raises nothing more precise, and panics
+    except BaseException as error:  # the tokenizers library raises nothing more precise, and may panic
         if not isinstance(error, Exception) and not is_panic(error):
             raise
         return f"it is JSON but not a tokenizer ({short(str(error), 200)})"

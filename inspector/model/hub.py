@@ -1,14 +1,13 @@
 """A model's name -> Model: the very tokenizer object a trainer would load, and the chat template it would render with.
 
-A name means, in this order: a model embedded beside the package, such as `tiny-chat`; a folder, when one of that name
+A name means, in this order: a model that comes with the package, such as `tiny-chat`; a folder, when one of that name
 exists (transformers decides so too), or a .gguf file; a hub id such as `owner/name`. A name that starts with `.`, `/`
 or `~` always means a folder or such a file. Hub models are pinned to a commit first and only tokenizer files are
-fetched, never weights, of a .gguf file its header; while the hub is unreachable the commit in the local cache is used,
-for this machine's own account only. Loaded tokenizers are kept (four of them), shared and never changed.
+fetched, never weights (of a .gguf file only the header). If the hub is unreachable the commit in the local cache is
+used, but only for this machine's account. The last four loaded tokenizers are kept, shared and never changed.
 
-Refuses: URLs, tokenizers that are Python code in the repository, tokenizers whose chats are encoded by code that is not
-known here, and models without a template unless one is chosen. Importing this file imports neither transformers nor
-torch.
+Refused are URLs, tokenizers that are Python code in the repository, tokenizers whose chats are encoded by unknown code,
+and models without a template unless one is chosen. Importing this file imports neither transformers nor torch.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ CACHED_MODELS = 4  # a loaded tokenizer takes 30-100 MB
 def load(name: str, *, revision: str | None = None, template: str | None = None, token: Token = None) -> Model:
     """Load the tokenizer and chat template of `name`; see the module's docstring for what a name means.
 
-    `template`: the name of one of the model's own templates, else of a built-in one, else Jinja source. `token`: a hub
-    access token; None uses the one this machine is logged in with, False none at all. A server passes its visitors' own
-    token or False, never None.
+    `template`: the name of one of the model's templates or of a built-in one, or Jinja source. `token`: a hub access
+    token; None uses the token that this machine is logged in with, False uses none. A server passes its visitor's token
+    or False, never None.
 
     Raises:
         ModelError: one of its leaves (see inspector.errors); the message says what to do and never shows the token.
@@ -86,7 +85,7 @@ def model_of(tokenizer: Any, *, template: str | None = None, embeddings: int | N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Built:
-    """What is loaded once for the same files; the fields are those of Model."""
+    """The parts of a Model that are loaded once for the same files."""
 
     tokenizer: Any
     templates: dict[str, str]
@@ -97,7 +96,7 @@ class _Built:
 
 
 def _build(place: Place) -> _Built:
-    """Load what a model consists of from the files of `place`."""
+    """Load the parts of a model from the files of `place`."""
     encoder = encoder_of(place)
     if encoder is not JINJA:
         tokenizer, templates = encoder.load(place)
@@ -120,12 +119,12 @@ def _build(place: Place) -> _Built:
 
 
 def _processor(place: Place, tokenizer: Tokenizer) -> Processor | None:
-    """What puts images into the model's texts, if anything does."""
+    """The processor that puts images into the model's texts, if there is one."""
     return Processor(place, tokenizer) if has_processor(place) else None
 
 
 def _embeddings(place: Place) -> int | None:
-    """The rows of the embedding that config.json counts."""
+    """The number of rows of the embedding, from config.json."""
     config = place.json("config.json") or {}
     text = config.get("text_config")
     counts = (one.get("vocab_size") for one in (text, config) if isinstance(one, dict))
@@ -133,12 +132,12 @@ def _embeddings(place: Place) -> int | None:
 
 
 def _alternative(place: Place, tokenizer: Any) -> Alternative | None:
-    """The tokenizer loaded in the other way, where transformers warned: with Mistral's newer pattern, or as Llama's.
+    """The tokenizer loaded in the other way, if transformers warned: with Mistral's newer pattern, or as Llama's.
 
-    None, too, where that way does not load it.
+    Also None if it does not load in that way.
 
-    transformers notes the first warning at the backend, in `fix_mistral_regex`; it gives the second one where
-    tokenizer_config.json names Llama's class and the vocabulary is byte-level, and takes another class then.
+    transformers records the first warning at the backend, in `fix_mistral_regex`. It gives the second warning if
+    tokenizer_config.json names Llama's class and the vocabulary is byte-level, and then uses another class.
     """
     with suppress(ModelError):
         if tokenizer.is_fast and getattr(tokenizer.backend_tokenizer, "fix_mistral_regex", None) is False:
@@ -154,18 +153,18 @@ def _alternative(place: Place, tokenizer: Any) -> Alternative | None:
 
 
 def _auto_tokenizer(place: Place, by: Any = None, **settings: Any) -> Any:
-    """The tokenizer that transformers loads, and so every trainer. `by`: the class to load it by, where it is known."""
+    """The tokenizer that transformers, and so every trainer, loads. `by`: the class to load it with, if known."""
     from transformers import AutoTokenizer
 
     try:
-        # trust_remote_code unset would ask a question on stdin.
+        # Without trust_remote_code transformers would ask a question on stdin.
         tokenizer = (by or AutoTokenizer).from_pretrained(
             place.path,
             revision=place.commit,
             token=place.token,
             trust_remote_code=False,
             local_files_only=place.offline,
-            # with mistral-common installed it would be preferred to the tokenizer.json beside it
+            # with mistral-common installed it would be preferred to the tokenizer.json next to it
             **({"mistral_format": False} if {"tekken.json", "tokenizer.json"} <= set(place.names) else {}),
             **settings,
         )
@@ -198,7 +197,7 @@ def _unknown_code(place: Place, code: str) -> NoTemplateError:
     digest = hashlib.sha256(path.read_bytes() if path else b"").hexdigest()[:12]
     return NoTemplateError(
         f"{place.name!r} has no chat template: Python code in the repository ({code}) encodes its chats, and code of "
-        f"a repository is never run here. Its sha256 begins with {digest}; that is no code whose rules are known here. "
+        f"a repository is never run here. Its sha256 begins with {digest}; the rules of that code are not known here. "
         "Give a Jinja template that writes what that code writes, such as that of a converted repository; a built-in "
         "template would train other tokens than the model knows."
     )
@@ -207,22 +206,22 @@ def _unknown_code(place: Place, code: str) -> NoTemplateError:
 def _refuse_tiktoken(place: Place) -> None:
     """Raise UnsupportedTokenizerError for a vocabulary in tiktoken's format alone.
 
-    How its text is cut before merging stands in no file of data: transformers takes one pattern for all, and where the
-    model has another (Kimi splits Chinese off) the ids are silently wrong.
+    No data file says how its text is split before merging: transformers uses one pattern for all, and if the model has
+    another (Kimi splits Chinese off) the ids are silently wrong.
     """
     files = place.names
     found = [file for file in files if file.endswith((".tiktoken", "tiktoken.model"))]
     if found and "tokenizer.json" not in files:
         raise UnsupportedTokenizerError(
             f"{place.name!r} has its vocabulary in {found[0]} alone, and how text is cut before merging is code in the "
-            "repository, which is never run here. transformers would take a pattern of its own, and the ids could be "
+            "repository, which is never run here. transformers would use its own pattern, and the ids could be "
             "wrong. Use a repository with a tokenizer.json, such as a converted one."
         )
 
 
 def _own_templates(tokenizer: Tokenizer, place: Place) -> dict[str, str]:
     own, file = tokenizer.chat_template, "tokenizer_config.json"
-    if own is None:  # a multimodal model saved before chat_template.jinja existed has it beside its processor
+    if own is None:  # a multimodal model saved before chat_template.jinja existed has it next to its processor
         own, file = (place.json("chat_template.json") or {}).get("chat_template"), "chat_template.json"
     return _checked_templates(own, f"{file} of {place.name!r}")
 
@@ -236,13 +235,13 @@ def _checked_templates(own: Any, where: str) -> dict[str, str]:
 
 
 def _base_model(place: Place) -> str | None:
-    """Return the model that an adapter repository adapts, or None when it is not one."""
+    """Return the base model of an adapter repository, or None if it is not an adapter."""
     base = (place.json("adapter_config.json") or {}).get("base_model_name_or_path")
     return base[:200] if isinstance(base, str) else None
 
 
 class _Cache:
-    """The last few loaded tokenizers. Whoever asks first for one loads it; others who ask meanwhile wait for that."""
+    """The last few loaded tokenizers. The first caller loads one; other callers wait meanwhile."""
 
     def __init__(self, size: int) -> None:
         self._size = size

@@ -1,7 +1,7 @@
-"""What a conversation is rendered and tokenized with: a tokenizer and the chat template in use.
+"""A model for rendering and tokenizing: a tokenizer and the chat template in use.
 
-Turns the name or the source of a template into the template, by one rule: the model's own, then the built-in ones, then
-Jinja source. Refuses a name that neither has. Knows nothing of how a tokenizer is loaded: that is inspector.model.hub.
+The name or source of a template is resolved by one rule: the model's templates, then the built-in ones, then Jinja
+source. Unknown names are refused. Loading a tokenizer is the task of inspector.model.hub.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ BUILT_IN_TEMPLATES = tuple(sorted(path.stem for path in TEMPLATE_FOLDER.glob("*.
 
 
 class Source(StrEnum):
-    """Where a model came from."""
+    """The kind of place that a model was loaded from."""
 
     EMBEDDED = "embedded"
-    """The small model beside the package."""
+    """The small model that comes with the package."""
     FOLDER = "folder"
     """A folder on this machine."""
     HUB = "hub"
@@ -43,9 +43,9 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:
-    """A tokenizer loaded in another way, where transformers warns that its own may be wrong.
+    """A tokenizer loaded in another way, if transformers warns that its own way may be wrong.
 
-    `setting`: what has to be set for it.
+    `setting`: the setting that this way needs.
     """
 
     setting: str
@@ -54,15 +54,15 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """What a conversation is rendered and tokenized with.
+    """A tokenizer and a chat template, which render and tokenize conversations.
 
     `revision` is the full commit sha of a hub model, None otherwise. `templates` are the model's own (a single unnamed
     one is called "default"); `template` is the Jinja source in use and `template_name` its name among the model's own
     or the built-in ones, or "custom". `template_is_chosen` is False when the model's own rule picked it.
-    `changed_tokens`: the special tokens that are not the tokenizer's own, as `with_special_tokens` was given them.
-    `encoder`: how its chats become ids. `alternative`: the tokenizer loaded in the other way that transformers warns
-    of. `embeddings`: the rows of the embedding that config.json counts; None where there is none. `processor`: what
-    puts images into its texts; None for a model of texts alone.
+    `changed_tokens`: the special tokens that were changed, as passed to `with_special_tokens`. `encoder`: turns its
+    chats into ids. `alternative`: the tokenizer loaded in the other way that a warning of transformers names.
+    `embeddings`: the number of rows of the embedding, from config.json; None if unknown. `processor`: puts images into
+    its texts; None for a text-only model.
     """
 
     name: str
@@ -87,12 +87,13 @@ class Model:
 
     @property
     def special_tokens(self) -> dict[str, Any]:
-        """The special tokens by name, as `apply_chat_template` hands them to the template."""
+        """The special tokens by name, as `apply_chat_template` passes them to the template."""
         return dict(self.tokenizer.special_tokens_map)
 
     @property
     def config_variables(self) -> dict[str, Any]:
-        """The special tokens by name, null ones too, and the numbers, texts and flags of tokenizer_config.json."""
+        """The special tokens by name, including null ones, and the numbers, texts and flags of
+        tokenizer_config.json."""
         settings = self.tokenizer.init_kwargs.items()
         return {
             key: value
@@ -102,14 +103,15 @@ class Model:
 
     @property
     def is_judged_by_row(self) -> bool:
-        """Whether something about the model shows in a row's own tokens alone, so that an audit inspects each whole."""
+        """Whether some findings about the model depend on a row's tokens, so that an audit inspects every row whole."""
         lacks = self.embeddings is not None and self.embeddings < len(self.tokenizer)
         return self.encoder.has_opinion or self.alternative is not None or lacks
 
     def template_for(self, tools: bool) -> tuple[str, str]:
         """Return (name, Jinja source) of the template for a conversation with tools (even an empty list) or without.
 
-        As `PreTrainedTokenizerBase.get_chat_template`: where nothing was chosen, tools select the model's "tool_use".
+        As in `PreTrainedTokenizerBase.get_chat_template`: if no template was chosen, tools select the model's
+        "tool_use".
         """
         if tools and not self.template_is_chosen and "tool_use" in self.templates:
             return "tool_use", self.templates["tool_use"]
@@ -127,10 +129,10 @@ class Model:
         return replace(self, template=source, template_name=name, template_is_chosen=is_chosen, encoder=encoder)
 
     def with_special_tokens(self, tokens: Mapping[str, Any]) -> Model:
-        """Return this model with other special tokens; the vocabulary grows where a token is new.
+        """Return this model with other special tokens; new tokens are added to the vocabulary.
 
         `tokens`: `bos_token`, `eos_token`, `pad_token`, ... with their texts, and `additional_special_tokens` with a
-        list of texts. The tokenizer is copied; with a token that is new, a trainer has to resize the embeddings.
+        list of texts. The tokenizer is copied; for a new token a trainer has to resize the embeddings.
 
         Raises:
             SpecialTokensError: a name or value that is none of these.

@@ -1,6 +1,6 @@
-"""A model's name -> where its files are: a folder, a .gguf file, or a commit on the hub; and the files themselves.
+"""A model's name -> the place of its files: a folder, a .gguf file, or a commit on the hub; and the files themselves.
 
-What a name means, and what is fetched, stands in inspector.model.hub, which loads what is found here.
+inspector.model.hub explains what a name means and what is fetched, and loads the files found here.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from inspector.paths import MODELS
 
 _VOCABULARIES = ("tokenizer_config.json", "tekken.json")
 EMBEDDED = {path.parent.name: path.parent for path in MODELS.glob("*/*") if path.name in _VOCABULARIES}
-"""The models embedded beside the package: name -> folder."""
+"""The models that come with the package: name -> folder."""
 MAX_FILE_BYTES = 100_000_000
-"""Largest file of a tokenizer that is fetched or read; the largest in use has a third of that."""
+"""Largest file of a tokenizer that is fetched or read, in bytes; the largest in use has a third of that."""
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 _HUB_URL = re.compile(
     r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+(?:/[\w.-]+)?)(?:[/?#].*)?", re.ASCII
 )
 _ENCODER = re.compile(r"(^|/)(encoding/[^/]+|encod(ing|er)[^/]*|chat_encod[^/]*)\.py$")
-"""Python that turns messages into text, by its place or name."""
+"""Names of Python files that turn messages into text."""
 _MOST_ENCODERS = 4
-"""Files of that kind that are looked at."""
+"""Maximum number of such files to look at."""
 _REVISION = re.compile(r"\w[\w./-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the files are: a folder's path or a hub id at a commit. `offline`: only what the cache holds."""
+    """The place of the files: a folder's path, or a hub id at a commit. `offline`: whether only the cache is used."""
 
     name: str
     source: Source
@@ -58,7 +58,7 @@ class Place:
     offline: bool = False
 
     def fetch(self, file: str) -> Path | None:
-        """Return the path of a file of the model, or None when there is no such file."""
+        """Return the path of a file of the model, or None if there is no such file."""
         path = Path(self.path, file)
         if self.source is Source.HUB and self.files and file not in self.files:
             return None
@@ -80,7 +80,7 @@ class Place:
 
     @contextmanager
     def opened(self, file: str) -> Iterator[Stream]:
-        """A file of the model as a stream. Raises a ModelError, also while it is read."""
+        """A file of the model as a stream. Raises a ModelError, also during reading."""
         if self.source is not Source.HUB or self.offline:
             path = self.fetch(file)
             if path is None:
@@ -99,7 +99,7 @@ class Place:
             raise self.explained(error) from None
 
     def json(self, file: str) -> dict[str, Any] | None:
-        """Return the object in a JSON file of the model, or None when there is no such file."""
+        """Return the object in a JSON file of the model, or None if there is no such file."""
         path = self.fetch(file)
         if path is None:
             return None
@@ -112,14 +112,14 @@ class Place:
         return value
 
     def explained(self, error: BaseException) -> ModelError:
-        """Return what to raise for an error that came of loading the model."""
+        """Return the ModelError for an error that was raised while the model was loaded."""
         return explain(
             error, name=self.name, revision=self.commit, folder=self.folder, token=self.token, offline=self.offline
         )
 
     @property
     def folder(self) -> Path | None:
-        """Return the folder that holds the files of the model, as far as they were fetched; None when none was."""
+        """Return the folder that holds the fetched files of the model; None if none was fetched."""
         if self.source is not Source.HUB:
             return Path(self.path)
         from huggingface_hub import try_to_load_from_cache
@@ -132,18 +132,18 @@ class Place:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the files of the model, as far as they are known."""
+        """Return the known names of the files of the model."""
         return self.files or self.fetched
 
     @property
     def fetched(self) -> tuple[str, ...]:
-        """Return the names of the files beside those that were fetched, or of the folder."""
+        """Return the names of the files next to the fetched ones, or in the folder."""
         folder = self.folder
         return tuple(sorted(os.listdir(folder))) if folder else ()
 
     @property
     def key(self) -> Hashable:
-        """Return what stays the same exactly as long as the files do: a commit, or the files' sizes and times."""
+        """Return a key that changes exactly when the files change: a commit, or the files' sizes and times."""
         if self.source is Source.HUB:
             return self.path, self.commit
         folders = ("*.*", "additional_chat_templates/*", "encoding/*.py")
@@ -165,7 +165,7 @@ class Place:
 
 
 def locate(name: str, revision: str | None, token: Token) -> Place:
-    """Return where the files of a model are, a hub model pinned to a commit. Raises a ModelError."""
+    """Return the place of a model's files; a hub model is pinned to a commit. Raises a ModelError."""
     name = name.strip()
     name = name.rstrip("/") or name
     if "\0" in name:
@@ -206,7 +206,7 @@ def locate(name: str, revision: str | None, token: Token) -> Place:
 
 
 def _pin(name: str, revision: str | None, token: Token) -> Place:
-    """Ask the hub which commit `revision` is at and whether its files may be read; fall back on the cache."""
+    """Ask the hub for the commit of `revision` and whether its files may be read; fall back on the cache."""
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HFValidationError, HTTPError, RevisionResolutionError
 
@@ -223,15 +223,15 @@ def _pin(name: str, revision: str | None, token: Token) -> Place:
         info = api.model_info(name, revision=revision, token=token, timeout=timeout, files_metadata=True)
         if info.gated or info.private:  # the details of a gated repository are public; its cached files are not
             api.auth_check(name, token=token)
-        if info.sha != known:  # written down in the cache, so that the branch has a commit when there is no network
+        if info.sha != known:  # recorded in the cache, so that the branch has a commit without a network
             api.resolve_revision(name, revision=revision, token=token)
     except (HTTPError, OSError, ValueError, KeyError) as error:  # the last two: what answers is not a hub
         failure = explain(error, name=name, revision=revision, folder=None, token=token, offline=True)
         if known is None or not isinstance(failure, OfflineError):
             raise failure from None  # the cause holds the request, and with it the token
-        if token is not None:  # a server's cache holds what other visitors may read and this one perhaps may not
+        if token is not None:  # a server's cache may hold files that other visitors may read and this one may not
             raise OfflineError(
-                f"The hub does not answer, so nobody can say whether {name!r} may be read with this token or without "
+                f"The hub does not answer, so it is unknown whether {name!r} may be read with this token or without "
                 "one; the files in the cache are for this machine's own account. Try again later."
             ) from None
         return replace(place, commit=known, offline=True)
@@ -241,7 +241,7 @@ def _pin(name: str, revision: str | None, token: Token) -> Place:
 
 
 def _refuse_enormous(name: str, files: Mapping[str, int]) -> None:
-    """Raise CorruptFileError for a file that would be fetched or read, and is larger than any tokenizer's."""
+    """Raise CorruptFileError for a file to be fetched or read that is larger than any tokenizer's."""
     for file, size in files.items():
         is_read = file.endswith((".json", ".jinja", ".model", ".txt", ".tiktoken")) and has_vocabulary([file])
         is_named = file in ("tokenizer_config.json", "config.json", "tokenization_kimi.py")

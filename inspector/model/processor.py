@@ -1,7 +1,7 @@
-"""What a model's processor writes for the images of a conversation: the text that their placeholders become.
+"""Expands the image placeholders of a conversation into the text that the model's processor writes for them.
 
-The processor is transformers' own class with the model's settings, and says itself what it writes; of an image it needs
-no more than the size. Parts of it that need torchvision are left out: videos are not expanded here.
+The processor is transformers' class with the model's settings, and reports the text that it writes; of an image it
+needs only the size. Parts of it that need torchvision are left out: videos are not expanded here.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from inspector.model.place import Place
 from inspector.model.tokenizer import Tokenizer
 
 SETTINGS = ("processor_config.json", "preprocessor_config.json")
-"""The files that a processor's settings stand in."""
+"""The files that hold a processor's settings."""
 _OF_VIDEOS = "video_preprocessor_config.json"
 _KEPT = 512
-"""Lists of sizes whose texts are remembered."""
+"""Number of lists of sizes whose texts are cached."""
 _MORE_SETTINGS = ("tokenizer_config.json", "config.json")
-"""Where the class of the processor is named else."""
+"""Other files that name the class of the processor."""
 _STAYS = "Its placeholders stay as the template writes them."
 
 
 class Replacement(NamedTuple):
-    """`text` stands in the place of the characters `[start, end)`."""
+    """`text` replaces the characters `[start, end)`."""
 
     start: int
     end: int
@@ -44,7 +44,7 @@ class Replacement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Built:
-    """A processor of transformers, and what it wrote for images of some sizes."""
+    """A processor of transformers, and the texts that it wrote for images of some sizes."""
 
     processor: Any
     texts: dict[tuple[Size, ...], list[str]]
@@ -52,7 +52,7 @@ class _Built:
 
 
 class Processor:
-    """The processor of a model; transformers' is made when the first image is met."""
+    """The processor of a model; that of transformers is made for the first image."""
 
     def __init__(self, place: Place, tokenizer: Tokenizer) -> None:
         self._place, self._tokenizer = place, tokenizer
@@ -63,7 +63,7 @@ class Processor:
         return Processor, (self._place, self._tokenizer)
 
     def replacements(self, text: str, sizes: Sequence[Size]) -> list[Replacement]:
-        """What stands for the images in a rendered text, in its order. Raises ImageError."""
+        """The replacements for the images in a rendered text, in order. Raises ImageError."""
         built = self._load()
         token = built.processor.image_token
         if (count := text.count(token)) != len(sizes):
@@ -76,35 +76,38 @@ class Processor:
         return [Replacement(one["span"][0], one["span"][1], one["replacement"]) for one in found[0]]
 
     def encoded(self, text: str, images: Sequence[str]) -> dict[str, Any]:
-        """What the model is given of a rendered text and the images in it: arrays by name, each of one row.
+        """The model's inputs for a rendered text and its images: arrays by name, each of one row.
 
-        `input_ids` and what else has an entry a token are of shape [1, tokens]. Raises ImageError.
+        `input_ids`, and other inputs with one entry per token, have the shape [1, tokens]. Raises ImageError.
         """
         processor = self._load().processor
         pictures = [opened(image).convert("RGB") for image in images]
         try:
             out = processor(text=[text], images=[pictures], add_special_tokens=False, return_tensors="np")
-        except Exception as error:  # each processor raises what its code comes upon
+        except Exception as error:  # each processor raises its own errors
             raise ImageError(
                 f"{type(processor).__name__} refuses the images of a row: {one_line(str(error), 200)}. Leave it out."
             ) from None
         return dict(out)
 
     def save(self, folder: Path) -> None:
-        """Write the settings beside a model's files, as they are, so that the processor is found there."""
+        """Copy the settings to a model's files unchanged, so that the processor is found there."""
         for name in (*SETTINGS, _OF_VIDEOS):
             if (path := self._place.fetch(name)) is not None:
                 shutil.copyfile(path, folder / name)
 
     @property
     def image_token(self) -> str:
-        """What the template writes for an image. Raises ImageError where the processor cannot be loaded."""
+        """The placeholder that the template writes for an image.
+
+        Raises ImageError if the processor cannot be loaded.
+        """
         return str(self._load().processor.image_token)
 
     def may_write(self, text: str) -> bool:
-        """Whether a text may have a placeholder: whether one of the tokenizer's added tokens in it names an image.
+        """Whether a text may have a placeholder: whether it holds an added token of the tokenizer that names an image.
 
-        Without loading the processor, for texts that have none.
+        Avoids loading the processor for texts without one.
         """
         return any(token.content in text for token in self._named)
 
@@ -136,7 +139,7 @@ class Processor:
                 text=[processor.image_token * len(blank)], images=[blank], return_text_replacement_offsets=True,
                 add_special_tokens=False, return_tensors=None,
             )  # fmt: skip
-        except Exception as error:  # each processor raises what its code comes upon
+        except Exception as error:  # each processor raises its own errors
             raise ImageError(
                 f"{type(processor).__name__} refuses images of {_listed(sizes)} pixels (height x width): "
                 f"{one_line(str(error), 200)}. Change their sizes."
@@ -151,7 +154,7 @@ class Processor:
 
 
 def has_processor(place: Place) -> bool:
-    """Whether a model has settings for images; a file of them that cannot be read is none."""
+    """Whether a model has settings for images; an unreadable settings file does not count."""
     settings = []
     for name in SETTINGS:
         with suppress(CorruptFileError):
@@ -164,14 +167,14 @@ def _listed(sizes: Sequence[Size]) -> str:
 
 
 def _load(place: Place, tokenizer: Tokenizer) -> Any:
-    """The processor of a model. Raises ImageError, which says what it lacks."""
+    """The processor of a model. Raises ImageError, which says what is missing."""
     kind = _class(place)
     arguments = {"revision": place.commit, "token": place.token, "local_files_only": place.offline}
     try:
         processor = _without_missing_parts(kind, tokenizer).from_pretrained(
             place.path, trust_remote_code=False, **arguments
         )
-    except Exception as error:  # the parts raise what their code comes upon
+    except Exception as error:  # the parts raise their own errors
         needs = "; pip install torchvision" if "torchvision" in str(error).lower() else ""
         raise ImageError(
             f"The processor of {place.name!r}, {kind.__name__}, cannot be loaded: "
@@ -185,7 +188,7 @@ def _load(place: Place, tokenizer: Tokenizer) -> Any:
 
 
 def _class(place: Place) -> Any:
-    """The class of a model's processor, as transformers looks for it. Raises ImageError."""
+    """The class of a model's processor, found as in transformers. Raises ImageError."""
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES, processor_class_from_name
 
     settings = [place.json(name) or {} for name in (*SETTINGS, *_MORE_SETTINGS) if name in place.names]
@@ -200,9 +203,9 @@ def _class(place: Place) -> Any:
 
 
 def _for_pillow(name: str) -> Any:
-    """A processor that transformers offers with torchvision only, made with its image module for Pillow, if it has one.
+    """A processor that transformers offers only with torchvision, made with its image module for Pillow, if it has one.
 
-    Pixtral's is such a one: it needs the module for a function that both modules have.
+    Pixtral's is an example: it needs the module for a function that both modules have.
     """
     for package in find_spec("transformers.models").submodule_search_locations:  # type: ignore[union-attr]
         for path in Path(package).glob("*/processing_*.py"):
@@ -219,7 +222,7 @@ def _for_pillow(name: str) -> Any:
 
 @contextmanager
 def patched_modules(modules: Mapping[str, Any]) -> Iterator[None]:
-    """Have imports inside find these modules by other names."""
+    """Make imports in the block find these modules under other names."""
     before = {name: sys.modules.get(name) for name in modules}
     sys.modules.update(modules)
     try:

@@ -1,7 +1,7 @@
-"""What the rest needs of a tokenizer: one protocol, which transformers' tokenizers meet as they are.
+"""The protocol of a tokenizer for the rest of the code; transformers' tokenizers satisfy it unchanged.
 
-An encoder of another kind stands beside them when it has these members. `ids_alone` and `text_of` are the two calls
-that everybody makes; nobody else passes the switches by which transformers adds tokens or cleans text up.
+An encoder of another kind can be used if it has these members. Callers use `ids_alone` and `text_of`; only these two
+pass the switches by which transformers adds tokens or cleans up text.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from weakref import WeakKeyDictionary
 
 
 class Tokenizer(Protocol):
-    """Text to ids and back, with what a template and a trainer ask of it.
+    """Text to ids and back, with the members that a template and a trainer need.
 
     `special_tokens_map`: the names that a template reads (`bos_token`, ...). `init_kwargs`: the settings of
     tokenizer_config.json. `added_tokens_decoder`: id -> token, for those matched whole before the rest is split.
-    `backend_tokenizer`: the `tokenizers` object, where `is_fast`.
+    `backend_tokenizer`: the `tokenizers` object, if `is_fast`.
     """
 
     bos_token: str | None
@@ -64,7 +64,7 @@ class Tokenizer(Protocol):
         ...
 
     def __call__(self, text: Any, **switches: Any) -> Any:
-        """Encode: a mapping with `input_ids`, and `offset_mapping` where it is asked for and `is_fast`."""
+        """Encode: a mapping with `input_ids`, and with `offset_mapping` if it is requested and `is_fast`."""
         ...
 
     def decode(self, token_ids: Any, **switches: Any) -> Any:
@@ -100,7 +100,7 @@ _Made = TypeVar("_Made")
 
 
 def once_per_tokenizer(make: Callable[[Tokenizer], _Made]) -> Callable[[Tokenizer], _Made]:
-    """Keep what a function makes of a tokenizer as long as the tokenizer lives, and has as many tokens."""
+    """Cache a function's result for a tokenizer while the tokenizer lives and its number of tokens is the same."""
     made: WeakKeyDictionary[Any, tuple[int, _Made]] = WeakKeyDictionary()
     lock = threading.Lock()
 

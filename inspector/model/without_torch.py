@@ -1,6 +1,6 @@
-"""Importing this keeps torch out of a process that has no use for it: transformers would import it, for seconds.
+"""Importing this keeps torch out of a process that does not need it: transformers would spend seconds on importing it.
 
-Only for processes of our own. Where torch has been imported already nothing happens.
+Only for our own processes. If torch is already imported nothing happens.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""What a click can do about a finding: a setup in, the changed setup (or one per row) out.
+"""Remedies for findings that one click applies: a setup in, the changed setup (or one per row) out.
 
-In: a setup, and the name of a remedy. Out: setups. Nothing here claims that the finding is gone: inspect the new setup
-and see. May import: `tagging`, `trainers` and below.
+In: a setup, and the name of a remedy. Out: setups. A remedy does not promise that the finding is gone: inspect the new
+setup to see. May import: `tagging`, `trainers` and below.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def offers(inspection: Inspection) -> dict[Code, tuple[Remedy, ...]]:
 
 
 def _is_possible(remedy: Remedy, inspection: Inspection) -> bool:
-    """Whether it changes anything: the ids and labels that a row came with are as they are."""
+    """Whether a remedy changes anything here: most cannot change the ids and labels that a row came with."""
     if inspection.example.conversation.labelled is not None and remedy.name not in _FOR_LABELLED:
         return False
     return remedy.is_possible(inspection)
@@ -50,9 +50,9 @@ def offers_for_refusal(finding: Finding) -> tuple[Remedy, ...]:
 
 
 def apply_remedy(name: str, setup: Setup, token: Token = None) -> list[Setup]:
-    """What to inspect instead: one setup, or one per row where the remedy splits the conversation.
+    """The setups to inspect instead: one, or one per row if the remedy splits the conversation.
 
-    Raises RemedyError for an unknown remedy or one that changes nothing here, and what loading and inspecting raise.
+    Raises RemedyError for an unknown remedy or one that changes nothing here, and the errors of loading and inspecting.
     """
     if name not in REMEDIES:
         raise RemedyError(f"There is no remedy {name!r}; there are: {', '.join(REMEDIES)}.")

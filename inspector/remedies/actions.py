@@ -1,4 +1,4 @@
-"""What each remedy does: one small function, from a case to the setups to inspect instead."""
+"""The actions of the remedies: one small function each, from a case to the setups to inspect instead."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def drop_generation_prompt(case: Case) -> list[Setup]:
 
 
 def split_turns(case: Case) -> list[Setup]:
-    """One row per assistant turn, each with its history as it is rendered at that point; only its answer trains."""
+    """One row per assistant turn, each with its history as rendered at that point; only its answer trains."""
     keywords = {k: v for k, v in case.conversation.keywords.items() if k != "add_generation_prompt"}
     rows = []
     for index in case.conversation.assistant_indices():
@@ -39,7 +39,7 @@ def split_turns(case: Case) -> list[Setup]:
 
 
 def use_verified_ids(case: Case) -> list[Setup]:
-    """The strategy with ids that were verified over varied conversations. Raises RemedyError where there are none."""
+    """The strategy with ids that were verified over varied conversations. Raises RemedyError if there are none."""
     markers = _markers(case)
     needs = needs_of(case.setup.strategy)
     if not markers.found or any(markers.options()[name] is None for name in needs):
@@ -59,7 +59,7 @@ def train_exact_labels(case: Case) -> list[Setup]:
 
 
 def label_anew(case: Case) -> list[Setup]:
-    """The messages that the ids of a row read as. Raises RemedyError where none can be read."""
+    """The messages read back from a row's ids. Raises RemedyError if none can be read."""
     if case.conversation.labelled is None:
         return [case.setup]
     example = labelled_example(case.model, case.conversation)
@@ -69,7 +69,7 @@ def label_anew(case: Case) -> list[Setup]:
 
 
 def use_training_template(case: Case) -> list[Setup]:
-    """The template with generation tags. Raises RemedyError where they cannot be verified."""
+    """The template with generation tags. Raises RemedyError if they cannot be verified."""
     written = write_training_template(case.model)
     if written.template is None:
         raise RemedyError(f"No training template can be proven: {written.reason}")
@@ -103,7 +103,7 @@ def set_pad_token(case: Case) -> list[Setup]:
 
 
 def add_stop_tokens(case: Case) -> list[Setup]:
-    """The end mark as eos, and what else the template frames turns with as further special tokens."""
+    """The end marker as eos, and the template's other turn markers as further special tokens."""
     marks = stop_strings(case.model)
     if not marks:
         raise RemedyError("A special token ends this template's answers already.")
@@ -119,7 +119,7 @@ def add_stop_tokens(case: Case) -> list[Setup]:
 
 
 _CONTROL = re.compile(r"<[|\uff5c][^<>|\uff5c\s'\"{}]{1,40}[|\uff5c]>")
-"""What a template writes in the way of a control token: `<|im_start|>`."""
+"""Matches text in a template that looks like a control token: `<|im_start|>`."""
 
 
 def _is_one_token(model: Model, text: str) -> bool:
@@ -127,9 +127,9 @@ def _is_one_token(model: Model, text: str) -> bool:
 
 
 def free_pad_token(model: Model) -> str:
-    """A padding token that is not another special token: one the vocabulary already has for this, else a new `[PAD]`.
+    """A padding token that is not another special token: one the vocabulary already has for this, or a new `[PAD]`.
 
-    Never eos, nor a token that the chat template writes; the token for unknown text where no text is unknown.
+    Never eos, nor a token that the chat template writes; the token for unknown text if no text is unknown.
     """
     tokenizer = model.tokenizer
     vocabulary = tokenizer.get_vocab()
@@ -142,7 +142,7 @@ def free_pad_token(model: Model) -> str:
 
 
 def _idle_unknown(tokenizer: Tokenizer) -> list[str]:
-    """The token for unknown text, where rare characters become their bytes instead."""
+    """The token for unknown text, if rare characters become their bytes instead."""
     if tokenizer.unk_token is None:
         return []
     ids = ids_alone(tokenizer, "\U00013080\u2e3b")
@@ -158,7 +158,7 @@ _PAD_TOKENS = (
     "<PAD>",
     "<|PAD_TOKEN|>",
 )
-"""Padding tokens that vocabularies are shipped with."""
+"""Padding tokens that vocabularies already contain."""
 
 
 def drop_max_length(case: Case) -> list[Setup]:

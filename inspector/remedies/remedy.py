@@ -1,4 +1,4 @@
-"""What a remedy is, and what it works on."""
+"""The types of a remedy and of its input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inspector.setup import Setup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What a remedy works on: the setup, with its model loaded and its conversation parsed."""
+    """The input of a remedy: the setup, its loaded model, and its parsed conversation."""
 
     setup: Setup
     model: Model
@@ -23,7 +23,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remedy:
-    """One thing to do. `label`: for a button; `what`: what it does, in a sentence; `codes`: the findings it is for."""
+    """One remedy. `label`: for a button; `what`: its effect, in a sentence; `codes`: the findings it is for."""
 
     name: str
     label: str

@@ -1,4 +1,4 @@
-"""Every remedy: its button, what it does, the findings it is for, and when it is possible."""
+"""The table of remedies: each with its button, its effect, the findings it is for, and when it is possible."""
 
 from __future__ import annotations
 
@@ -197,4 +197,4 @@ REMEDIES = _registry(
         ),
     )
 )
-"""Every remedy by its name, in the order in which they are offered."""
+"""The remedies by name, in the order in which they are offered."""

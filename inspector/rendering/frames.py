@@ -1,8 +1,8 @@
-"""Whose turn template text belongs to: the message whose own text it stands around.
+"""Assigns template text to turns: it belongs to the message whose text it surrounds.
 
 Turns the runs of a traced render into runs that know their turn. While a template runs, every round of a loop and
 every call of a macro is a `Frame`, and a run's `turn` is the number of the frame that wrote it. Afterwards each frame
-is given to a message, by what it wrote:
+is assigned to a message, by the text that it wrote:
 
 - a round over a message, or over anything made of one message alone (a rebuilt dict, a pair of role and text), is that
   message's, if it writes the message's own text or the message has none;
@@ -28,7 +28,7 @@ from inspector.rendering.origins import OriginKind, OriginStr, Run, placed
 from inspector.rendering.values import OriginDict, OriginList
 
 ROOT = 0
-"""The frame of what stands in no loop and no macro."""
+"""The frame of text outside all loops and macros."""
 
 _DEEPEST = 8
 """Values nested deeper are not searched for messages."""
@@ -49,14 +49,14 @@ class Frame:
     is_media: bool = False
 
     def is_about(self, index: int) -> bool:
-        """Whether it names this message."""
+        """Whether the frame names this message."""
         return self.item == index or index in self.named
 
 
 class Resolved(NamedTuple):
     """Runs whose `turn` is a message's index or None, and the messages whose turns the frames do not settle.
 
-    `contested`, among them: another place in the text says as much of the message as its turn does.
+    `contested`: those among them with another place in the text that holds as much of the message as the turn.
     """
 
     runs: tuple[Run, ...]
@@ -65,7 +65,7 @@ class Resolved(NamedTuple):
 
 
 def only_message(values: Iterable[Any]) -> int | None:
-    """The index of the one message that the values are made of; None where there is none, or several."""
+    """The index of the one message that the values come from; None if there is none, or several."""
     found: int | None = None
     for index in _messages_in(values, _DEEPEST):
         if found is not None and index != found:
@@ -90,12 +90,12 @@ def _messages_in(values: Iterable[Any], depth: int) -> Iterator[int]:
 
 
 def says(run: Run) -> int | None:
-    """The message whose own text a run is; its role, which headers name, does not count."""
+    """The message whose text a run is; the role does not count, since headers name it."""
     return None if run.origin.top_field == "role" else run.origin.message_index
 
 
 def resolve(text: str, runs: Sequence[Run], frames: Sequence[Frame]) -> Resolved:
-    """Give every run of `text` the turn it belongs to. `runs`: in order, `turn` the number of a frame."""
+    """Assign every run of `text` to its turn. `runs`: in order, with `turn` as the number of a frame."""
     return _Resolver(text, runs, frames).resolved()
 
 
@@ -157,14 +157,14 @@ class _Resolver:
         return {index: self._unrepeated(index, frames) for index, frames in found.items()}
 
     def _subjects(self, frame: int) -> list[int]:
-        """The message that a frame is a round over, if it writes it; else those whose text it writes itself."""
+        """The message that a frame is a round over, if the frame writes it; otherwise those whose text it writes."""
         item, direct = self.frames[frame].item, self.texts.get(frame, Counter())
         if item is not None and item in self.shown[frame]:
             return [item]
         return [index for index in direct if index in self.frames[frame].named] or list(direct)
 
     def _unrepeated(self, index: int, frames: list[int]) -> list[int]:
-        """The fullest of several frames that write a message, and those in no other's turn that add to it."""
+        """The fullest of several frames that write a message, and frames outside other turns that add to it."""
         if len(frames) == 1:
             return frames
 
@@ -186,7 +186,7 @@ class _Resolver:
         return self.around[self.frames[frame].parent] is not None
 
     def _characters(self, index: int, frame: int, without: int | None = None) -> set[tuple[str | None, int]]:
-        """Which characters of a message a frame writes, outside of another."""
+        """The characters of a message that a frame writes, outside of another frame."""
         return {
             character
             for run in self.runs
@@ -201,7 +201,7 @@ class _Resolver:
         return frame == other
 
     def _silent_homes(self) -> dict[int, list[int]]:
-        """Frame -> messages that are written nowhere, such as an empty answer, but whose turn it must be."""
+        """Frame -> messages without written text, such as an empty answer, whose turn it must be."""
         written = set(self.homes) | set(self.shown[ROOT])
         found: dict[int, list[int]] = defaultdict(list)
         for frame in self.live[1:]:
@@ -219,7 +219,7 @@ class _Resolver:
         return {*self.roles.get(frame, ()), *self.frames[frame].named} if item is None else {item}
 
     def _regions(self) -> tuple[dict[int, int], dict[int, list[int]]]:
-        """Frame -> the frame at or around it that says whose its text is; that frame -> the messages it belongs to."""
+        """Frame -> the frame at or around it that decides its owner; that frame -> the messages it belongs to."""
         owners = {ROOT: list[int]()}
         held: dict[int, list[int]] = defaultdict(list)  # frame -> the frames inside it that are messages' own
         for frame in self.live[1:]:
@@ -228,7 +228,7 @@ class _Resolver:
             if authors or frame in self.silent_homes:
                 owners[frame] = authors or self.silent_homes[frame]
             elif subjects and not self._is_nested(frame):
-                owners[frame] = []  # written anew: a quote in nobody's turn
+                owners[frame] = []  # written again: a quote outside all turns
             around = frame
             while owners.get(frame) and (around := self.frames[around].parent) != ROOT:
                 held[around].append(frame)
@@ -250,7 +250,7 @@ class _Resolver:
         )
 
     def _lenders(self, inside: list[int], owners: dict[int, list[int]]) -> list[int]:
-        """Whose the text around turns is: the only one's, or those' whose turns hold no text of the template."""
+        """The owners of text around turns: the only message, or those whose turns hold no template text."""
         messages = {index: None for frame in inside for index in owners[frame]}
         if len(messages) == 1:
             return list(messages)
@@ -294,7 +294,7 @@ class _Resolver:
         )
 
     def _is_new(self, run: Run, index: int) -> bool:
-        """Whether a message's own turn does not have these characters of it."""
+        """Whether a message's turn lacks these characters of the message."""
         if index not in self.known:
             self.known[index] = {
                 character
@@ -312,7 +312,7 @@ class _Resolver:
             region = self.region[self.frames[region].parent]
 
     def _glue(self, turns: list[int | None]) -> None:
-        """What joins messages that share a frame was written where they were joined: it follows the first of them."""
+        """Places the text that joins messages of one frame after the first of them, where they were joined."""
         for at in range(1, len(turns) - 1):
             before, after = self.runs[at - 1], self.runs[at + 1]
             if turns[at] is None and is_template(self.runs[at]) and before.turn == after.turn:
@@ -320,14 +320,14 @@ class _Resolver:
                 turns[at] = says(before) if says(before) in owners and says(after) in owners else None
 
     def _nested(self) -> set[int]:
-        """Messages whose rounds stand in another's."""
+        """Messages whose rounds are inside another message's round."""
         return {index for index, frames in self.homes.items() if any(map(self._is_nested, frames))}
 
     def _sharers(self) -> set[int]:
         return {index for owners in self.owners.values() if len(owners) > 1 for index in owners}
 
     def _contested(self, runs: Sequence[Run]) -> set[int]:
-        """Messages that are quoted as fully as they are written, in one frame."""
+        """Messages that one frame quotes as fully as their turn writes them."""
         written_by: dict[int, set[tuple[str | None, int]]] = defaultdict(
             set
         )  # each character once: a turn may quote itself
@@ -350,7 +350,7 @@ class _Resolver:
 
 
 def _characters_of(run: Run) -> set[tuple[str | None, int]]:
-    """The characters of a field that a run of message text is, by field and place in it."""
+    """The characters of a run of message text, by field and place in the field."""
     return {(run.origin.field, (run.offset or 0) + step) for step in range(run.length)}
 
 

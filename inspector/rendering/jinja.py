@@ -1,8 +1,8 @@
-"""Jinja with origins: an environment whose templates know where each character they write comes from.
+"""Jinja with origins: an environment whose templates know the origin of each character that they write.
 
-The environment copies the settings, filters and globals of transformers'. Its code generator makes every constant an
-`OriginStr` of its template line, and a pass over the syntax tree opens a frame (see `frames`) for every round of a loop
-and every call of a macro, so that text knows what wrote it. Not thread-safe: one render at a time in a process.
+The environment copies the settings, filters and globals of transformers' environment. Its code generator makes every
+constant an `OriginStr` of its template line. A pass over the syntax tree opens a frame (see `frames`) for every round
+of a loop and every call of a macro, so that text knows its writer. Not thread-safe: one render at a time in a process.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 class TracingEnvironment(ImmutableSandboxedEnvironment):
     """transformers' template environment, in which text knows its origin.
 
-    State of the render in progress: `frames`, all that were opened; `frame`, the number of the one that runs; and
-    `written`, the number of characters the template has yielded. A run's `turn` is the frame that wrote it; text
-    that none wrote has the frame that puts it out.
+    State of the current render: `frames`, all opened frames; `frame`, the number of the running one; and `written`, the
+    number of characters that the template has yielded. A run's `turn` is the frame that wrote it; text that no frame
+    wrote gets the frame that outputs it.
     """
 
     def __init__(self, model: Any) -> None:
@@ -70,7 +70,7 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         self.reset()
 
     def reset(self) -> None:
-        """Forget the render before."""
+        """Forget the previous render."""
         self.frames = [Frame(parent=ROOT)]
         self.frame = ROOT
         self.around: list[int] = []
@@ -87,7 +87,7 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         return concat(blocks)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """As the sandbox's."""
+        """As in the sandbox."""
         return is_safe_attribute(self, obj, attr, value)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -109,7 +109,10 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         return OriginStr(text, runs)
 
     def emit(self, value: Any, line: int) -> OriginStr:
-        """Text of an output expression; what it does not know itself, it has from the place that writes it."""
+        """Text of an output expression.
+
+        Text without a known origin gets the origin of the expression that writes it.
+        """
         text = OriginStr(str(value))
         runs = text._runs
         if all(run.turn is not None and run.origin.line is not None for run in runs):
@@ -121,7 +124,7 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         return concat([str(part) for part in parts])
 
     def _frame_of(self, runs: Sequence[Run], at: int) -> int | None:
-        """The frame that a run of an output belongs to: where several were joined, one beside it that is about it."""
+        """The frame of a run in an output: of several joined frames, the one next to it that is about it."""
         run = runs[at]
         if run.turn is not None:
             return run.turn
@@ -157,18 +160,18 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
             self.frames[self.frame].named.append(value._origin.message_index)
 
     def leave(self) -> None:
-        """A loop or a macro has ended: the frame around it goes on."""
+        """A loop or a macro has ended: the frame around it continues."""
         self.frame = self.around.pop()
 
     def recurse(self, loop: Any, *arguments: Any) -> Any:
-        """`loop(...)` in a recursive loop: its rounds stand in the one that calls it."""
+        """`loop(...)` in a recursive loop: its rounds are inside the round that calls it."""
         self.enter()
         out = loop(*arguments)
         self.leave()
         return out
 
     def line(self, line: int) -> Origin:
-        """The origin of template text of a line; always the same object for the same line, and of what is written."""
+        """The origin of template text on a line; always the same object for the same line and kind of text."""
         if self.frames[self.frame].is_media:
             return self._places.setdefault(line, replace(PLACEHOLDER, line=line))
         return self._lines.setdefault(line, Origin(OriginKind.TEMPLATE, line=line))
@@ -205,7 +208,8 @@ class _GenerationTag(Extension):
 
 
 class _OpenFrames(NodeTransformer):
-    """Has the environment told of every loop's rounds, of macros' calls, and of what variables are set to."""
+    """Makes compiled templates report the rounds of loops, the calls of macros, and the values that variables are set
+    to."""
 
     def visit_For(self, node: nodes.For) -> list[nodes.Node]:  # noqa: N802
         self.generic_visit(node)
@@ -257,7 +261,7 @@ def _is_constant(node: nodes.Expr, frame: Scope) -> bool:
 
 
 class _TracingCodeGenerator(CodeGenerator):
-    """Jinja's code generator, with every string constant and every output passed through the environment."""
+    """Jinja's code generator; every string constant and every output is passed through the environment."""
 
     def visit_Const(self, node: nodes.Const, frame: Scope) -> None:  # noqa: N802
         if isinstance(node.value, str):
@@ -280,7 +284,7 @@ class _TracingCodeGenerator(CodeGenerator):
         self.write(f", {node.arg.value!r})")
 
     def _slice_constant(self, node: nodes.Getitem, frame: Scope) -> None:
-        """Jinja's optimizer computes this by `getitem`, which finds nothing in what has no parts."""
+        """Jinja's optimizer computes this by `getitem`, which finds nothing in a value without parts."""
         self.write("environment.getitem(")
         self.visit(node.node, frame)
         self.write(", slice(")
@@ -323,7 +327,7 @@ class _TracingCodeGenerator(CodeGenerator):
 
 
 class OriginMarkup(Markup):
-    """What the `safe` filter gives: markup that is written with its origins; its own operations lose them."""
+    """The result of the `safe` filter: markup that is written with its origins; its own operations lose them."""
 
     __slots__ = ("_runs",)
     _runs: tuple[Run, ...]
@@ -386,7 +390,7 @@ def _title(value: Any) -> OriginStr:
 
 @lru_cache(maxsize=1)
 def tracing_environment() -> TracingEnvironment:
-    """The one environment of this process; made when first asked for, since it needs transformers."""
+    """The environment of this process; it is made on first use, since it needs transformers."""
     from transformers.utils import chat_template_utils
 
     return TracingEnvironment(chat_template_utils._compile_jinja_template("").environment)

@@ -1,9 +1,9 @@
 """Strings that know where each of their characters came from.
 
-An `OriginStr` is a str with runs: `(length, origin, offset, turn)`. It keeps them through everything chat templates do
-to text (`+`, slices, the strip, split and case families, replace, join), so that after a render every character can
-say: "message 3, content, character 17" or "template line 12, in the turn of message 3". An operation that is not
-handled here gives a plain str, and plain text is of unknown origin: nothing guesses.
+An `OriginStr` is a str with runs: `(length, origin, offset, turn)`. It keeps them through all operations of chat
+templates (`+`, slices, the strip, split and case families, replace, join), so that after a render the origin of every
+character is known: "message 3, content, character 17" or "template line 12, in the turn of message 3". Any other
+operation gives a plain str, and plain text has an unknown origin: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from typing import Any, NamedTuple, SupportsIndex
 
 
 class OriginKind(StrEnum):
-    """Where a character came from."""
+    """The kind of a character's origin."""
 
     MESSAGE = "message"
     """The conversation: a message's field, or (without a message index) the tools, the documents, a keyword."""
     TEMPLATE = "template"
     """The chat template's own text, special tokens and dates included."""
     UNKNOWN = "unknown"
-    """An operation lost track of it."""
+    """Unknown: an operation lost the origin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """One source of characters.
 
-    `message_index`: which message, or None outside the messages. `field`: its path (`content`, `content[0].text`,
-    `tool_calls[0].function.name`), or `tools[0]...`, `documents[1].text`, or a keyword's name. Of template text it is
-    `strftime_now` for what the template wrote of the date, and `placeholder` for what stands for an image, a sound or a
-    video. `line`: the template line (from 1) that wrote the text, or None when unknown or when it is message text.
+    `message_index`: the index of the message, or None outside the messages. `field`: its path (`content`,
+    `content[0].text`, `tool_calls[0].function.name`), or `tools[0]...`, `documents[1].text`, or a keyword's name. For
+    template text it is `strftime_now` for a date, and `placeholder` for an image, a sound or a video. `line`: the
+    template line (from 1) that wrote the text, or None if it is unknown or message text.
     """
 
     kind: OriginKind
@@ -58,17 +58,17 @@ class Origin:
 
 TEMPLATE = Origin(OriginKind.TEMPLATE)
 CLOCK = Origin(OriginKind.TEMPLATE, field="strftime_now")
-"""What a template writes of today's date or time."""
+"""Text that a template writes from today's date or time."""
 PLACEHOLDER = Origin(OriginKind.TEMPLATE, field="placeholder")
-"""What a template writes for an image, a sound or a video: nobody writes it, and a processor puts the media there."""
+"""The placeholder that a template writes for an image, a sound or a video; a processor puts the media there."""
 UNKNOWN = Origin(OriginKind.UNKNOWN)
 
 
 class Run(NamedTuple):
     """`length` characters of one origin.
 
-    `offset`: where in the source text the first of them stands, or None when they are not characters of it (a
-    template's text, JSON punctuation around a field). `turn`: index of the message whose turn they belong to, or None.
+    `offset`: the place of the first one in the source text, or None if they do not come from it (template text, JSON
+    punctuation around a field). `turn`: index of the message whose turn they belong to, or None.
     """
 
     length: int
@@ -81,7 +81,7 @@ class Run(NamedTuple):
         return Run(end - start, self.origin, None if self.offset is None else self.offset + start, self.turn)
 
     def continues(self, after: Run) -> bool:
-        """Whether this run goes on where `after` ended, so that both are one."""
+        """Whether this run continues where `after` ended, so that both can be merged."""
         if self.origin is not after.origin or self.turn != after.turn:
             return False
         return self.offset == (None if after.offset is None else after.offset + after.length)
@@ -179,7 +179,7 @@ class OriginStr(str):
     def removesuffix(self, suffix: str, /) -> OriginStr:
         return self._part(0, super().removesuffix(suffix))
 
-    # split family: the pieces stand in the text in order, so each is found after the one before it
+    # split family: the pieces occur in order, so each is found after the previous one
 
     def _pieces(self, pieces: Iterable[str]) -> list[OriginStr]:
         out, position = [], 0
@@ -285,12 +285,12 @@ def placed(runs: Iterable[Run]) -> Iterator[tuple[int, int, Run]]:
 
 
 def common_start(one: Sequence[Any], other: Sequence[Any]) -> int:
-    """How many characters two strings, or ids two lists, have in common at their start."""
+    """The length of the common start of two strings or two lists of ids."""
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def merged(runs: Iterable[Run]) -> list[Run]:
-    """The same runs with those that continue each other made one."""
+    """The same runs, with continuing ones merged."""
     out: list[Run] = []
     for run in runs:
         if not run.length:

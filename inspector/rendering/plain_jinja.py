@@ -1,7 +1,7 @@
 """Chat templates as plain Jinja renders them: without transformers' settings, and with StrictUndefined.
 
-torchtune renders so. A line end after a tag and blanks before one are kept, a name that nothing defines is an error
-even in an `{% if %}`, and there is no `{% generation %}`, no `{% break %}` and no `strftime_now`.
+torchtune renders in this way. A line end after a tag and blanks before one are kept, an undefined name is an error even
+in an `{% if %}`, and there is no `{% generation %}`, no `{% break %}` and no `strftime_now`.
 
 Runs untrusted code: call it in the sandbox only.
 """
@@ -24,9 +24,9 @@ _CLOSING = {"block_end", "comment_end", "raw_end"}
 
 
 def render_plain(source: str, conversation: Conversation, variables: Mapping[str, Any]) -> str:
-    """The text of a conversation. `variables`: what the template may read besides the messages and the keywords.
+    """The text of a conversation. `variables`: further values that the template may read.
 
-    Raises what Jinja raises.
+    Raises Jinja's errors.
     """
     names = {**variables, **conversation.keywords, "messages": list(conversation.messages)}
     names.setdefault("add_generation_prompt", False)
@@ -36,7 +36,7 @@ def render_plain(source: str, conversation: Conversation, variables: Mapping[str
 def keeping_whitespace(source: str) -> str:
     """The source changed so that transformers' settings remove no more whitespace than plain Jinja's.
 
-    A `+` goes into each tag and comment where no sign says what is to be removed. Raises Jinja's TemplateSyntaxError.
+    A `+` is added to each tag and comment that has no sign for whitespace. Raises Jinja's TemplateSyntaxError.
     """
     source = re.sub("\r\n?", "\n", source)
     pieces, at = [], 0

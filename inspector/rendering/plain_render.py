@@ -1,6 +1,6 @@
-"""The render that transformers makes, without origins: what a traced render is compared with.
+"""The render of transformers, without origins. Traced renders are compared with it.
 
-Templates are untrusted code and can run for ever: everything but tests and benchmarks goes through the sandbox.
+Templates are untrusted code and can run forever: everything but tests and benchmarks goes through the sandbox.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class PlainRender:
         self.keywords.pop("add_generation_prompt", None)
 
     def __call__(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> str:
-        """The render. Raises what Jinja raises."""
+        """The render. Raises Jinja's errors."""
         return str(self._rendered(messages, add_generation_prompt)[0][0])
 
     def tagged(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> tuple[str, list[tuple[int, int]]]:
@@ -48,7 +48,7 @@ class PlainRender:
         return texts, spans
 
     def attempt(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> str | None:
-        """The render, or None where the template refuses these messages."""
+        """The render, or None if the template refuses these messages."""
         if not messages:
             return None
         try:
@@ -60,7 +60,7 @@ class PlainRender:
 
 
 def render_text(source: str, conversation: Conversation, special_tokens: Mapping[str, str]) -> str:
-    """The text alone, as transformers makes it, in this process. Raises what Jinja raises."""
+    """The text alone, as transformers makes it, in this process. Raises Jinja's errors."""
     plain = PlainRender(source, conversation, special_tokens)
     return plain(conversation.messages, conversation.adds_generation_prompt)
 
@@ -74,7 +74,7 @@ def render_tagged(
 
 
 def template_keywords(source: str) -> frozenset[str]:
-    """The names a template reads and does not set: the keywords it honours. Raises Jinja's TemplateSyntaxError."""
+    """The names that a template reads and does not set: its keywords. Raises Jinja's TemplateSyntaxError."""
     from jinja2.meta import find_undeclared_variables
 
     environment = tracing_environment()

@@ -1,11 +1,11 @@
-"""Render a chat template so that every character knows where it came from.
+"""Render a chat template so that the origin of every character is known.
 
 Turns (template source, conversation, special tokens) into a `Rendered`: the text transformers would make, its origins,
 the spans of `{% generation %}` tags, and for each assistant turn the header that the generation prompt supplies.
 
-The traced text (inspector.rendering.jinja) is compared with the one transformers makes on every render.
+The traced text (inspector.rendering.jinja) is compared with that of transformers on every render.
 
-Templates are untrusted code and can run for ever: everything but tests and benchmarks calls `sandbox.render`.
+Templates are untrusted code and can run forever: everything but tests and benchmarks calls `sandbox.render`.
 Not thread-safe: one render at a time in a process.
 """
 
@@ -28,7 +28,7 @@ from inspector.rendering.turn_bounds import Beginnings, settle
 from inspector.rendering.values import OriginDict, trace_value
 
 MAX_MEASURED_HEADERS = 128
-"""Turns whose generation prompt is rendered, each with its whole history; what these do not show is assumed."""
+"""Maximum number of turns whose generation prompt is rendered, each with its whole history; the others are assumed."""
 
 
 def render(
@@ -36,9 +36,9 @@ def render(
 ) -> Rendered:
     """Render in this process, without limits of time and memory.
 
-    `special_tokens` are the names the tokenizer gives its template (`bos_token`, ...). Raises what Jinja raises,
-    TemplateTooLargeError when the text has more than `max_chars` characters, and TraceError when the traced text is not
-    the one transformers makes.
+    `special_tokens` are the tokens that the tokenizer passes to its template (`bos_token`, ...). Raises Jinja's errors,
+    TemplateTooLargeError if the text has more than `max_chars` characters, and TraceError if the traced text is not
+    that of transformers.
     """
     plain = PlainRender(source, conversation, special_tokens)
     expected = plain(conversation.messages, conversation.adds_generation_prompt)
@@ -127,11 +127,11 @@ def _headers(
 
 
 def _header_end(text: str, start: int, own_start: int, end: int, prompt: str, usual_prompt: Callable[[], str]) -> int:
-    """Where the part of a turn ends that the generation prompt supplies.
+    """The end of the part of a turn that the generation prompt supplies.
 
-    The turn mostly starts with the prompt. The first turn may have more in front (`<s>`, a default system text). Where
-    neither that nor the usual prompt is there whole, its end may be: without what closes or sets off a turn before.
-    Else what agrees with the prompt is supplied, but no message text.
+    Most turns start with the prompt. The first turn may have more in front (`<s>`, a default system text). If neither
+    that nor the usual prompt is complete, its end may be there, without the text that closes or separates the previous
+    turn. Otherwise the part that matches the prompt is supplied, but no message text.
     """
     same = common_start(text[start:end], prompt)
     if prompt and same == len(prompt):
@@ -149,9 +149,9 @@ def _header_end(text: str, start: int, own_start: int, end: int, prompt: str, us
 def _generation_prompt(
     text: str, start: int, history: tuple[Message, ...], plain: PlainRender
 ) -> tuple[str, bool] | None:
-    """What `add_generation_prompt` puts before the answer to `history`, and whether the render keeps the history.
+    """The text that `add_generation_prompt` puts before the answer to `history`, and whether the history is kept.
 
-    None where that cannot be said. The second render is made only when the first does not lead into the answer.
+    None if that is unknown. The second render is made only if the first does not lead into the answer.
     """
     opened = plain.attempt(history, True)
     if opened is None:
@@ -170,9 +170,9 @@ def _generation_prompt(
 def _usual_prompt(
     source: str, conversation: Conversation, special_tokens: Mapping[str, str], plain: PlainRender
 ) -> str:
-    """What `add_generation_prompt` puts after a lone question: for turns whose own history does not render alone.
+    """The text that `add_generation_prompt` puts after a lone question: for turns whose history does not render alone.
 
-    It is the template text after the question's turn; Phi-3 writes `</s>` there when none is asked for.
+    It is the template text after the question's turn; Phi-3 writes `</s>` there if no prompt is requested.
     """
     question: tuple[Message, ...] = ({"role": "user", "content": "?"},)
     opened, closed = plain.attempt(question, True), plain.attempt(question, False)
@@ -189,7 +189,7 @@ def _usual_prompt(
 
 
 def _turn_bounds(runs: tuple[Run, ...]) -> dict[int, tuple[int, int]]:
-    """Turn -> `(first character, end of its last)`."""
+    """Turn -> `(first character, end of the last)`."""
     bounds: dict[int, tuple[int, int]] = {}
     for start, end, run in placed(runs):
         if run.turn is not None:
@@ -198,7 +198,7 @@ def _turn_bounds(runs: tuple[Run, ...]) -> dict[int, tuple[int, int]]:
 
 
 def _own_starts(runs: tuple[Run, ...]) -> dict[int, int]:
-    """Message -> the first character of its own text in its turn; its role, which headers name, does not count."""
+    """Message -> the first character of its text in its turn; the role does not count, since headers name it."""
     starts: dict[int, int] = {}
     for start, _, run in placed(runs):
         if run.turn is not None and run.turn == says(run):
@@ -214,7 +214,7 @@ def _prompt_start(
     headers: tuple[Header, ...],
     usual_prompt: Callable[[], str],
 ) -> int | None:
-    """Where the text's trailing generation prompt begins: asked for, or written by the template regardless."""
+    """The start of a trailing generation prompt, requested or written by the template anyway."""
     if conversation.adds_generation_prompt:
         closed = plain.attempt(conversation.messages, False)
         if closed is not None and closed != text and text.startswith(closed):
@@ -261,7 +261,7 @@ def _trace(
 def _traced_beginning(
     source: str, conversation: Conversation, special_tokens: Mapping[str, str], count: int
 ) -> tuple[str, Resolved] | None:
-    """The first messages without a generation prompt; None where the template refuses them."""
+    """The render of the first messages without a generation prompt; None if the template refuses them."""
     keywords = {**conversation.keywords, "add_generation_prompt": False}
     beginning = replace(conversation, messages=conversation.messages[:count], keywords=keywords)
     try:

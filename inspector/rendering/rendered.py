@@ -1,4 +1,4 @@
-"""What a render gives: the text, whose its characters are, and where the answers' headers end."""
+"""The result of a render: the text, the origins of its characters, and the headers of the answers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from inspector.rendering.origins import PLACEHOLDER, TEMPLATE, Run, merged, plac
 class Header(NamedTuple):
     """The start of an assistant turn: characters `[start, end)` that the generation prompt supplies at inference.
 
-    `prompt` is the whole generation prompt; the header's text ends in it, unless the turn does not begin with all of
-    it: then the header is what agrees, or the prompt that the template usually writes.
-    `history_kept` is False when the template renders the earlier messages differently once this one is there.
-    `measured` is False when the prompt was taken over from the turn before: neither was it rendered for this turn, nor
-    for others in the same situation.
+    `prompt` is the whole generation prompt. The header's text ends in it, unless the turn does not begin with all of
+    it: then the header is the matching part, or the prompt that the template usually writes. `history_kept` is False if
+    the template renders the earlier messages differently once this one is there. `measured` is False if the prompt was
+    copied from the previous turn: it was rendered neither for this turn nor for others in the same situation.
     """
 
     message_index: int
@@ -34,9 +33,9 @@ class Rendered:
     """A rendered conversation. All positions are code points of `text`.
 
     `runs` cover `text` in order. `generation_spans` are half open, as transformers records them. `headers`: one per
-    assistant message that has a turn. `prompt_start`: where a trailing generation prompt begins, or None. `read_off`:
-    answers whose turns were settled by renders of the conversation's beginning, `unknown_turns`: those whose turns end
-    where nothing could tell (see `turn_bounds`). `is_cut`: the render went on after this text.
+    assistant message that has a turn. `prompt_start`: the start of a trailing generation prompt, or None. `read_off`:
+    answers whose turns were settled by renders of the conversation's beginning. `unknown_turns`: answers whose turns
+    have unknown bounds (see `turn_bounds`). `is_cut`: whether the render continued after this text.
     """
 
     text: str
@@ -49,7 +48,7 @@ class Rendered:
     is_cut: bool = False
 
     def cut(self, length: int) -> Rendered:
-        """The first characters alone."""
+        """The render cut to its first characters."""
         if length >= len(self.text):
             return self
         return replace(
@@ -63,7 +62,7 @@ class Rendered:
         )
 
     def after(self, prefix: str) -> Rendered:
-        """The same with more of the template's text before it, which belongs to no turn."""
+        """The same with more template text in front, which belongs to no turn."""
         by = len(prefix)
         return replace(
             self,
@@ -75,9 +74,9 @@ class Rendered:
         )
 
     def replaced(self, replacements: Sequence[tuple[int, int, str]]) -> Rendered:
-        """The same with other texts in the place of some stretches, in order: what a processor puts there.
+        """The same with some stretches replaced, in order, by the texts of a processor.
 
-        Nobody writes those texts. A position inside a stretch becomes the end of its text.
+        These texts have no writer. A position inside a stretch becomes the end of its text.
         """
         text, runs, position = [], [], 0
         for start, end, new in replacements:

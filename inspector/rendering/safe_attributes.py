@@ -1,7 +1,7 @@
-"""Which attributes a template may read: the answers of Jinja's sandbox, remembered.
+"""A cache for the decisions of Jinja's sandbox on the attributes that a template may read.
 
-An answer depends on the kind of the object and on the name alone, and Jinja works it out anew at every attribute that a
-template reads, which is a third of the time of a render.
+A decision depends only on the type of the object and on the name. Jinja computes it again for every attribute that a
+template reads, which takes a third of a render's time.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 _KNOWN: dict[tuple[type, str], bool] = {}
 MOST = 4096
-"""Answers that are remembered. Templates can make up any number of names."""
+"""Maximum number of cached decisions: templates can make up any number of names."""
 
 
 def is_safe_attribute(environment: ImmutableSandboxedEnvironment, obj: Any, attr: str, value: Any) -> bool:
-    """What `ImmutableSandboxedEnvironment.is_safe_attribute` answers."""
+    """The result of `ImmutableSandboxedEnvironment.is_safe_attribute`."""
     key = (type(obj), attr)
     known = _KNOWN.get(key)
     if known is None:
@@ -28,7 +28,7 @@ def is_safe_attribute(environment: ImmutableSandboxedEnvironment, obj: Any, attr
 
 
 def have_transformers_remember(source: str) -> None:
-    """Have transformers' environment of a template answer from here. Raises Jinja's TemplateSyntaxError."""
+    """Make transformers' environment of a template use this cache. Raises Jinja's TemplateSyntaxError."""
     from transformers.utils import chat_template_utils
 
     environment = chat_template_utils._compile_jinja_template(source).environment

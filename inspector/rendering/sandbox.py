@@ -1,10 +1,10 @@
 """Render untrusted templates in limited child processes.
 
-`render(source, conversation, special_tokens)` is `template.render`, done by a child that has no secrets in its
-environment, may use 1 GiB of address space, may write no file and opens few. The kernel ends it when it has used the
-CPU time that an input of this length may take, and its parent when it has waited ten times as long; then a
-TemplateTimeoutError is raised. No thread and no handler of a signal could do this: `9**9**9` holds the interpreter in
-one call. CPU time is what counts, so that a busy machine renders what a quiet one does.
+`render(source, conversation, special_tokens)` runs `template.render` in a child that has no secrets in its environment,
+may use 1 GiB of address space, may write no file and may open few. The kernel ends it once it has used the CPU time for
+an input of this length; its parent ends it after waiting ten times as long. Then a TemplateTimeoutError is raised. A
+thread or a signal handler could not do this: `9**9**9` holds the interpreter in one call. The limit counts CPU time, so
+that a busy machine renders the same templates as a quiet one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_INPUT_CHARS = 1_000_000
 """Longest template and conversation together, as JSON."""
 
 CPU_S, CPU_PER_MESSAGE_S, CPU_PER_CHARACTER_S, MOST_CPU_S = 1.5, 0.1, 1e-5, 30.0
-"""Seconds of CPU time that a request may take: any, or more by its messages and its characters, and at the most."""
+"""Seconds of CPU time for a request: the minimum, those per message and per character, and the maximum."""
 
 TEXTS_PER_REQUEST = 8
 """Conversations rendered to text alone that share one limit of CPU time."""
@@ -57,10 +57,10 @@ def texts(
     together: int = TEXTS_PER_REQUEST,
     plain_jinja: bool = False,
 ) -> list[str | InspectorError]:
-    """Render several conversations to text alone: a text each, or the error that it ends in.
+    """Render several conversations to text only: a text each, or its error.
 
-    At most `together` of them share one request and its limits, fewer when they are long. `plain_jinja`: without
-    transformers' settings (see inspector.rendering.plain_jinja). What ends the whole process (time, memory) is raised.
+    At most `together` of them share one request and its limits, fewer if they are long. `plain_jinja`: without
+    transformers' settings (see inspector.rendering.plain_jinja). Errors that end the process (time, memory) are raised.
     """
     groups = text_groups(source, conversations, special_tokens, together=together, plain_jinja=plain_jinja)
     return list(chain.from_iterable(groups))
@@ -74,7 +74,7 @@ def text_groups(
     together: int,
     plain_jinja: bool = False,
 ) -> Iterator[list[str | InspectorError]]:
-    """What `texts` finds, a request at a time: while the caller works with one answer, the next is on its way."""
+    """The results of `texts`, one request at a time: while the caller works with one, the next is being rendered."""
     for answers in _answer_groups(
         "plain_jinja" if plain_jinja else "texts", source, conversations, special_tokens, together
     ):
@@ -84,7 +84,7 @@ def text_groups(
 def tagged(
     source: str, conversations: Sequence[Conversation], special_tokens: Mapping[str, str]
 ) -> list[Tagged | InspectorError]:
-    """As `texts`, with the spans of the template's generation tags: both are transformers' own."""
+    """As `texts`, with the spans of the template's generation tags; both are those of transformers."""
     groups = _answer_groups("tagged", source, conversations, special_tokens, TEXTS_PER_REQUEST)
     return [
         text if isinstance(text := _text_or_error(one), InspectorError) else Tagged(text, _spans(one))
@@ -95,7 +95,7 @@ def tagged(
 def _answer_groups(
     what: str, source: str, conversations: Sequence[Conversation], special_tokens: Mapping[str, str], together: int
 ) -> Iterator[list[Mapping[str, Any]]]:
-    """What the child says of each conversation, a request at a time; the next is on its way already."""
+    """The child's answer for each conversation, one request at a time; the next request is already sent."""
     head = frame({"do": what, "template": source, "special_tokens": dict(special_tokens)})
     asked: Asked | None = None
     try:
@@ -116,7 +116,7 @@ def _answer_groups(
 
 
 def _groups(framed: Sequence[bytes], together: int) -> Iterator[list[bytes]]:
-    """Consecutive conversations, at most so many, and at most half of what one request may hold."""
+    """Groups of consecutive conversations, at most `together` each, and at most half of what one request may hold."""
     group: list[bytes] = []
     for one in framed:
         if group and (len(group) == together or sum(map(len, group)) + len(one) > MAX_INPUT_CHARS // 2):
@@ -137,7 +137,7 @@ def _text_or_error(answer: Mapping[str, Any]) -> str | InspectorError:
 
 @lru_cache(maxsize=64)
 def keywords(source: str) -> frozenset[str]:
-    """The names the template reads and does not set itself. Raises a RenderError when it does not compile."""
+    """The names that the template reads and does not set itself. Raises a RenderError if it does not compile."""
     return frozenset(_finished(_begun(frame({"do": "keywords", "template": source}), 0))["keywords"])
 
 
@@ -147,9 +147,9 @@ def spent_s() -> float:
 
 
 def warm_up(children: int = 1) -> None:
-    """Have this many children started in the background, so that the first renders do not wait for them.
+    """Start this many children in the background, so that the first renders do not wait for them.
 
-    A server wants one more than the hostile templates it expects at a time.
+    A server needs one more than the number of hostile templates that it expects at a time.
     """
     _POOL.warm_up(children)
 
@@ -165,7 +165,7 @@ def _request(source: str, conversation: Conversation, special_tokens: Mapping[st
 
 
 def _begun(payload: bytes, messages: int) -> Asked:
-    """A request sent to a child, with the limits of one of so many messages. Raises a RenderError."""
+    """Send a request to a child, with the limits for its number of messages. Raises a RenderError."""
     if len(payload) > MAX_INPUT_CHARS:
         raise TemplateTooLargeError(
             f"The template and the conversation are {len(payload):,} characters together; the limit is "

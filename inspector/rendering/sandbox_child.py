@@ -1,4 +1,4 @@
-"""The child process of `sandbox`: reads requests, renders, writes answers, under limits it sets itself.
+"""The child process of `sandbox`: it reads requests, renders, and writes answers, under limits that it sets itself.
 
 An answer is a rendered conversation or an error, as data: origins in a table, runs as [length, origin, offset, turn].
 """
@@ -24,7 +24,7 @@ from inspector.rendering.render import render
 from inspector.rendering.rendered import Rendered
 
 TEMPLATE_FILENAME = "<template>"
-"""What Jinja calls a template made from a string in tracebacks."""
+"""Jinja's name in tracebacks for a template made from a string."""
 
 MAX_OUTPUT_CHARS = 2_000_000
 """Longest rendered text."""
@@ -33,17 +33,17 @@ MEMORY_BYTES = 1 << 30
 """Address space of a child."""
 
 HEAD = struct.Struct(">Id")
-"""What stands before a request: its length in bytes, and the seconds of CPU time that it may take."""
+"""The header of a request: its length in bytes, and the seconds of CPU time that it may take."""
 
 
 def serve() -> None:
     """Answer requests on standard input until it closes. Runs in a child process only."""
     output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # nothing a library prints may reach the pipe
+    os.dup2(2, 1)  # output that a library prints must not reach the pipe
     input_ = os.fdopen(os.dup(0), "rb")
-    template_keywords("")  # imports transformers now, not during the first render
+    template_keywords("")  # import transformers now, not during the first render
     gc.collect()
-    gc.freeze()  # the libraries' objects, which every later collection would look through
+    gc.freeze()  # the libraries' objects, which every later garbage collection would scan
     _limit()
     _write(output, {"ready": True})
     while len(head := input_.read(HEAD.size)) == HEAD.size:
@@ -57,7 +57,7 @@ def serve() -> None:
 
 @contextmanager
 def _cpu_limit(seconds: float) -> Iterator[None]:
-    """Have the kernel end this process with SIGPROF when it has used so much CPU time, whatever it is doing."""
+    """Make the kernel end this process with SIGPROF after this much CPU time, whatever it is doing."""
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
@@ -121,7 +121,7 @@ def _refuse_surrogates(text: str) -> None:
 
 
 def _reported(error: BaseException) -> dict[str, Any]:
-    """What went wrong, as data: the error class to raise in the parent, its message, and the template line."""
+    """The error as data: the class to raise in the parent, its message, and the template line."""
     from jinja2 import exceptions
 
     line = _template_line(error)
@@ -190,7 +190,7 @@ def _encoded(rendered: Rendered) -> dict[str, Any]:
 
 
 def _conversation(fields: Mapping[str, Any]) -> Conversation:
-    """The conversation as the parent sent it, which has checked it."""
+    """The conversation that the parent sent, already checked."""
     tools, documents = fields["tools"], fields["documents"]
     return Conversation(
         messages=tuple(fields["messages"]),

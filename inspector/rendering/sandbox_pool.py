@@ -1,4 +1,4 @@
-"""The child processes of inspector.rendering.sandbox: started when needed, used again, killed when late, and replaced.
+"""The child processes of inspector.rendering.sandbox: started on demand, reused, killed when late, and replaced.
 
 Parent and child exchange length-framed JSON over pipes. Children start in the background, up to `MAX_CHILDREN`; one
 that was killed is replaced.
@@ -32,13 +32,13 @@ from inspector.paths import IMPORTED_FROM
 from inspector.rendering.sandbox_child import HEAD, MEMORY_BYTES
 
 WALL_PER_CPU = 10
-"""Longest that a child may take to answer, as a multiple of the CPU time it may use: it may wait for the processor."""
+"""Maximum time for a child's answer, as a multiple of its CPU time: it may have to wait for the processor."""
 STARTUP_S = 300.0
-"""Longest a child may take to start, against hanging: importing transformers from a cold disk on a busy machine."""
+"""Maximum seconds for a child to start; it has to import transformers, perhaps from a cold disk on a busy machine."""
 LATE_S = 1.0
-"""What an answer that nobody has fetched in time gets to be read."""
+"""Extra seconds to read an answer that was not fetched in time."""
 MAX_CHILDREN = 4
-"""Most children at a time, about 60 MB each."""
+"""Maximum number of children at a time, about 60 MB each."""
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "VIRTUAL_ENV")
 
 
@@ -103,7 +103,7 @@ class _Child:
         self.ready = True
 
     def send(self, payload: bytes, cpu_s: float) -> float:
-        """Send one request; returns until when its answer has to be there. Raises _DeadlineError or _GoneError."""
+        """Send one request; returns the deadline of its answer. Raises _DeadlineError or _GoneError."""
         until = time.monotonic() + WALL_PER_CPU * cpu_s
         self._send(HEAD.pack(len(payload), cpu_s) + payload, until)
         return until
@@ -162,7 +162,7 @@ def _wait(descriptor: int, event: int, until: float) -> None:
 
 
 class Asked(NamedTuple):
-    """A request under way: who works on it, until when, and for how much CPU time at most."""
+    """A request in progress: its child, its deadline, and its limit of CPU time."""
 
     child: _Child
     until: float
@@ -170,10 +170,10 @@ class Asked(NamedTuple):
 
 
 class Pool:
-    """Idle children and a count of all. A call takes an idle one; while it waits, one is started in the background.
+    """Idle children and a count of all. A call takes an idle one; while it waits, another is started in the background.
 
-    So a render never waits for a child to start when another becomes free sooner: starting takes a second or more, and
-    every killed template leaves one to be replaced.
+    So a render never waits for a child to start if another becomes free sooner: starting takes a second or more, and
+    every killed template leaves a child to be replaced.
     """
 
     def __init__(self) -> None:
@@ -184,16 +184,18 @@ class Pool:
         self._closed = False
 
     def begin(self, payload: bytes, cpu_s: float) -> Asked:
-        """Send a request to a child, which works on it from now on, for at most `cpu_s` seconds of CPU time.
+        """Send a request to a child, which starts on it at once, for at most `cpu_s` seconds of CPU time.
 
-        Every one has to be finished or forgotten.
+        Every request has to be finished or forgotten.
         """
         child = self._take()
         with self._watching(child, cpu_s):
             return Asked(child, child.send(payload, cpu_s), cpu_s)
 
     def finish(self, asked: Asked) -> dict[str, Any]:
-        """The answer to a request, with `cpu_s`: the seconds of CPU time it took. Raises TemplateTimeoutError and such.
+        """The answer to a request, with `cpu_s`: the seconds of CPU time it took.
+
+        Raises TemplateTimeoutError and similar.
 
         An error that the child reports is raised by `raise_reported`.
         """
@@ -203,12 +205,12 @@ class Pool:
         return answer
 
     def forget(self, asked: Asked) -> None:
-        """Nobody wants the answer any more."""
+        """Drop a request whose answer is no longer needed."""
         self._replace(asked.child)
 
     @contextlib.contextmanager
     def _watching(self, child: _Child, cpu_s: float) -> Iterator[None]:
-        """Replace a child that does not do what it has to, and say why."""
+        """Replace a child that failed, and raise the reason."""
         try:
             yield
         except _CpuError:
@@ -236,14 +238,14 @@ class Pool:
             raise
 
     def warm_up(self, count: int) -> None:
-        """Have this many children, or as many as there may be."""
+        """Start children until there are this many, up to the maximum."""
         with self._changed:
             self._forget_dead()
             for _ in range(min(count, MAX_CHILDREN) - self._count):
                 self._start()
 
     def close(self) -> None:
-        """End the children; those at work end after it."""
+        """End the children; busy ones end after their request."""
         with self._changed:
             self._closed = True
             children, self._idle = self._idle, []

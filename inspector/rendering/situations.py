@@ -1,9 +1,9 @@
-"""What holds for assistant turns, measured only in some of those that a template cannot tell apart.
+"""Measures a fact about assistant turns only in some of the turns that a template cannot tell apart.
 
-A template tells messages apart by their roles, by the fields they have, and by the texts of its own that it looks for
-in them (`<think>`, `/no_think`). Two turns are in the same situation when the same roles stand before and after them,
-and the same kinds of message since the last question, right before them, and in them; seen closer up, when the answer
-before is of the same kind too.
+A template tells messages apart by their roles, by their fields, and by texts that it looks for in them (`<think>`,
+`/no_think`). Two turns are in the same situation if the same roles come before and after them, and the same kinds of
+message since the last question, right before them, and in them. A closer look also compares the kind of the previous
+answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from inspector.conversation import Message
 from inspector.rendering.jinja import tracing_environment
 
 FEW_TURNS = 12
-"""So many turns are each measured."""
+"""Up to this many turns, each one is measured."""
 
 Found = TypeVar("Found", bound=Hashable)
 
@@ -33,11 +33,11 @@ def measure_some(
     *,
     most: int,
 ) -> dict[int, Found]:
-    """Turn (index of a message) -> what `measure` gives, or would give; at most `most` are measured.
+    """Turn (index of a message) -> the result of `measure`, or the expected result; at most `most` turns are measured.
 
-    Of turns in the same situation the first, the middle and the last are measured. Where these agree, that holds for
-    each turn in which the same of it is `seen` as in them; where they do not, the turns are looked at closer up. A turn
-    that is left out would have had to be measured and was one too many.
+    Of turns in the same situation the first, the middle and the last are measured. If they agree, the result holds for
+    each turn where the same part of it is `seen`; if not, the turns are compared more closely. A turn is left out if it
+    had to be measured and the maximum was reached.
     """
     if len(turns) <= FEW_TURNS:
         return {turn: measure(turn) for turn in turns[:most]}
@@ -74,7 +74,7 @@ def _split(turns: Iterable[int], situations: Sequence[Hashable]) -> list[list[in
 
 
 def _situations(source: str, messages: Sequence[Message]) -> tuple[list[Hashable], list[Hashable]]:
-    """Of each message: its situation as a turn, and the kind of the answer before it."""
+    """For each message: its situation as a turn, and the kind of the previous answer."""
     texts = _looked_for(source)
     kinds = [_kind(message, texts) for message in messages]
     before = _sets(message.get("role") for message in messages)
@@ -90,7 +90,7 @@ def _situations(source: str, messages: Sequence[Message]) -> tuple[list[Hashable
 
 
 def _sets(roles: Iterable[Hashable]) -> list[frozenset[Hashable]]:
-    """What was there before each, and before the end."""
+    """The value before each item, and before the end."""
     sets: list[frozenset[Hashable]] = [frozenset()]
     for role in roles:
         sets.append(sets[-1] if role in sets[-1] else sets[-1] | {role})
@@ -111,7 +111,7 @@ def _kind(message: Message, texts: Sequence[str]) -> Hashable:
 
 @lru_cache(maxsize=128)
 def _looked_for(source: str) -> tuple[str, ...]:
-    """The texts of a template that could stand in a message as a mark: with a letter, and more than a plain word."""
+    """The texts of a template that could be a mark in a message: with a letter, and more than a plain word."""
     constants = tracing_environment().parse(source).find_all(nodes.Const)
     texts = {constant.value.strip() for constant in constants if isinstance(constant.value, str)}
     return tuple(sorted(text for text in texts if not text.isidentifier() and any(map(str.isalpha, text))))

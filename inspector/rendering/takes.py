@@ -1,4 +1,7 @@
-"""What a template takes, tried out on it: parts of content, objects, arguments of calls. The renders are kept."""
+"""Finds out by trying which forms a template takes: parts of content, objects, arguments of calls.
+
+Renders are cached.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ _TOOL = {"type": "function", "function": {"name": _WORD, "description": "A tool.
 
 @dataclass(frozen=True)
 class TemplateTakes:
-    """What the template `source` takes: see `data.normal.Takes`. What cannot be tried out is answered with yes."""
+    """The forms that the template `source` takes: see `data.normal.Takes`.
+
+    If a form cannot be tried, the answer is yes.
+    """
 
     source: str
     special_tokens: tuple[tuple[str, str], ...]
@@ -78,7 +84,7 @@ def _has_json(text: str | None) -> bool:
 
 @lru_cache(maxsize=512)
 def _render(takes: TemplateTakes, messages: str) -> str | None:
-    """The text of these messages, which are JSON; None where the template refuses them."""
+    """The text of these messages, which are JSON; None if the template refuses them."""
     conversation = Conversation(messages=tuple(json.loads(messages)), tools=(_TOOL,))
     try:
         text = sandbox.texts(takes.source, [conversation], dict(takes.special_tokens))[0]

@@ -1,9 +1,9 @@
-"""Where an answer's turn begins and ends, read off renders of the conversation's beginning.
+"""Finds the bounds of an answer's turn from renders of the conversation's beginning.
 
-A second witness beside the frames of a render (`frames`), which needs no loop and no macro: what the template writes
-of the messages before an answer ends where its turn begins, and what it writes of the messages up to and with it,
-after its own last character, is its end. It is asked where the frames do not settle a turn: text that no loop round
-wrote, a round inside another message's, messages merged into one, template text beside a turn that belongs to nobody.
+This is a second method next to the frames of a render (`frames`), and needs no loop and no macro. The render of the
+messages before an answer ends where its turn begins. The render of the messages up to the answer, after the answer's
+last character, is the end of its turn. It is used if the frames do not settle a turn: text outside all loop rounds, a
+round inside another message's round, messages merged into one, or template text next to a turn without an owner.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from inspector.rendering.frames import Resolved, is_template, says
 from inspector.rendering.origins import Run, common_start, merged, placed
 
 MAX_READ_OFF = 128
-"""Answers in doubt that are looked at, each with renders of all that comes before; later ones are unknown."""
+"""Maximum number of doubtful answers to check, each with renders of everything before it; later ones are unknown."""
 
 
 class Settled(NamedTuple):
     """Runs with their final turns. `read_off`: answers whose bounds the frames alone had wrong; `unknown`: answers
-    whose turns end where nothing could tell."""
+    whose turns have unknown bounds."""
 
     runs: tuple[Run, ...]
     read_off: tuple[int, ...]
@@ -34,7 +34,7 @@ class Settled(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beginnings:
-    """Renders of the first messages; each None where the template refuses them.
+    """Renders of the first messages; each is None if the template refuses them.
 
     `text(n, opens)`: of the first `n` messages, with a generation prompt or without. `traced(n)`: without, with its
     runs. `usual_prompt()`: the generation prompt after a lone question.
@@ -46,7 +46,7 @@ class Beginnings:
 
 
 def settle(text: str, resolved: Resolved, conversation: Conversation, beginnings: Beginnings) -> Settled:
-    """Give template text beside the answers in doubt to them, or take it from them, as the beginnings show."""
+    """Add template text to the doubtful answers, or remove it, according to the beginnings."""
     runs = resolved.runs
     read_off, unknown = [], []
     bare = _bare(text, runs)
@@ -84,13 +84,13 @@ def settle(text: str, resolved: Resolved, conversation: Conversation, beginnings
 def _shown(
     text: str, resolved: Resolved, conversation: Conversation, beginnings: Beginnings, index: int
 ) -> tuple[str, Resolved] | None:
-    """The render of the messages up to and with one."""
+    """The render of the messages up to and including one."""
     is_whole = index == len(conversation.messages) - 1 and not conversation.adds_generation_prompt
     return (text, resolved) if is_whole else beginnings.traced(index + 1)
 
 
 def _bare(text: str, runs: Sequence[Run]) -> set[int]:
-    """Messages whose turns are in one piece and end in their own text, in front of a later one's."""
+    """Messages whose turns are in one piece and end in their own text, before a later message's turn."""
     pieces = [run for start, end, run in placed(runs) if not text[start:end].isspace()]
     groups = [(turn, list(group)) for turn, group in groupby(pieces, key=lambda run: run.turn)]
     counts = Counter(turn for turn, _ in groups)
@@ -102,13 +102,13 @@ def _bare(text: str, runs: Sequence[Run]) -> set[int]:
 
 
 def _writes_end(text: str, shown: tuple[str, Resolved] | None, index: int) -> bool:
-    """Whether what the template writes after an answer that is the last message stands there in the whole text, too."""
+    """Whether the text after an answer is the same in the whole render as in a render that the answer ends."""
     span = None if shown is None else _own_span(shown[1].runs, index)
     return shown is not None and span is not None and bool(shown[0][span[1] :].strip()) and text.startswith(shown[0])
 
 
 def _opens_unasked(shown: tuple[str, Resolved], index: int) -> bool:
-    """Whether the template writes the next answer's header although nobody asks for it: what stands before this one."""
+    """Whether the template writes the next answer's header unasked: text before this answer recurs after it."""
     text, span = shown[0], _own_span(shown[1].runs, index)
     if span is None:
         return False
@@ -118,7 +118,7 @@ def _opens_unasked(shown: tuple[str, Resolved], index: int) -> bool:
 
 
 def _added(text: str, shown: str, before: str | None) -> tuple[int, int] | None:
-    """What the answer adds to the text, where the template writes the whole as it writes its beginnings."""
+    """The text that the answer adds, if the template writes the whole as it writes its beginnings."""
     if before is None or not shown.startswith(before) or not text.startswith(shown):
         return None
     return len(before), len(shown)
@@ -132,7 +132,7 @@ def _found_again(
     before: str | None,
     beginnings: Beginnings,
 ) -> tuple[int, int] | None:
-    """Where the block stands in the text that the template writes for the answer when it is the last message.
+    """The place of the block in the template's text for the answer as the last message.
 
     The block begins with the generation prompt and holds the answer's own characters in the same places.
     """
@@ -153,7 +153,7 @@ def _found_again(
 
 
 def _own_end(runs: Sequence[Run], index: int, shown: tuple[str, Resolved], start: int, end: int) -> int:
-    """Where a block ends in front of the same text of a later message's frame, written by another line of the template.
+    """The end of a block before the same text in a later message's frame, written by another line of the template.
 
     Gemma 4 writes `<|tool_response>` after a last call, and at the head of each result.
     """
@@ -186,7 +186,7 @@ def _own_places(runs: Sequence[Run], index: int, start: int, end: int) -> list[t
 def _shared(
     text: str, runs: Sequence[Run], conversation: Conversation, index: int, start: int, end: int
 ) -> tuple[Run, ...]:
-    """The block `[start, end)` is the turn; of a block that other answers are merged into, what follows these."""
+    """Make the block `[start, end)` the turn; if other answers are merged into it, only the part after them."""
     for other in conversation.assistant_indices():
         span = None if other == index else _own_span(runs, other)
         if span is not None and start <= span[0] and span[1] <= end:
@@ -196,7 +196,7 @@ def _shared(
 
 
 def _moved(text: str, runs: Sequence[Run], index: int, start: int, end: int) -> tuple[Run, ...]:
-    """All of `[start, end)` is the turn, and nothing else but whitespace that its frame writes later."""
+    """Make all of `[start, end)` the turn, and nothing else except whitespace that its frame writes later."""
     out = []
     for a, b, run in _cut(runs, start, end):
         is_lost = run.turn == index and (a < end or not text[a:b].isspace())
@@ -205,11 +205,10 @@ def _moved(text: str, runs: Sequence[Run], index: int, start: int, end: int) -> 
 
 
 def _out_of_order(text: str, runs: Sequence[Run]) -> set[int]:
-    """Messages with anything but the turns before and after right beside their turn or in it.
+    """Messages with something other than the neighbouring turns next to or inside their turn.
 
-    That is the turn of a message that comes later, or came earlier, or template text that belongs to nobody; but not
-    the header of an answer that is still to come, nor what follows the end that a turn has already, nor the results
-    that a template writes in the round of their call.
+    That is the turn of a later or an earlier message, or template text without an owner; but not the header of the next
+    answer, nor the text after a turn's known end, nor the results that a template writes in the round of their call.
     """
     pieces = [piece for piece in placed(runs) if not text[piece[0] : piece[1]].isspace()]
     bounds: dict[int, tuple[int, int, int]] = {}  # turn -> its first piece, its last, how many
@@ -240,16 +239,16 @@ def _out_of_order(text: str, runs: Sequence[Run]) -> set[int]:
 
 
 def _own_span(runs: Sequence[Run], index: int) -> tuple[int, int] | None:
-    """From the first to the last of a message's own characters in its turn."""
+    """The range from the first to the last of a message's characters in its turn."""
     spans = [(start, end) for start, end, run in placed(runs) if run.turn == index and says(run) == index]
     return (spans[0][0], spans[-1][1]) if spans else None
 
 
 def _end(text: str, runs: Sequence[Run], index: int, shown: tuple[str, Resolved]) -> int | None:
-    """Where a turn ends, by what the template writes after the answer when it is the last message.
+    """The end of a turn, from the template's text after the answer as the last message.
 
-    -1 where that says nothing: the template writes no text of the answer, or goes on in another way at once. None where
-    the two part later, within what may be the end of this turn or the start of the next.
+    -1 if that shows nothing: the template writes no text of the answer, or continues differently at once. None if the
+    two differ later, within text that may be the end of this turn or the start of the next.
     """
     span, span_then = _own_span(runs, index), _own_span(shown[1].runs, index)
     if span is None or span_then is None:
@@ -265,7 +264,7 @@ def _end(text: str, runs: Sequence[Run], index: int, shown: tuple[str, Resolved]
 
 
 def _start(text: str, runs: Sequence[Run], index: int, before: str | None, prompt: str) -> int:
-    """Where a turn begins. `before`: what the template writes of the messages before it; `prompt`: what opens turns."""
+    """The start of a turn. `before`: the render of the messages before it; `prompt`: the text that opens turns."""
     span = _own_span(runs, index)
     own_start = span[0] if span else len(text)
     if before is not None and len(before) <= own_start and text.startswith(before):
@@ -284,7 +283,7 @@ def _start(text: str, runs: Sequence[Run], index: int, before: str | None, promp
 
 
 def _given(runs: Sequence[Run], index: int, start: int, end: int) -> tuple[Run, ...]:
-    """The template's text in `[start, end)` is the answer's, and none after it."""
+    """Assign the template's text in `[start, end)` to the answer, and none after it."""
     out = []
     for a, b, run in _cut(runs, start, end):
         if is_template(run) and start <= a and b <= end:

@@ -1,8 +1,8 @@
-"""Values of a conversation that know their place in it, and text of them.
+"""Values of a conversation that know their place in it, and their text.
 
-Turns JSON values into copies whose strings, keys, lists and dicts carry origins, and those into JSON (`tojson`) or
-Python text (a template that prints a list as it is) that still does: punctuation around a traced list or dict belongs
-to that field, a number to the key it stands after.
+Turns JSON values into copies whose strings, keys, lists and dicts carry origins, and these into JSON (`tojson`) or
+Python text (a template that prints a list as it is) with origins: punctuation around a traced list or dict belongs to
+that field, a number to the key before it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from inspector.rendering.origins import TEMPLATE, Origin, OriginKind, OriginStr, Run, concat, merged
 
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
-"""Characters that JSON writes as several."""
+"""Matches characters that JSON writes as several."""
 _ESCAPED_ASCII = re.compile(r'["\\\x00-\x1f]|[^\x00-\x7e]')
 _ANY = re.compile(r".", re.DOTALL)
 
@@ -44,7 +44,7 @@ class OriginList(list[Any]):
 def trace_value(value: Any, message_index: int | None, field: str) -> Any:
     """A copy of a JSON value in which every string, key, list and dict knows its origin.
 
-    A key's field is that of its value, so that a number, which carries no origin, can borrow its key's.
+    A key's field is that of its value, so that a number, which carries no origin, can use its key's origin.
     """
     origin = Origin(OriginKind.MESSAGE, message_index, field)
     if isinstance(value, str):
@@ -85,7 +85,7 @@ def traced_json(value: Any, **options: Any) -> OriginStr:
 
 
 def traced_repr(value: Any) -> OriginStr:
-    """`repr(value)` that keeps origins, for templates that write a list or a dict as Python does."""
+    """`repr(value)` that keeps origins, for templates that write a list or a dict in Python syntax."""
     text = repr(value)
     writer = _ReprWriter(ensure_ascii=False, indent=None, item_separator=", ", key_separator=": ", sort_keys=False)
     traced = concat(writer.write(value, TEMPLATE, 0))
@@ -101,7 +101,7 @@ class _JsonWriter:
     sort_keys: bool
 
     def write(self, value: Any, owner: Origin, depth: int) -> Iterator[OriginStr]:
-        """Yield the pieces of `value` as JSON; `owner` is the origin of what carries none itself."""
+        """Yield the pieces of `value` as JSON; `owner` is the origin of values without one."""
         if isinstance(value, str):
             yield self._string(value, owner)
         elif isinstance(value, dict):
@@ -165,7 +165,7 @@ class _ReprWriter(_JsonWriter):
 
 
 def _quoted(value: str, text: str, owner: Origin, pattern: re.Pattern[str], image: Callable[[str], str]) -> OriginStr:
-    """`text`, which is `value` in quotes; each character that matches `pattern` is written as its image."""
+    """`text`, which is `value` in quotes; each character that matches `pattern` is replaced by its escape."""
     if not isinstance(value, OriginStr):
         return _owned(text, owner)
     quote_owner = value._runs[0].origin if value._runs and value._runs[0].origin.kind == "message" else owner

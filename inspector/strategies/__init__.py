@@ -1,4 +1,4 @@
-"""Which tokens a trainer would put in the loss: one function for each strategy, found by name.
+"""Strategies: functions that decide which tokens a trainer would put in the loss, found by name.
 
 A strategy is `f(example, **options) -> Labelled`. `label` looks it up, checks its options, and calls it.
 
@@ -68,7 +68,7 @@ STRATEGIES: Mapping[str, Callable[..., Labelled]] = {
 
 
 def options_of(strategy: str) -> Mapping[str, Any]:
-    """The options of a strategy with their defaults, from its signature; none for a name that is unknown."""
+    """The options of a strategy with their defaults, from its signature; empty for an unknown name."""
     parameters = inspect.signature(STRATEGIES[strategy]).parameters.values() if strategy in STRATEGIES else ()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
@@ -109,14 +109,14 @@ def label(example: Example, strategy: str, options: Mapping[str, Any]) -> Labell
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What trains: a strategy, its options, and what is done to its answer."""
+    """A rule for what trains: a strategy, its options, and modifiers of its labels."""
 
     strategy: str = EXACT
     options: Mapping[str, Any] = field(default_factory=dict)
     modifiers: Modifiers = field(default_factory=Modifiers)
 
     def apply(self, example: Example) -> tuple[Example, Labelled]:
-        """The labels, and the example that they are of: another one where a trainer changes the row first.
+        """The labels, and the example that they belong to: another one if the trainer changes the row first.
 
         Raises StrategyError.
         """

@@ -1,4 +1,4 @@
-"""The row that axolotl trains on: what its `chat_template` data sets make of a conversation before they render it.
+"""The row that axolotl trains on: its `chat_template` data sets change a conversation before they render it.
 
 axolotl 0.19. Written from docs/strategies.md (D8), which was checked against its code; nothing is copied.
 """
@@ -20,18 +20,18 @@ from inspector.strategies.base import Example
 ROLES = {"human": "user", "gpt": "assistant"}
 """Roles that are renamed."""
 KEPT = ("role", "content", "reasoning_content")
-"""Fields of a message that are kept whatever the template reads."""
+"""Fields of a message that are always kept, whether or not the template reads them."""
 MADE = frozenset({Step.NULLS, Step.ARGUMENTS, Step.CONTENT, Step.TOOLS})
-"""Steps of the pass over rows that axolotl has of its own."""
+"""Steps of the pass over rows that axolotl makes itself."""
 PART_TEXTS = ("text", "content", "value")
-"""Where the text of a part of list content stands; the first that holds something counts."""
+"""Fields that may hold the text of a content part; the first filled one counts."""
 
 
 def axolotl_row(example: Example, *, with_tools: bool = True) -> tuple[Example, list[str]]:
-    """The example of the row that axolotl renders, and a warning when its text is another one.
+    """The example of the row that axolotl renders, and a warning if its text is different.
 
-    Raises StrategyRefusedError where axolotl stops (tool arguments that are not JSON), where this is not reproduced
-    (parts with train flags of their own), and where the template refuses the row.
+    Raises StrategyRefusedError if axolotl stops (tool arguments that are not JSON), if the behaviour is not reproduced
+    (parts with train flags), or if the template refuses the row.
     """
     given = example.conversation
     row = example.reworked(axolotl_conversation(given, example.template, with_tools=with_tools), "axolotl")
@@ -43,7 +43,7 @@ def axolotl_row(example: Example, *, with_tools: bool = True) -> tuple[Example, 
 
 
 def axolotl_conversation(given: Conversation, template: str, *, with_tools: bool = True) -> Conversation:
-    """What axolotl hands to the template. Raises StrategyRefusedError as `axolotl_row`."""
+    """The conversation that axolotl passes to the template. Raises StrategyRefusedError as `axolotl_row`."""
     fields = _fields(template)
     messages = tuple(_message(index, _clean(message), fields) for index, message in enumerate(given.messages))
     tools = tuple(_tool(_clean(tool)) for tool in given.tools) if given.tools and with_tools else None
@@ -56,9 +56,9 @@ def _fields(template: str) -> set[str]:
 
 @lru_cache(maxsize=64)
 def message_fields(source: str) -> frozenset[str]:
-    """The fields that axolotl finds in a template: what is read of a variable named `message`, by `.` or `[]`.
+    """The fields that axolotl finds in a template: those read from a variable named `message`, by `.` or `[]`.
 
-    A field that is read by `.get()` or of a variable with another name is not found.
+    A field that is read by `.get()` or from a variable with another name is not found.
     """
     found = set()
     for node in tracing_environment().parse(source).find_all(nodes.Node):
@@ -93,7 +93,7 @@ def _message(index: int, message: Message, fields: set[str]) -> Message:
 
 
 def _joined(index: int, name: str, parts: Any) -> str:
-    """The texts of list content, one after the other; images and other parts have none."""
+    """The texts of list content, joined; images and other parts have none."""
     dicts = [part for part in parts if isinstance(part, Mapping)]
     if any(part.get(flag) is not None for part in dicts for flag in ("train", "weight")):
         raise StrategyRefusedError(
@@ -111,7 +111,7 @@ def _tool(tool: Any) -> Any:
 
 
 def _parsed(value: Any, name: str, where: str) -> Any:
-    """A call or a tool with what its function has as a text of JSON parsed."""
+    """A call or a tool whose function's JSON texts are parsed."""
     function = value.get("function") if isinstance(value, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get(name), str):
         return value

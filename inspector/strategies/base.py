@@ -1,4 +1,4 @@
-"""What a strategy is given, and what it returns: one trained bit and one reason per token."""
+"""The input and the output of a strategy: an Example, and one trained bit and one reason per token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from inspector.turns import Turn, find_turns
 
 
 class Reason(StrEnum):
-    """Why a token is trained, or why it is not."""
+    """The reason why a token is trained or not."""
 
     ANSWER = "answer"
     """Trained: the assistant's own words."""
@@ -32,7 +32,7 @@ class Reason(StrEnum):
     EVERY_TOKEN = "every_token"
     """Trained: the policy trains everything."""
     TRAINED_BY_RULE = "trained_by_rule"
-    """Trained: the rule of a reproduced trainer, which knows tokens or text but not whose they are."""
+    """Trained: the rule of a reproduced trainer, which knows tokens or text but not their owners."""
     OWN_LABEL = "own_label"
     """Trained: the label that the row came with."""
     FIRST_TOKEN = "first_token"
@@ -42,7 +42,7 @@ class Reason(StrEnum):
     HEADER = "header"
     """Not trained: the generation prompt supplies it at inference."""
     AFTER_STOP = "after_stop"
-    """Not trained: stands after the stop token, where the model no longer writes."""
+    """Not trained: comes after the stop token, where the model no longer writes."""
     GENERATION_PROMPT = "generation_prompt"
     """Not trained: the header of an answer that is still to come."""
     POLICY = "policy"
@@ -54,7 +54,7 @@ class Reason(StrEnum):
     NO_LABEL = "no_label"
     """Not trained: the labels that the row came with leave it out."""
     LOST = "lost"
-    """Not trained: the markers that the rule looks for were not found here."""
+    """Not trained: the markers that the rule searches for were not found here."""
     CUT = "cut"
     """Not trained: truncation removes the token."""
 
@@ -70,24 +70,24 @@ _TRAINED = frozenset(
 
 
 EXACT = "traced"
-"""The strategy that is ours: exactly what the assistant writes."""
+"""Our own strategy: exactly what the assistant writes."""
 OWN_LABELS = "own_labels"
-"""What stands in the place of a strategy where a row came with labels: they train, whatever strategy is chosen."""
+"""The strategy of a row that came with labels: these train, whatever strategy is chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Whose mask a strategy reproduces, and what the rest of the inspector has to know of it.
+    """The trainer that a strategy reproduces, and the facts that the rest of the inspector needs about it.
 
-    `trainer`: the project, as its users call it. `title`: what a list of masks calls this one, where that is not the
-    trainer. `setting`: what they set to get this mask. `version`: of the code that it was checked against.
-    `searches_from`: of a strategy that searches for a marker the first answer that it is sure to look for (-1: the
-    last); None where it does not search. `reads_tags`: it goes by `{% generation %}` tags.
-    `changes`: what the trainer hands to a template (conversation, template -> conversation), where that may render
-    although the row as it is given does not. `takes`: options that proposed markers can fill besides those that it
-    needs. `makes`: the changes of a row that its trainer makes itself. `reads_rows`: it brings rows into its own form,
-    so that it is given them as they are. `takes_images`: it takes rows with images and no others. `is_compared`: it
-    stands in a comparison that names no strategies; `is_known`: among the first of it.
+    `trainer`: the project, as its users call it. `title`: the strategy's name in lists, if that is not the trainer.
+    `setting`: the users' setting for this mask. `version`: that of the code it was checked against. `searches_from`:
+    for a strategy that searches for a marker, the first answer that it certainly searches for (-1: the last); None if
+    it does not search. `reads_tags`: whether it uses `{% generation %}` tags. `changes`: the conversation that the
+    trainer passes to a template (conversation, template -> conversation), for rows that may render only after that.
+    `takes`: options that proposed markers can fill, besides the required ones. `makes`: the changes of a row that its
+    trainer makes itself. `reads_rows`: it converts rows itself, so it gets them unchanged. `takes_images`: it takes
+    only rows with images. `is_compared`: it is part of the default comparison; `is_known`: it comes among the first
+    there.
     """
 
     trainer: str
@@ -106,7 +106,7 @@ class Facts:
 
 
 FACTS: dict[str, Facts] = {}
-"""The facts of every strategy by its name; each stands at its function."""
+"""The facts of every strategy by name; each is written at its function."""
 
 Strategy = TypeVar("Strategy", bound=Callable[..., Any])
 
@@ -140,7 +140,7 @@ REASON_TEXTS: Mapping[Reason, str] = {
     Reason.LOST: "not trained: the strategy's markers were not found",
     Reason.CUT: "not trained: cut off by the truncation",
 }
-"""One short sentence a reason, for people."""
+"""One short sentence for each reason."""
 
 
 def _no_renderer(*_: Any, **__: Any) -> Any:
@@ -153,14 +153,14 @@ def _no_opinion() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A rendered and tokenized conversation: what a strategy decides over.
+    """A rendered and tokenized conversation, which a strategy labels.
 
-    `template`: the Jinja source it was rendered with. `render_texts`: the texts of other conversations through the same
-    template, each a text or the error in its place; with `plain_jinja=True` as `plain_jinja` renders. `remake`:
-    the example of a conversation through another template. Both render in the sandbox. `unread`: of a row that came
-    with ids, why no turns could be read back from them; "" where they were. `encoder`: how the ids were made.
-    `official`: the ids that its vendor's library gives the conversation, None where it has no opinion. `alternative`,
-    `embeddings`: as those of Model. `pictures`: the images of the conversation, with their places in the text.
+    `template`: the Jinja source it was rendered with. `render_texts`: renders other conversations with the same
+    template, each to a text or an error; with `plain_jinja=True` as `plain_jinja` does. `remake`: makes the example of
+    a conversation with another template. Both render in the sandbox. `unread`: for a row that came with ids, why no
+    turns could be read back from them, or "". `encoder`: the encoder that made the ids. `official`: the ids that its
+    vendor's library gives the conversation, None if it gives none. `alternative`, `embeddings`: as in Model.
+    `pictures`: the images of the conversation, with their places in the text.
     """
 
     conversation: Conversation
@@ -183,7 +183,7 @@ class Example:
         return len(self.tokens.ids)
 
     def tokens_of(self, picture: Picture) -> list[int]:
-        """The indices of the tokens that stand for an image; none where the processor puts none into the text."""
+        """The indices of the tokens that stand for an image; empty if the processor puts none into the text."""
         bits = [] if picture.span is None else overlapping(self.tokens.char_spans, [picture.span])
         return [index for index, bit in enumerate(bits) if bit]
 
@@ -201,7 +201,7 @@ class Example:
         return ((i, turn) for i, turn in self.turns.items() if self.conversation.role(i) == "assistant")
 
     def tokenized_whole(self) -> Example:
-        """The example of a trainer that tokenizes the rendered text whole; this one where that gives these ids."""
+        """The example of a trainer that tokenizes the rendered text whole; this example if the ids are the same."""
         is_given = self.conversation.labelled is not None
         if self.encoder.text_becomes_control or is_given or self.ids_of(self.rendered.text) == list(self.tokens.ids):
             return self
@@ -215,9 +215,9 @@ class Example:
         return replace(self.conversation, messages=tuple(messages), keywords=keywords)
 
     def reworked(self, conversation: Conversation, trainer: str) -> Example:
-        """The example of what a trainer makes of the conversation; this one where that is nothing else.
+        """The example of the conversation as a trainer changes it; this example if it changes nothing.
 
-        Raises StrategyRefusedError when the template refuses it.
+        Raises StrategyRefusedError if the template refuses it.
         """
         if conversation == self.conversation:
             return self
@@ -237,7 +237,7 @@ class Example:
     ) -> list[str]:
         """Render other conversations, with `plain_jinja` as inspector.rendering.plain_jinja does.
 
-        Raises StrategyRefusedError when the template refuses one: so do the trainers. `about`: what the error says of
+        Raises StrategyRefusedError if the template refuses one, as the trainers do. `about`: the error's description of
         that conversation, up to `and that fails`.
         """
         texts = []
@@ -263,19 +263,19 @@ class Example:
 
     def ids_of_all(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text alone, as `ids_of`."""
-        from inspector.segments import ids_of_texts  # numpy, which no import of the inspector waits for
+        from inspector.segments import ids_of_texts  # numpy, which importing the inspector must not load
 
         return ids_of_texts(self.tokenizer, texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelled:
-    """One strategy's answer. Both tuples have one entry per token.
+    """The labels of one strategy. Both tuples have one entry per token.
 
     `mixed`: indices of the tokens that hold both trained and untrained characters. `cut`: indices of the tokens that
-    would be trained if truncation did not remove them. `warnings`: what the trainer says or should say. `example`: what
-    was labelled, where the trainer renders the conversation differently from the example that the strategy was given.
-    `strategy` and `options`: what was asked for.
+    would be trained without truncation. `warnings`: the trainer's warnings, and those it should give. `example`: the
+    labelled example, if the trainer renders the conversation differently from the strategy's input. `strategy`,
+    `options`: the requested ones.
     """
 
     trained: tuple[bool, ...]
@@ -299,9 +299,9 @@ class Labelled:
         warnings: Sequence[str] = (),
         example: Example | None = None,
     ) -> Self:
-        """The answer of a rule that knows no origins: one bit per token, `lost` and `cut` as token indices.
+        """The labels of a rule that does not know origins: one bit per token, `lost` and `cut` as token indices.
 
-        The first token that is not cut is never trained, whatever its bit: no loss is taken there.
+        The first token that is not cut is never trained, whatever its bit: it has no loss.
         """
         reasons = [
             Reason.CUT if index in cut else why if bit else Reason.LOST if index in lost else why_not
@@ -320,16 +320,16 @@ class Labelled:
 
     @property
     def facts(self) -> Facts:
-        """The facts of its strategy; of labels that no strategy made, nothing is known."""
+        """The facts of its strategy; None for labels that no strategy made."""
         return FACTS.get(self.strategy, Facts(trainer=""))
 
     def labels(self, ids: Sequence[int], ignored: int = IGNORED) -> list[int]:
-        """The labels a trainer takes: the id where trained, else `ignored`."""
+        """The labels for a trainer: the id if trained, else `ignored`."""
         return [id if trained else ignored for id, trained in zip(ids, self.trained, strict=True)]
 
 
 def overlapping(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:
-    """A bit per token: whether its characters overlap one of the spans, which may stand in any order."""
+    """A bit per token: whether its characters overlap one of the spans, which may be in any order."""
     starts: list[int] = []
     ends: list[int] = []
     for start, end in sorted(spans):

@@ -1,8 +1,8 @@
-"""Train what follows a prompt: TRL's completion_only_loss and its preference pairs.
+"""Train the text after a prompt: TRL's completion_only_loss and its preference pairs.
 
 trl 1.16 (SFTTrainer on prompt/completion rows, DPOTrainer). Written from docs/strategies.md (D6, D6b) and proved equal
-to TRL's own preparation in the tests. The prompt's ids are compared with the row's: where they part, the answer
-begins, so text of the prompt can be trained.
+to TRL's own preparation in the tests. The prompt's ids are compared with the row's: the answer begins where they
+differ, so text of the prompt can be trained.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from inspector.strategies.base import Example, Labelled, facts
 
 @facts("TRL", "prompt/completion rows", version="1.16", makes=frozenset({Step.TOOLS}))
 def trl_completion_only(example: Example) -> Labelled:
-    """Train the tokens from where the row's ids part from those of the prompt and its generation prompt.
+    """Train the tokens from the first id that differs from those of the prompt.
 
-    The prompt is everything before the last assistant message. Raises StrategyRefusedError where TRL cannot make such a
-    row: no assistant message, nothing before it, `add_generation_prompt` among the keywords, or a prompt that the
-    template refuses. Source: docs/strategies.md D6.
+    The prompt is everything before the last assistant message, with a generation prompt. Raises StrategyRefusedError if
+    TRL cannot make such a row: no assistant message, nothing before it, `add_generation_prompt` among the keywords, or
+    a prompt that the template refuses. Source: docs/strategies.md D6.
     """
     prompt = _prompt(example)
     return _labelled(example, prompt, [example.tokens.ids])
@@ -30,10 +30,10 @@ def trl_completion_only(example: Example) -> Labelled:
 
 @facts("TRL DPO", "chosen/rejected rows", version="1.16", makes=frozenset({Step.TOOLS}))
 def dpo_boundary(example: Example, *, rejected: str | Sequence[Message]) -> Labelled:
-    """Train the chosen answer as DPO does: the prompt ends where either answer's ids part from it.
+    """Train the chosen answer as DPO does: the prompt ends where either answer's ids differ from it.
 
-    The conversation is the chosen one. `rejected`: the other answer, a text or the messages that replace the last
-    assistant message and what follows. What is shown is the chosen row. Raises as `trl_completion_only`, and ValueError
+    The conversation is the chosen one. `rejected`: the other answer, as text or as the messages that replace the last
+    assistant message and everything after it. The chosen row is shown. Raises as `trl_completion_only`, and ValueError
     for a rejected answer that is neither. Source: docs/strategies.md D6b.
     """
     prompt = _prompt(example)
@@ -46,7 +46,7 @@ def dpo_boundary(example: Example, *, rejected: str | Sequence[Message]) -> Labe
 
 
 def shared_length(ids: Sequence[int], other: Sequence[int]) -> int:
-    """How many ids two rows have in common at their start."""
+    """The number of ids that two rows share at their start."""
     same = (one == two for one, two in zip(ids, other, strict=False))
     return sum(1 for _ in takewhile(bool, same))
 

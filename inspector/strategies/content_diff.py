@@ -1,8 +1,8 @@
 """Find each turn's content by replacing it and comparing the renders: axolotl's `chat_template` data sets.
 
 axolotl (2025). Written from docs/strategies.md (D8, D9), which was checked against its code; nothing is copied. A
-turn is what changes when its message is replaced by a placeholder, so template text that depends on the content moves
-its edges, and tool calls and reasoning, which the placeholder lacks, count as content.
+turn is the text that changes if its message is replaced by a placeholder. So template text that depends on the content
+moves its edges, and tool calls and reasoning, which the placeholder lacks, count as content.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from inspector.strategies.base import Example, Labelled, facts
 from inspector.strategies.boundaries import shared_length
 
 PLACEHOLDERS = ("[[dummy_message]]", "zzdummymessagezz")
-"""The two texts that stand in for a message."""
+"""The two placeholder texts for a message."""
 
 END_REACH = 3
-"""How many tokens after the content its end token may stand."""
+"""Maximum number of tokens between the content and its end token."""
 
 End: TypeAlias = tuple[frozenset[int], str]
-"""End tokens, and when they are trained: one of the choices below."""
+"""End tokens, and when they are trained: one of `_CHOICES`."""
 
 _CHOICES = ("turn", "all", "last", "none")
 
@@ -43,11 +43,11 @@ def content_diff(
 ) -> Labelled:
     """Train the contents that a render with a placeholder finds, and the end tokens near them.
 
-    `roles`: whose messages are trained; a message's own flag (`train`, `weight`, ...) goes before. `train_on_eos`: the
-    eos after a trained turn ("turn"), after every turn ("all"), the last one found ("last"), or "none";
-    `train_on_eot` the same for the tokens in `eot_tokens` (default: as train_on_eos). Raises ValueError for another
-    choice or an eot token that is not one token, StrategyRefusedError when a changed conversation does not render and
-    where axolotl stops. axolotl changes the row first; where that changes the text, its row is what is labelled.
+    `roles`: the roles whose messages are trained; a message's own flag (`train`, `weight`, ...) overrides it.
+    `train_on_eos`: the eos after a trained turn ("turn"), after every turn ("all"), the last one found ("last"), or
+    "none"; `train_on_eot` is the same for the tokens in `eot_tokens` (default: as train_on_eos). Raises ValueError for
+    another choice or an eot token that is not one token, and StrategyRefusedError if a changed conversation does not
+    render or axolotl stops. axolotl changes the row first; if that changes the text, axolotl's row is labelled.
     Source: docs/strategies.md D8.
     """
     given = example
@@ -73,7 +73,7 @@ def content_diff(
 
 
 def _shown(given: Example, row: Example) -> Example | None:
-    """What is labelled, where that is another text."""
+    """The labelled example, if its text is a different one."""
     return None if row.rendered.text == given.rendered.text else row
 
 
@@ -103,11 +103,11 @@ def content_diff_bits(
 
 @facts("axolotl", "type: chat_template without options", version="0.19", is_compared=False, reads_rows=True, makes=MADE)
 def content_diff_legacy(example: Example) -> Labelled:
-    """Train what follows the tokenized prompt of the last message, which is axolotl's way when all options are empty.
+    """Train everything after the tokenized prompt of the last message, as axolotl does if all options are empty.
 
-    The row's ids are the prompt's, then the whole render's from there on by count: where the prompt is not its prefix,
-    axolotl trains ids that no render has, and a warning says so. Raises StrategyRefusedError when there is only
-    one message, or the template refuses the prompt. Source: docs/strategies.md D9.
+    The row's ids are those of the prompt, followed by the whole render's ids from that count on. If the prompt is not a
+    prefix of the render, axolotl trains ids that no render has, and a warning says so. Raises StrategyRefusedError if
+    there is only one message, or if the template refuses the prompt. Source: docs/strategies.md D9.
     """
     given = example
     example, notes = axolotl_row(given, with_tools=False)
@@ -133,7 +133,7 @@ def content_diff_legacy(example: Example) -> Labelled:
 
 
 def _content_spans(example: Example, indices: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Message -> its content's tokens, (-1, -1) where the renders do not differ by a whole token."""
+    """Message -> its content's tokens, (-1, -1) if the renders do not differ by a whole token."""
     messages = list(example.conversation.messages)
     changed = [
         example.with_messages(
@@ -157,14 +157,14 @@ def _content_spans(example: Example, indices: Sequence[int]) -> dict[int, tuple[
 
 
 def _differing(text: str, other: str) -> tuple[int, int]:
-    """The characters of `text` that are left without the start and the end it shares with `other`."""
+    """The characters of `text` between the start and the end that it shares with `other`."""
     start = _shared_start(text, other)
     most = min(len(text), len(other)) - start
     return start, len(text) - min(_shared_start(text[::-1], other[::-1]), most)
 
 
 def _shared_start(text: str, other: str) -> int:
-    """How many characters two texts have in common at their start, by bisection: a loop over them is slow."""
+    """The number of characters that two texts share at their start, by bisection: a loop would be slow."""
     low, high = 0, min(len(text), len(other))
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,9 +1,9 @@
-"""Trainers that look for marker ids in a row's ids, and so know nothing of characters.
+"""Trainers that search for marker ids in a row's ids, and so do not know characters.
 
 home-llm's collator (2024), TRL's DataCollatorForCompletionOnlyLM (up to 0.19; removed in 0.20), and
 the notebook mask that alternates between bos and eos. Written from their description in docs/strategies.md (D2, D3,
 D3b), which was checked against their own code; nothing is copied. All three lose turns when a marker's ids merge with
-the text beside it.
+the text next to it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Ids = Sequence[int]
 def home_llm(example: Example, *, prefix_ids: Ids | str, suffix_ids: Ids | str) -> Labelled:
     """Train what home-llm trains, its bugs included.
 
-    `prefix_ids`, `suffix_ids`: ids (or a text of ids, `1,2,3`) before and after a response. Of the suffix only the
-    first id is trained; the last token of every row is trained, unless the row ends in the prefix; a suffix whose first
-    id matches and whose rest does not loses its turn. Raises ValueError for ids that are none. Source: home-llm's
-    train.py, docs/strategies.md D2.
+    `prefix_ids`, `suffix_ids`: ids (or a text of ids, `1,2,3`) before and after a response. Only the first id of the
+    suffix is trained. The last token of every row is trained, unless the row ends in the prefix. If only the first id
+    of the suffix matches, the turn is lost. Raises ValueError for values that are not ids. Source: home-llm's train.py,
+    docs/strategies.md D2.
     """
     prefix, suffix = id_list("prefix_ids", prefix_ids), id_list("suffix_ids", suffix_ids)
     bits, lost, is_lost_whole = home_llm_bits(example.tokens.ids, prefix, suffix)
@@ -62,7 +62,7 @@ def home_llm_bits(ids: Ids, prefix: Ids, suffix: Ids) -> tuple[list[bool], list[
 
 
 def _delimited(ids: Ids, prefix: Ids, suffix: Ids) -> Iterator[tuple[int, int, bool]]:
-    """Yield (first id after a prefix, end, True), or False when the suffix there is not whole: the turn is lost."""
+    """Yield (first id after a prefix, end, True), or False if the suffix there is incomplete and the turn is lost."""
     at = 0
     while (start := _index(ids, prefix[0], at)) is not None:
         if list(ids[start : start + len(prefix)]) != list(prefix):
@@ -80,9 +80,9 @@ def _delimited(ids: Ids, prefix: Ids, suffix: Ids) -> Iterator[tuple[int, int, b
 
 @facts("home-llm", "as intended", version="2025-11", searches_from=0)
 def home_llm_intended(example: Example, *, prefix_ids: Ids | str, suffix_ids: Ids | str) -> Labelled:
-    """Train what home-llm means to: every response between prefix and suffix, and the whole suffix; nothing else.
+    """Train what home-llm intends: every response between prefix and suffix, and the whole suffix; nothing else.
 
-    Options as `home_llm`. The suffix is looked for whole; a response without one runs to the end. Ours.
+    Options as for `home_llm`. The whole suffix is searched for; a response without one runs to the end. Ours.
     """
     prefix, suffix = id_list("prefix_ids", prefix_ids), id_list("suffix_ids", suffix_ids)
     ids = example.tokens.ids
@@ -104,7 +104,7 @@ def trl_completion_collator(example: Example, *, response: Ids | str, instructio
     """Train what TRL's DataCollatorForCompletionOnlyLM trains.
 
     `response`, `instruction`: the templates, as ids or as text, which is tokenized alone. Without an instruction only
-    what follows the last response template is trained. The tokenizer's pad id is never trained, even where it is the
+    the text after the last response template is trained. The tokenizer's pad id is never trained, even if it is the
     stop token. Raises ValueError for an empty template. Source: trl 0.19, docs/strategies.md D3.
     """
     start = _ids_or_text(example, "response", response)
@@ -137,7 +137,7 @@ def completion_collator_bits(
         if after:
             labels[: after[-1]] = [None] * after[-1]
         return [label is not None for label in labels], missing
-    users = find_all(labels, instruction)  # in what a missing response has already wiped
+    users = find_all(labels, instruction)  # in text that a missing response has already masked
     if not users:
         missing.append("instruction")
         labels = [None] * len(labels)
@@ -153,7 +153,7 @@ def completion_collator_bits(
 
 @facts("masking notebook", "from bos to eos")
 def bos_eos(example: Example) -> Labelled:
-    """Train from after each bos up to and including the next eos: as `create_special_mask` of a masking notebook does.
+    """Train from after each bos up to and including the next eos, as `create_special_mask` of a masking notebook does.
 
     It expects rows with a bos before each answer. Raises StrategyRefusedError for a tokenizer without bos or eos.
     Source: docs/strategies.md D3b.
@@ -185,7 +185,7 @@ def id_list(option: str, value: Ids | str) -> list[int]:
 
 
 def find_all(ids: Sequence[int | None], marker: Ids, start: int = 0) -> list[int]:
-    """Where `marker` begins in `ids`, from `start` on; places may overlap."""
+    """The starts of `marker` in `ids`, from `start` on; matches may overlap."""
     return list(_places(ids, marker, start))
 
 

@@ -1,6 +1,6 @@
-"""What trainers do to labelled rows afterwards: keep some turns only, truncate, pack.
+"""Changes that trainers make to labelled rows: keep only some turns, truncate, pack.
 
-Pure functions over the answer of any strategy, and `Modifiers`, which names them. They only ever take tokens out of
+Pure functions over the labels of any strategy, and `Modifiers`, which names them. They only remove tokens from
 training.
 """
 
@@ -17,22 +17,22 @@ from inspector.strategies.base import IGNORED, Example, Labelled, Reason
 
 
 class Keep(StrEnum):
-    """Whose trained tokens stay trained."""
+    """The choice of trained tokens that stay trained."""
 
     ALL = "all"
-    """Whatever the strategy trains."""
+    """All that the strategy trains."""
     LAST_RESPONSE = "last_response"
-    """What it trains in the last assistant message."""
+    """Only the trained tokens of the last assistant message."""
     LAST_TURN = "last_turn"
-    """What it trains after the last user message."""
+    """Only the trained tokens after the last user message."""
     FLAGGED = "flagged"
-    """All but the messages whose own flag (`train`, `weight`, ...) says no."""
+    """All except the messages whose flag (`train`, `weight`, ...) says no."""
     PROMPT_TOO = "prompt_too"
-    """Whatever the strategy trains, in the prompt of a row of prompt and completion, too."""
+    """All that the strategy trains, also in the prompt of a row of prompt and completion."""
 
 
 class Truncation(StrEnum):
-    """Which end of a row that is longer than `max_length` stays."""
+    """The end that is kept of a row longer than `max_length`."""
 
     KEEP_START = "keep_start"
     """The first tokens, as TRL's default."""
@@ -42,9 +42,10 @@ class Truncation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modifiers:
-    """What is done to a strategy's answer, in this order: keep, truncate. `max_length` in tokens; None: no limit.
+    """Changes to a strategy's labels, in this order: keep, truncate. `max_length` is in tokens; None is no limit.
 
-    `as_given`: changes that the row does not get before it is rendered (see `conversation.Step`); `all` for none.
+    `as_given`: changes that are not made to the row before it is rendered (see `conversation.Step`); `all` for no
+    changes.
     """
 
     keep: str = Keep.ALL
@@ -53,7 +54,7 @@ class Modifiers:
     as_given: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Raise StrategyError for a value that is none of those named."""
+        """Raise StrategyError for an unknown value."""
         for name, kind in (("keep", Keep), ("truncation", Truncation)):
             if (value := getattr(self, name)) not in list(kind):
                 raise StrategyError(f"{name} is {value!r}, which is not one of: {', '.join(kind)}.")
@@ -69,7 +70,7 @@ class Modifiers:
 
     @classmethod
     def parse(cls, value: Modifiers | Mapping[str, Any] | None) -> Modifiers:
-        """Modifiers from a mapping of their fields. Raises StrategyError for another field or a wrong value."""
+        """Modifiers from a mapping of their fields. Raises StrategyError for an unknown field or a wrong value."""
         if isinstance(value, Modifiers):
             return value
         known = [field.name for field in fields(cls)]
@@ -84,7 +85,7 @@ class Modifiers:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
 
     def apply(self, example: Example, labelled: Labelled) -> Labelled:
-        """The answer of a strategy over `example`, modified."""
+        """The labels of a strategy over `example`, modified."""
         keep, prompt = _KEEPERS.get(self.keep), example.conversation.prompt_messages
         kept = labelled if keep is None else keep(example, labelled)
         if prompt and self.keep != Keep.PROMPT_TOO:
@@ -96,27 +97,27 @@ _UNMODIFIED = Modifiers()
 
 
 def last_response_only(example: Example, labelled: Labelled) -> Labelled:
-    """Keep what is trained in the turn of the last assistant message."""
+    """Keep only the trained tokens in the turn of the last assistant message."""
     turns = [example.turns[i] for i in example.conversation.assistant_indices() if i in example.turns]
     kept = set(turns[-1].tokens) if turns else set()
     return _filtered(labelled, kept.__contains__)
 
 
 def last_turn_only(example: Example, labelled: Labelled) -> Labelled:
-    """Keep what is trained after the last user message; everything when there is none."""
+    """Keep only the trained tokens after the last user message; all of them if there is none."""
     users = [i for i in example.turns if example.conversation.role(i) == "user"]
     end = max((example.turns[i].tokens[-1] for i in users if example.turns[i].tokens), default=-1)
     return _filtered(labelled, lambda index: index > end)
 
 
 def behind_prompt(example: Example, labelled: Labelled, prompt_messages: int) -> Labelled:
-    """Keep what is trained after the turns of the first messages: of the answer that is preferred to another."""
+    """Keep only the trained tokens after the turns of the first messages, as for the answers of a preference pair."""
     end = max((turn.tokens[-1] for i, turn in example.turns.items() if i < prompt_messages and turn.tokens), default=-1)
     return _filtered(labelled, lambda index: index > end)
 
 
 def flagged_only(example: Example, labelled: Labelled) -> Labelled:
-    """Leave out the turns of messages whose own flag (`train`, `weight`, ...) is false, or of others without a flag."""
+    """Leave out the turns of messages whose flag (`train`, `weight`, ...) is false, or of others without a flag."""
     messages = example.conversation.messages
     out = {token for i, turn in example.turns.items() if not is_flagged(messages[i]) for token in turn.tokens}
     kept = {token for i, turn in example.turns.items() if is_flagged(messages[i]) for token in turn.tokens}
@@ -124,7 +125,7 @@ def flagged_only(example: Example, labelled: Labelled) -> Labelled:
 
 
 def kept_range(count: int, max_length: int | None, mode: str = "keep_start") -> range:
-    """Which of `count` tokens truncation keeps. Raises ValueError for an unknown mode or a length below 1."""
+    """The range of `count` tokens that truncation keeps. Raises ValueError for an unknown mode or a length below 1."""
     if mode not in ("keep_start", "keep_end"):
         raise ValueError(f"mode is {mode!r}, which is not one of: keep_start, keep_end.")
     if max_length is None or max_length >= count:
@@ -135,9 +136,9 @@ def kept_range(count: int, max_length: int | None, mode: str = "keep_start") -> 
 
 
 def truncated(labelled: Labelled, max_length: int | None, mode: str = "keep_start") -> Labelled:
-    """Mark what truncation removes; the first token that is left is not trained: nothing stands before it any more.
+    """Mark the tokens that truncation removes. The first remaining token is not trained: nothing comes before it.
 
-    The answer has as many entries as before. Raises ValueError as `kept_range`.
+    The labels keep their number of entries. Raises ValueError as `kept_range`.
     """
     kept = kept_range(len(labelled.trained), max_length, mode)
     if len(kept) == len(labelled.trained):
@@ -185,7 +186,7 @@ class Packed:
 def pack(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Packed:
     """Join (ids, labels) rows. The first label of each row is ignored: nothing in its own row predicts it.
 
-    As TRL's padding-free collator does. Raises ValueError for a row whose labels are not as many as its ids.
+    As TRL's padding-free collator does. Raises ValueError for a row with different numbers of ids and labels.
     """
     ids: list[int] = []
     labels: list[int] = []

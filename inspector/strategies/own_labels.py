@@ -1,4 +1,4 @@
-"""The labels that a row came with: what a trainer takes is said already, and no rule is asked."""
+"""The labels that a row came with: the trainer uses them, and no rule is needed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from inspector.strategies.base import Example, Labelled, Reason
 
 
 def own_labels(example: Example) -> Labelled:
-    """Train what the row's own labels say. Raises StrategyRefusedError for a row that came without."""
+    """Train by the row's own labels. Raises StrategyRefusedError for a row without labels."""
     given = example.conversation.labelled
     if given is None:
-        raise StrategyRefusedError("The row came without ids and labels of its own: choose a strategy that makes them.")
+        raise StrategyRefusedError("The row came without ids and labels: choose a strategy that makes them.")
     bits = [label != IGNORED for label in given.labels]
     return Labelled.by_rule(bits, why=Reason.OWN_LABEL, why_not=Reason.NO_LABEL)

@@ -19,13 +19,13 @@ from inspector.strategies.boundaries import shared_length
 
 @facts("open-instruct", version="2026-08", makes=frozenset({Step.TOOLS}))
 def prefix_render(example: Example, *, last_only: bool = False) -> Labelled:
-    """Train what stands between the render up to an answer's generation prompt and the render up to its end.
+    """Train the text between the render up to an answer's generation prompt and the render up to its end.
 
-    `last_only`: the last assistant message only. Where one of these renders is not a prefix of the whole, the turns of
-    the whole row are counted in tokens instead; where that misses an answer, or the template refuses a part, the row is
-    dropped: nothing is trained, and a warning says so. Source: open-instruct, docs/strategies.md D10; the dropping came
-    with the counting in one change of theirs. An empty list of tools is none to it; where the template tells them
-    apart, the row without is what is labelled.
+    `last_only`: the last assistant message only. If one of these renders is not a prefix of the whole, the turns of the
+    row are counted in tokens instead. If that misses an answer, or the template refuses a part, the row is dropped:
+    nothing is trained, and a warning says so. Source: open-instruct, docs/strategies.md D10; it added dropping and
+    counting in one change. It treats an empty list of tools as no tools; if the template tells them apart, the row
+    without tools is labelled.
     """
     if example.conversation.tools == ():
         row = example.reworked(replace(example.conversation, tools=None), "open-instruct")
@@ -65,7 +65,7 @@ def _dropped(example: Example, warnings: list[str]) -> Labelled:
 def _holds_answer(example: Example, index: int, start: int, stop: int) -> bool:
     """Whether the counted tokens begin with the message's content and hold no content of a later message after it.
 
-    Always so for an empty range, for content that the template rewrites, and for a range that a shorter row cuts off.
+    Always true for an empty range, for content that the template rewrites, and for a range that a shorter row cuts off.
     """
     messages, ids = example.conversation.messages, example.tokens.ids
     content = messages[index].get("content")
@@ -106,10 +106,10 @@ def _rendered_prefixes(example: Example, indices: Sequence[int]) -> list[tuple[s
 
 @facts("renderers", "DefaultRenderer", version="0.1.12")
 def incremental_delta(example: Example) -> Labelled:
-    """Train the tokens that each assistant message adds to the row when the conversation grows by it: its header too.
+    """Train the tokens, including the header, that each assistant message adds to the row.
 
-    Raises StrategyRefusedError when the template refuses a prefix. Where the history is rewritten, the trainer's ids
-    are not those shown; the bits are by position and a warning says so. Source: `renderers` (PrimeIntellect), its
+    Raises StrategyRefusedError if the template refuses a prefix. If the history is rewritten, the trainer's ids are not
+    those shown; then the bits are by position, and a warning says so. Source: `renderers` (PrimeIntellect), its
     DefaultRenderer, docs/strategies.md D13.
     """
     messages = example.conversation.messages

@@ -1,7 +1,7 @@
 """Find answers by the ids of the user's and the assistant's headers: Unsloth's `train_on_responses_only`.
 
 Unsloth (2025). Written from the description in docs/strategies.md (D7), never from its code. Each header is cut to
-the ids that stay the same whatever stands next to it; ids cut off at its edges are taken along where they are there.
+the ids that stay the same whatever text is next to it; ids cut off at its edges are included where they are present.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from inspector.strategies.base import Example, Labelled, facts
 from inspector.strategies.boundaries import shared_length
 
 PROBES = "\\{aA1(.<}>"
-"""Characters put next to a header to see which of its ids stay."""
+"""Characters that are put next to a header to find its constant ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
-    """A header's ids: those that must be there, and those that may stand before and after them."""
+    """A header's ids: the required ones, and those that may come before and after them."""
 
     core: tuple[int, ...]
     left: tuple[int, ...] = ()
@@ -37,9 +37,9 @@ def responses_only(
 ) -> Labelled:
     """Train from after each `response_part` to the eos, the next `instruction_part` or the end.
 
-    The parts are the texts of the two headers; those that are not given are read from this conversation. `last_only`:
-    the last answer only. Raises ValueError for a part without tokens, StrategyRefusedError where a part is not given
-    and cannot be read. Source: Unsloth, docs/strategies.md D7.
+    The parts are the texts of the two headers; a missing part is read from this conversation. `last_only`: the last
+    answer only. Raises ValueError for a part without tokens, and StrategyRefusedError if a missing part cannot be read.
+    Source: Unsloth, docs/strategies.md D7.
     """
     parts = {
         "instruction_part": _user_header(example) if instruction_part is None else instruction_part,
@@ -65,7 +65,7 @@ def responses_only(
 
 
 def markers(example: Example, instruction: str, response: str) -> tuple[Marker, Marker]:
-    """The two markers. Where one core begins the other, both get back what was cut off after them."""
+    """The two markers. If one core begins the other, both get back the ids that were cut off after them."""
     question, answer = _marker(example, instruction), _marker(example, response)
     shared = min(len(question.core), len(answer.core))
     if question.core[:shared] == answer.core[:shared]:
@@ -88,7 +88,7 @@ def _marker(example: Example, part: str) -> Marker:
 
 
 def _opener(example: Example, question: Marker, answer: Marker) -> tuple[int, ...]:
-    """What both headers begin with, when that is special tokens that are not blank."""
+    """The common start of both headers, if it consists of special tokens that are not blank."""
     shared = question.core[: shared_length(question.core, answer.core)]
     added = example.tokenizer.added_tokens_decoder
     special = [id in added and added[id].special and str(added[id].content).strip() for id in shared]
@@ -120,7 +120,7 @@ def answer_spans(example: Example, question: Marker, answer: Marker) -> list[tup
 def _answer_end(
     example: Example, start: int, question: Marker, answer: Marker, opener: tuple[int, ...]
 ) -> tuple[int, int]:
-    """(where the answer that begins at `start` ends, where the search goes on)."""
+    """(the end of the answer that begins at `start`, the place where the search continues)."""
     ids = example.tokens.ids
     bos, eos = example.tokenizer.bos_token_id, example.tokenizer.eos_token_id
     for at in range(start, len(ids)):
@@ -149,7 +149,7 @@ def _assistant_header(example: Example) -> str:
 
 
 def _user_header(example: Example) -> str:
-    """The template's text before the first character of a user message, in its turn; of the last one, without a bos."""
+    """The template's text before the first character of the last user message, in its turn, without a bos."""
     for index in reversed(range(len(example.conversation.messages))):
         if example.conversation.role(index) != "user" or index not in example.turns:
             continue
@@ -163,5 +163,5 @@ def _user_header(example: Example) -> str:
 
 
 def _is_own_text(origin: Origin) -> bool:
-    """Whether a message wrote it, and not as its role, which headers name."""
+    """Whether it is text of a message other than its role, which headers name."""
     return origin.kind is OriginKind.MESSAGE and origin.top_field != "role"

@@ -1,6 +1,6 @@
 """Find answers in the text by the template's strings, and map them to tokens.
 
-`string_span` is what llama3-sft meant, `llama3_sft` what it does (2024), `chatml` the mask of NVIDIA's examples.
+`string_span` is what llama3-sft intended, `llama3_sft` what it does (2024), `chatml` the mask of NVIDIA's examples.
 Written from docs/strategies.md (D16, D16b, D12); nothing is copied.
 """
 
@@ -19,9 +19,9 @@ CHATML_START, CHATML_HEADER, CHATML_END = "<|im_start|>", "<|im_start|>assistant
 
 @facts("llama3-sft", "as intended", searches_from=0)
 def string_span(example: Example, *, response_template: str) -> Labelled:
-    """Train from after every place of `response_template` in the text up to and including the next stop token.
+    """Train from after every match of `response_template` in the text up to and including the next stop token.
 
-    Stop tokens are the eos and those that end the conversation's turns; without one the answer runs to the next place
+    Stop tokens are the eos and those that end the conversation's turns; without one the answer runs to the next match
     or to the end. Raises ValueError for an empty template. Source: what llama3-sft intended, docs/strategies.md D16.
     """
     _check_text("response_template", response_template)
@@ -32,7 +32,7 @@ def string_span(example: Example, *, response_template: str) -> Labelled:
     places = [match.span() for match in re.finditer(re.escape(response_template), text)]
     limits = [start for start, _ in places[1:]] + [len(text)]
     spans = []
-    for (_, start), limit in zip(places, limits, strict=False):  # without a place there is one limit too many
+    for (_, start), limit in zip(places, limits, strict=False):  # without a match there is one limit too many
         place = bisect_right(ends, start)
         spans.append((start, min(limit, ends[place]) if place < len(ends) else limit))
     return _of_spans(example, spans, response_template)
@@ -40,11 +40,11 @@ def string_span(example: Example, *, response_template: str) -> Labelled:
 
 @facts("NVIDIA examples", "ChatML")
 def chatml(example: Example) -> Labelled:
-    """Train what follows the ids of `<|im_start|>assistant` and a line end, up to `<|im_end|>`, which is never trained.
+    """Train the ids after `<|im_start|>assistant` and a line end, up to `<|im_end|>`, which is never trained.
 
-    It looks at ids, so a header whose line end is merged with the answer's start is not found; a header inside an
-    answer begins another one. Raises StrategyRefusedError for a tokenizer to which `<|im_start|>` or `<|im_end|>` is
-    not one token: so does the original. Source: NVIDIA's ChatML examples, docs/strategies.md D12.
+    It compares ids, so a header whose line end merges with the answer's start is not found; a header inside an answer
+    begins another one. Raises StrategyRefusedError for a tokenizer in which `<|im_start|>` or `<|im_end|>` is not one
+    token, as the original does. Source: NVIDIA's ChatML examples, docs/strategies.md D12.
     """
     for token in (CHATML_START, CHATML_END):
         if len(example.ids_of(token)) != 1:
@@ -71,18 +71,19 @@ def chatml(example: Example) -> Labelled:
 def llama3_sft(example: Example, *, response_template: str) -> Labelled:
     """Train what the llama3-sft collator trains: it loses the start of the answer.
 
-    The first place of `response_template` in the decoded row counts; the answer begins as many tokens before the end as
-    the rest has alone, and as many more as the template has ids are masked. A template that is not there goes unnoticed
-    (Python finds it at -1): then all but the row's start is trained, or, where the count falls below zero, so many
-    tokens at the row's end (Python counts from there). The pad id is never trained. Raises ValueError for an empty
-    template. Source: docs/strategies.md D16b; the last two from running it.
+    Only the first match of `response_template` in the decoded row counts. The rest of the text after it is tokenized
+    alone; the answer begins that many tokens before the end, and as many further tokens as the template has ids are
+    masked. A missing template goes unnoticed (Python finds it at -1): then everything but the row's start is trained
+    or, if the count is negative, that many tokens at the row's end (Python counts from there). The pad id is never
+    trained. Raises ValueError for an empty template. Source: docs/strategies.md D16b; the last two facts come from
+    running it.
     """
     _check_text("response_template", response_template)
     text = str(example.tokenizer.decode(list(example.tokens.ids)))
     found = text.find(response_template)
     rest = len(example.ids_of(text[found + len(response_template) :]))
     count = len(example) - rest + len(example.ids_of(response_template))
-    start = len(range(len(example))[:count])  # a count below zero is one from the end
+    start = len(range(len(example))[:count])  # a negative count is one from the end
     pad = example.tokenizer.pad_token_id
     bits = [index >= start and id != pad for index, id in enumerate(example.tokens.ids)]
     if found >= 0:

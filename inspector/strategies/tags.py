@@ -1,7 +1,7 @@
-"""Masks from `{% generation %}` tags in the template: transformers' own, and TRL's assistant_only_loss on top of it.
+"""Masks from `{% generation %}` tags in the template: that of transformers, and TRL's assistant_only_loss on top of it.
 
 transformers 5.23 (`return_assistant_tokens_mask`) and trl 1.16. Written from docs/strategies.md (D4, D5) and proved
-equal to both in the tests. The spans are those our own renderer records, which are transformers'.
+equal to both in the tests. The spans are those that our renderer records, which equal those of transformers.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def generation_tags(example: Example, *, exact: bool = False, max_length: int | 
     """Train the tokens of the template's generation spans, as transformers' tokenizers mark them.
 
     `exact`: mark every token that overlaps a span, as transformers' processors do. `max_length`: truncate to it, on the
-    tokenizer's truncation side, before the spans are looked up. Two bugs of transformers are kept when not `exact`: a
-    span that ends in token 0 (or beyond the truncation) marks all the rest; a span that begins in text that is cut off
-    ends the search. Raises StrategyRefusedError for a tokenizer without offsets, and where transformers itself fails.
+    tokenizer's truncation side, before the spans are looked up. Unless `exact`, two bugs of transformers are kept: a
+    span that ends in token 0 (or beyond the truncation) marks all the rest, and a span that begins in text that is cut
+    off ends the search. Raises StrategyRefusedError for a tokenizer without offsets, and if transformers itself fails.
     Source: docs/strategies.md D4.
     """
     check_length(max_length)
@@ -52,7 +52,7 @@ _NO_TAGS = "The chat template has no {% generation %} tags, so transformers mark
 
 
 def tag_bits(encoding: Any, spans: Sequence[Span]) -> tuple[list[bool], list[str]]:
-    """(bit per token, warnings): transformers' way from spans to tokens. `encoding`: one text, tokenized."""
+    """(bit per token, warnings), from spans to tokens as transformers does it. `encoding`: one tokenized text."""
     count = len(encoding["input_ids"])
     bits = [False] * count
     warnings = []
@@ -114,9 +114,9 @@ def _kept(example: Example, max_length: int | None) -> range:
 def trl_assistant_only(example: Example, *, max_length: int | None = None) -> Labelled:
     """Train what TRL's SFTTrainer trains with `assistant_only_loss=True`.
 
-    A template without generation tags is replaced by the patched twin that the installed trl stores for it; where the
-    twin writes another text, that text is what is shown. `max_length`: TRL truncates the labelled row to it. Raises
-    StrategyRefusedError where TRL does: no twin, or nothing marked. Source: docs/strategies.md D5.
+    A template without generation tags is replaced by the patched twin that the installed trl stores for it; if the twin
+    writes another text, that text is shown. `max_length`: TRL truncates the labelled row to it. Raises
+    StrategyRefusedError if TRL fails: no twin, or nothing marked. Source: docs/strategies.md D5.
     """
     check_length(max_length)
     trained, warnings = example, []
@@ -147,7 +147,7 @@ def has_tags(template: str) -> bool:
 def training_twin(template: str) -> str:
     """The source of the training template that the installed trl stores for this template.
 
-    Only an exactly equal template has one. Raises StrategyRefusedError when there is none, or no trl.
+    Only an exactly equal template has one. Raises StrategyRefusedError if there is none, or if trl is not installed.
     """
     folder = _trl_templates()
     if folder is None:
@@ -172,6 +172,6 @@ def _trl_templates() -> Path | None:
 
 
 def check_length(max_length: int | None) -> None:
-    """Raise ValueError for what is no length."""
+    """Raise ValueError for a value that is not a length."""
     if max_length is not None and (isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1):
         raise ValueError(f"max_length is {max_length!r}, and must be a number of tokens from 1 on, or null.")

@@ -1,7 +1,7 @@
-"""torchtune's `HuggingFaceModelTokenizer`: each message is what its render adds to the ids of those before.
+"""torchtune's `HuggingFaceModelTokenizer`: each message is the ids that it adds to the render of the previous ones.
 
-It renders with plain Jinja (see `plain_jinja`), passes role and content alone, and ends the row with the
-header of an answer to come. Written from docs/strategies.md (D27); nothing is copied.
+It renders with plain Jinja (see `plain_jinja`), passes only role and content, and ends the row with the header of the
+next answer. Written from docs/strategies.md (D27); nothing is copied.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from inspector.strategies.base import Example, Labelled, facts
 from inspector.strategies.boundaries import shared_length
 
 MASKINGS = ("train_on_assistant", "train_on_last", "train_on_all")
-"""What torchtune's data sets call their masking strategies."""
+"""The names of the masking strategies in torchtune's data sets."""
 
 
 @facts(
@@ -26,12 +26,12 @@ MASKINGS = ("train_on_assistant", "train_on_last", "train_on_all")
 def torchtune(example: Example, *, masking_strategy: str = "train_on_assistant", add_eos: bool = True) -> Labelled:
     """Train the ids that each assistant message adds to the row, header included, and the header after the last one.
 
-    `masking_strategy`: `train_on_assistant`, `train_on_last` (the last answer alone), `train_on_all` (all but system
-    messages, and but questions with images). `add_eos`: the row ends in a generation prompt, which trains when the last
-    message does, and in the eos token, which does not; without it eos takes the place of the row's last token.
+    `masking_strategy`: `train_on_assistant`, `train_on_last` (only the last answer), `train_on_all` (all except system
+    messages and questions with images). `add_eos`: the row ends in a generation prompt, which trains if the last
+    message does, and in the eos token, which does not train; without it eos replaces the row's last token.
 
-    Tools, template keywords and all fields of a message but its role and the first part of its content are dropped. The
-    row is shown as torchtune renders it. Raises StrategyRefusedError where torchtune stops. Source: torchtune's
+    Tools, template keywords and all fields of a message except its role and the first part of its content are dropped.
+    The row is shown as torchtune renders it. Raises StrategyRefusedError if torchtune stops. Source: torchtune's
     `_hf_tokenizer.py` and `validate_messages`, docs/strategies.md D27.
     """
     if masking_strategy not in MASKINGS:
@@ -73,7 +73,7 @@ def _about_text(shown: str, text: str) -> list[str]:
 def _laid_over(
     row: Example, ids: list[int], bits: list[bool], warnings: list[str], add_eos: bool, changed: Example | None
 ) -> Labelled:
-    """The bits over the tokens of the row that is shown, and what torchtune's ids have that it has not."""
+    """The bits over the tokens of the shown row, and the differences of torchtune's ids."""
     shown, eos = row.tokens.ids, row.tokenizer.eos_token
     if not add_eos and ids and ids[-1] != row.tokenizer.eos_token_id:
         warnings.append(f"torchtune overwrites the row's last token with {eos}.")
@@ -97,9 +97,9 @@ def _laid_over(
 
 
 def _messages(given: Sequence[Message]) -> list[Message]:
-    """The messages as torchtune hands them to the template. Raises StrategyRefusedError where it refuses them."""
+    """The messages as torchtune passes them to the template. Raises StrategyRefusedError if it refuses them."""
     if len(given) < 2:
-        raise _stops("it needs two messages at least")
+        raise _stops("it needs at least two messages")
     before = "assistant"
     messages: list[Message] = []
     for index, message in enumerate(given):
@@ -118,7 +118,7 @@ def _messages(given: Sequence[Message]) -> list[Message]:
 
 
 def _content(index: int, message: Message, before: Sequence[Message]) -> str:
-    """The text that torchtune takes: the first part of a list; of a null the content of the message before."""
+    """The text that torchtune takes: the first part of a list; for null, the content of the previous message."""
     content = message.get("content")
     if isinstance(content, str):
         return content
@@ -164,7 +164,7 @@ def _conversation(messages: Sequence[Message], opens: bool) -> Conversation:
 
 
 def _rendered(example: Example, messages: Sequence[Message], add_eos: bool) -> list[str]:
-    """The texts of the growing conversation, the last with a generation prompt where eos is added."""
+    """The texts of the growing conversation, the last one with a generation prompt if eos is added."""
     counts = range(1, len(messages) + 1)
     wanted = [_conversation(messages[:count], add_eos and count == len(messages)) for count in counts]
     return example.texts(wanted, plain_jinja=True, about=_rendered_part)
@@ -176,7 +176,7 @@ def _rendered_part(conversation: Conversation) -> str:
 
 
 def _row_of(example: Example, messages: Sequence[Message], add_eos: bool, text: str) -> Example:
-    """The example whose text is torchtune's, or is so the longest; the one given where no other can be made."""
+    """The example with torchtune's text, or with the longest common start; this example if no other can be made."""
     if text == example.rendered.text:
         return example
     try:

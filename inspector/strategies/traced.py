@@ -1,7 +1,7 @@
-"""The ground truth: train exactly what the assistant has to write, as the origins of its characters tell.
+"""The ground truth: train exactly the text that the assistant has to write, by the origins of its characters.
 
-For an assistant turn: everything after the header that the generation prompt supplies, up to and including the stop
-token. Ours; the other strategies reproduce what trainers do and are compared with this one.
+In an assistant turn this is everything after the header that the generation prompt supplies, up to and including the
+stop token. Ours; the other strategies reproduce trainers and are compared with this one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _THINK = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
 
 
 class TurnPolicy(StrEnum):
-    """Which turns are trained."""
+    """The choice of trained turns."""
 
     ALL = "all"
     """Every assistant turn."""
@@ -30,16 +30,16 @@ class TurnPolicy(StrEnum):
     FLAGGED = "flagged"
     """Messages whose `train`, `training`, `weight` or `loss` is true, and assistant messages that do not say."""
     EVERY_TOKEN = "every_token"
-    """Everything, whoever wrote it."""
+    """All text, whoever wrote it."""
 
 
 class StopPolicy(StrEnum):
-    """Whose stop token is trained."""
+    """The choice of trained stop tokens."""
 
     EVERY = "every"
-    """That of every trained turn."""
+    """The stop token of every trained turn."""
     LAST = "last"
-    """That of the last trained turn only."""
+    """The stop token of the last trained turn only."""
     NEVER = "never"
     """None: the model does not learn to stop."""
 
@@ -62,8 +62,8 @@ def traced(
 
     `turns`, `stop`: see TurnPolicy and StopPolicy. `reasoning`, `tool_calls`: whether these parts of an answer are
     trained, with the template text around them. `straddlers`: whether a token that holds both trained and untrained
-    characters is trained. `closing_header`: where the template writes no stop token and the next message's header ends
-    the turn (GLM), whether that header's first token is trained. Raises ValueError for an unknown policy.
+    characters is trained. `closing_header`: whether the first token of the next header is trained, if it ends the turn
+    and the template writes no stop token (GLM). Raises ValueError for an unknown policy.
     """
     policy, stop_policy = _choice(TurnPolicy, "turns", turns), _choice(StopPolicy, "stop", stop)
     marks = _marks(example, policy, reasoning=reasoning, tool_calls=tool_calls)
@@ -118,9 +118,9 @@ def _marks(example: Example, policy: TurnPolicy, *, reasoning: bool, tool_calls:
 
 
 def _mark_own_text(marks: bytearray, turn: Turn) -> None:
-    """Mark the message's own words, what its turn quotes of others, and what stands for images, which nobody writes.
+    """Mark the message's words, text that its turn quotes from others, and placeholders of images.
 
-    A role, part of a header, is none of these.
+    A role is none of these: it is part of a header.
     """
     for start, end, run in turn.runs:
         if run.origin.field == PLACEHOLDER.field and run.origin.kind is PLACEHOLDER.kind:
@@ -155,7 +155,7 @@ def _leave_out(example: Example, marks: bytearray, turn: Turn, fields: tuple[str
 
 
 def _mark_end(example: Example, marks: bytearray, turn: Turn, *, keep_stop: bool, closing_header: bool) -> None:
-    """Mark the stop token, or the text that ends the turn, and what stands after it in the turn."""
+    """Mark the stop token, or the text that ends the turn, and the rest of the turn after it."""
     if turn.stop_span is not None:
         start, end = turn.stop_span
         _fill(marks, start, end, Reason.STOP if keep_stop else Reason.POLICY)
@@ -165,7 +165,7 @@ def _mark_end(example: Example, marks: bytearray, turn: Turn, *, keep_stop: bool
 
 
 def _fill_turn(marks: bytearray, turn: Turn, start: int, end: int, reason: Reason) -> None:
-    """Fill what of `[start, end)` is the turn's own: another's may stand in between."""
+    """Fill the turn's own parts of `[start, end)`: another turn's text may be in between."""
     for low, high in turn.char_spans:
         _fill(marks, max(start, low), min(end, high), reason)
 
@@ -176,7 +176,7 @@ def _fill(marks: bytearray, start: int, end: int, reason: Reason) -> None:
 
 
 def _to_tokens(example: Example, marks: bytearray, *, straddlers: bool) -> Labelled:
-    """A token is trained when it overlaps a trained character."""
+    """The bit of each token: it is trained if it overlaps a trained character."""
     reasons: list[Reason] = []
     mixed: list[int] = []
     for index, (start, end) in enumerate(example.tokens.char_spans):

@@ -1,4 +1,4 @@
-"""TRL on rows with images: the collator that its SFTTrainer takes for them, which has a processor make the row.
+"""TRL on rows with images: the collator that its SFTTrainer uses for them, in which a processor makes the row.
 
 Written from trl 1.16 (`DataCollatorForVisionLanguageModeling`, `prepare_multimodal_messages`), and proved equal to it
 in the tests.
@@ -22,11 +22,11 @@ _ROLES = frozenset({"system", "user", "assistant", "tool"})
     takes_images=True, is_known=True,
 )  # fmt: skip
 def trl_vision(example: Example, *, assistant_only: bool = False, max_length: int | None = None) -> Labelled:
-    """Train what TRL's SFTTrainer trains of a row with images: every token, those that stand for images, too.
+    """Train what TRL's SFTTrainer trains in a row with images: every token, including those that stand for images.
 
-    TRL gives every text to the template as a list of one part, and neither tools nor template keywords.
+    TRL passes every text to the template as a list of one part, without tools and template keywords.
     `assistant_only`: `assistant_only_loss=True`, the tokens in the template's generation spans, or in those of the twin
-    that trl stores for it. `max_length`: TRL truncates the row to it. Raises StrategyRefusedError where TRL stops.
+    that trl stores for it. `max_length`: TRL truncates the row to it. Raises StrategyRefusedError if TRL stops.
     Source: trl 1.16, docs/strategies.md D28.
     """
     check_length(max_length)
@@ -63,7 +63,7 @@ def _check(example: Example) -> None:
 
 
 def _check_places(example: Example) -> None:
-    """Raise StrategyRefusedError where TRL puts the images of a column elsewhere than they are shown."""
+    """Raise StrategyRefusedError if TRL puts the images of a column in other places than shown."""
     ways = [change.where for change in example.conversation.changes if change.step is Step.IMAGES]
     if any(way.endswith(IN_TAGS) for way in ways):
         raise StrategyRefusedError(
@@ -87,7 +87,7 @@ def _in_parts(message: Message) -> Message:
 
 
 def _check_images(row: Example, kept: int) -> None:
-    """Raise StrategyRefusedError where truncation cuts through images: the processor compares text and ids."""
+    """Raise StrategyRefusedError if truncation cuts through images: the processor compares text and ids."""
     end = row.tokens.char_spans[kept - 1][1]
     cut = [picture for picture in row.pictures if picture.span is not None and picture.span[1] > end]
     if cut:

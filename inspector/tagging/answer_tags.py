@@ -1,8 +1,8 @@
-"""Generation tags where a person would put them: in the assistant's branch, around the answer and its stop token.
+"""Puts generation tags where a person would: in the assistant's branch, around the answer and its stop token.
 
 Turns a source into patched sources in which one output is cut in two before the answer and one after the stop token.
-That is possible where both stand in the branch itself, not in a branch or loop of their own. As in
-inspector.tagging.rewrites, what comes out is a proposal.
+That is possible if both are in the branch itself, not in an inner branch or loop. As in inspector.tagging.rewrites, the
+result is a proposal.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from inspector.tagging.source import Loop, Piece
 
 _OPAQUE = frozenset(("if", "else", "or", "and", "not", "in", "is", ",", "-", "*", "/", "//", "%", "**"))
 _OPAQUE |= {"==", "!=", "<", ">", "<=", ">="}
-"""Operators that bind weaker than `+`, or not like it: such an expression is not cut."""
+"""Operators that bind weaker than `+`, or differently: such an expression is not cut."""
 
 _CHARACTER = re.compile(r"\\(?:x..|u.{4}|U.{8}|[0-7]{1,3}|.)|.", re.DOTALL)
 """One character of a string as it is written."""
 
 _NEEDED = 3
-"""How many characters before a cut must agree with the end of an opening, or all where there are fewer."""
+"""Number of characters before a cut that must match the end of an opening, or all if there are fewer."""
 
 
 class Cut(NamedTuple):
-    """A place for a tag: `source[start:end]` makes way for `left`, the tag, and `right`. `before`: text in front."""
+    """A place for a tag: `source[start:end]` is replaced by `left`, the tag, and `right`.
+
+    `before`: the text in front.
+    """
 
     start: int
     end: int
@@ -35,7 +38,10 @@ class Cut(NamedTuple):
 
 
 def around_answer(source: str, loop: Loop, openings: Sequence[str], stops: Sequence[str]) -> Iterator[str]:
-    """Patched sources. `openings`: what the generation prompt supplies of a turn; `stops`: the stop tokens' texts."""
+    """Patched sources.
+
+    `openings`: the parts of turns that the generation prompt supplies; `stops`: the stop tokens' texts.
+    """
     for branch in _assistant_branches(loop):
         cuts = [cut for piece in branch for cut in _cuts(source, piece, stops)]
         for first in cuts:
@@ -62,12 +68,12 @@ def _agrees(before: str, opening: str) -> bool:
 
 
 def _tag(cut: Cut, word: str) -> str:
-    """The tag between the two halves; where it stands in text it strips nothing."""
+    """The tag between the two halves; in text it strips nothing."""
     return f"{cut.left}{{%- {word} -%}}{cut.right}" if cut.left or cut.right else f"{{% {word} %}}"
 
 
 def _assistant_branches(loop: Loop) -> Iterator[list[Piece]]:
-    """The pieces that stand in a branch for the assistant's role, without those inside further blocks."""
+    """The pieces in a branch for the assistant's role, except those inside further blocks."""
     for at, tag in enumerate(loop.pieces):
         is_ours = any(word in ("'assistant'", '"assistant"') for word in tag.words) and "==" in tag.words
         if tag.name not in ("if", "elif") or not is_ours:
@@ -118,7 +124,10 @@ def _cuts_in_string(literal: str, start: int) -> Iterator[Cut]:
 
 
 def _operands(source: str, piece: Piece) -> list[tuple[int, int]]:
-    """The positions of what `+` and `~` join at the top of an expression; all of it where that is not all there is."""
+    """The positions of the operands of `+` and `~` at the top of an expression.
+
+    The whole expression if it has others.
+    """
     at = piece.start + len(piece.opens)
     depth = 0
     found: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""Conversations that a rewritten template must render as before: every shape that templates treat differently.
+"""Conversations that a rewritten template must render unchanged: every shape that templates treat differently.
 
 The varied texts of inspector.samples, the orders of roles, missing and empty content, whitespace at the seams,
 reasoning, tools, list content; for every keyword that a template reads, both truth values; and, once the texts around
@@ -102,11 +102,11 @@ _WITH_TOOLS: dict[str, list[dict[str, Any]]] = {
     "two calls": [_ASK_WEATHER, _calls(_CITY, 2, content=""), _RESULT, {**_RESULT, "content": "grey"}, _REPORT],
 }  # fmt: skip
 _SWITCHED = ("two turns", "think in history", "reasoning in history", "tool round", "tool call with reasoning")
-"""Conversations that every keyword is switched on and off in."""
+"""Conversations in which every keyword is switched on and off."""
 
 
 def proof_conversations(keywords: Iterable[str] = ()) -> dict[str, Conversation]:
-    """Name -> conversation. `keywords`: what the template reads beside the usual, switched on and off."""
+    """Name -> conversation. `keywords`: the template's own keywords, which are switched on and off."""
     samples = sample_conversations()
     found = {f"sample {i}": conversation for i, conversation in enumerate(samples)}
     found |= {f"sample {i}, list content": _in_parts(samples[i]) for i in range(0, len(samples), 3)}

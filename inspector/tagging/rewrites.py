@@ -1,7 +1,7 @@
-"""Ways to write `{% generation %}` tags into a template, from what its turns were seen to look like.
+"""Ways to write `{% generation %}` tags into a template, from the form of its rendered turns.
 
-Turns a source and the `Seam`s read off rendered conversations into patched sources. Nothing here is a promise: whether
-a patched source is right is proved in inspector.tagging.write.
+Turns a source and the `Seam`s of rendered conversations into patched sources. These are only proposals:
+inspector.tagging.write proves whether a patched source is right.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ CAPTURED_TURN = "captured turn"
 CAPTURED_WITH_QUOTES = "captured turn, without the messages quoted in it"
 
 _MAX_TRIES = 8
-"""Most places in one loop that are tried for tags around the answer."""
+"""Maximum number of places in one loop that are tried for tags around the answer."""
 
 
 class Seam(NamedTuple):
-    """One assistant turn as it was rendered: its text, and what of both its ends is not trained.
+    """One rendered assistant turn: its text, and the untrained parts at both ends.
 
-    `opening`: what the generation prompt supplies. `stop`: the stop token ("" without one). `after`: what follows it.
-    `content`: the message's, if it is text. `switches`: the conversation's template keywords that are true or false.
-    `after_tool`: the message before is a tool's result. `is_last`: no message comes after.
+    `opening`: the part that the generation prompt supplies. `stop`: the stop token ("" without one). `after`: the text
+    after it. `content`: the message's content, if it is text. `switches`: the conversation's template keywords that are
+    true or false. `after_tool`: whether the previous message is a tool's result. `is_last`: whether no message follows.
     """
 
     text: str
@@ -75,7 +75,7 @@ def seams(example: Example) -> Iterator[Seam]:
 
 
 def rewrites(source: str, found: Sequence[Seam]) -> Iterator[Rewrite]:
-    """Patched sources, the most readable first. Raises TemplateSourceError where none can be made."""
+    """Patched sources, the most readable first. Raises TemplateSourceError if none can be made."""
     loops = message_loops(source)
     openings, stops = _longest_first(found), sorted({seam.stop for seam in found if seam.stop})
     for loop in loops:
@@ -97,8 +97,8 @@ def rewrites(source: str, found: Sequence[Seam]) -> Iterator[Rewrite]:
 def _captured(source: str, loops: Sequence[Loop], found: Sequence[Seam], quoting: Loop | None = None) -> str:
     """Open a `set` block at the head of each loop's body, close it at its foot, and write the text with tags there.
 
-    All tags that are added strip the whitespace around them, but for the two that stand where the loop's own stood:
-    those repeat theirs. `quoting`: an inner loop that writes other messages, whose text is kept out of the tags.
+    All added tags strip the whitespace around them, except the two next to the loop's own tags, which repeat their
+    signs. `quoting`: an inner loop that writes other messages, whose text is kept out of the tags.
     """
     names = {name: _free_name(source, name) for name in ("turn", "start", "end", "quotes", "part")}
     inserts = []
@@ -164,7 +164,7 @@ def _tagged(expression: str, *, can_be_empty: bool) -> str:
 
 
 def _captured_quotes(quoting: Loop, name: str) -> list[Insert]:
-    """Capture what an inner loop writes, and write it again at once."""
+    """Capture the text of an inner loop, and write it again at once."""
     again = f"{{%- endset -%}}{{{{- {name}.text -}}}}"
     if quoting.foot.closes != "-%}":  # `%}` also takes the line end after it, `}}` does not
         again = f"{{%- endset -%}}{{%- if true -%}}{{{{- {name}.text -}}}}{{%- endif {quoting.foot.closes}"
@@ -174,21 +174,21 @@ def _captured_quotes(quoting: Loop, name: str) -> list[Insert]:
     ]
 
 
-# --- what the seams have in common
+# --- common parts of the seams
 
 
 class Case(NamedTuple):
-    """The openings to look for, longest first, where a Jinja expression holds ("": in all turns that are left)."""
+    """The openings to search for, longest first, if a Jinja expression is true ("": in all remaining turns)."""
 
     condition: str
     openings: list[str]
 
 
 def _cases(found: Sequence[Seam], message: str, turn: str) -> list[Case]:
-    """What opens a turn: one list of openings, or several where the text alone does not tell.
+    """The openings of turns: one list, or several if the text alone does not decide.
 
-    Qwen3's `<think>` block is the prompt's with `enable_thinking=False`, and else the model's own; Nemotron's `<think>`
-    is the prompt's, but not where the message brings its own.
+    Qwen3's `<think>` block belongs to the prompt with `enable_thinking=False`, and to the model otherwise; Nemotron's
+    `<think>` belongs to the prompt, unless the message has its own.
     """
     left, cases = list(found), []
     while wrong := _wrong(left):
@@ -213,7 +213,7 @@ class _Condition(NamedTuple):
 
 
 def _conditions(found: Sequence[Seam], message: str, turn: str) -> Iterator[_Condition]:
-    """What can be asked for in a template: the message before, keywords, and whether the answer brings the text."""
+    """Conditions that a template can test: the previous message, keywords, and whether the answer has the text."""
     after_tool = "loop.previtem is defined and loop.previtem['role'] == 'tool'"
     yield _Condition(after_tool, _is_after_tool)
     for switch in sorted({switch for seam in found for switch in seam.switches}):
@@ -253,7 +253,7 @@ def _longest_first(found: Iterable[Seam]) -> list[str]:
 
 
 def _wrong(found: Sequence[Seam]) -> int:
-    """How many turns begin with an opening longer than their own."""
+    """The number of turns that begin with an opening longer than their own."""
     openings = _longest_first(found)
     return sum(next(text for text in openings if seam.text.startswith(text)) != seam.opening for seam in found)
 
@@ -289,7 +289,7 @@ def _free_name(source: str, wanted: str) -> str:
 
 
 def _margin(source: str, loop: Loop) -> str | None:
-    """The indentation of the loop's tags where both stand on lines of their own, else None."""
+    """The indentation of the loop's tags if each is alone on its line, else None."""
     margins = []
     for piece in (loop.head, loop.foot):
         line = source.rfind("\n", 0, piece.start) + 1

@@ -1,7 +1,7 @@
 """Find the loop over the messages in a chat template's source, and edit the source around it.
 
-Turns Jinja source into positions of tags; an edit only inserts, so every character of the source stays. Refuses, with
-a TemplateSourceError that says why, a source without such a loop or with one that text cannot be captured in.
+Turns Jinja source into positions of tags; an edit only inserts, so every character of the source stays. Raises
+TemplateSourceError for a source without such a loop, or with a loop in which text cannot be captured.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 MESSAGES = "messages"
-"""The name templates are given their messages under."""
+"""The name of the messages in templates."""
 
 _BLOCKS = frozenset({"for", "if", "macro", "call", "filter", "set", "generation", "block", "with", "autoescape"})
 _HIDDEN = frozenset({"macro", "call", "filter", "set", "block", "generation"})
@@ -21,11 +21,11 @@ _HIDDEN = frozenset({"macro", "call", "filter", "set", "block", "generation"})
 
 
 class TemplateSourceError(ValueError):
-    """The source has no loop over messages that generation tags can be written into; the message says why."""
+    """The source has no loop over messages for generation tags; the message says why."""
 
 
 class Piece(NamedTuple):
-    """A tag or what is written between tags. Positions are those of the source, half open.
+    """A tag, or the text between tags. Positions are those of the source, half open.
 
     `name`: the first word of a `{% %}` tag, "=" for `{{ }}`, "" for text and comments. `words`: the tokens inside the
     tag, without whitespace. `opens`, `closes`: how a tag is written (`{%-`, `%}`).
@@ -72,7 +72,7 @@ class Insert(NamedTuple):
 
 
 def insert(source: str, inserts: Sequence[Insert]) -> str:
-    """The source with all texts inserted; those for one position in the order given."""
+    """The source with all texts inserted; several for one position keep their order."""
     out, at = [], 0
     for position, text in sorted(inserts, key=lambda item: item.position):
         out += [source[at:position], text]
@@ -121,7 +121,7 @@ def _original(position: int, pairs: list[int]) -> int:
 
 
 def without_tags(source: str) -> str:
-    """The source with its generation tags made tags that change nothing; whitespace is stripped as before."""
+    """The source with its generation tags replaced by tags without effect; whitespace is stripped as before."""
     out, at = [], 0
     for piece in read_pieces(source):
         if piece.name in ("generation", "endgeneration"):
@@ -132,7 +132,7 @@ def without_tags(source: str) -> str:
 
 
 def keywords_among(source: str, names: Iterable[str]) -> set[str]:
-    """Those of the names that the template reads before it sets them: what it can be told from outside."""
+    """The names that the template reads before it sets them, so that a caller can set them."""
     pieces = [piece for piece in read_pieces(source) if piece.name != "macro"]
     return {name for name in names if _is_read_first(pieces, name)}
 
@@ -146,9 +146,9 @@ def _is_read_first(pieces: list[Piece], name: str) -> bool:
 
 
 def message_loops(source: str) -> list[Loop]:
-    """The outermost loops over messages that write something, the longest first.
+    """The outermost loops over messages that write something, longest first.
 
-    Raises TemplateSourceError when there is none, or none outside of macros and captured blocks.
+    Raises TemplateSourceError if there is none, or none outside of macros and captured blocks.
     """
     pieces = read_pieces(source)
     names = _message_names(pieces)
@@ -172,7 +172,7 @@ def message_loops(source: str) -> list[Loop]:
 
 
 def inner_loops(source: str, loop: Loop) -> list[Loop]:
-    """The loops over messages inside the body of another that write: they quote other messages there."""
+    """The writing loops over messages inside the body of another one: they quote other messages there."""
     pieces = read_pieces(source)
     found = [inner for inner in _loops(pieces, _message_names(pieces)) if inner.writes and _is_inside(inner, loop)]
     return [inner for inner in found if not any(_is_inside(inner, other) for other in found)]
@@ -226,11 +226,11 @@ def _dotted(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _message_names(pieces: list[Piece]) -> frozenset[str]:
-    """`messages`, what is set from it whole or in part (`loop_messages`), and lists made anew in a loop over it."""
+    """`messages`, variables set from all or part of it (`loop_messages`), and lists built in a loop over it."""
     names = {MESSAGES}
     while True:
         found: set[str] = set()
-        loops: list[bool] = []  # of each block that is open: whether it is a loop over messages
+        loops: list[bool] = []  # for each open block: whether it is a loop over messages
         for piece in pieces:
             if piece.is_block:
                 loops.append(piece.name == "for" and _is_over(piece.words, frozenset(names)))
@@ -246,7 +246,7 @@ def _message_names(pieces: list[Piece]) -> frozenset[str]:
 
 
 _LISTS = frozenset({"list", "reverse", "selectattr", "rejectattr", "select", "reject", "sort", "unique"})
-"""Filters that make a list of messages of one."""
+"""Filters that turn a list of messages into another."""
 
 
 def _is_list(words: Sequence[str], names: set[str]) -> bool:

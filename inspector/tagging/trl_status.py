@@ -1,7 +1,7 @@
-"""What trl's `assistant_only_loss` would do with a chat template: use it, swap it for a stored twin, or refuse it.
+"""Predicts how trl's `assistant_only_loss` treats a chat template: uses it, swaps it for a stored twin, or refuses it.
 
-Reads trl's files; trl itself is never imported. What a twin trains is compared with `traced` over the conversations of
-inspector.samples, all rendered in the sandbox.
+Reads trl's files; trl itself is never imported. The tokens that a twin trains are compared with `traced` over the
+conversations of inspector.samples, all rendered in the sandbox.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from inspector.tagging.write import has_tags
 
 
 class TrlUse(StrEnum):
-    """What trl does with a template."""
+    """The way in which trl treats a template."""
 
     AS_IT_IS = "as_it_is"
-    """It has generation tags."""
+    """Used: it has generation tags."""
     TWIN = "twin"
-    """It equals a template that trl stores, and is swapped for that one's patched twin."""
+    """Swapped: it equals a template that trl stores, and is replaced by that one's patched twin."""
     REFUSED = "refused"
-    """Neither, or trl is not installed."""
+    """Refused: neither of these, or trl is not installed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrlStatus:
-    """What the installed trl does with a template, in a word and in a sentence.
+    """The installed trl's treatment of a template, in a word and in a sentence.
 
     `template`: the source that it would train with, or None. `prompt_text`, `after_stop`: the first text that this
-    trains and that the generation prompt supplies, or that follows the stop token; "" when there is none.
+    trains and that the generation prompt supplies, or that follows the stop token; "" if there is none.
     `changes_text`: whether it writes other text than the model's template.
     """
 
@@ -48,7 +48,7 @@ class TrlStatus:
 
 
 def trl_status(model: Model) -> TrlStatus:
-    """Say what trl would do with the model's template. Raises a RenderError where it cannot be rendered at all."""
+    """Predict how trl treats the model's template. Raises a RenderError if it cannot be rendered at all."""
     source = model.template
     if has_tags(source):
         use, template, why = TrlUse.AS_IT_IS, source, "TRL uses the template as it is: it has generation tags."

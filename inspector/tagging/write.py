@@ -1,13 +1,13 @@
 """Write `{% generation %}` tags into a chat template, and prove that nothing else changed.
 
-Turns a model into a `TrainingTemplate`: a template that renders every conversation as the model's own does, and whose
-tags mark exactly the tokens that `traced` trains. Only what is proven over all conversations is offered; otherwise the
-reason says what failed, where. Templates are untrusted: they are rendered in the sandbox only, and a template
-that takes long for small conversations is given up with a TemplateTimeoutError.
+Turns a model into a `TrainingTemplate`: a template that renders every conversation as the model's own template does,
+and whose tags mark exactly the tokens that `traced` trains. Only a template that is proven over all conversations is
+offered; otherwise the reason says what failed, and where. Templates are untrusted: they are rendered in the sandbox
+only, and a template that is slow for small conversations is given up with a TemplateTimeoutError.
 
-What is proven: text and ids, with and without the generation prompt, the refusals, and the trained tokens. A token
-that a tag's span overlaps counts as marked, as `traced` trains one that overlaps an answer (a straddler); token 0
-counts for neither. transformers looks tokens up in another way; where that gives others, the proof says so.
+The proof covers text and ids, with and without the generation prompt, the refusals, and the trained tokens. A token
+counts as marked if a tag's span overlaps it, as `traced` trains a token that overlaps an answer (a straddler); token 0
+counts for neither. transformers looks tokens up in another way; if that gives other tokens, the proof says so.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ ALREADY_TAGGED = "none: it has tags"
 """The `rewrite` of a template that has generation tags."""
 
 PATIENCE_S, PATIENCE_PER_RENDER_S = 4.0, 0.25
-"""A template is given up when its renders have taken more seconds of CPU time than this together."""
+"""Maximum seconds of CPU time for all renders of a template, before it is given up."""
 
 _TAG = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _USUAL = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
 _FATAL = (TemplateTimeoutError, TemplateMemoryError, SandboxError)
 _IMITATED = 6
-"""Most texts of the template that messages imitate."""
+"""Maximum number of the template's texts that messages imitate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Whether a patched template does what the original does. `reason`: what was shown, or the first difference.
+    """Whether a patched template behaves like the original. `reason`: the facts shown, or the first difference.
 
-    `conversations`: how many were compared.
+    `conversations`: the number of compared conversations.
     """
 
     proven: bool
@@ -90,9 +90,9 @@ def has_tags(source: str) -> bool:
 def write_training_template(model: Model) -> TrainingTemplate:
     """Write generation tags into the model's template, the most readable way that can be proven.
 
-    Tags that are there already are proven instead; where they mark something else than traced trains, they are left
-    out and written anew. Raises a RenderError, a TraceError or a TokenizationError where the template cannot be tried
-    at all (it does not compile, takes too long, ...).
+    Existing tags are proven instead; if they do not mark what traced trains, they are removed and written again. Raises
+    a RenderError, a TraceError or a TokenizationError if the template cannot be tried at all (it does not compile,
+    takes too long, ...).
     """
     source = model.template
     given = sandbox.keywords(source) - _USUAL - RESERVED_KEYWORDS - set(model.special_tokens)
@@ -144,7 +144,7 @@ def _written(reference: _Reference, tries: Iterable[Rewrite], preface: str) -> T
 def prove(original: str, patched: str, model: Model, conversations: Mapping[str, Conversation]) -> Proof:
     """Compare two templates over named conversations: text, ids, refusals, and `patched`'s tags with traced's tokens.
 
-    `model`: the tokenizer. Raises TemplateTimeoutError and the like, as `sandbox.render`.
+    `model`: the tokenizer. Raises TemplateTimeoutError and similar, as `sandbox.render`.
     """
     reference = _Reference(model, original)
     reference.add(conversations)
@@ -156,7 +156,7 @@ def _refused(reason: str) -> TrainingTemplate:
 
 
 def _imitated(found: Sequence[Seam]) -> list[str]:
-    """Texts that a message should not be able to confuse the tags with: what opens and what closes turns."""
+    """Texts in a message that must not confuse the tags: those that open and close turns."""
     texts = dict.fromkeys(text for seam in found for text in (seam.opening, seam.stop + seam.after) if text.strip())
     return list(texts)[:_IMITATED]
 
@@ -172,7 +172,7 @@ def _diff(old: str, new: str) -> str:
 
 
 class _Reference:
-    """A template's own renders, with what traced trains in them, to compare others with."""
+    """The renders of a template with the tokens that traced trains, for comparison with other templates."""
 
     def __init__(self, model: Model, source: str) -> None:
         self.model, self.source = model, source
@@ -232,7 +232,7 @@ class _Reference:
             self._spend(before, 1)
 
     def _tagged(self, source: str) -> Iterator[tuple[str, sandbox.Tagged | InspectorError]]:
-        """What another template makes of each conversation, rendered as far as is looked at."""
+        """The renders of another template, one conversation at a time, only as far as they are needed."""
         names = list(self.rows)
         for start in range(0, len(names), sandbox.TEXTS_PER_REQUEST):
             some = names[start : start + sandbox.TEXTS_PER_REQUEST]
@@ -263,7 +263,7 @@ class _Reference:
 
 
 def _difference(expected: Example | RenderError, got: sandbox.Tagged | InspectorError, truth: Labelled | None) -> str:
-    """What differs between two renders of one conversation; "" when nothing does. `truth`: traced's labels.
+    """The difference between two renders of one conversation; "" if there is none. `truth`: traced's labels.
 
     The same text has the same ids.
     """
@@ -285,7 +285,7 @@ def _difference(expected: Example | RenderError, got: sandbox.Tagged | Inspector
 def _is_found_by_transformers(
     expected: Example | RenderError, got: sandbox.Tagged | InspectorError, truth: Labelled
 ) -> bool:
-    """Whether its own way from spans to tokens agrees: it loses parts of a last character that has several tokens."""
+    """Whether transformers' lookup of tokens agrees: it loses parts of a last character that has several tokens."""
     if isinstance(expected, RenderError) or isinstance(got, InspectorError):
         return True
     tagged = replace(expected, rendered=replace(expected.rendered, generation_spans=got.generation_spans))

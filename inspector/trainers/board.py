@@ -1,7 +1,7 @@
-"""One line a model: does it render, is it exact, what do trainers make of it; and where two models part.
+"""A table of models: whether each renders, is exact, and what trainers train; and the differences of two models.
 
-The conversations are those by which generation tags are proven (`tagging.conversations`): chats, tools, reasoning, and
-what templates stumble over. What trainers do is told by one chat of two turns.
+The conversations are those used to prove generation tags (`tagging.conversations`): chats, tools, reasoning, and known
+problems of templates. The trainers are judged by one chat of two turns.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from inspector.trainers.compare import Entry, compare_with
 from inspector.trainers.verdict import Level
 
 CHAT = "two turns"
-"""The conversation that the trainers are told by."""
+"""The conversation that the trainers are judged by."""
 _INEXACT = (Code.TURN_UNKNOWN, Code.NO_TRAINED_TOKENS, Code.CONTENT_LOST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What is known of a model. Counts are of conversations.
+    """The results for a model. Counts are of conversations.
 
-    `problem`: why nothing can be said, "" where something can. `rendered`: those that the template takes, of `tried`.
-    `exact`: those of them whose every answer is there, with its turn known. `same_as_official`: those that the official
-    encoder gives the same ids, of the `official` that it takes. `is_tagged`: whether generation tags are proven.
-    `trainers`: what each known trainer makes of one chat, in a few words, the worst first; `levels`: how good that is.
+    `problem`: why there are no results, or "". `rendered`: those that the template takes, of `tried`. `exact`: those of
+    them in which every answer is complete and its turn known. `same_as_official`: those with the same ids from the
+    official encoder, of the `official` that it takes. `is_tagged`: whether generation tags are proven. `trainers`: the
+    result of each known trainer on one chat, in a few words, worst first; `levels`: how good that is.
     """
 
     model: str
@@ -79,7 +79,7 @@ def standing_of(model: Model) -> Standing:
 
 
 def unusable(name: str, error: ModelError) -> Standing:
-    """What stands for a model that does not load."""
+    """The entry of a model that does not load."""
     return Standing(model=name, problem=str(error))
 
 
@@ -97,14 +97,14 @@ def _inspect(model: Model, conversation: Conversation) -> Inspection | None:
 
 
 def _is_exact(inspection: Inspection) -> bool:
-    """Whether every answer is in the tokens, with its turn known; a conversation without answers is."""
+    """Whether every answer is in the tokens, with its turn known; true for a conversation without answers."""
     answers = set(inspection.example.conversation.assistant_indices())
     lost = {finding.message_index for finding in inspection.findings if finding.code in _INEXACT}
     return not answers & lost and not (answers and None in lost)
 
 
 def _known(chat: Inspection) -> list[Entry]:
-    """What the known trainers make of the chat, the worst first: the first entry of each of them."""
+    """The results of the known trainers on the chat, worst first: the first entry of each."""
     compared = compare_with(chat)
     first: dict[str, Entry] = {}
     for entry in compared.entries:
@@ -115,7 +115,7 @@ def _known(chat: Inspection) -> list[Entry]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parting:
-    """Where two models first part in a conversation. `what`: text, ids, or mask; `detail`: the first difference."""
+    """The first difference of two models in a conversation. `what`: text, ids, or mask; `detail`: the difference."""
 
     conversation: str
     what: str

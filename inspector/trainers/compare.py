@@ -1,7 +1,7 @@
-"""What each trainer's own mask would train in one conversation, beside the truth.
+"""Compares the mask of each trainer with the truth in one conversation.
 
 The conversation is rendered and tokenized once; every strategy labels the same tokens. Strategies that search for ids
-or texts get those that `markers` proposes for this very conversation: the most favourable case.
+or texts get those that `markers` proposes for this conversation, which is the most favourable case.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Choice = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One strategy's answer beside the truth.
+    """One strategy's labels compared with the truth.
 
-    `labelled` is None when the strategy refuses the conversation: `error` says why. `agreement` is the share of tokens
-    that both train or both leave out, and `disagreements` are half-open token spans where they differ; both are None
-    when the strategy's trainer renders other tokens than those shown, since nothing can be laid side by side then.
-    Where it renders more after those shown, a warning of `labelled` says so. `verdict`: all this in one sentence.
+    `labelled` is None if the strategy refuses the conversation: `error` says why. `agreement` is the share of tokens
+    that both train or both leave out, and `disagreements` are half-open token spans where they differ. Both are None if
+    the strategy's trainer renders other tokens than those shown, since these cannot be compared. If it renders more
+    after those shown, a warning of `labelled` says so. `verdict`: all this in one sentence.
     """
 
     strategy: str
@@ -60,14 +60,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Comparison:
-    """The truth, and every strategy beside it, in the order asked for."""
+    """The truth, and the entry of every strategy, in the requested order."""
 
     truth: Inspection
     entries: tuple[Entry, ...]
 
     @property
     def by_verdict(self) -> list[Entry]:
-        """The best-known trainers first, among them the worst first; those that take no such row last."""
+        """The best-known trainers first, among them the worst first; those that do not take such a row last."""
 
         def place(entry: Entry) -> tuple[bool, bool, tuple[int, int]]:
             return entry.agreement is None, not FACTS[entry.strategy].is_known, entry.verdict.rank
@@ -103,17 +103,17 @@ def compare(
 ) -> Comparison:
     """Label a conversation with several strategies. Raises as `inspect`; a strategy that refuses becomes an entry.
 
-    `choices`: strategies with their options; None takes all that one conversation suffices for, with proposed markers.
+    `choices`: strategies with their options; None for all that need only one conversation, with proposed markers.
     """
     truth = inspect(model, conversation)
     return compare_with(truth, choices)
 
 
 def compare_with(truth: Inspection, choices: Sequence[Choice] | None = None) -> Comparison:
-    """Label the conversation of an inspection with several strategies; its own answer counts as the truth.
+    """Label the conversation of an inspection with several strategies; its own labels count as the truth.
 
-    The inspection's modifiers are applied to each. A row that came with labels has traced beside it, too; where its
-    turns are unknown, an entry says so in place of an answer.
+    The inspection's modifiers are applied to each. A row that came with labels is also compared with traced; if its
+    turns are unknown, an entry says so instead.
     """
     if choices is None:
         choices = default_choices(propose_markers([truth]), has_images=bool(truth.example.pictures))
@@ -123,9 +123,9 @@ def compare_with(truth: Inspection, choices: Sequence[Choice] | None = None) -> 
 
 
 def default_choices(markers: Markers, has_images: bool = False) -> list[Choice]:
-    """Every strategy that needs one conversation only; those that search, with the markers given, if there are any.
+    """Every strategy that needs only one conversation; searching strategies get the markers, if there are any.
 
-    `has_images`: whether the conversation has images; some take no other.
+    `has_images`: whether the conversation has images; some strategies take no other rows.
     """
     proposed = {name: value for name, value in markers.options().items() if value is not None}
     bare: list[Choice] = []
@@ -171,7 +171,7 @@ def _entry(truth: Inspection, strategy: str, options: Mapping[str, Any]) -> Entr
 
 
 def _without(strategy: str, options: Mapping[str, Any], labelled: Labelled | None, error: str, does: str) -> Entry:
-    """The entry of a strategy whose answer cannot stand beside the truth."""
+    """The entry of a strategy whose labels cannot be compared with the truth."""
     return Entry(
         strategy=strategy, options=options, labelled=labelled, error=error, agreement=None, disagreements=None,
         verdict=refused(strategy, options, does),
@@ -179,7 +179,7 @@ def _without(strategy: str, options: Mapping[str, Any], labelled: Labelled | Non
 
 
 def _read_as_it_is(truth: Inspection, strategy: str) -> str:
-    """What the strategy's trainer does not do to the row by itself; "" for nothing."""
+    """A note on the changes of the row that the strategy's trainer does not make; "" if there are none."""
     facts, changes = FACTS[strategy], truth.example.conversation.changes
     missing = [step.value for step in Step if step not in facts.makes and any(one.step is step for one in changes)]
     if not missing or strategy == EXACT:
@@ -188,7 +188,7 @@ def _read_as_it_is(truth: Inspection, strategy: str) -> str:
 
 
 def _cut_to(truth: Inspection, labelled: Labelled) -> Labelled:
-    """The answer over the tokens shown, where its trainer's row begins with them and goes on."""
+    """The labels over the tokens shown, if the trainer's row begins with them and continues."""
     shown = truth.example.tokens.ids
     row = None if labelled.example is None else labelled.example.tokens
     if row is None or len(row) <= len(shown) or row.ids[: len(shown)] != shown:

@@ -1,9 +1,9 @@
 """Prefix and suffix ids, and response templates: proposed from rows, and verified over the same rows.
 
 Trainers that search for an answer need ids that occur, in context, before every answer and nowhere else. This file
-reads them off inspected rows: what stands before the first trained token of each turn, and the stop token after it. A
-proposal says how many turns it finds, how often it matches elsewhere, and which token swallowed the boundary where it
-misses. It proposes nothing that it has not counted.
+takes them from inspected rows: the ids before the first trained token of each turn, and the stop token after it. A
+proposal says how many turns it finds, how often it matches elsewhere, and which token holds the boundary in a missed
+turn. Every proposal has been counted.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from inspector.rendering.rendered import Rendered
 from inspector.tokens import tokenize
 
 _REACH = 24
-"""Most ids before an answer that are compared between turns."""
+"""Maximum number of ids before an answer that are compared between turns."""
 
 Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Miss:
-    """Turns whose boundary a proposal does not find, for one reason.
+    """Turns whose boundary a proposal misses, for one reason.
 
     `token`: text of the token at the boundary; `ids`: the ids before the answer there, ending in that token.
     """
@@ -42,11 +42,11 @@ class Miss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Markers:
-    """What to search for, and what the search finds over the rows it was verified on.
+    """Ids and texts to search for, and the results of the search over the rows used for verification.
 
-    `prefix_ids` end right before the answer; `suffix_ids` begin with the stop token; None when no constant sequence
-    exists. `response_template` and `instruction_template` are texts whose ids alone are those in context, or None when
-    no text has that property: then pass ids. `found`: turns (of `turns`) that prefix and suffix cut out exactly;
+    `prefix_ids` end right before the answer; `suffix_ids` begin with the stop token; None if there is no constant
+    sequence. `response_template` and `instruction_template` are texts with the same ids alone and in context, or None
+    if no text has that property: then pass ids. `found`: turns (of `turns`) that prefix and suffix delimit exactly;
     `false_hits`: matches of the prefix anywhere else, and of the suffix inside an answer. `open_headers`: rows that end
     in the prefix, which opens an answer that never comes: a match, but not a false one.
     """
@@ -63,7 +63,7 @@ class Markers:
 
     @property
     def advice(self) -> str:
-        """What to do with this proposal, in one sentence."""
+        """Advice on this proposal, in one sentence."""
         if not self.turns:
             return "No row has an assistant turn that trains: there is nothing to find."
         if self.prefix_ids is None:
@@ -80,12 +80,12 @@ class Markers:
 
     @property
     def counted(self) -> str:
-        """What the search finds, in one sentence."""
+        """The result of the search, in one sentence."""
         hits = "no false matches" if not self.false_hits else f"{self.false_hits} false matches"
         return f"Found {self.found} of {self.turns} answers, {hits}."
 
     def lines(self) -> list[tuple[str, str]]:
-        """What is proposed and what it finds, as (name, value)."""
+        """The proposal and its results, as (name, value)."""
         return [
             ("prefix ids", shown_ids(self.prefix_ids)),
             ("suffix ids", shown_ids(self.suffix_ids)),
@@ -95,7 +95,7 @@ class Markers:
         ]
 
     def options(self) -> dict[str, Any]:
-        """The options of strategies that search, with what is proposed for each; None where nothing is."""
+        """The options of searching strategies, with the proposal for each; None if there is none."""
         prefix, suffix = (None if ids is None else list(ids) for ids in (self.prefix_ids, self.suffix_ids))
         return {
             "prefix_ids": prefix,
@@ -126,7 +126,7 @@ class Markers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    """A turn in a row: tokens `[start, stop]`; `is_clean` when a token begins exactly where the text does."""
+    """A turn in a row: tokens `[start, stop]`; `is_clean` if a token begins exactly where the text does."""
 
     row: int
     message_index: int
@@ -197,7 +197,7 @@ def _questions(number: int, row: Inspection) -> Iterable[_Answer]:
 
 
 def _constant_before(rows: Sequence[Inspection], ids: Sequence[Ids], answers: Sequence[_Answer]) -> Ids | None:
-    """The shortest ids before most answers that stand nowhere else; from a special token on, where there is one."""
+    """The shortest ids before most answers that occur nowhere else; from a special token on, if there is one."""
     clean = [answer for answer in answers if answer.is_clean and answer.start]
     if not clean:
         return None
@@ -221,7 +221,7 @@ def _constant_before(rows: Sequence[Inspection], ids: Sequence[Ids], answers: Se
 
 
 def _constant_from_stop(ids: Sequence[Ids], answers: Sequence[_Answer]) -> Ids | None:
-    """The shortest ids from the stop token on that stand in no answer; None when turns end in different tokens."""
+    """The shortest ids from the stop token on that occur in no answer; None if turns end in different tokens."""
     stops = [(ids[a.row][a.stop : a.stop + _REACH], a) for a in answers if a.stop is not None]
     if not stops or len(stops) < len(answers):
         return None
@@ -240,14 +240,14 @@ def _stops_right(ids: Ids, answer: _Answer, suffix: Ids | None) -> bool:
 
 
 def _stops_inside(ids: Ids, answer: _Answer, suffix: Ids | None) -> int:
-    """How often the suffix matches between an answer's start and its stop token."""
+    """The number of matches of the suffix between an answer's start and its stop token."""
     if suffix is None or answer.stop is None:
         return 0
     return len(_ends(ids[answer.start : max(answer.start, answer.stop + len(suffix) - 1)], suffix))
 
 
 def _misses(rows: Sequence[Inspection], ids: Sequence[Ids], missed: Sequence[_Answer]) -> Iterable[Miss]:
-    """Missed turns, by the token at their boundary, the most frequent first."""
+    """Missed turns, grouped by the token at their boundary, most frequent first."""
     groups: dict[int, list[_Answer]] = {}
     for answer in missed:
         groups.setdefault(ids[answer.row][answer.start - answer.is_clean], []).append(answer)
@@ -264,7 +264,7 @@ def _misses(rows: Sequence[Inspection], ids: Sequence[Ids], missed: Sequence[_An
 
 
 def _ends(ids: Ids, wanted: Ids) -> list[int]:
-    """Where each occurrence of `wanted` ends."""
+    """The end of each occurrence of `wanted`."""
     size = len(wanted)
     return [i + size for i in range(len(ids) - size + 1) if ids[i] == wanted[0] and ids[i : i + size] == wanted]
 
@@ -291,7 +291,7 @@ def _text_of(tokenizer: Tokenizer | None, ids: Ids | None) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """What stands around an answer, and its ids as home-llm's `find_split` prints them, tokenized out of context.
+    """The text around an answer, and its ids as home-llm's `find_split` prints them, tokenized out of context.
 
     `alone`, `after_space`, `after_newline`: the ids of the text by itself, after a space, after a line end.
     """
@@ -302,7 +302,7 @@ class Split:
     after_newline: Ids
 
     def tokenizations(self) -> list[tuple[str, Ids]]:
-        """Each way to tokenize the text, with its ids."""
+        """The ways to tokenize the text, each with its ids."""
         return [
             ("on its own", self.alone),
             ("after a space", self.after_space),
@@ -311,7 +311,7 @@ class Split:
 
 
 def shown_ids(ids: Sequence[int] | None) -> str:
-    """Ids as trainers take them on a command line."""
+    """Ids in the form for a trainer's command line."""
     return "none: no constant sequence" if ids is None else ",".join(map(str, ids))
 
 
@@ -344,9 +344,9 @@ WORDS = ("Computerwiz", "Computer wiz")
 
 
 def pieces(model: Model, text: str) -> list[tuple[int, str]]:
-    """(id, text) of each token of a text by itself; of tokens that share a character only the first shows it.
+    """(id, text) of each token of a text by itself; if tokens share a character only the first has it.
 
-    Raises TokenizationError where tokens and text cannot be aligned.
+    Raises TokenizationError if tokens and text cannot be aligned.
     """
     table = tokenize(model.tokenizer, Rendered(text=text, runs=(), generation_spans=(), headers=(), prompt_start=None))
     return list(zip(table.ids, table.pieces(), strict=True))

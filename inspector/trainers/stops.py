@@ -1,4 +1,4 @@
-"""What generation must be told to stop at: the texts that end answers where no special token does.
+"""Stop strings for generation: the texts that end answers if no special token does.
 
 Turns a model, or rendered conversations, into stop strings. ChatML on a tokenizer without `<|im_end|>`, `</s>`
 as plain text, `### End`: the model learns to write them, and nothing but a stop string ends the answer there.
@@ -16,22 +16,22 @@ from inspector.strategies import Example
 
 
 def stop_strings(model: Model) -> list[str]:
-    """The texts that end the template's answers and are text to the tokenizer; [] where a special token ends them.
+    """The texts that end the template's answers and are text to the tokenizer; [] if a special token ends them.
 
-    Read off the sample conversations that the template renders.
+    They are taken from the sample conversations that the template renders.
     """
     examples = []
     _, source = model.template_for(tools=False)
     for conversation in sample_conversations()[:3]:
         try:
             examples.append(make_example(model, conversation, source))
-        except InspectorError:  # this conversation is not for this template
+        except InspectorError:  # this template does not take this conversation
             continue
     return text_stops(examples)
 
 
 def text_stops(examples: Iterable[Example]) -> list[str]:
-    """The distinct end marks of the answers in rendered conversations."""
+    """The distinct end markers of the answers in rendered conversations."""
     found = {
         example.rendered.text[slice(*turn.stop_span)]: None
         for example in examples

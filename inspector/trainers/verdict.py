@@ -1,8 +1,7 @@
-"""What a mask does with a conversation, in one sentence: "torchtune trains 8 tokens it should not: the assistant
-header, twice".
+"""The verdict on a mask, in one sentence: "torchtune trains 8 tokens it should not: the assistant header, twice".
 
-Every token that is trained wrongly or missing is of a kind, told by why the truth trains it or not and by whose text it
-is. The sentence names the worst kinds. The page, the terminal, issue reports and exported settings all use it.
+Every token that is wrongly trained or missing has a kind, which depends on the truth's reason and on the owner of the
+text. The sentence names the worst kinds. The page, the terminal, issue reports and exported settings all use it.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from inspector.strategies.base import ranges_of
 
 
 class Level(StrEnum):
-    """How good a verdict is."""
+    """The level of a verdict."""
 
     RIGHT = "right"
     """Exactly what should be trained is trained."""
     WARNING = "warning"
-    """It is, and something else needs a look."""
+    """The same, and something else needs a look."""
     WRONG = "wrong"
     """Tokens are trained that should not be, others are missing, or nothing is trained at all."""
     UNKNOWN = "unknown"
@@ -35,13 +34,13 @@ class Level(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a token is that is trained wrongly or missing, the worst first; and how one and several are called."""
+    """The kinds of wrongly trained or missing tokens, worst first, with their names in singular and plural."""
 
     one: str
     many: str
 
     def __new__(cls, name: str, one: str, many: str = "") -> Self:
-        """A kind by its public name. `many`: as `one`, where that is not said."""
+        """A kind by its public name. `many`: by default as `one`."""
         kind = str.__new__(cls, name)
         kind._value_, kind.one, kind.many = name, one, many or one
         return kind
@@ -76,7 +75,7 @@ _UNTRAINED = {
     Reason.POLICY: Kind.LEFT_OUT,
     Reason.STRADDLER: Kind.SHARED,
 }
-"""Why the truth does not train a token -> what it is that a trainer trains wrongly, where that says it."""
+"""The reason why the truth does not train a token -> the kind of a wrongly trained token, if the reason decides."""
 _ROLES = {
     "user": Kind.USER,
     "system": Kind.SYSTEM,
@@ -85,12 +84,12 @@ _ROLES = {
     "assistant": Kind.QUOTE,
 }
 _NAMED = 2
-"""Most kinds that a sentence names."""
+"""Maximum number of kinds that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Tokens of one kind, by their indices, and what they are in words."""
+    """Tokens of one kind, by their indices, and their description."""
 
     kind: Kind
     tokens: tuple[int, ...]
@@ -99,10 +98,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is wrong with a mask. `extra`: trained and should not be; `missing`: should be and is not; worst kind first.
+    """The verdict on a mask.
 
-    `trainer`, `setting`: whose mask, as its users call it. `sentence`: the verdict; `short`: for a list that has the
-    trainer's name beside it.
+    `extra`: wrongly trained tokens; `missing`: tokens that should be trained; worst kind first.
+
+    `trainer`, `setting`: the mask's trainer and setting, as its users call them. `sentence`: the verdict; `short`: for
+    a list that already shows the trainer's name.
     """
 
     level: Level
@@ -115,7 +116,7 @@ class Verdict:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """What verdicts are sorted by, the worst first: the worst kind, then how many tokens are wrong."""
+        """The sort key of verdicts, worst first: the worst kind, then the number of wrong tokens."""
         parts = (*self.extra, *self.missing)
         worst = min((_WORST_FIRST.index(part.kind) for part in parts), default=len(_WORST_FIRST))
         return worst, -sum(len(part.tokens) for part in parts)
@@ -134,7 +135,7 @@ class Verdict:
 
 
 def trainer_of(strategy: str, options: Mapping[str, Any]) -> tuple[str, str]:
-    """(the trainer, what its users set) for a strategy, as they call it."""
+    """(the trainer, its setting) for a strategy, as users call them."""
     if strategy == OWN_LABELS:
         return "This row", "its own labels"
     facts = FACTS[strategy]
@@ -145,21 +146,21 @@ def trainer_of(strategy: str, options: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def title_of(strategy: str) -> str:
-    """A strategy in a list of them: the trainer, and what its users set."""
+    """A strategy's name in a list: the trainer, and its setting."""
     return " · ".join(filter(None, trainer_of(strategy, {})))
 
 
 def truth_of(inspection: Inspection) -> Labelled:
-    """The labels that an inspection's are measured by: its own where they are exact, else those of traced."""
+    """The labels that an inspection is compared with: its own if they are exact, else those of traced."""
     if inspection.strategy == EXACT or inspection.example.unread:
         return inspection.labelled
     return inspection.modifiers.apply(inspection.example, label(inspection.example, EXACT, {}))
 
 
 def verdict_on(inspection: Inspection, truth: Labelled | None = None) -> Verdict:
-    """The verdict on what an inspection shows. `truth`: what `truth_of` gives, where it is there already.
+    """The verdict on an inspection. `truth`: the result of `truth_of`, if the caller already has it.
 
-    Where the mask is right, the worst finding is what has to be said.
+    If the mask is right, the verdict names the worst finding.
     """
     who = trainer_of(inspection.strategy, inspection.options)
     if inspection.example.unread:
@@ -178,7 +179,10 @@ def verdict_on(inspection: Inspection, truth: Labelled | None = None) -> Verdict
 
 
 def verdict_of(example: Example, who: tuple[str, str], bits: Sequence[bool], truth: Labelled) -> Verdict:
-    """The verdict on a bit for each token of the example. `who`: as `trainer_of` gives it; `truth`: what is right."""
+    """The verdict on a bit for each token of the example.
+
+    `who`: the result of `trainer_of`; `truth`: the right labels.
+    """
     pairs = list(enumerate(zip(bits, truth.trained, strict=True)))
     unwanted = (i for i, (is_, should) in pairs if is_ and not should)
     extra = _by_kind(unwanted, partial(_kind_of_extra, example, truth))
@@ -210,7 +214,10 @@ def _verdict(
 
 
 def _kind_of_extra(example: Example, truth: Labelled, index: int) -> Kind:
-    """What a token is that should not be trained: the worst of what its characters are, where no reason says it."""
+    """The kind of a token that should not be trained.
+
+    The worst kind of its characters, if the reason does not decide.
+    """
     reason = truth.reasons[index]
     if reason is Reason.AFTER_STOP:
         return Kind.NEWLINE if example.tokens.texts[index] == "\n" else Kind.AFTER_STOP
@@ -233,7 +240,7 @@ def _kind_of_text(example: Example, origin: Origin) -> Kind:
 
 
 def _kind_of_missing(example: Example, truth: Labelled, index: int) -> Kind:
-    """What a token is that should be trained."""
+    """The kind of a token that should be trained."""
     if truth.reasons[index] is Reason.STOP:
         return Kind.STOP
     fields = {run.origin.top_field for run in example.tokens.runs[index]}
@@ -251,7 +258,7 @@ def _answers(example: Example, truth: Labelled) -> dict[int, set[int]]:
 
 
 def _missing(example: Example, indices: Sequence[int], truth: Labelled) -> tuple[Part, ...]:
-    """The tokens in their kinds: answers that are missing whole first of all."""
+    """The tokens by kind: answers that are missing as a whole come first."""
     left, answers = set(indices), list(_answers(example, truth).values())
     whole = [number for number, tokens in enumerate(answers) if tokens <= left]
     gone = {index for number in whole for index in answers[number]}
@@ -268,7 +275,7 @@ def _missing(example: Example, indices: Sequence[int], truth: Labelled) -> tuple
 
 
 def _by_kind(indices: Iterable[int], kind_of: Callable[[int], Kind]) -> tuple[Part, ...]:
-    """The tokens, which come in order, in their kinds: the worst first."""
+    """The tokens, in order, by kind: worst first."""
     kinds: dict[Kind, list[int]] = {}
     for index in indices:
         kinds.setdefault(kind_of(index), []).append(index)
@@ -293,7 +300,7 @@ def _times(count: int) -> str:
 
 
 def _placed(kind: Kind, places: int) -> str:
-    """A kind in so many places."""
+    """A kind with its number of places, in words."""
     if places == 1:
         return kind.one
     return kind.many if kind.many != kind.one else f"{kind.one}, {_times(places)}"
@@ -314,7 +321,7 @@ def _which(numbers: Sequence[int], count: int) -> str:
 
 
 def _what_is_trained(example: Example, truth: Labelled) -> str:
-    """Which answers are trained, where nothing else is."""
+    """The trained answers in words, if nothing else is trained."""
     answers, with_any = [index for index, _ in example.answers()], _answers(example, truth)
     trained = [number for number, index in enumerate(answers) if index in with_any]
     count = sum(truth.trained)
@@ -334,7 +341,7 @@ def _what_is_trained(example: Example, truth: Labelled) -> str:
 
 
 def _differences(bits: Sequence[bool], extra: tuple[Part, ...], missing: tuple[Part, ...]) -> str:
-    """A verb phrase: what is trained wrongly and what is missing, the worse of both first."""
+    """A verb phrase on wrongly trained and missing tokens, the worse of both first."""
     if not any(bits):
         return f"trains nothing: {_list(missing)} {'is' if _is_one(missing) else 'are'} missing"
     if not missing and sum(bits) >= len(bits) - 1:
@@ -365,7 +372,7 @@ def _is_one(parts: Sequence[Part]) -> bool:
 
 
 def _list(parts: Sequence[Part]) -> str:
-    """The worst kinds in words; places are counted only where one kind stands alone."""
+    """The worst kinds in words; places are counted only for a single kind."""
     if len(parts) == 1:
         return parts[0].words
     named = [part.words.split(", ")[0] for part in parts[:_NAMED]]

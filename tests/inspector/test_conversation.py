@@ -104,7 +104,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "bytes": (
         [{"role": "user", "content": b"x"}],
-        r"message 0, `content` holds a value of type bytes, which JSON has no form for\.",
+        r"message 0, `content` holds a value of type bytes, which JSON cannot represent\.",
     ),
     "a set": (
         [{"role": "user", "content": [{"a": {1}}]}],

@@ -225,7 +225,7 @@ def test_a_strategy_is_not_asked_and_that_is_said() -> None:
     assert inspector.inspect(tiny(), row).labelled.warnings == ()
     cut = inspector.inspect(tiny(), row, modifiers={"max_length": 5})
     assert cut.row == (row["input_ids"][:5], row["labels"][:5])
-    with pytest.raises(StrategyRefusedError, match="The row came without ids and labels of its own"):
+    with pytest.raises(StrategyRefusedError, match="The row came without ids and labels"):
         label(inspector.inspect(tiny(), CHAT).example, OWN_LABELS, {})
 
 

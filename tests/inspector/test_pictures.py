@@ -223,7 +223,7 @@ def test_a_column_beside_messages_that_name_their_images_stays(model: Model) -> 
 
 @pytest.mark.parametrize("images", [[None], [7], [{"bytes": None, "path": None}], 5])
 def test_a_column_without_an_image_is_said(model: Model, images: Any) -> None:
-    with pytest.raises(ConversationError, match=r"Image 0 of the row's column is .*, which is none: give a path"):
+    with pytest.raises(ConversationError, match=r"Image 0 of the row's column is .*, which is not an image: give"):
         inspector.inspect(model, {"messages": [ASK, REPLY], "images": images})
 
 

@@ -161,7 +161,7 @@ def test_killed_follower_is_replaced(ann: HubServer, tmp_path: Path) -> None:
     wait_for(run, lambda status: len(run.metrics()) == 2 or ended(status))
     os.kill(run.process()[0] or 0, signal.SIGKILL)
     failed = wait_for(run, ended)
-    assert failed.suggestion == "Its job goes on: resume the run to follow it again, or to stop it."
+    assert failed.suggestion == "Its job is still running: resume the run to follow it again, or to stop it."
     with pytest.raises(RunStateError, match="may still run: resume the run, and stop it first"):
         runs.delete(run)
     go_on.touch()
@@ -192,7 +192,7 @@ def test_follower_that_is_told_to_end_leaves_the_job(ann: HubServer, tmp_path: P
         Phase.FAILED,
         "The process that follows the job was told to end.",
     )
-    assert str(run.status().suggestion).startswith(f"The job goes on at {ann.url}/jobs/ann/")
+    assert str(run.status().suggestion).startswith(f"The job is still running at {ann.url}/jobs/ann/")
     assert [job.stage for job in ann.jobs.values()] == ["RUNNING"]
     run.job_file.write_text('{"id": ""}')  # it was killed before it knew which job it had submitted
     again = Follower(run, Journal(run))

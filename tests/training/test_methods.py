@@ -553,7 +553,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"method": "dpo", "speed": {"shared_prefix": True}}, "speed.shared_prefix: is not for dpo. The prompt of a pair "),
     ({"method": "kto", "speed": {"shared_prefix": True}}, "speed.shared_prefix: is not for kto. Leave it out."),
     ({"method": "kto", "micro_batch": 1}, "micro_batch: kto estimates its KL over the rows of a micro-batch. Raise it"),
-    ({"method": "kto", "preference": {"precompute": True}}, "preference.precompute: kto mixes its answers anew in eve"),
+    ({"method": "kto", "preference": {"precompute": True}}, "preference.precompute: kto mixes its answers again in ev"),
     ({"method": "kto", "preference": {"loss": ["kto", "kto"]}}, "preference.loss: kto takes one loss. Keep one of: kt"),
     ({"method": "orpo", "preference": {"reference": "x"}}, "preference.reference: orpo has no reference model. Leave "),
     ({"method": "reward", "quantization": "4bit"}, "quantization: a reward model is not quantized here. Leave it out."),

@@ -164,7 +164,7 @@ def test_ended_run_is_neither_stopped_nor_resumed(tmp_path: Path) -> None:
     run.write_status(replace(run.written_status(), phase=Phase.STOPPED))
     with pytest.raises(RunStateError, match="has ended already: stopped"):
         runs.stop(run)
-    with pytest.raises(RunStateError, match=r"has no checkpoint to go on from: start it again"):
+    with pytest.raises(RunStateError, match=r"has no checkpoint to resume from: start it again"):
         runs.resume(run)
     runs.delete(run)
     with pytest.raises(RunNotFoundError, match="is not a run in "):

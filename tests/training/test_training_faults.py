@@ -81,7 +81,7 @@ def test_killed_while_it_loads(started: Callable[..., RunDir]) -> None:
         assert run.status().phase is Phase.LOADING, run.log_tail()
         status = killed(run)
     assert "Start it again (rerun)" in str(status.suggestion)
-    with pytest.raises(RunStateError, match="has no checkpoint to go on from"):
+    with pytest.raises(RunStateError, match="has no checkpoint to resume from"):
         runs.resume(run)
 
 
@@ -93,7 +93,7 @@ def test_killed_while_it_trains_and_while_it_saves(started: Callable[..., RunDir
     checkpoint = run.checkpoint()
     assert checkpoint is not None
     assert step_of(checkpoint) >= 8
-    assert f"Resume it: it goes on from step {step_of(checkpoint)}" in str(status.suggestion)
+    assert f"Resume it: it continues from step {step_of(checkpoint)}" in str(status.suggestion)
     finished = [line for line in run.metrics() if line["step"] <= step_of(checkpoint)]
     before = run.samples()
     for path in (run.metrics_file, run.samples_file):
@@ -106,7 +106,7 @@ def test_killed_while_it_trains_and_while_it_saves(started: Callable[..., RunDir
     assert wait_for(run, is_in(Phase.SAVING)).phase is Phase.SAVING, run.log_tail()
     status = killed(run)
     assert run.checkpoint() == run.checkpoints / "checkpoint-20"
-    assert "Resume it: it goes on from step 20" in str(status.suggestion)
+    assert "Resume it: it continues from step 20" in str(status.suggestion)
     unproven = {name: value for name, value in run.manifest().items() if name != "proof"}
     write_json(run.manifest_file, unproven)  # as if it had been killed an instant earlier
     go_on(run)
@@ -294,7 +294,7 @@ def test_memory_runs_out(started: Callable[..., RunDir], tmp_path: Path) -> None
     status = wait_for(run, ended)
     assert status.phase is Phase.SUCCEEDED, run.log_tail()
     first, *_ = status.notes
-    assert first.startswith("Memory ran out with micro_batch 8: goes on from the start with micro_batch 4 and acc")
+    assert first.startswith("Memory ran out with micro_batch 8: continues from the start with micro_batch 4 and acc")
     assert run.manifest()["notes"] == list(status.notes)
     done = run.manifest()["reduced"]
     assert done["micro_batch"] * done["accumulation"] == 8

@@ -273,5 +273,7 @@ def test_a_run_is_one_call_on_zero_gpu(public: pytest.MonkeyPatch, tmp_path: Pat
     assert run.status().step > 1
     assert (run.adapter / "adapter_model.safetensors").is_file()
     wait_until(lambda: "identical to the inspector's" in run.log_file.read_text(), run.log_tail)
-    with pytest.raises(RunStateError, match=r"On ZeroGPU a run cannot go on: its process is gone\. Run it again\."):
+    with pytest.raises(
+        RunStateError, match=r"On ZeroGPU a run cannot be resumed: its process is gone\. Run it again\."
+    ):
         own_runs.resume(run)

@@ -1,4 +1,4 @@
-"""What the commands do that merge, publish, and ask Hugging Face Jobs: each returns (JSON-ready value, text)."""
+"""The commands that merge, publish, and query Hugging Face Jobs: each returns (JSON-ready value, text)."""
 
 from __future__ import annotations
 

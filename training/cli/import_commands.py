@@ -1,4 +1,4 @@
-"""What `import` and `home-llm` do with another trainer's configuration, on the command line."""
+"""The commands `import` and `home-llm`, which read another trainer's configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OWN = ("--dry-run", "--print-spec", "--json")
 
 
 def with_head(arguments: Sequence[str]) -> list[str]:
-    """Arguments in which home-llm's options stand after `train.py`, so that they are not taken for ours."""
+    """The arguments with home-llm's options moved after `train.py`, so that they are not read as ours."""
     found = list(arguments)
     if found[:1] != ["home-llm"]:
         return found
@@ -40,7 +40,7 @@ def add_arguments(config: argparse.ArgumentParser, command: argparse.ArgumentPar
 
 
 def from_file(options: argparse.Namespace) -> Imported:
-    """A configuration's spec, written where --out says. Raises SpecError, RunFolderError."""
+    """A configuration's spec, written to --out. Raises SpecError, RunFolderError."""
     found = import_config(Path(options.config))
     _warn(found)
     if options.out is None:

@@ -53,7 +53,7 @@ def metrics_line(line: dict[str, Any], max_steps: int | None) -> str:
 
 
 def shown_lines(value: dict[str, Any]) -> list[str]:
-    """What `full` says, in lines."""
+    """The value of `full` as lines of text."""
     name = f" ({value['name']})" if value["name"] else ""
     lines = [f"{value['run_id']}{name}: {value['phase']}, step {value['step']} of {value['max_steps'] or '?'}"]
     if value["waits_for"]:
@@ -76,7 +76,10 @@ def shown_lines(value: dict[str, Any]) -> list[str]:
 
 
 def rows_lines(rows: Sequence[PreparedRow], unused: Sequence[BadRow]) -> list[str]:
-    """Rows as they train, «so», of pairs both answers; and why others do not."""
+    """Training rows with trained text in «guillemets».
+
+    Both answers of a pair; and the rows that were skipped, with why.
+    """
     lines = [f"{bad.place} is not used: {bad.why}" for bad in unused]
     for row in rows:
         names = ("",) if row.rejected is None else (" chosen", " rejected")
@@ -92,7 +95,7 @@ def rows_lines(rows: Sequence[PreparedRow], unused: Sequence[BadRow]) -> list[st
 
 
 def row_values(row: PreparedRow) -> dict[str, Any]:
-    """A row as it trains, JSON-ready; of a pair with the rejected answer."""
+    """A training row, JSON-ready; a pair includes the rejected answer."""
     own: dict[str, Any] = {"row": row.number, "input_ids": row.input_ids, "labels": row.labels, "texts": row.texts}
     if row.rejected is not None:
         own["rejected"] = row_values(row.rejected)

@@ -26,7 +26,7 @@ OF_AUTOTRAIN = frozenset({"task", "base_model", "project_name", "backend", "para
 
 
 def import_config(text_or_path: str | Path) -> Imported:
-    """AutoTrain's YAML, or a spec of ours, as a text or in a file. Raises SpecError."""
+    """Import AutoTrain's YAML, or a spec of ours, as text or in a file. Raises SpecError."""
     is_text = isinstance(text_or_path, str) and "\n" in text_or_path
     value = _parsed(str(text_or_path) if is_text else _read(Path(text_or_path)))
     if OF_AUTOTRAIN & set(value):
@@ -53,7 +53,7 @@ def _read(path: Path) -> str:
 
 
 def _parsed(text: str) -> Mapping[str, Any]:
-    """The YAML's keys. What is wrong with it is said without its lines, which may hold a token."""
+    """The YAML's keys. Errors do not quote its lines, which may hold a token."""
     import yaml
 
     try:

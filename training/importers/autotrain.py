@@ -1,4 +1,4 @@
-"""AutoTrain's config of a language model -> a spec that trains the same tokens; what is otherwise is said."""
+"""AutoTrain's config of a language model -> a spec that trains the same tokens, with warnings for differences."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def from_autotrain(config: Mapping[str, Any]) -> Imported:
 
 
 def _moved(found: Config) -> dict[str, str]:
-    """The names of keys that stand elsewhere than usual."""
+    """The names of keys that are not in their usual place."""
     usual = {place: key for key, place in PLACES.items()}
     return {field: found.places[usual[place]] for field, place in NAMES.items()}
 

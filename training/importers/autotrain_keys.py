@@ -24,7 +24,7 @@ TASKS = {
     "orpo": "orpo",
     "reward": "reward",
 }
-"""What follows `llm-` or `llm:` in `task` -> AutoTrain's trainer."""
+"""The text after `llm-` or `llm:` in `task` -> AutoTrain's trainer."""
 OF_PAIRS = ("dpo", "orpo", "reward")
 REPORTS = ("tensorboard", "trackio")
 TOKENS = {
@@ -39,7 +39,7 @@ TOKENS = {
 }  # fmt: skip
 """The special tokens that AutoTrain gives the tokenizer for a template."""
 AUTOMATIC = 1024
-"""The tokens of a block where AutoTrain chooses them, for a model that takes as many."""
+"""The tokens of a block if AutoTrain chooses them, for a model that takes that many."""
 
 
 def _nothing(value: Any) -> Any:
@@ -54,7 +54,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class AutoTrainKeys(BaseModel):
-    """The keys of a language model's config, and what AutoTrain trains with where one is missing."""
+    """The keys of a language model's config, with AutoTrain's defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -115,8 +115,8 @@ class AutoTrainKeys(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A config that AutoTrain would take. `places`: key -> where it stands. `token`: how the token was given: "",
-    "literal", or the name of an environment variable; never the token."""
+    """A config that AutoTrain would take. `places`: key -> its place. `token`: the source of the token: "", "literal",
+    or the name of an environment variable; never the token itself."""
 
     keys: AutoTrainKeys
     places: Mapping[str, str]
@@ -139,7 +139,7 @@ PLACES = {
     **{own: ".".join(filter(None, (section, key))) for section, keys in _SECTIONS for key, own in keys.items()},
     "trainer": "task",
 }
-"""Where each key usually stands."""
+"""The usual place of each key."""
 
 
 def read_keys(config: Mapping[str, Any]) -> Config:
@@ -175,7 +175,7 @@ def read_keys(config: Mapping[str, Any]) -> Config:
 
 
 def _section(config: Mapping[str, Any], path: str, problems: list[Problem]) -> dict[str, Any]:
-    """The keys of a section; none where it is missing."""
+    """The keys of a section; empty if it is missing."""
     value: Any = config
     for part in filter(None, path.split(".")):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -204,7 +204,7 @@ def _trainer(config: Mapping[str, Any], values: dict[str, Any], problems: list[P
 
 
 def _username(values: dict[str, Any], places: Mapping[str, str], problems: list[Problem]) -> dict[str, Any]:
-    """`${NAME}` taken from the environment, where the name is needed."""
+    """Replace `${NAME}` from the environment, if the name is needed."""
     name = _variable(values.get("username"))
     if not values.get("push_to_hub"):
         return {**values, "username": None}
@@ -251,7 +251,7 @@ def _rules(keys: AutoTrainKeys, places: Mapping[str, str]) -> Iterator[Problem]:
 
 
 def _told(keys: AutoTrainKeys, name: str, value: int) -> str:
-    """A length, and who chose it where the config does not."""
+    """A length in words, and its source if the config does not set it."""
     if name == "block_size" and keys.block_size == -1:
         return f"{value} (automatic)"
     return f"{value}" if name in keys.model_fields_set else f"{value} (AutoTrain's default)"

@@ -1,4 +1,4 @@
-"""What differs from AutoTrain: a sentence for each key, beginning with the key."""
+"""Differences from AutoTrain: a sentence for each key, beginning with the key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from training.importers.reading import is_installed
 
 
 def warnings(found: Config) -> Iterator[str]:
-    """Each begins with the place of the key that it is about."""
+    """The warnings; each begins with the place of its key."""
     for about in (_of_method, _of_rows, _of_steps, _of_weights):
         for line in about(found.keys):
             key, text = line.split(": ", 1)

@@ -1,4 +1,4 @@
-"""home-llm's command line -> a spec that trains the same tokens; what differs from its train.py is said."""
+"""home-llm's command line -> a spec that trains the same tokens, with warnings for differences from its train.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.importers.reading import Imported, first_columns, imported, is_ins
 from training.spec.checks import problem
 
 LOSSES = {"aot": "aot_unpaired", "aot_pair": "aot"}
-"""train.py's trl calls them so."""
+"""The names in the trl version of train.py."""
 NAMES = {
     "model": "--base_model",
     "data.name": "--train_dataset",
@@ -36,7 +36,7 @@ NAMES = {
 
 
 def import_command(words: Sequence[str]) -> Imported:
-    """A command line of home-llm, with or without what stands before its options. Raises SpecError."""
+    """Import a command line of home-llm, with or without the words before its options. Raises SpecError."""
     command = read_command(words)
     flags = command.flags
     if flags.load_as_gptq:
@@ -90,7 +90,7 @@ def _values(command: Command, template: str) -> dict[str, Any]:
 
 
 def _data(flags: Flags, name: str) -> dict[str, Any]:
-    """Rows as home-llm writes them: of a pair the prompt is called `question`."""
+    """Rows as home-llm writes them: the prompt of a pair is called `question`."""
     columns = first_columns(name) if flags.dpo else None
     asks = flags.dpo and (columns is None or "question" in columns)
     return {"name": name, "map": {"prompt": "question"} if asks else {}}
@@ -103,7 +103,7 @@ def _special_tokens(flags: Flags) -> dict[str, str]:
 
 
 def _template(flags: Flags) -> tuple[str, list[str]]:
-    """ChatML where it is asked for, or where its tokens are for a model that has no template; and what to say of it."""
+    """ChatML if it is requested, or if its tokens are added to a model without a template; and a warning."""
     import inspector
     from inspector.errors import ModelError, NoTemplateError
 
@@ -134,7 +134,7 @@ def _lora(flags: Flags) -> Any:
 
 
 def _check_gptq(flags: Flags) -> None:
-    """Raises SpecError where GPTQ's weights cannot be trained on."""
+    """Raise SpecError if GPTQ weights cannot be used for training."""
     if not is_installed("gptqmodel", "auto_gptq"):
         remedy = "pip install gptqmodel optimum, or train the unquantized model with --load_in_4bit."
         raise SpecError([problem("--load_as_gptq", "gptqmodel is not installed here, and reads such weights.", remedy)])

@@ -32,7 +32,7 @@ Names = Annotated[list[str], BeforeValidator(_names)]
 
 
 class Flags(BaseModel):
-    """The options of train.py, and what it takes where one is missing."""
+    """The options of train.py, with its defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -84,7 +84,7 @@ class Flags(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A command line of home-llm. `accelerate_config`, `processes`: what `accelerate launch` was told."""
+    """A command line of home-llm. `accelerate_config`, `processes`: from the options of `accelerate launch`."""
 
     flags: Flags
     accelerate_config: str = ""
@@ -115,7 +115,7 @@ def read_command(words: Sequence[str]) -> Command:
 
 
 def split_line(line: str) -> list[str]:
-    """The words of a command line, which may go on over lines that end in a backslash. Raises SpecError."""
+    """The words of a command line, which may continue after a backslash at a line's end. Raises SpecError."""
     try:
         return shlex.split(line.replace("\\\n", " "))
     except ValueError as error:
@@ -127,7 +127,7 @@ def _is_script(word: str) -> bool:
 
 
 def _launch(head: Sequence[str], problems: list[Problem]) -> dict[str, Any]:
-    """What stands before train.py: python, or accelerate launch with its options."""
+    """The words before train.py: python, or accelerate launch with its options."""
     if not head or (len(head) == 1 and PurePath(head[0]).name.startswith("python")):
         return {}
     if list(head[:2]) != ["accelerate", "launch"]:
@@ -164,7 +164,7 @@ def _options(words: Sequence[str], problems: list[Problem]) -> dict[str, Any]:
 
 
 def _pairs(words: Sequence[str], switches: frozenset[str]) -> Iterator[tuple[str, str, str | None]]:
-    """(option, value, what is wrong with it or None); a switch alone is true."""
+    """(option, value, its problem or None); a switch alone is true."""
     at = 0
     while at < len(words):
         word, at = words[at], at + 1
@@ -185,7 +185,7 @@ def _pairs(words: Sequence[str], switches: frozenset[str]) -> Iterator[tuple[str
 
 
 def _rules(flags: Flags) -> Iterator[Problem]:
-    """What train.py refuses, or fails on."""
+    """Options that train.py refuses, or fails on."""
     loads = [name for name in ("load_in_8bit", "load_in_4bit", "load_as_gptq") if getattr(flags, name)]
     if len(loads) > 1:
         yield problem(f"--{loads[1]}", f"--{loads[0]} is set, too.", "Keep one of them.")
@@ -198,8 +198,8 @@ def _rules(flags: Flags) -> Iterator[Problem]:
             f"--{missing}", "is missing.", f"train.py searches for both; {shell_command('inspector')} markers MODEL"
         )
     if flags.resume_from_checkpoint:
-        remedy = f"Leave it out; a run of this program goes on with: {shell_command('training')} resume RUN"
-        yield problem("--resume_from_checkpoint", "checkpoints of train.py cannot be gone on from.", remedy)
+        remedy = f"Leave it out; a run of this program is resumed with: {shell_command('training')} resume RUN"
+        yield problem("--resume_from_checkpoint", "checkpoints of train.py cannot be resumed.", remedy)
     for name, least in (("eval_steps", -1), ("save_steps", -1)):
         if getattr(flags, name) < 1 and getattr(flags, name) != least:
             yield problem(f"--{name}", f"is {getattr(flags, name)}.", "Give a number of steps, or -1 for each epoch.")

@@ -1,4 +1,4 @@
-"""What differs from home-llm's train.py: a sentence for each option, beginning with its name."""
+"""Differences from home-llm's train.py: a sentence for each option, beginning with its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.importers.reading import first_columns, is_installed
 
 
 def warnings(flags: Flags) -> Iterator[str]:
-    """Each begins with the option that it is about."""
+    """The warnings; each begins with its option."""
     for about in (_of_tokens, _of_rows, _of_steps, _of_weights, _of_others):
         yield from about(flags)
 

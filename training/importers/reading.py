@@ -1,4 +1,4 @@
-"""What every importer needs: another trainer's values checked by its own names, and a spec made of them."""
+"""Shared code of the importers: it checks another trainer's values by its own names, and makes a spec of them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Keys = TypeVar("Keys", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """Another trainer's run as ours. `warnings`: what happens otherwise than there, each begins with the key that it is
-    about. `command`: what trains the spec, once it is in the file that is named."""
+    """Another trainer's run as ours. `warnings`: the differences, each beginning with its key. `command`: the command
+    that trains the spec, once the spec is in the named file."""
 
     spec: RunSpec
     warnings: tuple[str, ...]
@@ -53,7 +53,7 @@ def run_command(path: str) -> str:
 def checked(
     kind: type[Keys], values: Mapping[str, Any], places: Mapping[str, str]
 ) -> tuple[Keys | None, list[Problem]]:
-    """Values as the other trainer's types, or what is wrong with them. `places`: key -> where it stands."""
+    """The values with the other trainer's types, or their problems. `places`: key -> its place."""
     try:
         return kind.model_validate(dict(values)), []
     except ValidationError as error:
@@ -69,7 +69,7 @@ def _explained(item: Any, places: Mapping[str, str]) -> Problem:
 
 
 def unknown_key(place: str, key: str, known: Sequence[str]) -> Problem:
-    """A key that nobody reads, and the one that was perhaps meant."""
+    """The problem of an unknown key, with a suggestion."""
     near = difflib.get_close_matches(key, known, 1)
     return problem(
         place, "there is no such key.", f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
@@ -77,7 +77,7 @@ def unknown_key(place: str, key: str, known: Sequence[str]) -> Problem:
 
 
 def first_columns(name: str) -> list[str] | None:
-    """The columns of a file's first row; None for what is not on this machine or cannot be read."""
+    """The columns of a file's first row; None if the file is not on this machine or cannot be read."""
     from inspector.data.source import DataSource, Row
     from inspector.errors import InspectorError
     from inspector.paths import found_name

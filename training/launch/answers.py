@@ -1,7 +1,7 @@
-"""Answers of a run's weights, before and after the training, from one process that holds them for a while.
+"""Answers of a run's weights, before and after the training, from one process that keeps them for a while.
 
-It belongs to the process that asks and ends with the connection to it. A question about another run ends it and starts
-that run's; a run that begins ends it, too: it gets the memory.
+It belongs to the process that asks, and ends with the connection to it. A question about another run ends it and starts
+one for that run. A run that begins also ends it, to get the memory.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from training.run.folder import RunDir
 from training.run.processes import born, is_alive
 
 IDLE_S = 300.0
-"""How long the process waits for another question."""
+"""Seconds that the process waits for another question."""
 POLL_S = 0.2
-"""How often a question that waits for its turn looks again."""
+"""Seconds between two checks of a question that waits for its turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer, as far as it is written. `text`: without the token that ends it.
+    """An answer, complete or partial. `text`: without the token that ends it.
 
-    `ids`, `prompt_ids`: those of the whole answer and of what it goes on from; empty until it is whole. `waits_for`:
-    what it waits for, "" once it is being written.
+    `ids`, `prompt_ids`: those of the whole answer and of its prompt; empty until the answer is complete. `waits_for`:
+    what the answer waits for, "" once it is being written.
     """
 
     text: str = ""
@@ -49,7 +49,7 @@ class Answer:
 
 
 class _Process:
-    """The process of one run: a fork of the one that waits with the libraries imported, or one of its own."""
+    """The process for one run: a fork of the waiting process with the libraries imported, or a new process."""
 
     def __init__(self, run: RunDir) -> None:
         self.run_path = run.path.absolute()
@@ -87,11 +87,11 @@ class _Process:
                 raise AnswerError(_GONE) from None
             connection.setblocking(True)
             self._in, self._out = (connection.makefile(mode, encoding="utf-8") for mode in ("r", "w"))
-            connection.close()  # the files hold it
+            connection.close()  # the files hold the error
             self._read()
 
     def ask(self, messages: Sequence[Any], *, is_trained: bool, max_new_tokens: int) -> Generator[Answer]:
-        """The answer as it grows. Whoever stops listening ends it."""
+        """The answer as it grows. It ends if the caller stops reading."""
         if self._in is None:
             yield Answer(waits_for="the weights")
             self._connect()
@@ -104,7 +104,7 @@ class _Process:
                     text=value["text"], ids=tuple(value.get("ids", ())), prompt_ids=tuple(value.get("prompt_ids", ()))
                 )
         except GeneratorExit:
-            with contextlib.suppress(AnswerError):  # it is gone, and nobody asks for more of it
+            with contextlib.suppress(AnswerError):  # the process is gone, and no more is needed
                 self._write(stop=True)
                 while "ids" not in value:
                     value = self._read()
@@ -148,10 +148,10 @@ _timer: threading.Timer | None = None
 
 
 def ask(run: RunDir, messages: Sequence[Any], *, is_trained: bool, max_new_tokens: int = 256) -> Iterator[Answer]:
-    """The answer of a run's weights to messages, again and again as it grows; the last one is whole.
+    """The answer of a run's weights to messages, yielded repeatedly as it grows; the last one is complete.
 
-    `is_trained`: the weights after the training, else those before it. One question at a time is answered, the others
-    wait. Raises AnswerError, and as `check`.
+    `is_trained`: whether to use the weights after the training, or those before it. One question is answered at a time;
+    the others wait. Raises AnswerError, and as `check`.
     """
     check(run)
     while not _turn.acquire(timeout=POLL_S):
@@ -161,7 +161,7 @@ def ask(run: RunDir, messages: Sequence[Any], *, is_trained: bool, max_new_token
         with closing(_process_of(run).ask(messages, is_trained=is_trained, max_new_tokens=max_new_tokens)) as answers:
             yield from answers
     except AnswerError:
-        _let_go()  # whatever state it is in, the next question gets a new one
+        _let_go()  # its state is unknown, so the next question gets a new one
         raise
     finally:
         if _held is not None:
@@ -170,7 +170,7 @@ def ask(run: RunDir, messages: Sequence[Any], *, is_trained: bool, max_new_token
 
 
 def check(run: RunDir) -> None:
-    """Raise RunStateError for a run that has nothing to talk to, SpecError for one whose spec was changed."""
+    """Raise RunStateError for a run without weights that answer, SpecError for one whose spec was changed."""
     if run.spec().facts.is_reward:
         raise RunStateError(f"The run {run.label} trained a reward model: it gives numbers and writes no text.")
     if not run.has_weights:
@@ -178,7 +178,7 @@ def check(run: RunDir) -> None:
 
 
 def let_go(run: RunDir | None = None) -> None:
-    """End the process, where it holds the weights of this run, or of any. Without effect while it writes an answer."""
+    """End the process if it holds the weights of this run, or of any run. No effect while it writes an answer."""
     if not _turn.acquire(blocking=False):
         return
     try:
@@ -194,7 +194,7 @@ def is_held() -> bool:
 
 
 def _process_of(run: RunDir) -> _Process:
-    """The turn is held."""
+    """Needs the turn to be held."""
     global _held
     if _held is None or _held.run_path != run.path.absolute() or not _held.is_alive():
         _let_go()

@@ -1,4 +1,4 @@
-"""What a job needs from this machine, as text: this very code, the spec, and data that is a file here."""
+"""Packs everything that a job needs from this machine as text: this code, the spec, and local data files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from training.spec import DataSpec, EngineSpec, RunSpec
 from training.spec.checks import problem
 
 PART = 100_000
-"""Characters of an environment variable: Linux takes 131,071."""
+"""Characters per environment variable: Linux allows 131,071."""
 LIMIT = 900_000
-"""Characters in all: a program and its environment may have two million, a container's description less."""
+"""Maximum characters in total: a program and its environment may have two million, a container's description less."""
 CODE = ("__init__.py", "inspector", "training", REQUIREMENTS.name)
 """In ROOT. A checkout has no __init__.py there."""
 BOOT = f"""\
@@ -32,11 +32,11 @@ subprocess.run([*install, "-q", "-r", "{REQUIREMENTS.relative_to(IMPORTED_FROM)}
 command = [sys.executable, "-u", "-m", "{module("training")}", "run", "spec.yaml", "--lines", "--runs", "runs"]
 os.execv(sys.executable, command)
 """
-"""What the job runs: unpacks, installs, trains."""
+"""The program of the job: it unpacks, installs, and trains."""
 
 
 def pack(spec: RunSpec) -> dict[str, str]:
-    """The environment of a job that runs BOOT. Raises SpecError for what a job cannot have."""
+    """The environment of a job that runs BOOT. Raises SpecError for data that a job cannot get."""
     files: dict[str, bytes] = {}
     data = _sent(spec.data, "data", files)
     held_out = spec.evaluation.data
@@ -63,7 +63,7 @@ def pack(spec: RunSpec) -> dict[str, str]:
 
 
 def _sent(data: DataSpec, field: str, files: dict[str, bytes]) -> DataSpec:
-    """A data set as the job finds it; a file's bytes are added to `files`."""
+    """A data set with the name for the job; a file's bytes are added to `files`."""
     path = Path(found_name(data.name))
     if path.is_dir():
         remedy = "Put it on the hub, and name that."

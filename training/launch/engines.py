@@ -1,5 +1,5 @@
 """A spec's engine -> the command that starts its workers: one process, or several through torch's or accelerate's
-launcher. What this machine lacks for it is told before anything starts.
+launcher. Requirements that this machine lacks are reported before anything starts.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from training.spec.yaml_text import load_yaml
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
 """What a worker imports."""
 SINKS = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",)}
-"""Where else metrics are reported to -> the packages of which it needs one."""
+"""Other places that metrics are reported to -> the packages of which one is needed."""
 
 
 def check_machine(spec: RunSpec) -> None:
-    """Raises SpecError when this machine lacks what the spec needs beside a device, or cannot send it to a job."""
+    """Raise SpecError if this machine lacks something that the spec needs besides a device, or cannot send it to a
+    job."""
     if problems := list(_missing(spec)):
         raise SpecError(problems)
     if spec.engine.flavor:
@@ -58,7 +59,7 @@ def _check_config(name: str) -> Iterator[Problem]:
     except (yaml.YAMLError, UnicodeDecodeError):
         values = None
     if not isinstance(values, dict):
-        yield problem(field, f"{name} is not a file of `accelerate config`.", "Write it anew.")
+        yield problem(field, f"{name} is not a file of `accelerate config`.", "Write it again.")
     elif values.get("num_machines") not in (None, 0, 1, "0", "1"):
         yield problem(field, "num_machines is more than 1: runs are started on this machine alone.", "Set it to 1.")
     elif values.get("distributed_type") == "MULTI_CPU":
@@ -75,7 +76,7 @@ def _found(name: str) -> Path:
 
 
 def keep_config(run: RunDir, spec: RunSpec) -> None:
-    """Copy accelerate's configuration into the run's folder: resuming takes the same. Raises RunFolderError."""
+    """Copy accelerate's configuration into the run's folder, for use when resuming. Raises RunFolderError."""
     if spec.engine.accelerate_config:
         try:
             shutil.copyfile(_found(spec.engine.accelerate_config), run.accelerate_file)
@@ -89,14 +90,14 @@ def is_alone(spec: RunSpec) -> bool:
 
 
 def command(run: RunDir, spec: RunSpec) -> list[str]:
-    """How the run's worker or workers are started."""
+    """The command that starts the run's worker or workers."""
     if spec.engine.flavor:
         return [sys.executable, "-m", module("training.follower"), str(run.path.absolute())]
     count, worker = spec.engine.processes, ["-m", module("training.worker"), str(run.path.absolute())]
     if spec.engine.accelerate_config:
         launcher = ["-m", "accelerate.commands.launch", "--config_file", str(run.accelerate_file.absolute())]
         return [sys.executable, *launcher, *(["--num_processes", str(count)] if count > 1 else []), *worker]
-    if count > 1:  # accelerate's own launcher starts several processes on GPUs alone
+    if count > 1:  # accelerate's launcher starts several processes only on GPUs
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
         return [sys.executable, *launcher, *worker]
     return [sys.executable, *worker]

@@ -1,9 +1,9 @@
 """One process that waits for runs with a worker's libraries imported, so that a click is answered in a second or two.
 
-It belongs to the process that asked for it and ends with it, however that ends: its standard input is a pipe from
-there. What comes through the pipe is the folder of a run. It forks that run's worker, which lives on alone, and waits
-for the next run; where it cannot fork one (it still imports, or there is a GPU, whose driver a fork cannot use) it is
-that worker itself.
+It belongs to the process that asked for it and ends with it in any case: its standard input is a pipe from there. The
+pipe transmits the folder of a run. The process forks that run's worker, which lives on alone, and waits for the next
+run. If it cannot fork one (it still imports, or there is a GPU, whose driver a fork cannot use) it becomes that worker
+itself.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from inspector.paths import import_settings, module
 
 READY = b"ready"
 FORK, BECOME, ANSWER = b"fork", b"become", b"answer"
-"""What is asked of it, before the folder: a worker beside it, or itself; or a process beside it that answers with the
-run's weights, where the folder follows the path of a socket and a zero byte."""
+"""The kind of a request, sent before the folder: fork a worker, or become it; or fork a process that answers with the
+run's weights, in which case the path of a socket and a zero byte come before the folder."""
 
 
 @dataclass
 class _Idle:
-    """The process, and what it was started with: a run of another environment or folder needs another."""
+    """The process, its environment and its folder: a run with other ones needs another process."""
 
     process: subprocess.Popen[bytes]
     environment: Mapping[str, str]
@@ -37,14 +37,14 @@ class _Idle:
     has_imported: bool = False
 
     def is_warm(self) -> bool:
-        """Whether it has said that everything is imported."""
+        """Whether it has reported that everything is imported."""
         stdout = self.process.stdout
         if not self.has_imported and stdout is not None and select.select([stdout], [], [], 0)[0]:
             self.has_imported = os.read(stdout.fileno(), len(READY)) == READY
         return self.has_imported and self.process.poll() is None
 
     def ask(self, folder: Path) -> int:
-        """The number of the process that works at a run from now on. Raises OSError when this one is gone."""
+        """The number of the process that now works on a run. Raises OSError if this process is gone."""
         if self.process.poll() is not None:
             raise BrokenPipeError
         if self.is_warm():
@@ -53,8 +53,8 @@ class _Idle:
         return self.process.pid
 
     def ask_answers(self, folder: Path, address: Path) -> int | None:
-        """The number of a process that answers at a socket from now on; None where this one cannot fork it. Raises
-        OSError when it is gone."""
+        """The number of a process that now answers at a socket; None if this process cannot fork one. Raises OSError if
+        this process is gone."""
         return (self._forked(ANSWER, address, folder) or None) if self.is_warm() else None
 
     def _write(self, what: bytes, *paths: Path) -> None:
@@ -64,7 +64,7 @@ class _Idle:
         self.process.stdin.flush()
 
     def _forked(self, what: bytes, *paths: Path) -> int:
-        """Ask for another process; its number."""
+        """Request another process; returns its number."""
         self._write(what, *paths)
         number = b"" if self.process.stdout is None else self.process.stdout.readline()
         if not number.endswith(b"\n"):
@@ -78,14 +78,14 @@ _is_wanted = False
 
 
 def warm_up() -> None:
-    """See to it that a worker waits for the next run. Returns at once; without effect where one waits already."""
+    """Make sure that a worker waits for the next run. Returns at once; no effect if one is already waiting."""
     global _waiting, _is_wanted
     with _lock:
         _is_wanted = True
         if _waiting is not None and _waiting.process.poll() is None and _suits(_waiting):
             return
         _let_go()
-        with contextlib.suppress(OSError):  # without one, runs take longer to start: nothing else
+        with contextlib.suppress(OSError):  # without one, runs only take longer to start
             process = subprocess.Popen(
                 [*command(), "--idle"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 env=worker_environment(), start_new_session=True,
@@ -94,7 +94,7 @@ def warm_up() -> None:
 
 
 def cool_down() -> None:
-    """Let the waiting worker go, and start no other."""
+    """End the waiting worker, and start no other."""
     global _is_wanted
     with _lock:
         _is_wanted = False
@@ -111,9 +111,9 @@ def is_warm() -> bool:
 
 
 def take(folder: Path) -> int | None:
-    """Have the one that waits see to a run: the number of the process that works at it. None where none suits.
+    """Give a run to the waiting process; returns the number of the process that works on it, None if none is suitable.
 
-    One that has to work at the run itself is replaced after that run.
+    A process that has to work on the run itself is replaced after that run.
     """
     global _waiting
     with _lock:
@@ -135,8 +135,8 @@ def take(folder: Path) -> int | None:
 
 
 def take_answers(folder: Path, address: Path) -> int | None:
-    """Have the one that waits fork a process that answers with a run's weights at a socket: its number. None where none
-    can."""
+    """Make the waiting process fork one that answers with a run's weights at a socket; returns its number, None if that
+    is not possible."""
     with _lock:
         if _waiting is None or not _suits(_waiting):
             return None
@@ -147,12 +147,12 @@ def take_answers(folder: Path, address: Path) -> int | None:
 
 
 def command() -> list[str]:
-    """How a worker is started."""
+    """The command that starts a worker."""
     return [sys.executable, "-m", module("training.worker")]
 
 
 def worker_environment() -> dict[str, str]:
-    """This process's environment, with what keeps the libraries quiet."""
+    """This process's environment, with settings that keep the libraries quiet."""
     return {
         **os.environ,
         **import_settings(),
@@ -168,14 +168,14 @@ def _suits(idle: _Idle) -> bool:
 
 
 def _let_go() -> None:
-    """The lock is held."""
+    """Needs the lock to be held."""
     global _waiting
     idle, _waiting = _waiting, None
     _close(idle)
 
 
 def _close(idle: _Idle | None) -> None:
-    """It works at no run, and need not import to its end first."""
+    """End it: it works on no run, and need not finish its imports."""
     if idle is None:
         return
     idle.process.kill()

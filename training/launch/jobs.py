@@ -15,7 +15,7 @@ from training.run.folder import RunDir
 from training.spec import RunSpec
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
-"""Python and uv; torch's wheels bring CUDA along."""
+"""An image with Python and uv; torch's wheels include CUDA."""
 LABEL = "maskscope-run"
 TIMEOUT_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 UNITS_PER_HOUR = {"second": 3_600, "minute": 60, "hour": 1}
@@ -23,7 +23,7 @@ UNITS_PER_HOUR = {"second": 3_600, "minute": 60, "hour": 1}
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job as it is now. `stage`: Hugging Face's word; `message`: what it says about it, "" for nothing."""
+    """The current state of a job. `stage`: Hugging Face's word; `message`: its explanation, "" if there is none."""
 
     id: str
     url: str
@@ -40,7 +40,7 @@ class Job:
 
 
 class Jobs:
-    """The jobs of whoever has the token. Every method raises JobError."""
+    """The jobs of the token's owner. Every method raises JobError."""
 
     def __init__(self, token: str | None = None) -> None:
         from huggingface_hub import HfApi, get_token
@@ -56,12 +56,12 @@ class Jobs:
             self.user = str(self.api.whoami(cache=True)["name"])
 
     def flavors(self) -> list[dict[str, Any]]:
-        """The machines there are: name, what they have, dollars an hour."""
+        """The available machines: name, hardware, dollars per hour."""
         with self._told():
             return [_described(hardware) for hardware in self.api.list_jobs_hardware()]
 
     def submit(self, run: RunDir, spec: RunSpec) -> Job:
-        """Send a run off as a job."""
+        """Submit a run as a job."""
         names = [flavor["name"] for flavor in self.flavors()]
         if spec.engine.flavor not in names:
             raise JobError(f"engine.flavor: there is no {spec.engine.flavor!r}. There are: {', '.join(names)}.")
@@ -79,18 +79,18 @@ class Jobs:
         return Job.of(info)
 
     def find(self, run: RunDir) -> Job | None:
-        """The job of a run whose follower ended before it could write down which."""
+        """The job of a run whose follower ended before it recorded the job."""
         with self._told():
             found = list(self.api.list_jobs(labels={LABEL: run.run_id}, namespace=self.user))
         return Job.of(found[0]) if found else None
 
     def inspect(self, job_id: str) -> Job:
-        """How it is."""
+        """The state of a job."""
         with self._told():
             return Job.of(self.api.inspect_job(job_id=job_id, namespace=self.user))
 
     def log(self, job_id: str, *, follow: bool = True) -> Iterator[str]:
-        """Its lines from the first on, until it has ended; without `follow` those that there are."""
+        """The lines of its log from the first on, until it has ended; without `follow` only the existing ones."""
         with self._told():
             yield from self.api.fetch_job_logs(job_id=job_id, follow=follow, namespace=self.user)
 

@@ -1,4 +1,4 @@
-"""All runs: start, stop, resume, list. A run is a process of its own; nothing of it lives in the caller's."""
+"""All runs: start, stop, resume, list. A run is a separate process; nothing of it lives in the caller's process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def runs_root() -> Path:
-    """Where runs are kept: MASKSCOPE_RUNS, or `runs` in the working folder."""
+    """The folder of runs: MASKSCOPE_RUNS, or `runs` in the working folder."""
     return Path(os.environ.get("MASKSCOPE_RUNS", "runs")).absolute()
 
 
@@ -45,7 +45,7 @@ def start(spec: RunSpec, root: Path | None = None) -> RunDir:
 def launch(run: RunDir) -> int:
     """Start the worker of a run, detached: its own session, its output in its own file; returns its process's number.
 
-    What `warm_up` has made ready is used where it suits. Raises RunFolderError.
+    Uses the process that `warm_up` prepared, if it is suitable. Raises RunFolderError.
     """
     run.keep_reserve()
     run.fault_file.unlink(missing_ok=True)
@@ -68,7 +68,7 @@ def _started(run: RunDir, spec: RunSpec) -> int:
 
 
 def find(run_id: str, root: Path | None = None) -> RunDir:
-    """A run by its id, the beginning or end of it, its name, its two words, or its folder. Raises RunNotFoundError."""
+    """A run by its id or the start or end of it, its name, its two words, or its folder. Raises RunNotFoundError."""
     if os.sep in run_id:
         return RunDir.open(Path(run_id))
     folder = root or runs_root()
@@ -85,16 +85,15 @@ def find(run_id: str, root: Path | None = None) -> RunDir:
 
 
 def list_runs(root: Path | None = None) -> list[RunDir]:
-    """All runs, the oldest first."""
+    """All runs, oldest first."""
     folder = root or runs_root()
     return [RunDir(path) for path in sorted(folder.glob("*")) if (path / "spec.yaml").is_file()]
 
 
 def stop(run: RunDir, *, save: bool = True, wait_s: float = 60.0) -> None:
-    """Stop a run. With `save` it finishes its step and writes what it has; otherwise, and while it is queued, it ends
-    at once.
+    """Stop a run. With `save` it finishes its step and saves; otherwise, and while it is queued, it ends at once.
 
-    Raises RunStateError when it has ended already.
+    Raises RunStateError if it has already ended.
     """
     status = run.status()
     if status.phase in ENDED:
@@ -113,7 +112,7 @@ def stop(run: RunDir, *, save: bool = True, wait_s: float = 60.0) -> None:
 
 
 def kill(run: RunDir) -> None:
-    """End the worker and everything that it has started: first asked, then forced."""
+    """End the worker and all its children: first by request, then by force."""
     pid, started = run.process()
     if pid is not None:
         with contextlib.suppress(RunFolderError):  # a full disk must not keep it running
@@ -122,7 +121,7 @@ def kill(run: RunDir) -> None:
 
 
 def resume(run: RunDir) -> None:
-    """Go on from the newest checkpoint, with the same rows and seeds. Raises RunStateError."""
+    """Continue from the newest checkpoint, with the same rows and seeds. Raises RunStateError."""
     status = run.status()
     if status.phase not in ENDED:
         raise RunStateError(f"The run {run.run_id} is still {status.phase}.")
@@ -131,7 +130,7 @@ def resume(run: RunDir) -> None:
     if run.job().get("stage"):
         raise RunStateError(f"The job of {run.run_id} has ended, and its disk is gone: start it again (rerun).")
     if run.checkpoint() is None and not run.job():
-        raise RunStateError(f"The run {run.run_id} has no checkpoint to go on from: start it again.")
+        raise RunStateError(f"The run {run.run_id} has no checkpoint to resume from: start it again.")
     for request in ("stop", "end"):
         run.forget(request)
     run.worker_file.unlink(missing_ok=True)
@@ -140,12 +139,12 @@ def resume(run: RunDir) -> None:
 
 
 def rerun(run: RunDir) -> RunDir:
-    """Start a new run of the same spec, beside it. Raises SpecError, RunFolderError."""
+    """Start a new run of the same spec in the same folder of runs. Raises SpecError, RunFolderError."""
     return start(run.spec(), run.path.absolute().parent)
 
 
 def rename(run: RunDir, name: str) -> None:
-    """Call a run something else; its spec and its id stay. Raises SpecError, RunFolderError."""
+    """Rename a run; its spec and its id stay the same. Raises SpecError, RunFolderError."""
     said = " ".join(name.split())
     if not said or len(said) > LONGEST_NAME:
         problem = "is empty." if not said else f"is longer than {LONGEST_NAME} characters."
@@ -154,7 +153,7 @@ def rename(run: RunDir, name: str) -> None:
 
 
 LONGEST_NAME = 100
-"""In characters."""
+"""Longest name of a run, in characters."""
 
 
 def delete(run: RunDir) -> None:

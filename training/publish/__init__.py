@@ -1,4 +1,4 @@
-"""The result of a run for others: its model card, the merged model, the upload.
+"""Publishes the result of a run: its model card, the merged model, the upload.
 
 In: a finished run. Out: files in its folder, or a repository of the hub.
 May import: `weights`, `rows`, `run`, `spec`, `errors`, `inspector`; torch.

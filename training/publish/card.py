@@ -1,4 +1,4 @@
-"""A run's folder -> the model card of its adapter or merged model: what was trained on what, how it went, and code that
+"""A run's folder -> the model card of its adapter or merged model: the model, the data, the results, and code that
 loads it."""
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ LOSS_ROWS = 10
 def card(run: RunDir, precision: str, *, is_whole: bool = False, place: str = ".") -> str:
     """The card as Markdown, with the front matter that the hub reads.
 
-    `precision`: as `precision_of` names it. `is_whole`: for the merged model, not the adapter. `place`: what its code
-    loads, the folder of the card or a name on the hub.
+    `precision`: as named by `precision_of`. `is_whole`: for the merged model, not the adapter. `place`: the place that
+    its code loads from, the folder of the card or a name on the hub.
     """
     spec, facts = run.spec(), run.facts()
     is_whole = is_whole or spec.lora is None
@@ -66,7 +66,7 @@ def _is_on_hub(spec: RunSpec) -> bool:
 
 
 def _shown(name: str) -> str:
-    """A name on the hub, or the last part of a path: nobody else has the rest."""
+    """A name on the hub, or the last part of a path: the rest exists only on this machine."""
     return Path(name).name if Path(name).exists() else name
 
 
@@ -102,7 +102,7 @@ def _what(spec: RunSpec, facts: Manifest, is_whole: bool) -> str:
 
 
 def _code(run: RunDir, spec: RunSpec, precision: str, revision: str | None, *, is_whole: bool, place: str) -> str:
-    """Python that loads what is in the folder and asks the first question again, or judges the first answer."""
+    """Python code that loads the folder and asks the first question again, or judges the first answer."""
     sees = not spec.facts.is_reward and any((run.adapter / name).is_file() for name in SETTINGS)
     kind = "AutoModelForImageTextToText" if sees else spec.facts.model_class
     dtype = {"bf16": "bfloat16", "fp16": "float16"}.get(precision, "float32")
@@ -130,7 +130,7 @@ def _asking(run: RunDir, spec: RunSpec, is_whole: bool) -> list[str]:
     prompt = "tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)"
     if asked[0]["role"] == TEXT_ROLE:
         prompt = 'messages[0]["content"]'
-    texts = run.facts().stop_strings  # what ends an answer where no special token does
+    texts = run.facts().stop_strings  # stop strings, if no special token ends an answer
     stops = f", stop_strings={texts!r}, tokenizer=tokenizer" if texts else ""
     ends = [
         f"written = model.generate(**ids, do_sample=False, max_new_tokens={spec.sampling.max_new_tokens},",
@@ -165,7 +165,7 @@ def _judging(run: RunDir) -> list[str]:
 
 
 def _answers(run: RunDir) -> str:
-    """A table: each question, its answers, and the data's where it has one."""
+    """A table of the questions, their answers, and the data's answer if there is one."""
     asked: dict[int, dict[str, str]] = {}
     for sample in run.samples():
         row = asked.setdefault(sample["question"], {})
@@ -195,7 +195,7 @@ def _results(run: RunDir) -> str:
 
 
 def _curve(run: RunDir) -> list[str]:
-    """A table of the losses at some steps, the first and the last among them; none where nothing was logged."""
+    """A table of the losses at some steps, including the first and the last; empty if nothing was logged."""
     names = ("loss", "eval_loss")
     steps: dict[int, dict[str, float]] = {}
     for line in run.metrics():

@@ -1,7 +1,9 @@
-"""An adapter merged into its base model: a whole model in a folder, which is loaded again and has to say the same.
+"""Merges an adapter into its base model.
 
-The same is: greedy answers to the run's first questions, or the rewards of its first rows. Where a shorter type rounds,
-another token may win among those that base model and adapter found as probable as the best, and no other.
+A whole model in a folder, which is loaded again and must give the same answers.
+
+These are the greedy answers to the run's first questions, or the rewards of its first rows. If a shorter type rounds,
+another token may win, but only one that base model and adapter found as probable as the best.
 """
 
 from __future__ import annotations
@@ -32,17 +34,17 @@ from training.weights.scores import score
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 TIE_NATS = {"bf16": 0.25, "fp16": 0.05, "fp32": 1e-3}
-"""How much less probable than the best a token may be that wins after rounding: some units in the last place of a
-logit of 20."""
+"""Maximum difference from the best token's log probability for a token that wins after rounding: some units in the last
+place of a logit of 20."""
 STOP_ROWS = 10_000
-"""Rows in which stop tokens are looked for."""
+"""Number of rows in which stop tokens are searched for."""
 
 
 def merge(run: RunDir, out: Path | None = None, dtype: str = "") -> Path:
-    """Merge, save, load again and compare; returns the folder, by default `merged/` of the run, made anew.
+    """Merge, save, load again and compare; returns the new folder, by default `merged/` of the run.
 
-    `dtype`: bf16, fp16 or fp32; by default the one it was trained in. Raises RunStateError where there is nothing to
-    merge, MergeError.
+    `dtype`: bf16, fp16 or fp32; by default the one it was trained in. Raises RunStateError if there is nothing to
+    merge, and MergeError.
     """
     spec = _mergeable(run)
     target = (out or run.merged).absolute()
@@ -72,7 +74,7 @@ def _mergeable(run: RunDir) -> RunSpec:
 
 @contextmanager
 def _explained(spec: RunSpec, target: Path) -> Iterator[None]:
-    """What the libraries raise -> MergeError."""
+    """Turn errors of the libraries in the block into a MergeError."""
     from safetensors import SafetensorError
 
     try:
@@ -89,7 +91,7 @@ def _explained(spec: RunSpec, target: Path) -> Iterator[None]:
 
 
 def _replace(target: Path, made: Path) -> None:
-    """Put a folder in the place of another, which is removed only then."""
+    """Replace a folder by another; the old one is removed only after that."""
     old = made.with_name(f"{made.name}-old")
     if target.exists():
         target.rename(old)
@@ -99,7 +101,7 @@ def _replace(target: Path, made: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Merge:
-    """One merge: the run, its tokenizer and template, the type of the numbers, the ids that end an answer."""
+    """One merge: the run, its tokenizer and template, the number type, the ids that end an answer."""
 
     run: RunDir
     spec: RunSpec
@@ -109,10 +111,10 @@ class _Merge:
 
     @classmethod
     def of(cls, run: RunDir, spec: RunSpec, dtype: str) -> _Merge:
-        """With the type that the run was trained in, where none is named."""
+        """A merge with this number type, by default the one that the run was trained in."""
         model = load_model(spec)
         dtype = dtype or run.facts().precision or (spec.precision if spec.precision != "auto" else "")
-        device = "auto" if spec.device == "cuda" else spec.device  # a machine without one can merge, too
+        device = "auto" if spec.device == "cuda" else spec.device  # a machine without one can merge too
         spec = spec.model_copy(update={"quantization": "none", "device": device, "precision": "auto"})
         dtype = dtype or precision_of(spec, device_of(spec))
         return cls(run=run, spec=spec, model=model, dtype=dtype, stops=stop_ids(run, model.tokenizer))
@@ -151,7 +153,7 @@ class _Merge:
         return PeftModel.from_pretrained(base, str(self.run.adapter))
 
     def _loaded(self, folder: Path) -> tuple[Any, Model]:
-        """What was written, as anybody would load it."""
+        """The written model, loaded as a user would."""
         import torch
         from transformers import AutoTokenizer
 
@@ -168,7 +170,7 @@ class _Merge:
         return write_ids(weights, model, self._asked(), self.spec.sampling.max_new_tokens)
 
     def _asked(self) -> list[Question]:
-        """The questions that the run has asked, rendered again; of a text its beginning."""
+        """The run's questions, rendered again; for a text, its beginning."""
         asked = list({line["question"]: line["messages"] for line in self.run.samples()}.values())
         if asked and asked[0][0]["role"] == TEXT_ROLE:
             return [
@@ -225,14 +227,14 @@ def _rows(run: RunDir, columns: Sequence[str]) -> Iterator[list[Any]]:
 
 
 def _end_at(config: Any, stops: list[int], pad: int | None) -> None:
-    """Let generation end at these ids, beside those at which it ended before."""
+    """Make generation also end at these ids."""
     known = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     every = list(dict.fromkeys([*stops, *(id for id in known if id is not None)]))
     config.eos_token_id = every[0] if len(every) == 1 else every or None
     config.pad_token_id = config.pad_token_id if pad is None else pad
     try:
         config.validate(strict=True)
-    except ValueError:  # settings of sampling in a configuration that does not sample: it is not saved so
+    except ValueError:  # a configuration with settings of sampling that does not sample is not saved
         config.do_sample = True
 
 
@@ -254,7 +256,7 @@ def _reward(weights: Any, ids: Sequence[int]) -> float:
 
 
 def _falls_behind(weights: Any, tokenizer: Any, prompt: str, answer: Sequence[int]) -> float:
-    """How much less probable than the best, in nats, the least probable token of an answer is."""
+    """The largest difference, in nats, between the best token's log probability and that of the answer's token."""
     before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     after = score(weights, [*before, *answer])[len(before) :]
     gaps = [(one.loss or 0.0) + math.log(max(one.probability or 0.0, 1e-30)) for one in after]

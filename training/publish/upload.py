@@ -1,7 +1,7 @@
-"""A run's adapter or merged model -> a repository on the hub: those files, a card, and nothing of this machine.
+"""A run's adapter or merged model -> a repository on the hub: its files, a card, and nothing about this machine.
 
-Files are compared by their hashes: doing it again resumes a broken upload. The token is HF_TOKEN's, or
-the one this machine is logged in with; it is never written down and never printed.
+Files are compared by their hashes: repeating an upload resumes it. The token is that of HF_TOKEN, or the one this
+machine is logged in with; it is never stored and never printed.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from training.run.folder import RunDir
 from training.run.journal import Journal
 
 SENT = frozenset({".safetensors", ".json", ".jinja", ".model", ".txt", ".md", ".yaml"})
-"""Endings of what is sent. Weights are safetensors: nothing that is code, or holds paths, is among them."""
+"""Suffixes of the files that are sent. Weights are safetensors: no file is code or holds paths."""
 WRITTEN = ("README.md", "spec.yaml")
-"""What is written for the hub anew."""
+"""Files that are written again for the hub."""
 REPLACED = ["adapter_*", "model*.safetensors", "model.safetensors.index.json"]
-"""What an earlier upload may have left: an adapter where a whole model is now, or the reverse."""
+"""Files that an earlier upload may have left: those of an adapter if there is now a whole model, or the reverse."""
 _NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """Where it is. `files`: what the repository has of it; `is_merged`: the whole model."""
+    """The place of an upload. `files`: its files in the repository; `is_merged`: whether it is the whole model."""
 
     repo: str
     url: str
@@ -55,7 +55,7 @@ def publish(
     run: RunDir, repo: str = "", *, is_merged: bool = False, is_private: bool = True, dtype: str = "",
     token: str | None = None,
 ) -> Published:  # fmt: skip
-    """Send the adapter, or the merged model, which is made where it is missing.
+    """Send the adapter, or the merged model, which is made if it is missing.
 
     `repo`: `user/name`, by default the spec's; `token`: by default HF_TOKEN's. Raises RunStateError, MergeError,
     PublishError.
@@ -82,7 +82,7 @@ def publish(
 
 
 def conclude(run: RunDir, journal: Journal) -> None:
-    """What the spec asks for at the end of a run: merged, published. What fails is noted, with how to do it again."""
+    """Merge and publish at the end of a run, as the spec says. A failure is noted, with the command to try again."""
     spec = run.spec()
     if spec.lora is not None and spec.lora.merge:
         with _noted(journal, "Not merged", f"{shell_command('training')} merge {run.run_id}"):
@@ -97,19 +97,19 @@ def conclude(run: RunDir, journal: Journal) -> None:
 def _noted(journal: Journal, what: str, command: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # the adapter is there, whatever happens now
+    except Exception as error:  # the adapter is complete, whatever happens now
         reason = error if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
         note = f"{what}: {reason} Do it again with: {command}"
         print(note)
         journal.say(notes=(*journal.status.notes, note))
 
 
-# --- what is sent
+# --- the files that are sent
 
 
 @contextmanager
 def _staged(run: RunDir, repo: str, *, is_merged: bool) -> Iterator[Path]:
-    """A folder of what is sent: the weights linked, texts without this machine's paths, a card for the hub."""
+    """A folder to send: linked weights, texts without this machine's paths, a card for the hub."""
     source = run.merged if is_merged else run.adapter
     folder = Path(tempfile.mkdtemp(prefix=".publish-", dir=run.path))
     try:
@@ -141,7 +141,7 @@ def _put(run: RunDir, path: Path, target: Path) -> None:
 
 
 def _without_paths(run: RunDir, text: str) -> str:
-    """A text in which the model and the data are called as others know them."""
+    """A text with public names for the model and the data."""
     from inspector.model.hub import EMBEDDED
     from inspector.paths import found_name
 
@@ -157,7 +157,7 @@ def _without_paths(run: RunDir, text: str) -> str:
 
 
 def _precision(run: RunDir, merged: Path | None) -> str:
-    """The type of the numbers: of the merged model as its configuration says, else the one it was trained in."""
+    """The number type: that in the merged model's configuration, or else the one it was trained in."""
     if merged is not None:
         with contextlib.suppress(OSError, ValueError):
             dtype = json.loads((merged / "config.json").read_text(encoding="utf-8")).get("dtype")
@@ -170,14 +170,14 @@ def _precision(run: RunDir, merged: Path | None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _User:
-    """Somebody whom the hub knows by a token."""
+    """A user of the hub, identified by a token."""
 
     api: Any
     name: str
 
     @classmethod
     def of(cls, token: str | None, repo: str) -> _User:
-        """By the token, or the one that this machine has. Raises PublishError."""
+        """The user of the token, or of the token that this machine has. Raises PublishError."""
         from huggingface_hub import HfApi, get_token
 
         token = (token or get_token() or "").strip()
@@ -191,7 +191,7 @@ class _User:
             return cls(api=api, name=str(api.whoami()["name"]))
 
     def send(self, folder: Path, repo: str, *, is_private: bool) -> dict[str, Any]:
-        """Send a folder's files to a repository, which is made where it is missing. Raises PublishError."""
+        """Send a folder's files to a repository, which is made if it is missing. Raises PublishError."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
         with _told(self.api, repo, self.name):
@@ -213,7 +213,7 @@ class _User:
 
 @contextmanager
 def _told(api: Any, repo: str, user: str) -> Iterator[None]:
-    """What the hub's library raises -> PublishError, without the token."""
+    """Turn errors of the hub's library into a PublishError, without the token."""
     from huggingface_hub.errors import HTTPError
 
     try:

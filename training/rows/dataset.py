@@ -1,4 +1,4 @@
-"""A run's written rows, as a trainer takes them, and what of them was shown."""
+"""A run's written rows, as a trainer takes them, and the hashes of the shown rows."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from training.run.folder import RunDir
 
 Shown = dict[int, tuple[int, int]]
-"""The hash of each row as it is trained -> its tokens, and how many of them train."""
+"""The hash of each row as it is trained -> its numbers of tokens and of trained tokens."""
 
 
 def written_rows(run: RunDir) -> tuple[Any, Any]:
-    """(rows that train, held-out ones or None), as data sets with every column that was written."""
+    """(training rows, held-out rows or None), as data sets with every written column."""
     from datasets import Dataset
 
     held_out = run.data / "held_out" / "rows.parquet"
@@ -23,12 +23,12 @@ def written_rows(run: RunDir) -> tuple[Any, Any]:
 
 
 def has_images(rows: Any) -> bool:
-    """Whether any of the written rows has images; those of older runs have no column for them."""
+    """Whether any of the written rows has images; older runs have no column for them."""
     return rows is not None and "pixels" in rows.column_names and any(name is not None for name in rows["pixels"])
 
 
 def shown(rows: Any, *, cut: bool) -> Shown:
-    """What the inspector showed of these rows; `cut`: they train without what is after their last trained token."""
+    """The hashes of these rows as the inspector showed them; `cut`: of the rows cut after their last trained token."""
     out: Shown = {}
     if rows is None:
         return out

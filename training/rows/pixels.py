@@ -1,7 +1,7 @@
-"""What a model is given of a row's images: arrays of the processor, made once, kept on disk, and hashed.
+"""The model's inputs for a row's images: arrays of the processor, made once, kept on disk, and hashed.
 
-The arrays are those of the processor for the row alone, by the model's names of them (`pixel_values`,
-`image_grid_thw`, ...), as they are: nothing is resized or rounded again.
+The arrays are those of the processor for the row alone, under the model's names (`pixel_values`, `image_grid_thw`,
+...), unchanged: nothing is resized or rounded again.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from inspector.pictures import sources
 from inspector.strategies import Reason
 
 Pixels: TypeAlias = Mapping[str, np.ndarray]
-"""The model's name of an input -> the array of one row; none for a row without images."""
+"""The model's name for an input -> the array of one row; empty for a row without images."""
 FOLDER = "pixels"
-"""The folder beside a run's rows, with a file for each row that has images."""
+"""The folder next to a run's rows, with a file for each row that has images."""
 TEXT_INPUTS = frozenset({"input_ids", "labels", "attention_mask"})
 """Names of a model's inputs that hold tokens; every other tensor of a batch with images is about its images."""
 
@@ -29,8 +29,8 @@ TEXT_INPUTS = frozenset({"input_ids", "labels", "attention_mask"})
 def pixels_of(inspection: Inspection, *, trains: bool) -> Pixels:
     """The arrays of a row's images. `trains`: whether a run of this kind trains rows with images.
 
-    Raises ImageError for a row with images that cannot be trained: one that is not read, that truncation cuts, or that
-    the processor makes other ids of than are shown.
+    Raises ImageError for a row with images that cannot be trained: an image cannot be read, truncation cuts it, or the
+    processor makes other ids than those shown.
     """
     pictures = inspection.example.pictures
     if not pictures:
@@ -67,7 +67,7 @@ def pixels_of(inspection: Inspection, *, trains: bool) -> Pixels:
 
 
 def write_pixels(folder: Path, number: int, pixels: Pixels) -> str | None:
-    """Write a row's arrays beside the rows; returns the file's name, None for a row without images."""
+    """Write a row's arrays next to the rows; returns the file's name, None for a row without images."""
     if not pixels:
         return None
     (folder / FOLDER).mkdir(exist_ok=True)
@@ -77,13 +77,13 @@ def write_pixels(folder: Path, number: int, pixels: Pixels) -> str | None:
 
 
 def read_pixels(path: Path) -> dict[str, np.ndarray]:
-    """What `write_pixels` wrote."""
+    """The arrays that `write_pixels` wrote."""
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 
 def digest(pixels: Pixels) -> bytes:
-    """A hash of the arrays: names, types, shapes and values; nothing for none."""
+    """A hash of the arrays: names, types, shapes and values; empty without arrays."""
     if not pixels:
         return b""
     found = hashlib.blake2b(digest_size=16)

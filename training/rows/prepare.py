@@ -1,4 +1,4 @@
-"""A data set -> a run's rows: each inspected, and cut as the spec says."""
+"""A data set -> a run's rows: each is inspected, and cut according to the spec."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from training.spec import DataSpec, RunSpec
 from training.spec.methods import Answers, Method
 
 SHOWN = 12
-"""Rows that are kept for what is shown of them before and after."""
+"""Number of rows that are kept, to be shown before and after the training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedRow:
-    """A row as it is trained. `number`: of the row in its data set. `texts`: what each of its tokens stands for.
+    """A row as it is trained. `number`: its number in the data set. `texts`: the text of each token.
 
-    `turns`: whose turn each of them is in, the index of the message; None for the template's own text. `rejected`: the
-    other answer of a pair, to the same prompt. `is_good`: kto's label. `cut`: how many tokens a limit of length has cut
-    off. `pixels`: what the model is given of the row's images beside the ids (see `training.rows.pixels`).
+    `turns`: the index of the message whose turn each token is in; None for the template's own text. `rejected`: the
+    other answer of a pair, to the same prompt. `is_good`: kto's label. `cut`: the number of tokens that a length limit
+    has cut off. `pixels`: the model's inputs for the row's images (see `training.rows.pixels`).
     """
 
     number: int
@@ -51,22 +51,22 @@ class PreparedRow:
 
     @property
     def answers(self) -> tuple[PreparedRow, ...]:
-        """The row, and of a pair the rejected one after it."""
+        """The row, and the rejected one of a pair after it."""
         return (self,) if self.rejected is None else (self, self.rejected)
 
     @property
     def tokens(self) -> int:
-        """How many tokens it has, both answers counted."""
+        """The number of tokens, of both answers."""
         return sum(len(row.input_ids) for row in self.answers)
 
     @property
     def trained(self) -> int:
-        """How many of them carry the loss."""
+        """The number of tokens that carry the loss."""
         return sum(label != IGNORED for row in self.answers for label in row.labels)
 
 
 def load_model(spec: RunSpec) -> Model:
-    """The tokenizer and template that the spec names. Raises what `inspector.load` raises."""
+    """The tokenizer and template that the spec names. Raises as `inspector.load`."""
     template = ANY_TEMPLATE if spec.template == NO_TEMPLATE else spec.template or None
     model = inspector.load(spec.model, revision=spec.revision or None, template=template)
     return model.with_special_tokens(spec.special_tokens)
@@ -75,11 +75,11 @@ def load_model(spec: RunSpec) -> Model:
 def prepare(
     spec: RunSpec, data: DataSpec, model: Model, unused: list[BadRow], notes: list[str] | None = None
 ) -> Iterator[PreparedRow]:
-    """Every row that trains, in order; those that cannot be used or train nothing are added to `unused` with why.
+    """Every row that trains, in order; rows that cannot be used or train nothing are added to `unused` with the reason.
 
-    What is to be said of the rows as a whole is added to `notes` after the last.
+    Notes about the rows as a whole are added to `notes` after the last one.
 
-    Raises DataError, FormatError, and SpecError for rows of another kind than the method takes.
+    Raises DataError, FormatError, and SpecError for rows of a kind that the method does not take.
     """
     source = DataSource(name=found_name(data.name), split=data.split, config=data.config, revision=data.revision)
     rows = islice(source.rows(), data.limit)
@@ -96,7 +96,7 @@ def prepare(
 
 
 _WANTED = {Answers.PAIRS: Format.PREFERENCE, Answers.JUDGED: Format.UNPAIRED}
-"""What a method takes that compares answers."""
+"""The columns of rows for methods that compare answers."""
 _COLUMNS = {Format.PREFERENCE: "chosen and rejected", Format.UNPAIRED: "prompt, completion and label"}
 
 
@@ -165,7 +165,7 @@ def _row(spec: RunSpec, model: Model, sample: Sample, number: int) -> PreparedRo
 
 
 def _why_unused(spec: RunSpec, row: PreparedRow) -> str:
-    """Why a row trains nothing; "" when it does."""
+    """The reason why a row trains nothing; "" if it trains something."""
     if spec.facts.is_reward and any(one.cut for one in row.answers):
         return f"it is longer than max_length, {spec.max_length}, and a reward is read at the end"
     if row.rejected is not None and row.conversation == row.rejected.conversation:
@@ -179,7 +179,8 @@ def _why_unused(spec: RunSpec, row: PreparedRow) -> str:
 
 
 def cut_to(row: PreparedRow, prompt: int | None, completion: int | None) -> PreparedRow:
-    """A row with the last `prompt` tokens before the first trained one, and the first `completion` from there on."""
+    """A row with the last `prompt` tokens before the first trained one, and the first `completion` tokens after
+    that."""
     if prompt is None and completion is None:
         return row
     begin = next((i for i, label in enumerate(row.labels) if label != IGNORED), len(row.labels))
@@ -189,8 +190,8 @@ def cut_to(row: PreparedRow, prompt: int | None, completion: int | None) -> Prep
 
 
 def blocks(rows: Iterable[PreparedRow], size: int) -> Iterator[PreparedRow]:
-    """Rows end to end, cut into blocks of `size` tokens, the last one shorter. A block has the number of the row it
-    begins with."""
+    """Rows joined end to end and cut into blocks of `size` tokens; the last one is shorter. A block has the number of
+    the row that it begins with."""
     left: PreparedRow | None = None
     for row in rows:
         joined = row if left is None else _joined(left, row)
@@ -214,7 +215,7 @@ def _part(row: PreparedRow, kept: slice) -> PreparedRow:
 
 
 def first_rows(spec: RunSpec, count: int) -> tuple[list[PreparedRow], list[BadRow]]:
-    """The first rows as they are trained, and those before them that do not. Raises SpecError, InspectorError."""
+    """The first training rows, and the skipped rows before them. Raises SpecError, InspectorError."""
     unused: list[BadRow] = []
     with closing(prepare(spec, spec.data, load_model(spec), unused)) as rows:  # type: ignore[type-var]
         return list(islice(rows, count)), unused

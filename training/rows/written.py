@@ -1,6 +1,6 @@
-"""A run's rows, written down exactly as they are to be trained.
+"""Writes a run's rows exactly as they will be trained.
 
-The hash of every row is taken here, from the inspection. The worker compares what its collator yields with these.
+The hash of every row is computed here, from the inspection. The worker compares its collator's rows with these hashes.
 """
 
 from __future__ import annotations
@@ -25,24 +25,25 @@ from training.spec import RunSpec
 
 
 def cut_row(ids: list[int], labels: list[int]) -> tuple[list[int], list[int]]:
-    """A row that ends after its last trained token. Raises ValueError for one that trains nothing."""
+    """A row cut after its last trained token. Raises ValueError for one that trains nothing."""
     end = max(i for i, label in enumerate(labels) if label != IGNORED) + 1
     return ids[:end], labels[:end]
 
 
 def row_hash(ids: Sequence[int], labels: Sequence[int], pixels: Pixels = MappingProxyType({})) -> int:
-    """A 64-bit hash of a row, as a data set stores it: signed. Nothing comes before the first token to predict it
-    from, so its label does not count. `pixels`: what the model is given of its images."""
+    """A signed 64-bit hash of a row, as a data set stores it. Nothing before the first token could predict it, so its
+    label does not count. `pixels`: the model's inputs for its images."""
     data = array("q", ids).tobytes() + b"|" + array("q", labels[1:]).tobytes() + digest(pixels)
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), signed=True)
 
 
 def write_rows(folder: Path, rows: Iterator[PreparedRow]) -> list[PreparedRow]:
-    """Write the rows as Parquet; returns the first of them, for sampling. Raises SpecError when there are none.
+    """Write the rows as Parquet; returns the first of them, for sampling. Raises SpecError if there are none.
 
-    Columns: row, its number in the data set; cut, how many of its tokens a limit has cut off; input_ids, labels; tokens
-    and trained, how many there are; hash, and cut_hash of the row that ends after its last trained token. Of pairs the
-    same again, called rejected_..., and is_good of answers that are judged alone; pixels, the file of a row's images.
+    Columns: row, its number in the data set; cut, the number of tokens that a limit has cut off; input_ids, labels;
+    tokens and trained, their numbers; hash, and cut_hash, of the row cut after its last trained token. Pairs have the
+    same columns again as rejected_..., and answers that are judged alone have is_good; pixels is the file of a row's
+    images.
     """
     import pyarrow
     from pyarrow import parquet
@@ -86,7 +87,7 @@ def _written(row: PreparedRow) -> dict[str, Any]:
         ids, labels = one.input_ids, one.labels
         counts = {"tokens": len(ids), "trained": sum(label != IGNORED for label in labels)}
         whole = row_hash(ids, labels, one.pixels)
-        # a row with images trains whole: without its last tokens an image could lack some of its own
+        # a row with images trains whole: cutting it could remove tokens of an image
         hashes = {"hash": whole, "cut_hash": whole if one.pixels else row_hash(*cut_row(ids, labels))}
         columns = {"input_ids": ids, "labels": labels, **counts, **hashes}
         out |= {prefix + name: value for name, value in columns.items()}
@@ -96,7 +97,7 @@ def _written(row: PreparedRow) -> dict[str, Any]:
 def describe(
     folder: Path, model: Model, spec: RunSpec, unused: Sequence[BadRow], first: Sequence[PreparedRow]
 ) -> dict[str, Any]:
-    """The manifest: what was prepared, and with what. `first`: rows that were written."""
+    """The manifest: the prepared rows, and the libraries used. `first`: some of the written rows."""
     from importlib.metadata import version
 
     from pyarrow import parquet

@@ -1,5 +1,5 @@
-"""A run's folder, and all that is written into it and read from it.
+"""A run's folder, and everything that is written to it and read from it.
 
-In: a spec, states, metrics and samples. Out: files that others may read at any time, and what they say.
+In: a spec, states, metrics and samples. Out: files that others may read at any time, and their values.
 May import: `spec`, `errors`.
 """

@@ -1,4 +1,4 @@
-"""Files that others read while they are written: JSON replaced in one step, lines of JSON added whole."""
+"""Files that others may read at any time: JSON is replaced in one step, lines of JSON are added whole."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
-    """Add a line of JSON to a file, whole; one that a killed process left unfinished is ended first.
+    """Add a whole line of JSON to a file; a line that a killed process left unfinished is ended first.
 
     Raises RunFolderError.
     """
@@ -40,15 +40,15 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
                 if file.read(1) != b"\n":
                     data = b"\n" + data
             written = file.write(data)
-            while written < len(data):  # the disk is nearly full: the next write says so
+            while written < len(data):  # the disk is nearly full: the next write raises
                 written += file.write(data[written:])
     except OSError as error:
         raise RunFolderError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """(the objects in the whole lines from a byte offset on, the offset after them). Unfinished and damaged lines
-    are not given out.
+    """(the objects in the complete lines from a byte offset on, the offset after them). Unfinished and damaged lines
+    are left out.
     """
     try:
         with path.open("rb") as file:
@@ -61,11 +61,11 @@ def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
 
 
 TAIL_BYTES = 64_000
-"""How much of a file's end is looked through for its newest value."""
+"""Bytes at a file's end that are searched for its newest value."""
 
 
 def last_with(path: Path, name: str) -> Any:
-    """The newest value of a field in a file of lines; None where its end has none."""
+    """The newest value of a field in a file of lines; None if its end has none."""
     try:
         start = max(0, path.stat().st_size - TAIL_BYTES)
     except OSError:

@@ -1,15 +1,15 @@
-"""A run's folder: every path in it, and how its files are written so that a reader never sees half of one.
+"""A run's folder: every path in it. Its files are written so that a reader never sees half of one.
 
-spec.yaml       what was asked for; written once
-data/           the rows as they are trained: input_ids, labels, and where each came from
-manifest.json   what the rows and the template are (hashes, counts), and with which libraries
+spec.yaml       the run's spec; written once
+data/           the rows as they are trained: input_ids, labels, and the origin of each
+manifest.json   facts about the rows and the template (hashes, counts), and the versions of libraries
 metrics.jsonl   a line for each logged step       samples.jsonl   answers before, during and after
 scores.jsonl    the loss at each token of the first rows, before and after
 status.json     phase, step, process              worker.log      what the worker printed
-control/        what the worker is asked to do    checkpoints/    states that a run can go on from
-adapter/        what was trained, with a model card      name            what a person calls it
-merged/         the whole model, when it was merged   logs/       what TensorBoard or Trackio was told
-job.json        which job of Hugging Face it is, when it does not train on this machine
+control/        requests to the worker            checkpoints/    states from which a run can resume
+adapter/        the result, with a model card     name            the name that a person gave it
+merged/         the merged model, if there is one logs/           logs for TensorBoard or Trackio
+job.json        its Hugging Face job, if it does not train on this machine
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ from training.spec import RunSpec, read_spec
 __all__ = ["ENDED", "Phase", "RunDir", "Status", "append_line", "is_alive", "read_lines", "step_of", "write_json"]
 
 RESERVE_BYTES = 64 * 1024
-"""Kept free in each run's folder, so that a run that fills the disk can still say so."""
+"""Bytes held back in each run's folder, so that a run that fills the disk can still report it."""
 
 
 class Phase(StrEnum):
-    """Where a run is."""
+    """The phase of a run."""
 
     QUEUED = "queued"
-    """Its worker has not begun, or waits for its turn on the device."""
+    """Its worker has not started, or waits for its turn on the device."""
     LOADING = "loading"
-    """Rows, model and tokenizer are being made ready."""
+    """Rows, model and tokenizer are being prepared."""
     TRAINING = "training"
-    """Steps are made."""
+    """It is training."""
     SAVING = "saving"
     """The adapter is being written, and answers are being sampled."""
     SUCCEEDED = "succeeded"
-    """It did all its steps, or was stopped early by its evaluation."""
+    """It finished all its steps, or its evaluation stopped it early."""
     FAILED = "failed"
     """It ended with an error."""
     STOPPED = "stopped"
-    """It was asked to stop."""
+    """It stopped on request."""
 
 
 ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.STOPPED})
@@ -63,9 +63,9 @@ ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.STOPPED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What a run says of itself. Counts are tokens of one pass over the rows; times are seconds since the epoch.
+    """The status of a run. Counts are tokens of one pass over the rows; times are seconds since the epoch.
 
-    `suggestion`: what to do about `error`. `notes`: what the worker had to do otherwise than asked, and why.
+    `suggestion`: advice on `error`. `notes`: deviations of the worker from the spec, and why.
     `waits_for`: the id of the run in front, in the queue for `device`.
     """
 
@@ -127,12 +127,12 @@ class RunDir:
 
     @property
     def name(self) -> str:
-        """What a person calls it: the name it was given later, or its spec's. Raises SpecError."""
+        """Its name: the one that a person gave it later, or that of its spec. Raises SpecError."""
         return self.given_name or self.spec().name
 
     @property
     def label(self) -> str:
-        """What it is called where a person chooses among runs: its name, else two words that go with its id."""
+        """Its name in lists of runs: the name, or else two words that belong to its id."""
         try:
             return self.name or two_words(self.run_id)
         except SpecError:
@@ -140,7 +140,7 @@ class RunDir:
 
     @classmethod
     def create(cls, root: Path, spec: RunSpec) -> RunDir:
-        """Make the folder of a new run; its spec comes last, and whole, since a folder with one is a run.
+        """Make the folder of a new run. Its spec is written last, in one step, since a folder with a spec is a run.
 
         Raises RunFolderError.
         """
@@ -157,25 +157,25 @@ class RunDir:
 
     @classmethod
     def open(cls, path: Path) -> RunDir:
-        """A run that exists. Raises RunNotFoundError."""
+        """Open an existing run. Raises RunNotFoundError."""
         run = cls(path)
         if not run.spec_file.is_file():
             raise RunNotFoundError(f"There is no run {path.name!r} in {path.parent}.")
         return run
 
     def spec(self) -> RunSpec:
-        """What was asked for. Raises SpecError when somebody has changed the file."""
+        """The run's spec. Raises SpecError if the file was changed and is no longer valid."""
         return read_spec(str(self.spec_file))
 
     # --- status
 
     def status(self) -> Status:
-        """What the run is doing. A run whose process is gone and left no message has failed, and says so."""
+        """The current status. If the process is gone and left no message, the status says that the run failed."""
         status = self.written_status()
         pid, started = self.process()
         if status.phase in ENDED or pid is None or is_alive(pid, started):
             return status
-        again = self.written_status()  # it may have ended between the two looks
+        again = self.written_status()  # it may have ended between the two checks
         if again.phase in ENDED:
             return again
         last = self.log_tail(3)
@@ -190,15 +190,15 @@ class RunDir:
         )
 
     def fault(self) -> dict[str, Any]:
-        """What the first of several processes that failed has said; empty without one."""
+        """The message of the first of several processes that failed; empty if none did."""
         return _object(self.fault_file)
 
     def job(self) -> dict[str, Any]:
-        """Which job the run is, and how much of its log was heard; empty for a run on this machine."""
+        """The run's job, and how much of its log was read; empty for a run on this machine."""
         return _object(self.job_file)
 
     def process(self) -> tuple[int | None, float | None]:
-        """(pid, when it began) of the worker that was started last; None before there is one."""
+        """(pid, start time) of the last worker; None if there was none."""
         try:
             value = json.loads(self.worker_file.read_text(encoding="utf-8"))
             return int(value["pid"]), float(value["started"])
@@ -225,10 +225,10 @@ class RunDir:
             raise RunFolderError(f"{self.status_file} cannot be read: {error}.") from error
 
     def write_status(self, status: Status) -> None:
-        """Replace the status, whole. Raises RunFolderError."""
+        """Replace the whole status. Raises RunFolderError."""
         write_json(self.status_file, asdict(replace(status, updated=time.time())))
 
-    # --- what the worker is asked
+    # --- requests to the worker
 
     def ask(self, what: str) -> None:
         """Leave a request for the worker: `stop`, which saves first. Raises RunFolderError."""
@@ -243,10 +243,10 @@ class RunDir:
         return (self.control / what).exists()
 
     def forget(self, what: str) -> None:
-        """Take a request back."""
+        """Withdraw a request."""
         (self.control / what).unlink(missing_ok=True)
 
-    # --- what can be read
+    # --- records of the run
 
     def manifest(self) -> dict[str, Any]:
         """The manifest's JSON form; empty before the rows are made. Raises RunFolderError."""
@@ -257,11 +257,11 @@ class RunDir:
         return read_manifest(self.manifest_file)
 
     def record(self, **facts: Any) -> Manifest:
-        """Write facts into the manifest; the others stay. Raises RunFolderError."""
+        """Write facts into the manifest; the others are kept. Raises RunFolderError."""
         return change_manifest(self.manifest_file, **facts)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """What was logged, in the order of steps: of those that were made again, the newest."""
+        """The logged metrics in the order of steps; if a step was repeated, the newest."""
         out: list[dict[str, Any]] = []
         newest = 0
         for line in read_lines(self.metrics_file)[0]:
@@ -295,18 +295,18 @@ class RunDir:
 
     @property
     def has_weights(self) -> bool:
-        """Whether what was trained is in its folder."""
+        """Whether the result of the training is in its folder."""
         return any(self.adapter.glob("*.safetensors"))
 
-    # --- the last words of a run that fills the disk
+    # --- space for the last messages of a run that fills the disk
 
     def keep_reserve(self) -> None:
-        """Hold some space back, if there is any."""
+        """Reserve some space, if there is any."""
         with contextlib.suppress(OSError):
             self.reserve_file.write_bytes(os.urandom(RESERVE_BYTES))
 
     def free_reserve(self) -> None:
-        """Give it to what has to be written now."""
+        """Release the reserved space for urgent writes."""
         self.reserve_file.unlink(missing_ok=True)
 
 
@@ -318,12 +318,12 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def step_of(checkpoint: Path) -> int:
-    """After which step it was written."""
+    """The step after which a checkpoint was written."""
     return int(checkpoint.name.rsplit("-", 1)[1])
 
 
 def _is_whole(checkpoint: Path) -> bool:
-    """The trainer writes its state last."""
+    """Whether a checkpoint is complete: the trainer writes its state last."""
     try:
         json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -333,10 +333,10 @@ def _is_whole(checkpoint: Path) -> bool:
 
 def _after_kill(run: RunDir) -> str:
     if run.job_file.is_file():
-        return "Its job goes on: resume the run to follow it again, or to stop it."
+        return "Its job is still running: resume the run to follow it again, or to stop it."
     checkpoint = run.checkpoint()
     if checkpoint is not None:
         return (
-            f"Resume it: it goes on from step {step_of(checkpoint)}. If memory ran out, other programs may need less."
+            f"Resume it: it continues from step {step_of(checkpoint)}. If memory ran out, other programs may need less."
         )
     return "Start it again (rerun); if memory ran out, take a smaller model or max_length."

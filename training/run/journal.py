@@ -1,4 +1,4 @@
-"""What a worker writes down of its run: status, metrics, answers."""
+"""Records of a worker about its run: status, metrics, answers."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ class Journal:
         self.run.write_status(self.status)
 
     def note(self, text: str, **facts: Any) -> None:
-        """Say what is done otherwise than asked: in the log, the status and the manifest."""
+        """Record a deviation from the spec: in the log, the status and the manifest."""
         print(text)
         self.say(notes=(*self.status.notes, text))
         self.run.record(notes=list(self.status.notes), **facts)
 
     def measure(self, values: dict[str, Any]) -> None:
-        """A line of metrics."""
+        """Write a line of metrics."""
         append_line(self.run.metrics_file, values)
 
     def sample(self, when: str, step: int, asked: Sequence[Any], answers: Sequence[str]) -> None:
-        """The answers written at a step."""
+        """Write the answers at a step."""
         for number, (question, answer) in enumerate(zip(asked, answers, strict=True)):
             line = {"when": when, "step": step, "question": number, "messages": list(question.messages)}
             append_line(self.run.samples_file, {**line, "reference": question.reference, "answer": answer})
 
     def judge(self, when: str, step: int, rows: Sequence[Any], found: Sequence[tuple[float, float]]) -> None:
-        """The rewards of pairs at a step, in the place of answers."""
+        """Write the rewards of pairs at a step, in place of answers."""
         for number, (row, (chosen, rejected)) in enumerate(zip(rows, found, strict=True)):
             messages = list(row.conversation.messages)
             line = {
@@ -54,29 +54,29 @@ class Journal:
             append_line(self.run.samples_file, line)
 
     def score(self, when: str, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """How surprised the model is at the tokens of rows, at a step."""
+        """Write the loss at each token of some rows, at a step."""
         for row in rows:
             append_line(self.run.scores_file, {"when": when, "step": step, **row})
 
 
 class SilentJournal(Journal):
-    """Of the processes that train beside the one that writes: it remembers the status, and writes nothing down."""
+    """The journal of processes other than rank 0: it keeps the status in memory, and writes nothing."""
 
     def say(self, **changes: Any) -> None:
         """Change the status, for this process."""
         self.status = replace(self.status, **changes)
 
     def note(self, text: str, **facts: Any) -> None:
-        """Rank 0 says it."""
+        """Nothing: rank 0 records it."""
 
     def measure(self, values: dict[str, Any]) -> None:
-        """Rank 0 writes it."""
+        """Nothing: rank 0 writes it."""
 
     def sample(self, *_: Any) -> None:
-        """Rank 0 writes it."""
+        """Nothing: rank 0 writes it."""
 
     def judge(self, *_: Any) -> None:
-        """Rank 0 writes it."""
+        """Nothing: rank 0 writes it."""
 
     def score(self, *_: Any) -> None:
-        """Rank 0 writes it."""
+        """Nothing: rank 0 writes it."""

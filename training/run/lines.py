@@ -1,7 +1,7 @@
-"""A run as lines of text, and back: how a run on another machine is followed through nothing but its log.
+"""A run as lines of text, and back, so that a run on another machine can be followed through its log alone.
 
-Beside what the worker prints, there are lines that begin with MARK: JSON with `kind` (status, metric, sample, score,
-manifest) and `n`, which counts them. Long ones come in parts, since logs cut long lines.
+Besides the worker's output there are lines that begin with MARK: JSON with `kind` (status, metric, sample, score,
+manifest) and `n`, which counts them. Long ones are split into parts, since logs cut long lines.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from training.run.folder import ENDED, Phase, RunDir
 
 MARK = "@maskscope"
 LONGEST = 4_000
-"""Characters of a line's JSON."""
+"""Maximum characters of a line's JSON."""
 POLL_S = 0.2
 KINDS = ("metric", "sample", "score")
 
 
 def tell(run: RunDir, write: Callable[[str], object]) -> Phase:
-    """Write a run as lines until it has ended; returns how."""
+    """Write a run as lines until it has ended; returns its final phase."""
     teller = _Teller(run)
     while True:
-        is_over = run.status().phase in ENDED  # looked at first: what it wrote before is read then
+        is_over = run.status().phase in ENDED  # checked first, so that everything written before it is still read
         for line in teller.news():
             write(line)
         if is_over:
@@ -35,7 +35,7 @@ def tell(run: RunDir, write: Callable[[str], object]) -> Phase:
 
 
 class _Teller:
-    """What is new in a run's folder, as lines."""
+    """The new content of a run's folder, as lines."""
 
     def __init__(self, run: RunDir) -> None:
         self.run, self.count, self.told = run, 0, 0
@@ -44,7 +44,7 @@ class _Teller:
         self.last: dict[str, Any] = {}
 
     def news(self) -> Iterator[str]:
-        """The log's new lines, then what has changed."""
+        """The log's new lines, then the changes."""
         yield from self._log()
         yield from self._changed("manifest", self.run.manifest())
         for kind, path in self.files.items():
@@ -81,9 +81,9 @@ class _Teller:
 
 
 class Listener:
-    """Lines -> what they say; parts are put together, and what was heard before is left out.
+    """Lines -> their values; parts are joined, and lines that were read before are left out.
 
-    `heard`: the number of the last one that was understood, kept by whoever listens again later.
+    `heard`: the number of the last complete line; keep it in order to continue later.
     """
 
     def __init__(self, heard: int = 0) -> None:
@@ -91,7 +91,10 @@ class Listener:
         self._parts: list[str] = []
 
     def hear(self, line: str) -> tuple[str, dict[str, Any]] | str | None:
-        """(kind, value) of a marked line that is whole and new; None for one that is not; any other line as it is."""
+        """(kind, value) of a marked line that is complete and new.
+
+        None for another marked line; any other line unchanged.
+        """
         if not line.startswith(f"{MARK} "):
             return line
         try:

@@ -1,6 +1,6 @@
-"""manifest.json of a run's folder as one typed value: what was prepared, with what, and what came of it.
+"""manifest.json of a run's folder as one typed value: the prepared rows, the versions of libraries, and the result.
 
-A fact that is not written yet is None or empty. Fields of older and newer versions are kept as they stand.
+A fact that is not yet written is None or empty. Fields of older and newer versions are kept unchanged.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from training.run.files import write_json
 
 
 class _Kept(BaseModel):
-    """No changes in place, no guessed types; unknown fields are kept."""
+    """Frozen and strict; unknown fields are kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
 
 class Proof(_Kept):
-    """That what was trained is what the inspector showed. Counts are rows and tokens."""
+    """The proof that the trained rows are those that the inspector showed. Counts are rows and tokens."""
 
     sentence: str
     rows: int | None = None
@@ -31,13 +31,13 @@ class Proof(_Kept):
 
 
 class PublishedAs(_Kept):
-    """Where the run was published last."""
+    """The place where the run was last published."""
 
     url: str
 
 
 class Manifest(_Kept):
-    """All that is known of a run's rows, model and result. Counts are rows and tokens; `unused_rows`: the first 20."""
+    """The facts about a run's rows, model and result. Counts are rows and tokens; `unused_rows`: the first 20."""
 
     rows: int | None = None
     total_tokens: int = 0
@@ -66,12 +66,12 @@ class Manifest(_Kept):
         return self.rows is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form: what was written, nothing else."""
+        """The JSON form, with only the written fields."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest in a file; an empty one where there is no file. Raises RunFolderError."""
+    """The manifest in a file; an empty one if there is no file. Raises RunFolderError."""
     try:
         return Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -85,7 +85,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def change_manifest(path: Path, **facts: Any) -> Manifest:
-    """Write facts into the manifest; the others stay. Raises RunFolderError."""
+    """Write facts into the manifest; the others are kept. Raises RunFolderError."""
     changed = Manifest.model_validate(read_manifest(path).to_dict() | facts)
     write_json(path, changed.to_dict())
     return changed

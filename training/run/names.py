@@ -1,4 +1,4 @@
-"""Two words for a run that nobody has named: easier to say and to tell apart than its id."""
+"""Two words for a run without a name: they are easier to say and to tell apart than its id."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECOND = (
 
 
 def two_words(run_id: str) -> str:
-    """The name that goes with an id; always the same one. Two runs in some thousands share one."""
+    """The name that belongs to an id, always the same. Two runs in a few thousand share one."""
     first, second = _FIRST.split(), _SECOND.split()
     number = int.from_bytes(hashlib.sha256(run_id.encode("utf-8", "replace")).digest()[:8], "big")
     return f"{first[number % len(first)]}-{second[number // len(first) % len(second)]}"

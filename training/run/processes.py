@@ -1,4 +1,4 @@
-"""Processes by number and time of birth: whether one still runs, and how it and all that it started is ended."""
+"""Processes by number and start time: checks whether one still runs, and ends one with all its children."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import time
 import psutil
 
 GRACE_S = 10.0
-"""How long a worker that was told to end may take before it is killed."""
+"""Seconds that a worker may take to end before it is killed."""
 
 
 def is_alive(pid: int, started: float | None) -> bool:
-    """Whether this very process still runs: a number that was given to another one does not count."""
+    """Whether this same process still runs: a number that was reused for another process does not count."""
     try:
         process = psutil.Process(pid)
         is_same = started is None or abs(process.create_time() - started) < 1.0
@@ -24,7 +24,7 @@ def is_alive(pid: int, started: float | None) -> bool:
 
 
 def born(pid: int) -> float:
-    """When a process began, in seconds since the epoch; 0 when it has ended already."""
+    """The start time of a process, in seconds since the epoch; 0 if it has already ended."""
     try:
         return float(psutil.Process(pid).create_time())
     except psutil.Error:
@@ -32,8 +32,8 @@ def born(pid: int) -> float:
 
 
 def end_group(pid: int, started: float | None) -> None:
-    """End the leader of a process group, first asked, then forced; then whatever is left of its group and of what it
-    has started: a launcher's processes have groups of their own."""
+    """End the leader of a process group, first by request, then by force; then the rest of its group and its children:
+    a launcher's processes have their own groups."""
     if not is_alive(pid, started):
         return
     family = _family(pid)

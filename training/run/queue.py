@@ -1,7 +1,7 @@
-"""One run at a time on a device: the others wait, the one that asked first goes first.
+"""One run at a time on a device: the others wait in the order of their requests.
 
-The lock is a file in `.queue` of the runs folder, flock'ed by the worker that trains; those that wait hold a ticket
-each, flock'ed, too. The kernel takes a lock back when its process ends, however it ends.
+The lock is a file in `.queue` of the runs folder, flock'ed by the worker that trains; each waiting worker holds a
+ticket, which is also flock'ed. The kernel releases a lock when its process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from training.errors import RunFolderError, TrainingError
 from training.run.folder import RunDir
 
 VISITORS = "visitors"
-"""The folder, among runs, that holds those of each visitor in one of its own."""
+"""The folder, next to the runs, with a folder of runs for each visitor."""
 POLL_S = 0.2
-"""How often a run that waits looks again."""
+"""Seconds between two checks of a waiting run."""
 
 
 @contextlib.contextmanager
 def turn(run: RunDir, device: str, waiting: Callable[[str], None]) -> Iterator[None]:
     """Wait for the device, and hold it inside the `with`.
 
-    `waiting` is called at every look with the id of the run in front; what it raises ends the wait. Raises
+    `waiting` is called at every check with the id of the run in front; an error that it raises ends the wait. Raises
     RunFolderError.
     """
     folder = _folder(run)
@@ -52,13 +52,13 @@ def turn(run: RunDir, device: str, waiting: Callable[[str], None]) -> Iterator[N
 
 
 def _folder(run: RunDir) -> Path:
-    """One queue for the runs of a folder; visitors, each with a folder of their own, share one."""
+    """The queue for the runs of a folder; visitors, who each have a folder, share one."""
     runs = run.path.absolute().parent
     return (runs.parents[1] if runs.parent.name == VISITORS else runs) / ".queue"
 
 
 def _ahead(ticket: Path) -> str:
-    """The id of the first run that asked for the device before; "" when there is none. Forgets those that are gone."""
+    """The id of the first run that requested the device earlier, or "". Removes tickets of runs that are gone."""
     device = ticket.name.split("-", 1)[0]
     for path in sorted(ticket.parent.glob(f"{device}-*")):
         if path == ticket:

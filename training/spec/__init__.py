@@ -1,4 +1,4 @@
-"""What a run trains, on what and how: strict, checked as a whole before anything starts.
+"""The spec of a run: its model, its data and its settings, strictly checked as a whole before anything starts.
 
 In: YAML or plain values. Out: a RunSpec, or SpecError with every problem.
 May import: `training.errors`, `inspector`.

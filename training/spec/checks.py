@@ -1,4 +1,4 @@
-"""What is wrong with a spec: across its fields, and in words for what pydantic refuses."""
+"""Checks a spec across its fields, and puts pydantic's errors into words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.spec.run import RunSpec
 
 
 def check(spec: RunSpec) -> Iterator[Problem]:
-    """What is wrong across fields, and what deserves a warning."""
+    """The problems across fields, and warnings."""
     from inspector.errors import StrategyError
     from inspector.strategies import STRATEGIES, Modifiers
 
@@ -55,13 +55,13 @@ def check(spec: RunSpec) -> Iterator[Problem]:
 
 
 def _check_values(spec: RunSpec) -> Iterator[Problem]:
-    """Values of any kind must be those that JSON holds: the spec is written down, and read again."""
+    """Check that free values fit JSON, since the spec is stored and read again."""
     given = {"options": spec.options, "special_tokens": spec.special_tokens, "sampling.prompts": spec.sampling.prompts}
     for field, value in given.items():
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
-            yield problem(field, f"holds what JSON cannot: {error}.", "Use a string or a finite number.")
+            yield problem(field, f"holds a value that JSON cannot: {error}.", "Use a string or a finite number.")
 
 
 def _check_speed(spec: RunSpec) -> Iterator[Problem]:
@@ -81,7 +81,7 @@ def _check_speed(spec: RunSpec) -> Iterator[Problem]:
 
 
 def _check_method(spec: RunSpec) -> Iterator[Problem]:
-    """What belongs to one method, and is asked for in another."""
+    """Settings of one method that are used with another."""
     method, facts, given = spec.method, spec.facts, spec.preference
     for name in given.loss:
         if name not in facts.losses:
@@ -127,7 +127,7 @@ def _check_preference(spec: RunSpec) -> Iterator[Problem]:
     if facts.takes_one_loss and len(given.loss) > 1:
         yield problem("preference.loss", f"{method} takes one loss.", f"Keep one of: {', '.join(facts.losses)}.")
     if spec.estimates_kl and given.precompute:
-        yield problem("preference.precompute", f"{method} mixes its answers anew in every step.", "Leave it out.")
+        yield problem("preference.precompute", f"{method} mixes its answers again in every step.", "Leave it out.")
     if spec.estimates_kl and spec.micro_batch == 1:
         message = f"{method} estimates its KL over the rows of a micro-batch."
         yield problem("micro_batch", message, "Raise it to 2 or more.")
@@ -194,7 +194,7 @@ OTHER_NAMES = {
     "lora_alpha": "lora.alpha",
     "target_modules": "lora.modules",
 }
-"""What other trainers call our fields."""
+"""The names of our fields in other trainers."""
 
 
 def explained(item: Any) -> Problem:
@@ -213,7 +213,7 @@ def explained(item: Any) -> Problem:
 
 
 def shown(value: Any) -> str:
-    """The beginning of a value's repr; Python writes no number of thousands of digits."""
+    """The start of a value's repr; Python does not write a number with thousands of digits."""
     try:
         return quoted(value)
     except ValueError:

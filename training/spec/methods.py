@@ -1,4 +1,4 @@
-"""What the rest has to know of each training method, in one table: rows, rates, losses, reference, what it gives.
+"""The facts of each training method in one table: rows, rates, losses, reference, output.
 
 The trainers themselves are in training.trainer.methods, one file per method.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Method(StrEnum):
-    """What the steps make better."""
+    """The objective of the training."""
 
     SFT = "sft"
     """Supervised fine-tuning: the probability of the trained tokens."""
@@ -29,7 +29,7 @@ class Method(StrEnum):
 
 
 class Answers(StrEnum):
-    """What a row of a method compares."""
+    """The answers that a row of a method compares."""
 
     NONE = "none"
     """Nothing: a row is a conversation."""
@@ -43,11 +43,12 @@ class Answers(StrEnum):
 class MethodFacts:
     """The facts of a method.
 
-    `rates`: the usual learning rate with LoRA, and for all weights. `answers`: what a row compares. `losses`: trl's
-    names, the default first; none where the method has one loss without a name. `takes_one_loss`: they are not summed.
-    `has_reference`: its losses go by a reference model. `kl_loss`: the loss that estimates its KL over the other rows
-    of a micro-batch. `is_reward`: it gives a number for a row instead of text. `is_in_blocks`: it trains every token,
-    rows end to end. `trainer`: the module of training.trainer.methods.
+    `rates`: the usual learning rate with LoRA, and for all weights. `answers`: the answers that a row compares.
+    `losses`: trl's names, the default first; empty if the method has a single loss without a name. `takes_one_loss`:
+    whether losses cannot be summed. `has_reference`: whether its losses use a reference model. `kl_loss`: the loss that
+    estimates its KL over the other rows of a micro-batch. `is_reward`: whether it gives a number for a row instead of
+    text. `is_in_blocks`: whether it trains every token, with rows end to end. `trainer`: the module of
+    training.trainer.methods.
     """
 
     trainer: str
@@ -62,12 +63,12 @@ class MethodFacts:
 
     @property
     def compares(self) -> bool:
-        """Whether rows have answers that are compared or judged; what comes before them does not train."""
+        """Whether rows have answers that are compared or judged; the text before them does not train."""
         return self.answers is not Answers.NONE
 
     @property
     def answers_per_row(self) -> int:
-        """How many answers a row has."""
+        """The number of answers of a row."""
         return 2 if self.answers is Answers.PAIRS else 1
 
     @property
@@ -77,17 +78,17 @@ class MethodFacts:
 
     @property
     def head(self) -> dict[str, Any]:
-        """What its class is loaded with besides the weights."""
+        """Further arguments for loading its class."""
         return {"num_labels": 1} if self.is_reward else {}
 
     @property
     def task_type(self) -> str:
-        """What peft calls the task."""
+        """peft's name for the task."""
         return "SEQ_CLS" if self.is_reward else "CAUSAL_LM"
 
     @property
     def pipeline_tag(self) -> str:
-        """What the hub calls the task."""
+        """The hub's name for the task."""
         return "text-classification" if self.is_reward else "text-generation"
 
 

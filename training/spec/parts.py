@@ -1,4 +1,4 @@
-"""The parts of a run's spec: each a block of the YAML, strict by itself."""
+"""The parts of a run's spec: each is a block of the YAML, checked strictly by itself."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Strict(BaseModel):
-    """No unknown fields, no changes, no guessed types."""
+    """Frozen and strict: no unknown fields, no guessed types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def _number(value: Any) -> Any:
-    """YAML reads 2e-4 as a text, and 1 as an int where a float is wanted."""
+    """A float from YAML, which reads 2e-4 as text, and 1 as an int."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -32,7 +32,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class ModuleGroup(StrEnum):
-    """Which linear layers get LoRA matrices, by what they do."""
+    """The groups of linear layers that get LoRA matrices."""
 
     ALL_LINEAR = "all-linear"
     ATTENTION = "attention"
@@ -68,13 +68,13 @@ def _list(value: Any) -> Any:
 
 
 class PreferenceSpec(Strict):
-    """How answers are compared, for dpo, orpo and kto.
+    """The comparison of answers, for dpo, orpo and kto.
 
-    `beta`: how much a difference from the reference weighs; in orpo the odds ratio's share. `loss`: trl's names of the
-    losses, whose sum counts by `loss_weights`. `reference`: a model's name; empty for the model before the training.
-    `precompute`: the reference's probabilities once, before the first step. `max_prompt_length`: tokens of the prompt
-    that stay, its last ones; `max_completion_length`: of each answer, its first ones. `desirable_weight`,
-    `undesirable_weight`: of kto's good and bad answers.
+    `beta`: the weight of a difference from the reference; in orpo the share of the odds ratio. `loss`: trl's names of
+    the losses, which are summed with `loss_weights`. `reference`: a model's name; empty for the model before the
+    training. `precompute`: whether the reference's probabilities are computed once, before the first step.
+    `max_prompt_length`: the number of last tokens kept of the prompt; `max_completion_length`: of first tokens kept of
+    each answer. `desirable_weight`, `undesirable_weight`: the weights of kto's good and bad answers.
     """
 
     beta: Positive = 0.1
@@ -90,15 +90,18 @@ class PreferenceSpec(Strict):
 
 
 class BlockSpec(Strict):
-    """For lm: rows end to end in blocks of `size` tokens, by default of max_length. `add_eos`: after each text."""
+    """For lm: rows are joined into blocks of `size` tokens, by default max_length.
+
+    `add_eos`: add eos after each text.
+    """
 
     size: Count | None = None
     add_eos: bool = False
 
 
 class PublishSpec(Strict):
-    """Where the result goes when the run has succeeded: `repo` on the hub, `user/name`. `merged`: the whole model
-    instead of the adapter. The token is HF_TOKEN's, and never written down."""
+    """The place for the result of a successful run: `repo` on the hub, `user/name`. `merged`: the whole model instead
+    of the adapter. The token is that of HF_TOKEN, and never stored."""
 
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
     private: bool = True
@@ -106,9 +109,9 @@ class PublishSpec(Strict):
 
 
 class EngineSpec(Strict):
-    """Where the worker runs. `processes`: how many train together, through accelerate; `accelerate_config`: a file as
-    `accelerate config` writes it, for GPUs, nodes, FSDP. `flavor`: a machine of Hugging Face Jobs instead of this one,
-    for at most `timeout`, such as "90m" or "4h"."""
+    """The place where the worker runs. `processes`: the number that train together, through accelerate;
+    `accelerate_config`: a file written by `accelerate config`, for GPUs, nodes, FSDP. `flavor`: a machine of Hugging
+    Face Jobs instead of this one, for at most `timeout`, such as "90m" or "4h"."""
 
     processes: Count = 1
     accelerate_config: str = ""
@@ -118,7 +121,7 @@ class EngineSpec(Strict):
 
 class EndpointSpec(Strict):
     """A server that speaks OpenAI's chat completions. `url` up to `/v1`; `key_variable`: the environment variable that
-    holds its key, empty for none."""
+    holds its key, or empty."""
 
     url: str = Field(pattern=r"^https?://")
     model: str = Field(min_length=1)
@@ -126,9 +129,9 @@ class EndpointSpec(Strict):
 
 
 class SamplingSpec(Strict):
-    """Answers written before and after, and every so many steps; `prompts` are the last messages of conversations.
+    """Answers before, after and during the training; `prompts` are the last messages of conversations.
 
-    `endpoint`: whose answers to the same prompts stand beside them.
+    `endpoint`: a server whose answers to the same prompts are shown next to them.
     """
 
     prompts: list[str | list[dict[str, Any]]] = Field(default_factory=list)
@@ -138,13 +141,13 @@ class SamplingSpec(Strict):
 
 
 class SpeedSpec(Strict):
-    """Ways to the same loss and the same gradients in less time; where one would change them, it is not taken.
+    """Ways to compute the same loss and the same gradients in less time; one that would change them is not used.
 
-    `cut`: a row ends after its last trained token, which nothing after it can change. `head`: the LM head is computed
-    only where the next token is trained. `padding_free`: the rows of a micro-batch end to end, each seeing itself
-    alone; `auto` where that is expected to be faster. `shared_prefix`: what all rows of a micro-batch begin with is
-    computed once. Rows with the same beginning then come into the same steps: the order of the rows is another.
-    `shared_prompt`: the prompt of a pair is computed once for both answers.
+    `cut`: a row ends after its last trained token, since later tokens cannot change its loss. `head`: the LM head is
+    computed only where the next token is trained. `padding_free`: the rows of a micro-batch are joined end to end, and
+    each sees only itself; `auto` does so if it is expected to be faster. `shared_prefix`: the common beginning of the
+    rows of a micro-batch is computed once. Rows with the same beginning then come into the same steps, so their order
+    changes. `shared_prompt`: the prompt of a pair is computed once for both answers.
     """
 
     cut: bool = True
@@ -155,7 +158,10 @@ class SpeedSpec(Strict):
 
 
 class EvalSpec(Strict):
-    """A held-out part: `data`, or a `share` of the rows. `patience`: evaluations without improvement before the end."""
+    """Held-out rows: `data`, or a `share` of the rows.
+
+    `patience`: evaluations without improvement before the run ends.
+    """
 
     data: DataSpec | None = None
     share: Share = 0.0

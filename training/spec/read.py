@@ -1,7 +1,7 @@
-"""What a run trains, on what and how: strict, checked as a whole before anything starts.
+"""Reads the spec of a run and checks it as a whole before anything starts.
 
-A minimal spec is `{model: tiny-chat, data: examples/data/question-answer.csv}`; everything else has a default. Every
-problem is found at once and named by its field, with what to do.
+A minimal spec is `{model: tiny-chat, data: examples/data/question-answer.csv}`; everything else has a default. All
+problems are reported together, each with its field and advice.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def read_spec(path: str) -> RunSpec:
 
 
 def spec_fields(text: str, name: str = "") -> Mapping[str, Any]:
-    """The fields in YAML or JSON, not yet checked; errors name the file `name`. Raises SpecError."""
+    """The unchecked fields in YAML or JSON; errors name the file `name`. Raises SpecError."""
     import yaml
 
     try:

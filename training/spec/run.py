@@ -43,7 +43,7 @@ def _method(value: Any) -> Any:
 
 
 class RunSpec(Strict):
-    """A whole run. Lengths are tokens; rates are per step; `max_steps` wins over `epochs`."""
+    """The spec of a run. Lengths are in tokens; rates are per step; `max_steps` overrides `epochs`."""
 
     model: str = Field(min_length=1)
     data: Annotated[DataSpec, BeforeValidator(_data)]
@@ -90,12 +90,12 @@ class RunSpec(Strict):
 
     @property
     def facts(self) -> MethodFacts:
-        """What is to be known of its method."""
+        """The facts of its method."""
         return FACTS[self.method]
 
     @property
     def rate(self) -> float:
-        """The learning rate, or what suits the method with LoRA and with all weights."""
+        """The learning rate; by default one that suits the method with LoRA or with all weights."""
         adapter, full = self.facts.rates
         return self.learning_rate if self.learning_rate is not None else full if self.lora is None else adapter
 
@@ -106,29 +106,29 @@ class RunSpec(Strict):
 
     @property
     def estimates_kl(self) -> bool:
-        """Whether its loss goes by a KL that is estimated over the other rows of a micro-batch."""
+        """Whether its loss uses a KL that is estimated over the other rows of a micro-batch."""
         return bool(self.facts.kl_loss) and self.losses == [self.facts.kl_loss]
 
     @property
     def trained_by(self) -> str:
-        """The strategy that says what trains: language modelling trains everything."""
+        """The strategy that decides what trains: language modelling trains everything."""
         return "full" if self.facts.is_in_blocks else self.strategy
 
     @property
     def modifiers(self) -> dict[str, Any]:
-        """What the inspector is told beside the strategy."""
+        """The modifiers for the inspector."""
         length = None if self.facts.is_in_blocks else self.max_length
         return {"keep": self.keep, "max_length": length, "truncation": self.truncation, "as_given": self.as_given}
 
     @property
     def rule(self) -> Rule:
-        """What trains, as the inspector takes it. Raises StrategyError."""
+        """The rule for the inspector. Raises StrategyError."""
         from inspector.strategies import Modifiers, Rule
 
         return Rule(strategy=self.trained_by, options=self.options, modifiers=Modifiers.parse(self.modifiers))
 
     def to_yaml(self) -> str:
-        """The spec as a person would write it: without what is at its default."""
+        """The spec as a person would write it: without defaults."""
         import yaml
 
         values = self.model_dump(mode="json", exclude_defaults=True)

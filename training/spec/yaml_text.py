@@ -1,6 +1,6 @@
-"""YAML that others wrote -> plain values: whatever is wrong with it is one YAMLError, and it cannot grow by itself.
+"""Untrusted YAML -> plain values: every problem is a YAMLError, and the values are limited.
 
-PyYAML raises KeyError, AttributeError and others for tags and dates that are none, and a few lines of references to
+PyYAML raises KeyError, AttributeError and others for invalid tags and dates, and a few lines of references to
 references (`&a`, `*a`) stand for billions of values.
 """
 
@@ -13,11 +13,11 @@ import yaml
 from inspector.errors import short
 
 MAX_CHARS = 100_000
-"""Longest text that is read."""
+"""Longest text that is read, in characters."""
 MAX_VALUES = 100_000
-"""Most values, each reference counted as all that it stands for."""
+"""Maximum number of values; a reference counts as all the values that it stands for."""
 MAX_BRACKETS = 200
-"""Most lists and mappings in brackets, each inside the one before: PyYAML looks through all of them at every sign."""
+"""Deepest nesting of lists and mappings in brackets: PyYAML checks all of them at every character."""
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
@@ -28,7 +28,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
 
 
 def load_yaml(text: str) -> Any:
-    """The value in a text, as `yaml.safe_load`. Raises yaml.YAMLError, and nothing else."""
+    """The value in a text, as `yaml.safe_load`. Raises only yaml.YAMLError."""
     if len(text) > MAX_CHARS:
         raise _error(f"it has {len(text):,} characters, and up to {MAX_CHARS:,} are read")
     loader = _Loader(text)
@@ -42,14 +42,14 @@ def load_yaml(text: str) -> Any:
         raise
     except RecursionError:
         raise _error("it is nested too deeply") from None
-    except Exception as error:  # dates, numbers and tags that are none
+    except Exception as error:  # invalid dates, numbers and tags
         raise _error(f"a value does not fit its type ({type(error).__name__}: {short(str(error), 200)})") from error
     finally:
         loader.dispose()
 
 
 def _size(node: Any, known: dict[int, int], inside: frozenset[int]) -> int:
-    """How many values a node stands for."""
+    """The number of values that a node stands for."""
     if id(node) in inside:
         raise _error("it refers to itself", node)
     if id(node) not in known:

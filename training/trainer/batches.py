@@ -1,6 +1,6 @@
-"""The rows of a micro-batch as one batch: padded, end to end, or after what they all begin with; whichever is cheaper.
+"""The rows of a micro-batch as one batch: padded, end to end, or after their common prefix, whichever is cheapest.
 
-Each of them gives every trained token the same context. Two rows `a b c D`, `a b e F` whose last token trains:
+Each layout gives every trained token the same context. Two rows `a b c D`, `a b e F` whose last token trains:
 
     padded           a b c D / a b e F      positions 0 1 2 3 / 0 1 2 3
     padding-free     a b c D a b e F        positions 0 1 2 3 0 1 2 3
@@ -23,12 +23,12 @@ from training.rows.pixels import FOLDER, TEXT_INPUTS, Pixels, read_pixels
 from training.rows.written import cut_row
 
 PAIR_COST = 2.5
-"""Time of an attention FLOP over that of a linear layer's, forward and backward, base frozen: measured with SDPA under
-a mask on a CPU, 256 to 2,048 tokens, 9 heads of 64."""
+"""Ratio of the time of an attention FLOP to that of a linear layer's FLOP, forward and backward, with a frozen base:
+measured with masked SDPA on a CPU, 256 to 2,048 tokens, 9 heads of 64."""
 
 
 class Layout(StrEnum):
-    """How the rows of a micro-batch lie in the batch."""
+    """The arrangement of the rows of a micro-batch in the batch."""
 
     PADDED = "padded"
     PADDING_FREE = "padding-free"
@@ -37,21 +37,24 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a layer does, in FLOPs: `token` for each token, `pair` for each pair of them that attention multiplies."""
+    """The cost of a layer in FLOPs.
+
+    `token` for each token, `pair` for each pair of tokens that attention multiplies.
+    """
 
     token: float
     pair: float
 
     @classmethod
     def of(cls, weights: Any) -> Cost:
-        """By the number of weights outside the embeddings, and by the heads."""
+        """The cost from the number of weights outside the embeddings, and from the heads."""
         config = weights.config.get_text_config()
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         outside = weights.num_parameters(exclude_embeddings=True)
         return cls(token=2.0 * outside / config.num_hidden_layers, pair=4.0 * config.num_attention_heads * width)
 
     def layouts(self, lengths: Sequence[int], prefix: int) -> dict[Layout, float]:
-        """What each layout costs. Masked attention multiplies all pairs, the plain causal one half of them."""
+        """The cost of each layout. Masked attention multiplies all pairs, plain causal attention half of them."""
         rows, longest, total = len(lengths), max(lengths), sum(lengths)
         shared = total - (rows - 1) * prefix
         pairs = rows * longest**2 * (0.5 if total == rows * longest else 1.0)
@@ -67,7 +70,7 @@ class Cost:
 class Batcher:
     """A collator: rows of `input_ids` and `labels` -> the cheapest allowed layout of them.
 
-    `padded`: trl's collator. `padding_free`: True never pads, "auto" pads where that is cheaper.
+    `padded`: trl's collator. `padding_free`: True never pads, "auto" pads if that is cheaper.
     """
 
     padded: Any
@@ -98,9 +101,9 @@ class Batcher:
 
 @dataclass(frozen=True, slots=True)
 class ImageBatcher:
-    """A collator of rows with images, one row a batch: each model joins those of several in a way of its own.
+    """A collator of rows with images, one row per batch: each model joins several rows in its own way.
 
-    `folder`: of the rows, beside which the files of their images are.
+    `folder`: the folder of the rows, with the files of their images next to it.
     """
 
     folder: Path
@@ -123,9 +126,11 @@ class ImageBatcher:
 
 
 def shared_length(rows: Sequence[dict[str, Any]]) -> int:
-    """How many tokens the rows can share: what all begin with, less one, and nothing that trains.
+    """The number of tokens that the rows can share.
 
-    The last common token stays in every row: what it predicts is the row's own.
+    Their common prefix without its last token, and nothing that trains.
+
+    The last common token stays in every row, since it predicts the row's own next token.
     """
     common = 0
     for column in zip(*(row["input_ids"] for row in rows), strict=False):
@@ -153,7 +158,7 @@ def share(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def shared_mask(position_ids: torch.Tensor) -> torch.Tensor | None:
-    """What each token of a shared-prefix batch sees, bool, [1, 1, tokens, tokens]; None where no prefix is shared.
+    """The mask of a shared-prefix batch, bool, [1, 1, tokens, tokens]; None if no prefix is shared.
 
     `position_ids`: [1, tokens]. They jump back to the prefix's length where the next row's rest begins.
     """
@@ -169,9 +174,9 @@ def shared_mask(position_ids: torch.Tensor) -> torch.Tensor | None:
 
 
 class PrefixSampler(Sampler[int]):
-    """Rows with the same beginning in one step: sorted by their ids, the steps in another order each epoch.
+    """Puts rows with the same beginning into one step: rows are sorted by their ids, steps are shuffled each epoch.
 
-    `size`: rows of a step, so that smaller micro-batches of the same step hold the same rows.
+    `size`: number of rows in a step, so that smaller micro-batches of the same step hold the same rows.
     """
 
     def __init__(self, rows: Sequence[Sequence[int]], size: int, seed: int) -> None:
@@ -181,11 +186,11 @@ class PrefixSampler(Sampler[int]):
         return len(self.rows)
 
     def set_epoch(self, epoch: int) -> None:
-        """The order to come is this epoch's: a resumed run goes on where it was."""
+        """Set the epoch whose order comes next, so that a resumed run continues correctly."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        """Numbers of rows; what is left over for an unfinished step comes last."""
+        """The numbers of rows; those of an incomplete step come last."""
         order = sorted(range(len(self.rows)), key=lambda i: list(self.rows[i]))
         whole = len(order) // self.size
         generator = torch.Generator().manual_seed(self.seed + self.epoch)

@@ -1,4 +1,4 @@
-"""What happens after each step of a run: its metrics are written, requests are read."""
+"""The actions after each step of a run: metrics are written, requests are read."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _NAMES = {
     "log_odds_ratio": "log_odds_ratio",
 }
 _NAMES |= {f"eval_{theirs}": f"eval_{ours}" for theirs, ours in _NAMES.items()}
-"""trl's names of what it logs, and ours."""
+"""trl's names of metrics, and ours."""
 
 
 class RunCallback(TrainerCallback):  # type: ignore[misc]
-    """Writes status and metrics; stops when asked to; ends the run when the loss is not a number."""
+    """Writes status and metrics, stops on request, and ends the run if the loss is not a number."""
 
     def __init__(self, run: RunDir, journal: Any, sample: Callable[[int, Any], None], spec: RunSpec) -> None:
         self.run, self.journal, self.sample, self.spec = run, journal, sample, spec
@@ -48,17 +48,17 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._early = None if patience is None else EarlyStoppingCallback(patience)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The number of steps is known."""
+        """Start: the number of steps is known."""
         self._began, self._first_step = time.monotonic(), state.global_step
         self._count.watch(kwargs["model"])
         self.journal.say(phase=Phase.TRAINING, max_steps=state.max_steps, step=state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Nothing is counted any more."""
+        """Stop counting."""
         self._count.leave()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        """Count the step; sample; look whether anybody asks for something."""
+        """Count the step, sample, and check for requests."""
         self.journal.say(step=state.global_step, epoch=float(state.epoch or 0.0))
         every = self.spec.sampling.every
         if every is not None and state.global_step % every == 0 and state.global_step < state.max_steps:
@@ -71,7 +71,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         return control
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Write what the trainer has measured."""
+        """Write the trainer's metrics."""
         values = {ours: logs[theirs] for theirs, ours in _NAMES.items() if logs and theirs in logs}
         if not values:
             return

@@ -31,13 +31,13 @@ from training.weights.scores import rewards, scored_rows
 
 
 def leave_if_asked(run: RunDir) -> None:
-    """Before the first step there is nothing to save. Raises KeyboardInterrupt."""
+    """Stop on a request before the first step: there is nothing to save. Raises KeyboardInterrupt."""
     if ranks.is_first() and run.is_asked("stop"):
         raise KeyboardInterrupt
 
 
 def fit(run: RunDir, spec: RunSpec, journal: Journal) -> None:
-    """Prepare, train, save; in smaller parts when memory runs out. Raises TrainingError, and the libraries' errors."""
+    """Prepare, train, save; with smaller parts if memory runs out. Raises TrainingError, and the libraries' errors."""
     model, rows = _prepare(run, spec, journal)
     leave_if_asked(run)
     asked = questions(spec.sampling, rows, model)
@@ -56,7 +56,7 @@ def fit(run: RunDir, spec: RunSpec, journal: Journal) -> None:
         checkpoint = run.checkpoint()
         start = "the start" if checkpoint is None else f"step {step_of(checkpoint)}"
         journal.note(
-            f"Memory ran out with micro_batch {used.micro_batch}: goes on from {start} with micro_batch "
+            f"Memory ran out with micro_batch {used.micro_batch}: continues from {start} with micro_batch "
             f"{part.micro_batch} and accumulation {part.accumulation}, the same rows in each step. ({lack})",
             reduced={"micro_batch": part.micro_batch, "accumulation": part.accumulation},
         )
@@ -64,7 +64,7 @@ def fit(run: RunDir, spec: RunSpec, journal: Journal) -> None:
 
 
 def _ask_endpoint(spec: RunSpec, endpoint: EndpointSpec, asked: Sequence[Any], journal: Journal) -> None:
-    """The same questions to another server. Its failure is noted; the run goes on without it."""
+    """Ask another server the same questions. If it fails, that is noted, and the run continues."""
     try:
         answers = [ask(endpoint, question.messages, spec.sampling.max_new_tokens) for question in asked]
     except EndpointError as error:
@@ -76,7 +76,7 @@ def _ask_endpoint(spec: RunSpec, endpoint: EndpointSpec, asked: Sequence[Any], j
 def _attempt(
     run: RunDir, spec: RunSpec, model: Any, rows: Sequence[Any], asked: Sequence[Any], journal: Journal
 ) -> str | None:
-    """Train and save. Returns what was said when memory ran out, else None."""
+    """Train and save. Returns the error message if memory ran out, else None."""
     weights = load_weights(spec, model)
     is_begun = any(sample["when"] == "before" for sample in run.samples())
     checkpoint = run.checkpoint()
@@ -133,7 +133,7 @@ def _attempt(
 
 
 def _train(trainer: Any, checkpoint: Path | None, max_steps: int | None) -> None:
-    """Make the steps that are left. transformers makes one more where none is: then only the weights are loaded."""
+    """Run the remaining steps. Without any, only the weights are loaded: transformers would run one more."""
     if checkpoint is None or max_steps is None or step_of(checkpoint) < max_steps:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         return
@@ -143,7 +143,7 @@ def _train(trainer: Any, checkpoint: Path | None, max_steps: int | None) -> None
 
 
 def _prepare(run: RunDir, spec: RunSpec, journal: Journal) -> tuple[Any, list[Any]]:
-    """The model's tokenizer, and the first rows. They are written once; a resumed run takes them as they are."""
+    """The model's tokenizer, and the first rows. The rows are written once; a resumed run reuses them."""
     from inspector.data.source import BadRow
 
     model = load_model(spec)
@@ -187,7 +187,7 @@ def _held_out(run: RunDir, spec: RunSpec, rows: Iterator[Any]) -> Iterator[Any]:
 
 
 def _keep_proof(run: RunDir, collator: Any) -> None:
-    """Write the proof down. Each process proves its rows."""
+    """Save the proof; each process contributes its rows."""
     collator.gather()
     if not ranks.is_first():
         return
@@ -206,11 +206,11 @@ def _keep_proof(run: RunDir, collator: Any) -> None:
 
 
 def _save(run: RunDir, trainer: Any, model: Any, spec: RunSpec) -> None:
-    """The adapter, the tokenizer with the template that was trained on, the spec: all of it or nothing."""
+    """Save the adapter, the tokenizer with the trained template, and the spec: all or nothing."""
     folder = run.adapter.with_name(".adapter")
     if ranks.is_first():
         shutil.rmtree(folder, ignore_errors=True)
-    if ranks.is_sharded():  # every process gives its part; rank 0 writes
+    if ranks.is_sharded():  # every process contributes its part; rank 0 writes
         trainer.save_model(str(folder))
     elif ranks.is_first():
         trainer.model.save_pretrained(str(folder))

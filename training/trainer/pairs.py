@@ -1,8 +1,8 @@
 """A chosen and a rejected answer as one batch: as trl's trainers take it, or with the prompt computed once for both.
 
-trl's trainers see rows `prompt chosen` and `prompt rejected`, padded, all chosen ones first. Below them, where it is
-cheaper, the backbone gets one row a pair, in which both answers see the prompt and not each other, and what it makes of
-every token is put back where trl looks for it:
+trl's trainers see padded rows `prompt chosen` and `prompt rejected`, with all chosen ones first. If it is cheaper, the
+backbone gets one row per pair, in which both answers see the prompt but not each other, and the states of all tokens
+are put back where trl expects them:
 
     trl           p p p C C / p p p R         positions 0 1 2 3 4 / 0 1 2 3
     backbone      p p p C C R                 positions 0 1 2 3 4 3
@@ -28,9 +28,9 @@ Row = tuple[list[int], list[int]]
 class AnswerBatcher:
     """A collator: written rows -> `input_ids`, `attention_mask` and `completion_mask`, each [rows, longest].
 
-    Of pairs all chosen answers come before all rejected ones. `completion_mask`: 1 where the row's label is its token.
-    `kl`: beside each row, its prompt with the answer of the row before it, as KTO estimates its KL (Ethayarajh et al.
-    2024, section 4.1), under names with `KL_`, and `label`, whether its answer is good.
+    In pairs all chosen answers come before all rejected ones. `completion_mask`: 1 where the row's label is its token.
+    `kl`: whether to add each row's prompt with the answer of the previous row, from which KTO estimates its KL
+    (Ethayarajh et al. 2024, section 4.1), under names with `KL_`, and `label`, whether its answer is good.
     """
 
     pad: int
@@ -38,7 +38,7 @@ class AnswerBatcher:
     kl: bool = False
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
-        """The batch, as tensors, and what the reference model was found to say of the rows, if that is known."""
+        """The batch as tensors, with the reference model's log probabilities of the rows if they are known."""
         rows = [self._row(row, "") for row in features]
         if features[0].get("rejected_input_ids") is not None:
             rows += [self._row(row, "rejected_") for row in features]
@@ -79,9 +79,10 @@ def _first_trained(labels: Sequence[int]) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedPairs:
-    """Padded pairs as one row each: what the backbone gets, and where its states belong.
+    """Padded pairs as one row each: the backbone's input, and the places of its states.
 
-    `input_ids`, `position_ids`: [pairs, longest]. `mask`: what each token sees, bool, [pairs, 1, longest, longest].
+    `input_ids`, `position_ids`: [pairs, longest]. `mask`: the tokens that each token sees, bool,
+    [pairs, 1, longest, longest].
     `source`: for each token of the padded batch, its place in the flattened shared one, [2 * pairs, tokens].
     """
 
@@ -92,7 +93,7 @@ class SharedPairs:
 
 
 def share_pairs(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SharedPairs:
-    """Both answers of each pair after what they begin with. `input_ids`, `attention_mask`: [2 * pairs, tokens], padded
+    """Both answers of each pair after their common prefix. `input_ids`, `attention_mask`: [2 * pairs, tokens], padded
     on the right, all chosen rows first."""
     (chosen, rejected), device = input_ids.chunk(2), input_ids.device
     first, second, common = (length[:, None] for length in _lengths(input_ids, attention_mask))
@@ -113,7 +114,7 @@ def share_pairs(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Shared
 
 
 def _lengths(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Tokens of each chosen row, of each rejected one, and of what both begin with."""
+    """The numbers of tokens of each chosen row, of each rejected row, and of their common prefix."""
     (chosen, rejected), (first, second) = input_ids.chunk(2), attention_mask.sum(1).chunk(2)
     index = torch.arange(input_ids.shape[1], device=input_ids.device)
     differs = (chosen != rejected) | (index >= torch.minimum(first, second)[:, None])
@@ -130,9 +131,9 @@ def is_cheaper(cost: Cost, input_ids: torch.Tensor, attention_mask: torch.Tensor
 
 @contextmanager
 def prompts_once(backbones: Sequence[Any], cost: Cost) -> Iterator[None]:
-    """Inside the `with`, calls of these backbones over padded pairs compute each prompt once, where that is cheaper.
+    """Inside the `with`, calls of these backbones over padded pairs compute each prompt once, if that is cheaper.
 
-    The states of every real token come out as without it, up to rounding; those of padding are those of some token.
+    The states of every real token are the same as without it, up to rounding; those of padding are those of some token.
     """
     hooks = []
     for backbone in backbones:

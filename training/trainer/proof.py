@@ -1,4 +1,4 @@
-"""The proof that what trains is what was shown: every row that the collator yields is looked up by its hash."""
+"""The proof that the trained rows are the shown rows: every row that the collator yields is looked up by its hash."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from training.rows.written import row_hash
 from training.weights import ranks
 
 FILE = "proof.npy"
-"""In a checkpoint: a run that goes on from there may see no row again."""
+"""The proof's file in a checkpoint: a run that resumes there may not see earlier rows again."""
 PROVEN = "proven"
-"""The key under which a batch says how many of its tokens are proven to train: the trainer has to count as many."""
+"""The key for the number of a batch's tokens that are proven to train: the trainer has to count the same number."""
 
 
 class ProvingCollator:
-    """A collator around another. Each row of each batch must be one that the inspector showed, ids and labels alike.
+    """A collator around another.
 
-    `shown`: the hashes taken at the inspection, of rows cut after their last trained token where they are trained so;
-    as a mapping with the inspected row's (tokens, trained tokens). Raises LabelsDifferError at the first row that is
-    none of them.
+    Each row of each batch must be one that the inspector showed, with the same ids and labels.
+
+    `shown`: the hashes from the inspection (of cut rows if rows are trained cut after their last trained token), each
+    with the inspected row's (tokens, trained tokens). Raises LabelsDifferError at the first row that is not among them.
     """
 
     def __init__(self, collator: Any, shown: Iterable[int] | Mapping[int, tuple[int, int]]) -> None:
@@ -40,7 +41,7 @@ class ProvingCollator:
         return other
 
     def __call__(self, features: list[dict[str, Any]], *args: Any, **kwargs: Any) -> Any:
-        """The batch of the collator, once it is proven, and under PROVEN how many of its tokens train."""
+        """The collator's batch, once it is proven, with the number of its trained tokens under PROVEN."""
         batch = self.collator(features, *args, **kwargs)
         batch[PROVEN] = 0
         pixels = self.collator.pixels_in(batch) if hasattr(self.collator, "pixels_in") else {}
@@ -52,34 +53,34 @@ class ProvingCollator:
                     f"A row of {len(ids)} tokens that trains {trained} of them does not match any row shown by the "
                     "inspector. Training stopped. Please report it, with the spec."
                 )
-            batch[PROVEN] += trained - (labels[0] != IGNORED)  # nothing predicts a row's first token
+            batch[PROVEN] += trained - (labels[0] != IGNORED)  # nothing predicts the first token of a row
             tokens, _ = self.seen.setdefault(key, self.shown[key] or (len(ids), trained))
             if len(ids) < tokens:
                 self._cut.add(key)
         return batch
 
     def found(self) -> tuple[dict[int, tuple[int, int]], set[int]]:
-        """The rows seen so far, by hash, and which of them were cut: for `add` of another process's."""
+        """The rows seen so far, by hash, and the cut ones: for `add` in another process."""
         return self.seen, self._cut
 
     def add(self, found: tuple[dict[int, tuple[int, int]], set[int]]) -> None:
-        """Count the rows that another process has proven, too."""
+        """Also count the rows that another process has proven."""
         self.seen.update(found[0])
         self._cut |= found[1]
 
     def gather(self) -> None:
-        """Count the rows that every process has proven. All have to ask."""
+        """Count the rows that every process has proven. All processes have to call this."""
         for found in ranks.gather(self.found()):
             self.add(found)
 
     def save(self, checkpoint: Path) -> None:
-        """Write down what was proven until this checkpoint: int64 of (rows, 4), each row's hash, tokens, trained tokens
-        and whether it was cut."""
+        """Save the rows proven until this checkpoint: int64 of shape (rows, 4), with each row's hash, tokens, trained
+        tokens and whether it was cut."""
         rows = [(key, *counts, key in self._cut) for key, counts in self.seen.items()]
         np.save(checkpoint / FILE, np.array(rows, dtype=np.int64).reshape(-1, 4))
 
     def load(self, checkpoint: Path) -> None:
-        """Count what was proven until this checkpoint, as `save` wrote it; one of an older version says nothing."""
+        """Count the rows proven until this checkpoint, as `save` wrote them; an older checkpoint has none."""
         if not (checkpoint / FILE).exists():
             return
         for key, tokens, trained, is_cut in np.load(checkpoint / FILE).tolist():
@@ -89,16 +90,16 @@ class ProvingCollator:
 
     @property
     def tokens(self) -> int:
-        """How many tokens the rows seen so far have, as they were inspected."""
+        """The number of tokens in the rows seen so far, as they were inspected."""
         return sum(tokens for tokens, _ in self.seen.values())
 
     @property
     def trained(self) -> int:
-        """How many of these train."""
+        """The number of trained tokens among them."""
         return sum(trained for _, trained in self.seen.values())
 
     def sentence(self, *, of_rewards: bool = False) -> str:
-        """What has been proven so far. `of_rewards`: the token that trains is where a row's reward is read."""
+        """The proof so far, in a sentence. `of_rewards`: a row's reward is read at its trained token."""
         if not self.seen:
             return "No row has been seen, so nothing is known of what trained."
         if of_rewards:
@@ -114,11 +115,11 @@ class ProvingCollator:
 
 
 def rows_of(batch: Any) -> list[tuple[list[int], list[int]]]:
-    """The rows in a batch: without padding where it has a mask, else from where positions jump back.
+    """The rows in a batch: without padding if it has a mask, otherwise split where positions jump back.
 
-    Labels are the batch's own, or its tokens where its completion mask is 1: so trl's preference trainers read it.
+    Labels are those of the batch, or its tokens where its completion mask is 1, as in trl's preference trainers.
 
-    Positions that jump back to 0 begin a row. Where they jump back to P, the first P tokens begin every row.
+    Positions that jump back to 0 begin a row. If they jump back to P, the first P tokens begin every row.
     """
     ids = batch["input_ids"].tolist()
     if "labels" in batch:

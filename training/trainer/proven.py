@@ -1,4 +1,4 @@
-"""What every trainer here adds to trl's: it takes batches of a ProvingCollator, and counts what was proven."""
+"""The common addition to trl's trainers: batches come from a ProvingCollator, and proven tokens are counted."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from training.weights import ranks
 
 
 class Proven:
-    """Beside one of trl's trainers. Raises LabelsDifferError when that counts other trained tokens than were proven.
+    """A mixin for trl's trainers. Raises LabelsDifferError if the trainer counts other trained tokens than were proven.
 
-    `eval_collator`: of the held-out rows, where it is another: transformers weights an evaluated batch by its number
-    of rows, so that they have to be padded.
+    `eval_collator`: the collator of the held-out rows, if it is another one: transformers weights an evaluated batch by
+    its number of rows, so these rows have to be padded.
     """
 
     args: Any
@@ -25,7 +25,7 @@ class Proven:
     eval_collator: Any = None
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
-        """The micro-batches of a step, and how many of their tokens are trained: as many as were proven."""
+        """The micro-batches of a step, and the number of their trained tokens, which must be the proven number."""
         batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[misc]
         proven = torch.tensor(sum(batch.pop(PROVEN) for batch in batches), device=device)
         if count is not None and self.args.world_size > 1:
@@ -38,7 +38,10 @@ class Proven:
         return batches, count
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """As transformers does. A checkpoint, which it saves so too, also gets what every process has proven."""
+        """Save as transformers does.
+
+        A checkpoint, which is saved in the same way, also gets the proof of every process.
+        """
         super().save_model(output_dir, _internal_call)  # type: ignore[misc]
         if _internal_call:
             self.data_collator.gather()
@@ -46,7 +49,7 @@ class Proven:
                 self.data_collator.save(Path(output_dir or self.args.output_dir))
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
-        """As transformers makes it, with `eval_collator`."""
+        """The loader that transformers makes, with `eval_collator`."""
         collator = self.data_collator
         self.data_collator = self.eval_collator or collator
         try:

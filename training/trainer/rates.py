@@ -1,4 +1,4 @@
-"""How fast a run is and what it holds: tokens by a count of what enters the model, memory and load as devices tell."""
+"""The speed and the memory of a run: tokens are counted as they enter the model; devices report memory and load."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inspector.strategies.base import IGNORED
 class TokenCount:
     """Counts the tokens that enter a model while it trains: all of them, and those whose label trains.
 
-    What an engine does not pass on (labels, for one) is not counted, and has no rate.
+    Inputs that an engine does not pass on (labels, for example) are not counted, and have no rate.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class TokenCount:
         self._hook: Any = None
 
     def watch(self, model: Any) -> None:
-        """Begin to count."""
+        """Start counting."""
         self._hook = model.register_forward_pre_hook(self._count, with_kwargs=True)
         self._since = time.monotonic()
 
@@ -35,7 +35,7 @@ class TokenCount:
             self._hook = None
 
     def _count(self, model: Any, args: Any, values: dict[str, Any]) -> None:
-        if not model.training or not torch.is_grad_enabled():  # a reference model's pass is none of the training's
+        if not model.training or not torch.is_grad_enabled():  # a pass of a reference model is not part of the training
             return
         mask, ids = values.get("attention_mask"), values.get("input_ids")
         labels, targets = values.get("labels"), values.get("shift_labels")
@@ -44,12 +44,12 @@ class TokenCount:
         elif isinstance(ids, torch.Tensor):
             self._tokens.append(torch.tensor(ids.numel()))
         if isinstance(labels, torch.Tensor):
-            self._trained.append(labels[:, 1:].ne(IGNORED).sum())  # nothing predicts the first
+            self._trained.append(labels[:, 1:].ne(IGNORED).sum())  # nothing predicts the first token
         elif isinstance(targets, torch.Tensor):
             self._trained.append(targets.ne(IGNORED).sum())
 
     def rates(self) -> dict[str, float]:
-        """Tokens per second since the last call; forgets what it has counted."""
+        """Tokens per second since the last call; resets the counts."""
         seconds = time.monotonic() - self._since
         counts = {"tokens_per_second": self._tokens, "trained_tokens_per_second": self._trained}
         found = {
@@ -62,8 +62,8 @@ class TokenCount:
 
 
 def usage(device: str) -> dict[str, float]:
-    """What the run holds. `memory_mb`: of the GPU at most so far, or of this process now. On a GPU also what torch has
-    reserved there now, in MB, and its load in percent where the driver tells.
+    """The memory of the run. `memory_mb`: the GPU's maximum so far, or this process's current memory. On a GPU also the
+    memory that torch has reserved there, in MB, and the load in percent if the driver reports it.
     """
     if device != "cuda":
         return {"memory_mb": round(psutil.Process().memory_info().rss / 1e6, 1)}
@@ -73,5 +73,5 @@ def usage(device: str) -> dict[str, float]:
     }
     try:
         return found | {"gpu_utilization": float(torch.cuda.utilization())}
-    except Exception:  # without pynvml, or without the right to ask: unknown, not guessed
+    except Exception:  # without pynvml, or without permission: unknown, not guessed
         return found

@@ -1,7 +1,7 @@
-"""trl's SFTTrainer with its own loss, computed where something trains; and what of `speed` is exact for a model.
+"""trl's SFTTrainer with its own loss, computed only where tokens train; and the `speed` settings exact for a model.
 
-Nothing here computes a loss: trl's does, from fewer hidden states. So softcapping, scaled logits and router losses are
-its, and so are the logged figures.
+Nothing here computes a loss: trl does, from fewer hidden states. So softcapping, scaled logits, router losses and the
+logged figures are those of trl.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from training.trainer.proof import PROVEN
 from training.trainer.proven import Proven
 
 _TOLERANCE = {torch.float32: 1e-4}
-"""Relative difference of hidden states that is rounding; 3e-2 for shorter types."""
+"""Relative difference of hidden states that counts as rounding; 3e-2 for shorter types."""
 
 
 class ProvenTrainer(Proven, SFTTrainer):  # type: ignore[misc]
     """trl's trainer over batches of a ProvingCollator.
 
-    `speed.head`: the LM head gets the hidden states whose next token trains, and no others.
+    `speed.head`: the LM head gets only the hidden states whose next token trains.
     """
 
     def __init__(self, *args: Any, speed: SpeedSpec, **kwargs: Any) -> None:
@@ -38,7 +38,7 @@ class ProvenTrainer(Proven, SFTTrainer):  # type: ignore[misc]
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """trl's loss of a batch; the same whatever `speed` says."""
+        """trl's loss of a batch; `speed` does not change it."""
         inputs = {name: value for name, value in inputs.items() if name != PROVEN}
         backbone, hooks = backbone_of(self.model), []
         if self.speed.shared_prefix and "attention_mask" not in inputs:
@@ -63,20 +63,20 @@ class ProvenTrainer(Proven, SFTTrainer):  # type: ignore[misc]
 
 
 def _keep(output: Any, kept: torch.Tensor) -> Any:
-    """The backbone's output with the states at `kept` alone, [1, how many, hidden]."""
+    """The backbone's output with only the states at `kept`, [1, number, hidden]."""
     output.last_hidden_state = output.last_hidden_state[kept][None]
     return output
 
 
 _PER_TOKEN = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
-"""What trl's fused head says of each position."""
+"""The output of trl's fused head at each position."""
 
 
 @contextmanager
 def head_where_trained(models: Sequence[Any]) -> Iterator[None]:
-    """Inside the `with`, trl's fused head of these models computes the positions whose next token trains, no others.
+    """Inside the `with`, trl's fused head of these models computes only the positions whose next token trains.
 
-    What it says of those is where trl looks for it; of the others it says 0, as it does itself.
+    Its outputs for these are where trl expects them; for the others they are 0, as in trl.
     """
     hooks: list[Any] = []
     for model in models:
@@ -122,14 +122,14 @@ def _behind_head(pending: list[tuple[torch.Tensor, Any]]) -> Any:
 
 
 def _kept(targets: torch.Tensor) -> torch.Tensor:
-    """The positions whose next token trains; one at least, or the loss hangs on nothing."""
+    """The positions whose next token trains; at least one, so that the loss keeps a gradient."""
     kept = targets != IGNORED
     kept[0, 0] |= ~kept.any()
     return kept
 
 
 def backbone_of(weights: Any) -> Any:
-    """The model below the LM head, inside whatever peft put around it; None where there is no such thing."""
+    """The model below the LM head, inside peft's wrappers; None if there is no such model."""
     causal = weights.get_base_model() if hasattr(weights, "get_base_model") else weights
     return None if causal.base_model is causal else causal.base_model
 
@@ -147,7 +147,9 @@ def see_prefix(backbone: Any, position_ids: torch.Tensor) -> Any:
 
 
 def allowed_speed(speed: SpeedSpec, weights: Any, longest: int) -> SpeedSpec:
-    """What of `speed` is exact for this model: what is on by default is turned off, what was asked for is refused.
+    """The `speed` settings that are exact for this model.
+
+    Inexact defaults are turned off, inexact requests are refused.
 
     `longest`: tokens of the longest row. Raises SpecError.
     """
@@ -172,7 +174,7 @@ def allowed_speed(speed: SpeedSpec, weights: Any, longest: int) -> SpeedSpec:
 
 
 def allowed_pair_speed(speed: SpeedSpec, weights: Any, longest: int) -> SpeedSpec:
-    """The same for answers: `cut` and `shared_prompt`. Of a pair `longest` tokens are one answer's."""
+    """The same for answers: `cut` and `shared_prompt`. `longest`: tokens of the longest answer with its prompt."""
     everywhere = context_beyond_the_row(weights.config.get_text_config(), longest)
     shares = speed.shared_prompt and everywhere is None and _why_not_shared(weights, longest) is None
     changes = {"cut": speed.cut and everywhere is None, "shared_prompt": shares}
@@ -180,7 +182,7 @@ def allowed_pair_speed(speed: SpeedSpec, weights: Any, longest: int) -> SpeedSpe
 
 
 def context_beyond_the_row(config: Any, longest: int) -> str | None:
-    """Why the loss of a token depends on tokens after it or on other rows; None where it does not."""
+    """The reason why the loss of a token depends on later tokens or on other rows; None if it does not."""
     if not getattr(config, "is_causal", True) or getattr(config, "is_encoder_decoder", False):
         return "the model is not causal"
     if hasattr(config, "output_router_logits") and getattr(config, "router_aux_loss_coef", None):
@@ -196,7 +198,7 @@ def context_beyond_the_row(config: Any, longest: int) -> str | None:
 def _why_not_shared(weights: Any, longest: int) -> str | None:
     config = weights.config.get_text_config()
     if config._attn_implementation not in ("sdpa", "eager"):
-        return f"{config._attn_implementation} takes no mask of its own"
+        return f"{config._attn_implementation} takes no custom mask"
     for name, value in config.to_dict().items():
         is_window = ("window" in name or "chunk" in name) and "layers" not in name
         if is_window and type(value) is int and 0 < value < longest:
@@ -205,7 +207,7 @@ def _why_not_shared(weights: Any, longest: int) -> str | None:
 
 
 def _agrees(weights: Any, **layout: Any) -> bool:
-    """Whether two short rows in another layout get the hidden states that they get padded."""
+    """Whether two short rows in another layout get the same hidden states as with padding."""
     rows = [list(range(1, 10)), [*range(1, 6), 8]]
     features = [{"input_ids": ids, "labels": [IGNORED] * 5 + ids[5:]} for ids in rows]
     padded, fewest = DataCollatorForLanguageModeling(pad_token_id=0), Cost(token=1.0, pair=0.0)
@@ -214,7 +216,7 @@ def _agrees(weights: Any, **layout: Any) -> bool:
     try:
         expected = _trained_states(weights, Batcher(padded=padded, cost=fewest)(features))
         found = _trained_states(weights, Batcher(padded=padded, cost=fewest, **layout)(features))
-    except (TypeError, ValueError, RuntimeError, LookupError):  # a model that cannot take it says so in many ways
+    except (TypeError, ValueError, RuntimeError, LookupError):  # models that cannot take it raise various errors
         return False
     finally:
         weights.train(was_training)

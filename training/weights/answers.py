@@ -1,4 +1,4 @@
-"""Greedy answers, so that a difference is the training's: to fixed questions of a run, and to whoever talks to it."""
+"""Greedy answers, so that differences come from the training: to fixed questions of a run, and to its users."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from training.rows.prepare import PreparedRow
 from training.spec import SamplingSpec
 
 ASKED = 3
-"""Questions taken from the rows, where the spec names none."""
+"""Number of questions taken from the rows if the spec names none."""
 PROMPT_TOKENS = 16
-"""How much of a text is given."""
+"""Number of first tokens of a text that are used as a prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked, rendered, and the answer that the data has, if it is from there."""
+    """A rendered question, and the data's answer if it comes from the data."""
 
     messages: tuple[Message, ...]
     prompt: str
@@ -31,18 +31,18 @@ class Question:
 
     @property
     def text(self) -> str:
-        """The last message's words."""
+        """The text of the last message."""
         return words_of(self.messages[-1])
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The images that it shows, in order."""
+        """The images in the question, in order."""
         return tuple(source for _, _, source in sources(self.messages) if source)
 
 
 def questions(sampling: SamplingSpec, rows: Sequence[PreparedRow], model: Model) -> list[Question]:
-    """The spec's prompts; without any, the first rows up to their last answer, each once. What does not render is left
-    out."""
+    """The spec's prompts; without any, the first rows up to their last answer, each once. Prompts that do not render
+    are left out."""
     asked: list[tuple[Conversation, str | None]] = [
         (Conversation.parse([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt), None)
         for prompt in sampling.prompts
@@ -67,7 +67,7 @@ def questions(sampling: SamplingSpec, rows: Sequence[PreparedRow], model: Model)
 
 
 def prompt_of(model: Model, conversation: Conversation) -> str:
-    """The text that an answer to a conversation goes on from. Raises RenderError, as its template refuses."""
+    """The prompt for an answer to a conversation. Raises RenderError if its template refuses it."""
     _, source = model.template_for(conversation.tools is not None)
     shown = without_data(conversation.with_keywords(add_generation_prompt=True))
     (text,) = sandbox.texts(source, [shown], model.special_tokens)
@@ -77,14 +77,14 @@ def prompt_of(model: Model, conversation: Conversation) -> str:
 
 
 def _begun(row: PreparedRow) -> Question:
-    """The first tokens of a text, to be gone on from."""
+    """The first tokens of a text, as a prompt."""
     end = max(1, min(PROMPT_TOKENS, len(row.texts) // 2))
     prompt, rest = "".join(row.texts[:end]), "".join(row.texts[end:])
     return Question(messages=({"role": TEXT_ROLE, "content": prompt},), prompt=prompt, reference=rest)
 
 
 def write_answers(weights: Any, model: Model, asked: Sequence[Question], max_new_tokens: int) -> list[str]:
-    """One greedy answer each, special tokens included so that a missing stop shows. Leaves the weights as they were."""
+    """One greedy answer each, with special tokens so that a missing stop shows. Does not change the weights."""
     return [str(model.tokenizer.decode(ids)) for ids in write_ids(weights, model, asked, max_new_tokens)]
 
 
@@ -112,8 +112,8 @@ def generate(
 ) -> tuple[list[int], list[int]]:
     """The ids of a prompt, and those of the greedy answer to it, its stop token included.
 
-    `images`: those that the prompt has placeholders for. `stops`: ids that end it, beside the tokenizer's and the
-    weights' own. `on_ids`: called with the answer's ids after each of them; the answer ends where it returns True.
+    `images`: the images for the prompt's placeholders. `stops`: ids that end the answer, besides those of the tokenizer
+    and the weights. `on_ids`: called with the answer's ids after each new one; the answer ends if it returns True.
     """
     import torch
     from transformers import StoppingCriteria, StoppingCriteriaList

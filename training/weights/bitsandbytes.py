@@ -1,6 +1,6 @@
-"""bitsandbytes is kept out of runs that cannot need it: peft would import it, and with it torch's compiler.
+"""Keeps bitsandbytes out of runs that cannot need it: peft would import it, and with it torch's compiler.
 
-On a machine without an accelerator only the optimizers of 8 bits use it.
+On a machine without an accelerator only the 8-bit optimizers use it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ _NAME = "bitsandbytes"
 
 
 def leave_out() -> None:
-    """Have nothing import it, where there is no accelerator; without effect where it is imported already."""
+    """Prevent its import if there is no accelerator; no effect if it is already imported."""
     import torch
 
     if not torch.accelerator.is_available():
@@ -19,6 +19,6 @@ def leave_out() -> None:
 
 
 def let_in() -> None:
-    """This run uses it."""
+    """Allow its import for this run."""
     if _NAME in sys.modules and sys.modules[_NAME] is None:
         del sys.modules[_NAME]

@@ -1,6 +1,6 @@
-"""Answers of any server that speaks OpenAI's chat completions, to lay beside the run's own.
+"""Answers of any server that speaks OpenAI's chat completions, for comparison with the run's answers.
 
-The key is read from the environment by its name; it is written nowhere.
+The key is read from the environment by its name; it is never stored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from training.errors import EndpointError
 from training.spec import EndpointSpec
 
 TIMEOUT_S = 60.0
-"""Longest an answer may take."""
+"""Maximum seconds for an answer."""
 
 
 def ask(endpoint: EndpointSpec, messages: tuple[Message, ...], max_new_tokens: int) -> str:

@@ -1,4 +1,4 @@
-"""A spec's weights: loaded on the device that there is, with LoRA matrices where it asks for them."""
+"""Loads a spec's weights on the available device, with LoRA matrices if the spec has them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def precision_of(spec: RunSpec, device: str) -> str:
 
 
 def model_class(spec: RunSpec, config: Any) -> Any:
-    """transformers' class: a causal model, one that sees images, too, or one that gives a number for a row."""
+    """transformers' class: a causal model, one that also sees images, or one that gives a number for a row."""
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
@@ -73,12 +73,12 @@ def load_weights(spec: RunSpec, model: Model) -> Any:
             bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute,
         )  # fmt: skip
     name = str(EMBEDDED.get(spec.model, spec.model))
-    torch.manual_seed(spec.seed)  # a reward model's head is new, and drawn
+    torch.manual_seed(spec.seed)  # a reward model's head is new, with random weights
     weights = model_class(spec, config_of(spec)).from_pretrained(
         name, revision=model.revision, dtype=compute if spec.lora else torch.float32, trust_remote_code=False,
         quantization_config=quantized, device_map={"": local_rank()} if quantized else None, **spec.facts.head,
     )  # fmt: skip
-    if quantized is None and not is_sharded():  # what is sharded goes to its device part by part
+    if quantized is None and not is_sharded():  # sharded weights go to their devices part by part
         weights = weights.to(device)
     if len(model.tokenizer) > weights.get_input_embeddings().num_embeddings:
         weights.resize_token_embeddings(len(model.tokenizer))
@@ -101,10 +101,10 @@ def load_reference(spec: RunSpec, weights: Any) -> Any:
 
 
 def lora_config(spec: RunSpec, weights: Any, tokenizer: Any = None) -> Any:
-    """peft's configuration. The embeddings of tokens that are new train, too, and are saved with the adapter.
+    """peft's configuration. The embeddings of new tokens train too, and are saved with the adapter.
 
-    `tokenizer`: of the run; new are those of its tokens that the spec has added. Raises ValueError when a named group
-    or layer is not in the model.
+    `tokenizer`: that of the run; new tokens are those that the spec has added. Raises ValueError if a named group or
+    layer is not in the model.
     """
     from peft import LoraConfig
 
@@ -130,9 +130,9 @@ def lora_config(spec: RunSpec, weights: Any, tokenizer: Any = None) -> Any:
 
 
 def _beside_the_text(weights: Any) -> str | None:
-    """A pattern of the layers outside the language model, such as of what sees images: they stay as they are.
+    """A pattern for the layers outside the language model, such as those of an image encoder, which do not train.
 
-    None where there are none.
+    None if there are none.
     """
     decoder = weights.get_decoder() if hasattr(weights.config, "vision_config") else None
     path = next((path for path, module in weights.named_modules() if module is decoder), "")
@@ -151,19 +151,19 @@ def _new_tokens(spec: RunSpec, weights: Any, tokenizer: Any) -> dict[str, list[i
 
 
 def _name_of(layer: Any, weights: Any) -> str:
-    """What the model calls a layer; "" for one that it has not."""
+    """The model's name for a layer; "" if it has no such layer."""
     return next((path.rsplit(".", 1)[-1] for path, module in weights.named_modules() if module is layer), "")
 
 
 def complete_head(weights: Any) -> None:
-    """Give the LM head its bias back, which peft hides where new tokens are trained: trl computes with it."""
+    """Restore the LM head's bias, which peft hides if new tokens are trained: trl computes with it."""
     head = weights.get_output_embeddings()
     if head is not None and not hasattr(head, "bias"):
-        head.__dict__["bias"] = getattr(head.original_module, "bias", None)  # no parameter of the wrapper's own
+        head.__dict__["bias"] = getattr(head.original_module, "bias", None)  # not a parameter of the wrapper
 
 
 def target_modules(modules: str | list[str], weights: Any) -> str | list[str]:
-    """The layers that get matrices: "all-linear" as peft reads it, else names found in the model."""
+    """The layers that get matrices: "all-linear" as in peft, or names found in the model."""
     if modules == ModuleGroup.ALL_LINEAR:
         return str(modules)
     groups = module_groups(weights)
@@ -180,7 +180,7 @@ def target_modules(modules: str | list[str], weights: Any) -> str | list[str]:
 
 
 def module_groups(weights: Any) -> dict[str, list[str]]:
-    """The model's own layers by what they do: attention, mlp, embeddings, other."""
+    """The model's layers by function: attention, mlp, embeddings, other."""
     import torch
 
     groups: dict[str, set[str]] = {"attention": set(), "mlp": set(), "embeddings": set(), "other": set()}
@@ -202,7 +202,7 @@ def _within(parents: list[str], marks: tuple[str, ...]) -> bool:
 
 
 def total_steps(spec: RunSpec, rows: int) -> int:
-    """How many optimiser steps the run makes without packing."""
+    """The number of optimiser steps of the run without packing."""
     if spec.max_steps is not None:
         return spec.max_steps
     per_epoch = math.ceil(math.ceil(rows / spec.micro_batch) / spec.accumulation)

@@ -1,4 +1,4 @@
-"""What a run does when memory runs out: the same steps over the same rows, in smaller parts."""
+"""Recovery of a run that ran out of memory: the same steps over the same rows, in smaller parts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import gc
 from training.spec import RunSpec
 
 _SAID = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed", "start new thread")
-"""What CUDA, cuBLAS, torch's allocator on the CPU and Python's threads say, all of it in RuntimeErrors."""
+"""Messages of CUDA, cuBLAS, torch's CPU allocator and Python's threads, all in RuntimeErrors."""
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one that it was raised from, says that memory ran out."""
+    """Whether an error or one of its causes says that memory ran out."""
     while error is not None:
         message = str(error).lower()
         if isinstance(error, MemoryError) or (
@@ -23,7 +23,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def smaller(spec: RunSpec) -> RunSpec | None:
-    """The same batch in micro-batches of at most half the size; None when it is as small as it can be."""
+    """The same batch in micro-batches of at most half the size; None if it is already the smallest."""
     batch = spec.micro_batch * spec.accumulation
     least = 2 if spec.estimates_kl else 1  # its KL is an estimate over the rows of a micro-batch
     half = next((n for n in range(spec.micro_batch // 2, least - 1, -1) if batch % n == 0), None)
@@ -31,12 +31,12 @@ def smaller(spec: RunSpec) -> RunSpec | None:
 
 
 def reduced(spec: RunSpec, parts: dict[str, int]) -> RunSpec:
-    """The spec with the micro-batch that an earlier attempt came down to."""
+    """The spec with the micro-batch that an earlier attempt ended with."""
     return spec.model_copy(update=parts)
 
 
 def release() -> None:
-    """Give back what nobody uses any more, of the GPU as well."""
+    """Release unused memory, also on the GPU."""
     import torch
 
     gc.collect()

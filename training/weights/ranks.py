@@ -1,6 +1,6 @@
-"""Which of a run's processes this one is, and what they tell each other; alone, each of these is what it is for one.
+"""The processes of a run: this one's rank, and values they exchange. All functions also work for a single process.
 
-The launcher says in the environment how many there are. Rank 0 writes the run's files; the others read them.
+The launcher sets the number of processes in the environment. Rank 0 writes the run's files; the others read them.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 
 def rank() -> int:
-    """This process's number; 0 where it is alone."""
+    """This process's number; 0 if it is the only one."""
     return int(os.environ.get("RANK", 0)) if world() > 1 else 0
 
 
 def world() -> int:
-    """How many processes train together."""
+    """The number of processes that train together."""
     return int(os.environ.get("WORLD_SIZE", 1)) if "LOCAL_RANK" in os.environ else 1
 
 
@@ -33,12 +33,12 @@ def is_first() -> bool:
 
 
 def is_sharded() -> bool:
-    """Whether each process holds a part of the weights alone: FSDP."""
+    """Whether each process holds only a part of the weights, as with FSDP."""
     return world() > 1 and os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
 
 
 def first_says(value: bool, device: Any) -> bool:
-    """What rank 0 thinks, so that all do the same. All have to ask."""
+    """Rank 0's value, so that all processes do the same. All have to call this."""
     if world() == 1:
         return value
     import torch
@@ -49,7 +49,7 @@ def first_says(value: bool, device: Any) -> bool:
 
 
 def gather(value: Any) -> list[Any]:
-    """Every process's value, in the order of ranks. All have to ask."""
+    """Every process's value, in the order of ranks. All have to call this."""
     if world() == 1:
         return [value]
     import torch
@@ -60,7 +60,7 @@ def gather(value: Any) -> list[Any]:
 
 
 def end_with_launcher() -> None:
-    """End this process, and what it has started, as soon as the launcher is gone: nothing else would."""
+    """End this process and its children as soon as the launcher is gone: nothing else would end them."""
     launcher = os.getppid()
 
     def watch() -> None:

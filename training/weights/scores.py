@@ -1,6 +1,6 @@
-"""How surprised the model is at each token of an example: its loss there, and its own first guess.
+"""Scores each token of an example: the model's loss there, and its own most probable token.
 
-The first rows are scored before and after, so that one sees which trained tokens are learned and which still surprise.
+The first rows are scored before and after the training, to show which trained tokens are learned and which are not.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from training.rows.pixels import Pixels
 from training.rows.prepare import PreparedRow
 
 CHUNK = 256
-"""Positions whose logits are held at a time; the keys and values of those before them are kept."""
+"""Number of positions whose logits are held at a time; the keys and values of earlier positions are kept."""
 MAX_TOKENS = 2_048
-"""Tokens scored of a row."""
+"""Maximum number of tokens scored in a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One position. `loss`: nats, of the token that stands there; `guess`: the id that the model finds most probable
-    there, with its probability. The first token has none of them: nothing stands before it."""
+    """One position. `loss`: in nats, of the token there; `guess`: the id that the model finds most probable there, with
+    its probability. The first token has none of them: nothing comes before it."""
 
     loss: float | None = None
     guess: int | None = None
@@ -31,9 +31,9 @@ class Score:
 
 
 def score(weights: Any, ids: Sequence[int], pixels: Pixels = MappingProxyType({})) -> list[Score]:
-    """A score for each token. `pixels`: what the model is given of the images among them, whole then.
+    """A score for each token. `pixels`: the model's inputs for the images; then the row is scored in one piece.
 
-    Leaves the weights as they were.
+    Does not change the weights.
     """
     import torch
 
@@ -60,12 +60,12 @@ def score(weights: Any, ids: Sequence[int], pixels: Pixels = MappingProxyType({}
 
 
 def scored_rows(weights: Any, tokenizer: Any, rows: Sequence[PreparedRow]) -> list[dict[str, Any]]:
-    """The rows with their scores, JSON-ready, of a pair one for each answer: for each token its text, whether it
-    trains, its loss, the guess with its probability, and whether that is right."""
+    """The rows with their scores, JSON-ready, one for each answer of a pair: for each token its text, whether it
+    trains, its loss, the guess with its probability, and whether the guess is right."""
     out = []
     for number, name, row in _answers(rows):
         ids = row.input_ids[:MAX_TOKENS]
-        if row.pixels and len(ids) < len(row.input_ids):  # cut tokens of an image would be missing
+        if row.pixels and len(ids) < len(row.input_ids):  # otherwise tokens of an image could be missing
             continue
         scores = score(weights, ids, row.pixels)
         shown = {guess: str(tokenizer.decode([guess])) for guess in {one.guess for one in scores} if guess is not None}
@@ -86,14 +86,14 @@ def scored_rows(weights: Any, tokenizer: Any, rows: Sequence[PreparedRow]) -> li
 
 
 def _answers(rows: Sequence[PreparedRow]) -> Iterator[tuple[int, str, PreparedRow]]:
-    """(number, which answer it is, the answer); "" where the row is not a pair."""
+    """(number, name of the answer, the answer); the name is "" if the row is not a pair."""
     for row in rows:
         names = ("",) if row.rejected is None else ("chosen", "rejected")
         yield from ((row.number, name, one) for name, one in zip(names, row.answers, strict=True))
 
 
 def rewards(weights: Any, rows: Sequence[PreparedRow]) -> list[tuple[float, float]]:
-    """The rewards of each pair, chosen and rejected. Leaves the weights as they were."""
+    """The rewards of each pair, chosen and rejected. Does not change the weights."""
     import torch
 
     was_training = weights.training

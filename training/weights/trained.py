@@ -1,4 +1,4 @@
-"""A run's weights before and after the training, to talk to: one copy where an adapter is the difference."""
+"""A run's weights before and after the training, for chatting: only one copy if the difference is an adapter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.weights.load import load_weights, model_class
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedWeights:
-    """`base` and `tuned` are the same object where the run has an adapter, which is switched off for the base."""
+    """`base` and `tuned` are the same object if the run has an adapter, which is switched off for the base."""
 
     model: Model
     base: Any
@@ -25,7 +25,7 @@ class TrainedWeights:
 
     @classmethod
     def of(cls, run: RunDir) -> TrainedWeights:
-        """Load both, on a GPU where there is one. Raises RunStateError, InspectorError, OSError."""
+        """Load both, on a GPU if there is one. Raises RunStateError, InspectorError, OSError."""
         spec = run.spec()
         answers.check(run)
         model = load_model(spec)
@@ -48,7 +48,7 @@ class TrainedWeights:
 
 
 def _here(spec: RunSpec) -> RunSpec:
-    """The spec for whatever device this machine has: one without a GPU talks, too."""
+    """The spec adapted to this machine's device: a machine without a GPU can chat too."""
     import torch
 
     if torch.cuda.is_available():

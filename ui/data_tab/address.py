@@ -1,4 +1,4 @@
-"""The page as its address describes it: by a fragment that the page wrote, or a query that a person wrote.
+"""Opens the page from its address: a fragment that the page wrote, or a query that a person wrote.
 
 `?model=Qwen/Qwen3-0.6B&dataset=owner/name&split=train&row=3&template=chatml&trainer=responses_only`, each part of it
 optional; `conversation` takes JSON in place of a data set. Local files cannot be named: a link must not open them.
@@ -27,11 +27,14 @@ from ui.wiring.wires import Changes
 
 FIELDS = ("model", "revision", "template", "trainer", "dataset", "config", "split", "row", "conversation")
 LAST = "last:"
-"""Before the fragment that the browser kept from the last visit."""
+"""Prefix of the fragment that the browser kept from the last visit."""
 
 
 def on_address(address: str) -> Changes:
-    """The page for a fragment, a query with its `?`, or what was kept from the last visit; else as it opens first."""
+    """The page for a fragment, a query with its `?`, or the kept fragment of the last visit.
+
+    Otherwise the first page.
+    """
     if address.startswith(LAST):
         address = address.removeprefix(LAST)
         with suppress(LinkError):
@@ -50,14 +53,14 @@ def _for_query(asked: Mapping[str, str]) -> Changes:
 
 
 def _setup(asked: Mapping[str, str]) -> tuple[Setup, str]:
-    """The setup that a query names, and where its row is from. Raises InspectorError, ValueError."""
+    """The setup that a query names, and the origin of its row. Raises InspectorError, ValueError."""
     default = events.default_state().setups()[0]
     setup = replace(
         default, model=asked.get("model", default.model), revision=asked.get("revision", ""),
         template=asked.get("template", ""), strategy=asked.get("trainer", EXACT),
     )  # fmt: skip
     if setup.template:
-        load_model(setup.model, setup.revision, setup.template)  # which says that there is none of this name
+        load_model(setup.model, setup.revision, setup.template)  # raises that there is none of this name
     if "dataset" in asked:
         return _of_row(setup, asked)
     if "conversation" in asked:

@@ -1,4 +1,4 @@
-"""The Batch pane: what a collator makes of chosen rows."""
+"""The Batch pane: the batch that a collator makes from chosen rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ui.wiring.models import LoadedSetup
 from ui.wiring.wires import Changes, Wires
 
 MAX_ROWS = 16
-"""Rows of a batch that are shown."""
+"""Maximum number of rows shown of a batch."""
 DEFAULT_ROWS = "0-3"
 
 
@@ -83,7 +83,7 @@ def _build_boxes() -> dict[str, Any]:
 
 
 def connect_batch_pane(wires: Wires) -> None:
-    """The batch anew when the pane is opened, and whenever one of its boxes changes."""
+    """Make the batch when the pane is opened, and whenever one of its boxes changes."""
     written = [wires[name] for name in ("batch_rows", "batch_pad")]
     chosen = [wires[name] for name in ("batch_side", "batch_truncation", "batch_packing", "batch_padding_free")]
     events = [
@@ -97,7 +97,7 @@ def connect_batch_pane(wires: Wires) -> None:
 
 
 def on_batch(chosen: BatchBoxes, data: DataBoxes, boxes: Boxes) -> Changes:
-    """The batch of the chosen rows, or why there is none."""
+    """The batch of the chosen rows, or the reason why there is none."""
     try:
         value = batch_value(chosen, data, boxes)
     except (InspectorError, ConversationJsonError) as error:
@@ -106,7 +106,7 @@ def on_batch(chosen: BatchBoxes, data: DataBoxes, boxes: Boxes) -> Changes:
 
 
 def on_other_rows(is_open: bool, chosen: BatchBoxes, data: DataBoxes, boxes: Boxes) -> Changes:
-    """As `on_batch` once the pane was opened: another data set was chosen, or another setup."""
+    """As `on_batch`, after the pane was opened: another data set or another setup was chosen."""
     return on_batch(chosen, data, boxes) if is_open else {}
 
 
@@ -141,7 +141,7 @@ def row_numbers(written: str) -> list[int]:
 
 
 def _inspected(numbers: list[int], data: DataBoxes, shared: LoadedSetup) -> tuple[list[Inspection], list[str]]:
-    """The rows in the order asked for, and where each is from. Those after the end of a data set are left out."""
+    """The rows in the requested order, each with its origin. Rows after the end of a data set are left out."""
     source = source_of(data)
     layout, _ = first_rows(source, mapping_of(data))
     found = {row.number: row for row in rows_at(source, numbers)}
@@ -160,7 +160,7 @@ def _inspected(numbers: list[int], data: DataBoxes, shared: LoadedSetup) -> tupl
 
 
 def _pad_id(token: str, shared: LoadedSetup) -> int | None:
-    """The id of a token by its text, or of a number; None for the tokenizer's own. Raises BatchError."""
+    """The id for a token's text or for a number; None for the tokenizer's own padding. Raises BatchError."""
     written = (token or "").strip()
     if not written:
         return None

@@ -17,9 +17,9 @@ from ui.parts.token_view import as_json
 from ui.parts.tokens import tokens_script
 
 MAX_TOKENS = 600
-"""Tokens shown of each row of the batch."""
+"""Maximum number of tokens shown of each row."""
 MAX_CUT = 60
-"""Tokens shown of what truncation took at an end of a row."""
+"""Maximum number of tokens shown that truncation removed at an end of a row."""
 
 
 def build_batch_view(elem_id: str) -> gr.HTML:
@@ -30,7 +30,7 @@ def build_batch_view(elem_id: str) -> gr.HTML:
 def pack_batch(
     batch: Batch, inspections: Sequence[Inspection], places: Sequence[str], max_length: int | None, truncation: str
 ) -> str:
-    """The component's value. `places`: where each of the inspected rows is from."""
+    """The component's value. `places`: the origin of each inspected row."""
     cut = [_cut(inspection, max_length, truncation) for inspection in inspections]
     return as_json(
         {
@@ -43,13 +43,13 @@ def pack_batch(
 
 
 def pack_no_batch(why: str) -> str:
-    """The component's value when there is no batch, only why."""
+    """The component's value without a batch: only the reason."""
     return as_json({"failure": why})
 
 
 def _row(row: BatchRow, cut: Sequence[tuple[list[str], list[str]]]) -> dict[str, Any]:
     sources = [source for source in dict.fromkeys(row.sources) if source is not None]
-    alone = cut[sources[0]] if len(sources) == 1 else ([], [])  # between joined rows there is no room for what was cut
+    alone = cut[sources[0]] if len(sources) == 1 else ([], [])  # joined rows leave no room for the removed tokens
     return {
         "total": len(row.ids),
         "padding": row.attention.count(0),
@@ -67,7 +67,7 @@ def _row(row: BatchRow, cut: Sequence[tuple[list[str], list[str]]]) -> dict[str,
 
 
 def _cut(inspection: Inspection, max_length: int | None, truncation: str) -> tuple[list[str], list[str]]:
-    """The tokens that truncation took before and after what is left; the inspection's own truncation comes first."""
+    """The tokens that truncation removed before and after the rest; the inspection's own truncation comes first."""
     pieces = inspection.example.tokens.pieces()
     uncut = [i for i, reason in enumerate(inspection.labelled.reasons) if reason is not Reason.CUT]
     kept = kept_range(len(uncut), max_length, truncation)

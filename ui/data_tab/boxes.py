@@ -1,4 +1,4 @@
-"""What the boxes of the Data tab hold, as one value, and the data set that it stands for."""
+"""The values of the Data tab's boxes as one value, and the data set that it describes."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ EXAMPLES = paths.EXAMPLES / "data"
 EXAMPLE, FILE, NAME, PASTED = "example", "file", "name", "pasted"
 MAX_PASTED_CHARS = 2_000_000
 DETECTED = "detected"
-"""The choice of a format that leaves it to the inspector."""
+"""The choice that lets the inspector detect the format."""
 ASKED_FROM = 5_000
-"""Rows above which a data set is audited on a click only."""
+"""A data set with more rows is audited only on a click."""
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 class NoSourceError(DataError):
-    """Nothing is chosen yet: no error of anybody's."""
+    """Nothing is chosen yet, which is not a user's error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataBoxes:
     """The values of the Data tab's boxes that an audit is made from, by name.
 
-    `data_kind`: which of the sources counts. `data_file`: the path of an uploaded file, or None. `data_limit`: rows to
-    read, 0 for all; `data_workers`: processes, 0 for one a core.
+    `data_kind`: the source that counts. `data_file`: the path of an uploaded file, or None. `data_limit`: rows to read,
+    0 for all; `data_workers`: processes, 0 for one per core.
     """
 
     data_kind: str = EXAMPLE
@@ -57,7 +57,7 @@ class DataBoxes:
 
 
 def source_of(data: DataBoxes) -> DataSource:
-    """Where the rows come from. Raises DataError when the boxes name no data set, or one that is not to be read."""
+    """The source of the rows. Raises DataError if the boxes name no data set, or one that must not be read."""
     if data.data_kind == EXAMPLE:
         if data.data_example not in examples():
             raise NoSourceError("Choose an example.")
@@ -86,19 +86,19 @@ def _named(data: DataBoxes) -> DataSource:
 
 
 def _is_local(name: str) -> bool:
-    """Whether `DataSource` would look for a file or folder."""
+    """Whether `DataSource` would search for a file or folder."""
     return os.path.exists(os.path.expanduser(name)) or name.lower().removesuffix(".gz").endswith(SUFFIXES)
 
 
 def examples() -> list[str]:
-    """The file names of the small data sets, those first that everybody knows."""
+    """The file names of the small data sets, best-known formats first."""
     first = ["messages.jsonl", "sharegpt.json", "alpaca.json"]
     names = sorted(path.name for path in EXAMPLES.iterdir())
     return [*first, *(name for name in names if name not in first)]
 
 
 def mapping_of(data: DataBoxes) -> dict[str, str]:
-    """What `formats.detect` takes. Raises DataError for a box that is none."""
+    """The mapping for `formats.detect`. Raises DataError for a box that does not hold one."""
     mapping = {} if data.data_format == DETECTED else {"format": data.data_format}
     for part in filter(None, (part.strip() for part in re.split(r"[,\n]", data.data_mapping or ""))):
         name, sign, column = (text.strip() for text in part.partition("="))
@@ -119,25 +119,24 @@ def shared_setup(boxes: Boxes) -> LoadedSetup:
 
 
 def task_of(loaded: LoadedSetup) -> Task:
-    """What is done to every row. Raises ModelError, StrategyError."""
+    """The task for every row. Raises ModelError, StrategyError."""
     return Task(model=loaded.model, rule=loaded.setup.rule)
 
 
 def workers_of(data: DataBoxes) -> int | None:
-    """How many processes to audit with: what the box says, up to one a core; None leaves it to the audit."""
+    """The number of processes for the audit: the box's value, at most one per core; None lets the audit decide."""
     return max(1, min(int(data.data_workers), os.cpu_count() or 1)) if data.data_workers else None
 
 
 def limit_of(data: DataBoxes) -> int | None:
-    """How many rows to read, None for all. Raises DataError."""
+    """The number of rows to read, None for all. Raises DataError."""
     if (data.data_limit or 0) < 0:
         raise DataError(f"The limit is {data.data_limit}, and must be a number of rows, or 0 for all.")
     return int(data.data_limit or 0) or None
 
 
 def why_asked(data: DataBoxes) -> str:
-    """Why these rows are audited on a click only; empty for those that are audited as soon as they can be read. Raises
-    DataError."""
+    """The reason why these rows are audited only on a click; empty if they are audited at once. Raises DataError."""
     source, limit = source_of(data), limit_of(data)
     if limit is not None and limit <= ASKED_FROM:
         return ""
@@ -151,7 +150,7 @@ def why_asked(data: DataBoxes) -> str:
 
 
 def about_setup(setup: Setup) -> list[tuple[str, str]]:
-    """(name, value) of everything that the Inspect tab decides for the Data tab, in words."""
+    """(name, value) of the Inspect tab's settings that apply to the Data tab, in words."""
 
     def shown(values: Mapping[str, Any]) -> str:
         return ", ".join(f"{name} {value}" for name, value in values.items())

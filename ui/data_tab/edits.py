@@ -1,4 +1,4 @@
-"""The rows of a problem on the Inspect tab, one after the other: saved to the working copy, or skipped."""
+"""Steps through the rows of a problem on the Inspect tab: each is saved to the working copy, or skipped."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ AUDIT = "data"
 
 
 def on_save(event: Mapping[str, Any], audited: Audited | None, boxes: Boxes) -> Changes:
-    """The shown row as it was edited, in the place of the data set's: the downloads carry it, and the next audit is of
-    it. The next row is shown.
+    """Save the edited row to the working copy, which the downloads and the next audit use, and show the next row.
 
-    The event carries the `conversation` as it is written, which the boxes may not hold yet.
+    The event carries the current text of the `conversation`, which the boxes may not yet hold.
     """
     written = event.get("conversation")
     now = boxes.with_changes(conversation_values(written)) if isinstance(written, str) else boxes
@@ -65,12 +64,12 @@ def on_save(event: Mapping[str, Any], audited: Audited | None, boxes: Boxes) -> 
 
 
 def on_skip(_: Mapping[str, Any], boxes: Boxes) -> Changes:
-    """The next row; what was edited in this one is gone."""
+    """Show the next row; edits of this one are lost."""
     return _next(boxes.rows, "") if boxes.rows is not None else {}
 
 
 def on_back(_: Mapping[str, Any], latest: Latest, audited: Audited | None, __: Boxes) -> Changes:
-    """The audit; once more where rows were saved since."""
+    """Go back to the audit; run it again if rows were saved since."""
     changes: dict[str, Any] = {"tabs": gr.update(selected=AUDIT)}
     if audited is not None and audited.is_edited and audited.is_short:
         changes["data_wanted"] = latest.drop()
@@ -78,8 +77,8 @@ def on_back(_: Mapping[str, Any], latest: Latest, audited: Audited | None, __: B
 
 
 def _edited(audited: Audited, number: int, setup: Setup) -> Mapping[str, Any] | None:
-    """A row of the working copy with the conversation of a setup; None where it has that already. Raises InspectorError
-    where its layout cannot hold it."""
+    """A row of the working copy with the conversation of a setup; None if it already has that. Raises InspectorError if
+    its layout cannot hold it."""
     row = next(iter(rows_at(audited.source, [number])), None)
     if not isinstance(row, Row):
         raise DataError(f"row {number} is no longer there.")
@@ -90,13 +89,13 @@ def _edited(audited: Audited, number: int, setup: Setup) -> Mapping[str, Any] | 
 
 
 def _stay(boxes: Boxes, rows: Rows, said: str) -> Changes:
-    """The same row, as it is written, and why it is still shown."""
+    """The same row with its current text, and the reason why it is still shown."""
     after = replace(boxes, rows=replace(rows, said=said))
     return {**conversation_values(boxes.conversation), "rows": after.rows, "view": boxes_view(after)}
 
 
 def _next(rows: Rows, said: str) -> Changes:
-    """The row after the shown one; after the last one how many were saved."""
+    """The row after the shown one; after the last one, the number of saved rows."""
     if rows.is_last:
         count = len(rows.setups)
         last = "That was the only row" if count == 1 else f"That was the last of the {count} rows"

@@ -1,4 +1,4 @@
-"""What happens on the Data tab: the boxes' values in, new values by name out. The widgets are in data_tab."""
+"""The handlers of the Data tab: the boxes' values in, new values by name out. The widgets are in data_tab."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from ui.wiring.wires import Changes
 
 _LOG = logging.getLogger(__name__)
 _TELL_S = 0.4
-"""How often the page hears of a job."""
+"""Seconds between two updates about a job."""
 PANES = {EXAMPLE: "data_example_box", FILE: "data_file_box", NAME: "data_name_box", PASTED: "data_pasted_box"}
 ROWS_PANE, REPORT_PANE = "rows", "report"
 """The panes of the first rows, and of an audit."""
@@ -54,7 +54,7 @@ FIGURES = {
     "turns": (figures.turn_figure, figures.turn_text),
 }
 CHARTS = {"lengths": ("Lengths", ["lengths"]), "roles": ("What is trained, by role", ["roles", "turns"])}
-"""What is drawn once it is unfolded: its title and its figures."""
+"""Charts that are drawn when they are unfolded: each with its title and its figures."""
 Errors = (InspectorError, ConversationJsonError)
 
 
@@ -62,20 +62,20 @@ Errors = (InspectorError, ConversationJsonError)
 
 
 def on_kind(latest: Latest, audited: Audited | None, data: DataBoxes, boxes: Boxes) -> Changes:
-    """Another kind of source: its own boxes, and its rows. The example that stands there is not audited unasked."""
+    """Another kind of source: show its boxes and its rows. Its default example is not audited unasked."""
     visible = {pane: gr.update(visible=kind == data.data_kind) for kind, pane in PANES.items()}
     latest.about = None
     return {**visible, **on_return(latest, audited, data, boxes)}
 
 
 def on_rows(latest: Latest, data: DataBoxes, boxes: Boxes) -> Changes:
-    """Rows were chosen, or how they are read: the first of them. What was audited before is dropped, and few rows are
-    audited next."""
+    """Rows were chosen, or how they are read: show the first ones. The earlier audit is dropped, and a small data set
+    is audited at once."""
     return _afresh(latest, data, boxes, lambda: True)
 
 
 def on_return(latest: Latest, audited: Audited | None, data: DataBoxes, boxes: Boxes) -> Changes:
-    """As `on_rows` when the boxes are seen (again): an example that was never audited is not audited unasked."""
+    """As `on_rows`, if the boxes are shown (again): an example that was never audited is not audited unasked."""
     is_own = data.data_kind != EXAMPLE
     return _afresh(
         latest, data, boxes, lambda: is_own or (audited is not None and audited.is_of(source_of(data)))
@@ -83,8 +83,8 @@ def on_return(latest: Latest, audited: Audited | None, data: DataBoxes, boxes: B
 
 
 def _afresh(latest: Latest, data: DataBoxes, boxes: Boxes, is_asked: Callable[[], bool]) -> Changes:
-    """What the boxes stand for, without the audit of what stood there before; nothing where that is the same, or where
-    they have changed meanwhile. `is_asked`: for an audit of these rows, if they are few."""
+    """The data set of the boxes, without the earlier audit; no change if it is the same, or if the boxes have changed
+    meanwhile. `is_asked`: whether to audit these rows, if they are few."""
     try:
         seen = _seen(data, shared_setup(boxes))
     except Errors:
@@ -111,12 +111,12 @@ def _afresh(latest: Latest, data: DataBoxes, boxes: Boxes, is_asked: Callable[[]
 
 
 def _seen(data: DataBoxes, shared: LoadedSetup) -> str:
-    """What rows, report and batch are of."""
+    """A key for the settings that rows, report and batch depend on."""
     return json.dumps([asdict(replace(data, data_workers=0)), shared.setup.to_dict()], default=str)
 
 
 def preview_of(data: DataBoxes, boxes: Boxes) -> Changes:
-    """The first rows after the template, how they are read, and the setup they are read with."""
+    """The first rows as rendered, how they are read, and the setup used for them."""
     try:
         shared = shared_setup(boxes)
     except Errors as error:
@@ -128,7 +128,7 @@ def preview_of(data: DataBoxes, boxes: Boxes) -> Changes:
         return {**answer, "data_layout": "", "data_preview": pack_no_rows(str(error), is_hint=True), "data_seen": None}
     except Errors as error:
         return {**answer, **_no_rows(str(error))}
-    except Exception as error:  # whatever it is, the page has to say so and stay alive
+    except Exception as error:  # whatever it is, the page has to report it and stay alive
         return {**answer, **_no_rows(_unforeseen(error))}
 
 
@@ -164,7 +164,7 @@ def _preview(data: DataBoxes, shared: LoadedSetup) -> Changes:
 
 
 def on_run(latest: Latest, before: Audited | None, data: DataBoxes, boxes: Boxes) -> Iterator[Changes]:
-    """Audit the rows, unless something works already: one at a time is enough for a page."""
+    """Audit the rows, unless a job is already running: one at a time is enough for a page."""
     if not latest.is_running:
         yield from _audited(latest, before, data, boxes, data_panes=gr.update(selected=REPORT_PANE))
 
@@ -180,9 +180,9 @@ def on_wanted(
 def _audited(
     latest: Latest, before: Audited | None, data: DataBoxes, boxes: Boxes, **first: Any
 ) -> Iterator[Changes]:  # fmt: skip
-    """Audit the rows, saying how far it is, and show the report. Ends when the page is closed, or the job is dropped.
+    """Audit the rows, show the progress, and then the report. Ends if the page is closed, or the job is dropped.
 
-    `before`: the audit before, whose edited rows stay; `first`: what changes when it begins.
+    `before`: the previous audit, whose edited rows are kept; `first`: changes at the start.
     """
     job: Job[Audited] = latest.start(Job(partial(run_audit, before, data, boxes)))
     yield from watch(latest, job, **first)
@@ -206,8 +206,8 @@ def _audited(
 
 
 def watch(latest: Latest, job: Job[Any], **first: Any) -> Iterator[Changes]:
-    """How far a job is, until it has ended or was dropped; stops it when nobody listens any more. `first`: what changes
-    beside it."""
+    """The progress of a job, until it has ended or was dropped; stops it if the page is closed. `first`: further
+    changes at the start."""
     try:
         yield {"data_cancel": gr.update(variant="stop"), "data_status": report(_progress(job)), **first}
         while not job.is_done(_TELL_S) and latest.counts(job):
@@ -217,7 +217,7 @@ def watch(latest: Latest, job: Job[Any], **first: Any) -> Iterator[Changes]:
 
 
 def idle() -> Changes:
-    """The page when no job works."""
+    """The page without a running job."""
     return {"data_cancel": gr.update(variant="secondary")}
 
 
@@ -240,19 +240,19 @@ def _progress(job: Job[Any]) -> Any:
 
 
 def ending(job: Job[Any]) -> Any:
-    """Why a job has no result."""
+    """The reason why a job has no result."""
     if isinstance(job.error, Errors):
         return text(str(job.error), "✗")
     return text(say("Stopped."), "◼") if job.error is None else text(_unforeseen(job.error), "✗")
 
 
 def on_cancel(latest: Latest, _: Boxes) -> Changes:
-    """Ask what runs to end with what it has."""
+    """Ask the running job to end with its result so far."""
     return {} if latest.stop() else {"data_status": report(text(say("Nothing runs."), "◼"))}
 
 
 def on_chart(names: Sequence[str], audited: Audited | None, _: Boxes) -> Changes:
-    """The figures of a report that was unfolded, each with its words."""
+    """The figures of an unfolded chart, each with its text."""
     values: dict[str, Any] = {}
     for name in names if audited is not None else ():
         draw, put = FIGURES[name]
@@ -283,8 +283,8 @@ def _report_values(audited: Audited) -> dict[str, Any]:
 
 
 def row_buttons(audited: Audited) -> dict[str, Any]:
-    """How many rows each button saves; no number where the audit was stopped, or rows were edited since: nobody has
-    counted those."""
+    """The number of rows that each button saves; no number if the audit was stopped, or rows were edited since: these
+    have not been counted."""
     if audited.is_edited or not audited.report.about["complete"]:
         return {"data_save_clean": "Download clean rows", "data_save_rejected": "Rejected rows, with reasons"}
     clean, rejected = audited.report.rows - audited.rejected, audited.rejected

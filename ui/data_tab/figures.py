@@ -1,7 +1,7 @@
 """A report -> charts, and the same in words. Pure functions: report in, plotly figure or sentence out.
 
-The colours of bars can be told from either theme's background; text and lines take the theme's own from style.css. What
-trains is filled and what does not is hollow, so that nothing depends on colour.
+The colours of bars are visible on either theme's background; text and lines take the theme's colours from style.css.
+Trained tokens are filled and others hollow, so that nothing depends on colour.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from inspector.audit.summary import quantile
 
 TRAINED, PLAIN, LIMIT = "#0f8f7c", "#7b8794", "#c73545"
 BARS = 40
-"""Bars of the histogram, about."""
+"""Approximate number of bars in the histogram."""
 _HEIGHT, _BAR_PX, _EDGES_PX = 260, 34, 84
 
 
@@ -22,9 +22,9 @@ _HEIGHT, _BAR_PX, _EDGES_PX = 260, 34, 84
 
 
 def length_bins(lengths: Mapping[int, int], bars: int = BARS) -> tuple[int, list[int]]:
-    """(width, rows in each bin) of a histogram whose bins begin at 0; what is longer than 99.5% may be in the last bin.
+    """(width, rows in each bin) of a histogram whose bins begin at 0; the longest 0.5% of rows may share the last bin.
 
-    Widths are 1, 2 or 5 times a power of ten. The last bin holds all rows from its beginning on.
+    Widths are 1, 2 or 5 times a power of ten. The last bin holds all rows from its start on.
     """
     longest = max(lengths, default=0)
     reach = max(1, min(longest, 2 * quantile(lengths, 0.995)))
@@ -37,7 +37,7 @@ def length_bins(lengths: Mapping[int, int], bars: int = BARS) -> tuple[int, list
 
 
 def length_figure(report: AuditReport) -> Any:
-    """How many rows have which length, with max_length as a line where it is set. None without rows."""
+    """A histogram of the rows' lengths, with max_length as a line if it is set. None without rows."""
     if not report.lengths:
         return None
     width, bins = length_bins(report.lengths)
@@ -85,23 +85,23 @@ def _max_length(report: AuditReport) -> int | None:
     return value if isinstance(value, int) else None
 
 
-# --- what trains
+# --- trained tokens
 
 
 def role_figure(report: AuditReport) -> Any:
-    """Tokens of each role: those that train, and those that do not. None without any."""
+    """Trained and other tokens of each role. None without tokens."""
     return _shares(_roles(report))
 
 
 def role_text(report: AuditReport) -> str:
-    """The same in words, and what of the whole trains."""
+    """The same in words, and the trained share of all tokens."""
     whole = f"{_percent(report.trained, report.tokens)} of all tokens are trained"
     text = f"{_percent(report.boilerplate, report.trained)} of them are the template's text"
     return f"{whole}; {text}. {_share_text(_roles(report))}".rstrip()
 
 
 def turn_figure(report: AuditReport) -> Any:
-    """Tokens of the first, second, ... assistant turn: those that train, and those that do not. None without any."""
+    """Trained and other tokens of the first, second, ... assistant turn. None without tokens."""
     return _shares(_turns(report))
 
 
@@ -180,7 +180,7 @@ def _figure(height: int, *, x_title: str, y_title: str) -> Any:
 
 
 def _whole(most: int) -> int | None:
-    """The distance of ticks where few whole numbers are shown; None leaves it to plotly."""
+    """The distance of ticks if few whole numbers are shown; None leaves it to plotly."""
     return 1 if most <= 5 else None
 
 

@@ -1,4 +1,4 @@
-"""What can be taken away from an audit: the report, its rows in two files; and an earlier report beside it."""
+"""Downloads of an audit: the report, and its rows in two files; and the comparison with an earlier report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ui.wiring.wires import Changes
 
 
 def on_report(audited: Audited | None, _: Boxes) -> Changes:
-    """The report as JSON, which can be compared with a later one."""
+    """Download the report as JSON, which can be compared with a later one."""
     if audited is None:
         return {}
     path = audited.path(REPORT)
@@ -30,7 +30,7 @@ def on_report(audited: Audited | None, _: Boxes) -> Changes:
 
 
 def on_page(audited: Audited | None, _: Boxes) -> Changes:
-    """The report as a page of its own."""
+    """Download the report as an HTML page."""
     from inspector.audit.html import to_html
 
     if audited is None:
@@ -41,7 +41,7 @@ def on_page(audited: Audited | None, _: Boxes) -> Changes:
 
 
 def on_rows(name: str, latest: Latest, audited: Audited | None, _: Boxes) -> Iterator[Changes]:
-    """The clean rows as they are, or the rejected ones with reasons: together all that were read. Takes its time."""
+    """Download the clean rows unchanged, or the rejected ones with reasons: together all rows that were read. Slow."""
     if audited is None or latest.is_running:
         return
     if name == REJECTED_ROWS and not audited.rejected and not audited.is_edited:
@@ -60,7 +60,7 @@ def on_rows(name: str, latest: Latest, audited: Audited | None, _: Boxes) -> Ite
 
 
 def _saved(path: Path) -> Changes:
-    """Have the browser save a file."""
+    """Make the browser save a file."""
     size = f"{path.stat().st_size:,} bytes: {path.name}"
     return {
         "data_download": str(path),
@@ -70,7 +70,7 @@ def _saved(path: Path) -> Changes:
 
 
 def on_compare(file: str | None, audited: Audited | None, _: Boxes) -> Changes:
-    """What changed since the audit of an earlier report."""
+    """The changes since the audit of an earlier report."""
     if not file:
         return {"data_compared": ""}
     if audited is None:

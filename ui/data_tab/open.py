@@ -1,4 +1,4 @@
-"""Rows of a data set open on the Inspect tab, read anew from their source by their numbers."""
+"""Opens rows of a data set on the Inspect tab; they are read from their source again by their numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ INSPECT = "inspect"
 
 
 def on_open(event: Mapping[str, Any], audited: Audited | None, boxes: Boxes) -> Changes:
-    """An example row of a finding, at the token to blame; the other examples are the rows before and after it."""
+    """Open an example row of a finding, at the token in question.
+
+    The other examples are the rows before and after it.
+    """
     code, at = str(event.get("code")), event.get("at")
     listed = [] if audited is None else example_rows(audited.report, code)
     if audited is None or not isinstance(at, int) or not 0 <= at < len(listed):
@@ -42,7 +45,7 @@ def on_open(event: Mapping[str, Any], audited: Audited | None, boxes: Boxes) -> 
 
 
 def on_open_first(event: Mapping[str, Any], data: DataBoxes, boxes: Boxes) -> Changes:
-    """One of the first rows; the others are the rows before and after it."""
+    """Open one of the first rows; the others are the rows before and after it."""
     try:
         source, shared = source_of(data), shared_setup(boxes)
         layout, head = first_rows(source, mapping_of(data))
@@ -53,7 +56,7 @@ def on_open_first(event: Mapping[str, Any], data: DataBoxes, boxes: Boxes) -> Ch
 
 
 def on_change(_: Boxes) -> Changes:
-    """The tab where model, template and training are chosen."""
+    """Show the tab where model, template and training are chosen."""
     return {"tabs": gr.update(selected=INSPECT)}
 
 
@@ -61,8 +64,10 @@ def _opened(
     source: DataSource, shared: LoadedSetup, layout: Layout, rows: Sequence[ExampleRow], wanted: Any,
     problem: str = "",
 ) -> Changes:  # fmt: skip
-    """The rows that are conversations, the one with the number `wanted` shown. `problem`: that an audit found in
-    them."""
+    """The rows that are conversations, with the row `wanted` shown.
+
+    `problem`: the problem that an audit found in them.
+    """
     try:
         found = {row.number: row for row in rows_at(source, {row.number for row in rows})}
         opened = [(row, found[row.number].place, _setup(shared, found[row.number], layout)) for row in rows

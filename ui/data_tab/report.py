@@ -1,4 +1,4 @@
-"""An audit's report -> what the Data tab shows of it: figures in words, findings with their rows; no widgets here."""
+"""An audit's report -> its display on the Data tab: figures in words, findings with their rows; no widgets here."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from ui.parts.report import Block, table, text
 from ui.parts.token_view import as_json
 
 UNUSED, UNUSED_HEADING = "rows that are not used", "Unreadable rows"
-"""What stands in the list of findings for rows that are bad or refused."""
+"""The entry in the list of findings for rows that are bad or refused."""
 KEPT_CLUSTERS = 12
-"""Kinds of a finding that are listed; the others are summed up."""
+"""Maximum number of kinds of a finding that are listed; the others are summed up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleRow:
-    """A row that shows a finding. `token`: the first to blame, if any; `can_open`: whether it is a conversation."""
+    """A row that shows a finding.
+
+    `token`: the first token of the finding, if any; `can_open`: if it is a conversation.
+    """
 
     number: int
     place: str
@@ -33,9 +36,9 @@ class ExampleRow:
 
 
 def example_rows(report: AuditReport, code: str) -> list[ExampleRow]:
-    """The first rows of a finding, by number; of UNUSED those that could not be used. Empty for an unknown code."""
+    """The first rows of a finding, by number; for UNUSED, the unusable ones. Empty for an unknown code."""
     if code == UNUSED:
-        return [  # what was refused by the template can be shown: only unreadable rows keep their raw text
+        return [  # a row that the template refused can be shown: only unreadable rows keep their raw text
             ExampleRow(number=row["row"], place=row["place"], detail=row["why"], can_open=not row["raw"])
             for row in report.bad_rows
         ]
@@ -44,7 +47,7 @@ def example_rows(report: AuditReport, code: str) -> list[ExampleRow]:
 
 
 def _example(row: Mapping[str, Any]) -> ExampleRow:
-    """Of findings about the data set as a whole only the number is known."""
+    """The row of a finding about the whole data set: only its number is known."""
     span = row.get("token_span")
     return ExampleRow(
         number=row["row"],
@@ -55,7 +58,7 @@ def _example(row: Mapping[str, Any]) -> ExampleRow:
 
 
 def problem_of(report: AuditReport, code: str) -> str:
-    """What a finding is called, and in how many rows it is."""
+    """The heading of a finding, with its number of rows."""
     found = next((finding for finding in ranked_findings(report) if finding.code == code), None)
     heading, rows = (UNUSED_HEADING, report.bad + report.refused) if found is None else (heading_of(code), found.rows)
     return f"{heading} ({rows:,} {'row' if rows == 1 else 'rows'})"
@@ -76,7 +79,7 @@ def _entry(report: AuditReport, found: Shown) -> dict[str, Any]:
         "heading": heading_of(found.code),
         "severity": found.severity.value,
         "rows": found.rows,
-        "count": None if found.detail else found.count,  # about the data set as a whole there is one
+        "count": None if found.detail else found.count,  # a finding about the whole data set has one
         "detail": found.detail,
         "remedy": found.remedy or first.get("remedy", ""),
         "about": explanation(found.code).text,
@@ -117,7 +120,7 @@ def _examples(report: AuditReport, code: str) -> dict[str, Any]:
 
 
 def summary_blocks(report: AuditReport, name: str) -> Iterator[Block]:
-    """What the audit of the data set `name` found, in a sentence, and what it is about."""
+    """The result of the audit of the data set `name` in a sentence, and its scope."""
     harmed = report.bad + report.refused + report.erroneous
     yield (
         text(say("{n} of {all} rows would harm training", n=f"{harmed:,}", all=f"{report.rows:,}"), "✗")
@@ -137,7 +140,7 @@ def summary_blocks(report: AuditReport, name: str) -> Iterator[Block]:
 
 
 def facts_table(report: AuditReport) -> Block:
-    """What an audit counted."""
+    """The counts of an audit."""
     summary = summarize(report)
     dropped, packing = summary["dropped"], summary["packing"]
     rows = [

@@ -15,7 +15,7 @@ from ui.visitors.access import hub_token
 from ui.wiring.models import LoadedSetup
 
 SHOWN_ROWS = 5
-"""Rows that are shown before an audit."""
+"""Number of rows shown before an audit."""
 
 
 def first_rows(source: DataSource, mapping: Mapping[str, str]) -> tuple[Layout, list[Row | BadRow]]:
@@ -26,7 +26,7 @@ def first_rows(source: DataSource, mapping: Mapping[str, str]) -> tuple[Layout, 
 
 
 def rows_at(source: DataSource, numbers: Collection[int]) -> list[Row | BadRow]:
-    """The rows with these numbers, in the data set's order; those that are not there are left out. Raises DataError."""
+    """The rows with these numbers, in the data set's order; missing ones are left out. Raises DataError."""
     wanted, last = set(numbers), max(numbers, default=-1)
     with closing(source.rows(hub_token())) as rows:  # type: ignore[type-var]
         return [row for row in islice(rows, last + 1) if row.number in wanted]
@@ -35,7 +35,7 @@ def rows_at(source: DataSource, numbers: Collection[int]) -> list[Row | BadRow]:
 def row_setup(shared: LoadedSetup, row: Row, layout: Layout) -> LoadedSetup:
     """The setup with the conversation that a row holds. Raises FormatError, ConversationError, ModelError.
 
-    A text that is rendered already gets the template that the audit gives it.
+    A rendered text gets the template that the audit uses for it.
     """
     layout = layout.for_template(template_names(shared.model))
     conversation = read(row.value, layout, shared.setup.rule.modifiers.as_given).conversation

@@ -23,14 +23,14 @@ from ui.wiring.boxes import Boxes
 
 REJECTED_ROWS, CLEAN_ROWS, REPORT, REPORT_PAGE = "rejected-rows.jsonl", "clean-rows.jsonl", "report.json", "report.html"
 _PIECES = (CHUNK, 16, 1)
-"""How many rows are looked at together when those with errors are searched: all of them, then some, then each."""
+"""Numbers of rows that are checked together in the search for errors: many of them, then some, then each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
     """An audit that has ended. `setup`: the Inspect tab's, without a conversation; `folder` holds its files.
 
-    `source`: the working copy, with the rows that were edited; `is_edited`: whether some were since the audit.
+    `source`: the working copy, with the edited rows; `is_edited`: whether rows were edited since the audit.
     """
 
     setup: Setup
@@ -43,22 +43,22 @@ class Audited:
 
     @property
     def layout(self) -> Layout:
-        """How the rows were read."""
+        """The layout with which the rows were read."""
         return Layout.from_dict(self.report.about["layout"])
 
     @property
     def rejected(self) -> int:
-        """Rows that are not clean: unreadable, no conversation, refused by the template, or with an error."""
+        """Rows that are not clean: unreadable, not a conversation, refused by the template, or with an error."""
         return self.report.bad + self.report.refused + self.report.erroneous
 
     @property
     def is_short(self) -> bool:
-        """Whether it is done again unasked."""
+        """Whether the audit is repeated unasked."""
         return self.report.rows <= ASKED_FROM and bool(self.report.about["complete"])
 
     @property
     def name(self) -> str:
-        """What the data set is called."""
+        """The name of the data set."""
         name = "pasted rows" if self.source.text else self.source.name
         name = Path(name).name if self._is_here else name
         edited = len(self.source.edits)
@@ -73,15 +73,15 @@ class Audited:
         return Path(os.path.expanduser(self.source.name)).exists()
 
     def path(self, name: str) -> Path:
-        """A file of this audit's own. Its folder is gone once its visitor has left, and made again for one who comes
-        back."""
+        """The path of a file of this audit. Its folder is removed when its visitor has left, and made again for one who
+        comes back."""
         Path(self.folder.name).mkdir(exist_ok=True)
         return Path(self.folder.name, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """How far a job is, for the page. `kinds`: of findings so far."""
+    """The progress of a job, for the page. `kinds`: the number of kinds of findings so far."""
 
     rows: int
     rows_left: int | None
@@ -91,7 +91,7 @@ class Step:
 
 
 def run_audit(before: Audited | None, data: DataBoxes, boxes: Boxes, job: Job[Audited]) -> Audited:
-    """Audit what the boxes say. Of the rows of the audit `before` their working copy. Raises InspectorError,
+    """Audit the data set of the boxes; if it is that of the audit `before`, its working copy. Raises InspectorError,
     ConversationJsonError."""
     source, mapping, limit = source_of(data), mapping_of(data), limit_of(data)
     source = before.source if before is not None and before.is_of(source) else source
@@ -110,14 +110,14 @@ def run_audit(before: Audited | None, data: DataBoxes, boxes: Boxes, job: Job[Au
         on_progress=tell, should_stop=job.is_stopping,
     )  # fmt: skip
     audited = Audited(setup=shared.setup, source=source, task=task, limit=limit, report=report, folder=folder)
-    for entry in report.about.get("data", ()):  # an uploaded file is called what it was called at home
+    for entry in report.about.get("data", ()):  # an uploaded file keeps its original name
         entry["name"] = audited.name
     return audited
 
 
 def write_rows(audited: Audited, job: Job[bool]) -> bool:
-    """Write every row that was read into one of two files: as it is where it is clean, else with what is wrong with it.
-    False when it was stopped: there are no files then."""
+    """Write every row that was read to one of two files: clean rows unchanged, the others with their errors. False if
+    it was stopped: then there are no files."""
     paths = [audited.path(name) for name in (CLEAN_ROWS, REJECTED_ROWS)]
     started, read, known = time.monotonic(), 0, audited.report.rows
     rows = islice(audited.source.rows(hub_token()), known)
@@ -143,7 +143,7 @@ def write_rows(audited: Audited, job: Job[bool]) -> bool:
 class Sorter:
     """Tells clean rows from those that are bad, refused, or have an error.
 
-    `pieces`: how many are looked at together.
+    `pieces`: the numbers of rows that are checked together.
     """
 
     def __init__(self, task: Task, layout: Layout, pieces: tuple[int, ...] = _PIECES) -> None:
@@ -151,7 +151,7 @@ class Sorter:
         self._auditor = Auditor(self._task, layout)
 
     def sort(self, rows: Sequence[Row | BadRow], depth: int = 0) -> list[Row | BadRow]:
-        """The rows in their order; each that is not clean as a BadRow, which says why."""
+        """The rows in order; a row that is not clean becomes a BadRow, which says why."""
         size, out = self._pieces[depth], []
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
@@ -169,7 +169,7 @@ class Sorter:
 
     def _rejected(self, row: Row) -> BadRow:
         """A row with errors, which are its reasons."""
-        report, _ = Auditor(self._task, self._layout).audit([row])  # a new one has an example of every finding
+        report, _ = Auditor(self._task, self._layout).audit([row])  # a new report has an example of every finding
         errors = {
             code: finding for code, finding in report.findings.items() if finding.severities[Severity.ERROR.value]
         }

@@ -177,14 +177,14 @@ _FILES = ["data_files", "data_download", "data_saver"]
 
 
 def connect(wires: Wires) -> None:
-    """Everything that happens on the tab. Of other tabs it needs `tabs`, and `data_tab`, itself."""
+    """Connect all events of the tab. From other tabs it needs `tabs` and `data_tab`, the tab itself."""
     _connect_source(wires)
     _connect_audit(wires)
     connect_batch_pane(wires)
 
 
 def _connect_source(wires: Wires) -> None:
-    """The first rows, whenever something they depend on changes."""
+    """Show the first rows whenever something they depend on changes."""
     panes = list(events.PANES.values())
     kind = wires["data_kind"]
     latest, audited = wires["data_latest"], wires["data_audited"]
@@ -206,7 +206,7 @@ def _connect_source(wires: Wires) -> None:
 
 
 def _connect_audit(wires: Wires) -> None:
-    """Running, cancelling, and what can be done with a report."""
+    """Connect running, cancelling, and the actions on a report."""
     shown = [
         "data_audited", "data_none", "data_result", "data_summary", "data_findings", "data_facts", "data_files",
         "data_earlier", "data_compared", "data_panes", "data_save_clean", "data_save_rejected",

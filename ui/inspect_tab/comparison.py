@@ -1,6 +1,6 @@
-"""How other trainers mask the conversation that is shown: worked out after its tokens are painted.
+"""Compares the masks of other trainers for the shown conversation, after its tokens are painted.
 
-In a long conversation that takes seconds, so there it is done on a click.
+In a long conversation that takes seconds, so it is done only on a click.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ui.wiring.conversation_json import ConversationJsonError
 from ui.wiring.wires import Changes, Wires
 
 ASKED_FROM = 4_000
-"""Tokens from which on a conversation is compared on a click only."""
+"""A conversation with at least this many tokens is compared only on a click."""
 
 
 def build_comparison() -> dict[str, Any]:
@@ -30,18 +30,18 @@ def build_comparison() -> dict[str, Any]:
 
 
 def connect_comparison(wires: Wires) -> None:
-    """With each new view; on the click in a long one."""
+    """Compare with each new view, or on a click if it is long."""
     wires.on(wires["view"].change, on_compare, ["comparison"], is_latest=True)
     wires.on(wires["comparison"].compare, on_compare_long, ["comparison"])
 
 
 def on_compare(boxes: Boxes) -> Changes:
-    """The trainers beside what is shown; nothing where nothing is shown."""
+    """The trainers compared with the shown mask; no change if nothing is shown."""
     return {"comparison": _compared(boxes, ASKED_FROM)}
 
 
 def on_compare_long(boxes: Boxes) -> Changes:
-    """As `on_compare`, however long the conversation is."""
+    """As `on_compare`, for any length of the conversation."""
     return {"comparison": _compared(boxes, None)}
 
 
@@ -49,7 +49,7 @@ def _compared(boxes: Boxes, limit: int | None) -> str:
     try:
         shown = load_boxes(_exact(boxes)).inspect()
         truth = replace(shown, labelled=truth_of(shown))
-    except (InspectorError, ConversationJsonError):  # the view says why
+    except (InspectorError, ConversationJsonError):  # the view shows the reason
         return ""
     key = key_of(truth.example, truth.labelled)
     if limit is not None and len(truth.ids) > limit:
@@ -59,12 +59,18 @@ def _compared(boxes: Boxes, limit: int | None) -> str:
 
 
 def _exact(boxes: Boxes) -> Boxes:
-    """The boxes with the mask that every trainer is measured by: the exact one, by the policy where one is chosen."""
+    """The boxes with the mask that every trainer is compared with.
+
+    The exact one, with the chosen policy if there is one.
+    """
     return boxes if boxes.strategy == EXACT else replace(boxes, strategy=EXACT, **POLICY_DEFAULTS)
 
 
 def strategies_of(comparison: Comparison) -> list[dict[str, Any]]:
-    """One entry a strategy. `reasons`: one character per token, its code less 48 an index into the view's reasons."""
+    """One entry per strategy.
+
+    `reasons`: one character per token; its code minus 48 is an index into the view's reasons.
+    """
     return [_strategy(entry) for entry in comparison.by_verdict]
 
 

@@ -1,4 +1,4 @@
-"""The pane that explains what a trainer printed: the answer stands in the pane, its example in the token view."""
+"""The pane that explains a trainer's output: the explanation is in the pane, its example in the token view."""
 
 from __future__ import annotations
 
@@ -35,13 +35,16 @@ def build_decode_pane() -> dict[str, Any]:
 
 
 def connect_decode_pane(wires: Wires, forms: tuple[str, ...]) -> None:
-    """The click that explains. `forms`: the boxes of the conversation."""
+    """Connect the click that explains. `forms`: the boxes of the conversation."""
     changes = [*forms, "rows", "decode_report", "view"]
     wires.on(wires["explain"].click, on_decode, changes, also=[wires["log"]], says="decode_report")
 
 
 def on_decode(log: str, boxes: Boxes) -> Changes:
-    """A pasted log: the pane says what went wrong and what to set; its first example becomes the conversation."""
+    """Explain a pasted log.
+
+    The pane says what went wrong and what to set; its first example becomes the conversation.
+    """
     try:
         conversation, blocks, place = explained(log or "", setup_of(boxes))
     except (InspectorError, ConversationJsonError) as error:
@@ -54,7 +57,7 @@ def on_decode(log: str, boxes: Boxes) -> Changes:
 
 
 def explained(log: str, setup: Setup) -> tuple[str | None, list[Block], str]:
-    """A pasted log -> (the JSON of its first readable example, or None; what is to be said; which example it is).
+    """A pasted log -> (the JSON of its first readable example, or None; the explanation; the number of the example).
 
     Raises InspectorError.
     """
@@ -72,7 +75,7 @@ def explained(log: str, setup: Setup) -> tuple[str | None, list[Block], str]:
 
 
 def _settings(decoded: Decoded) -> Iterator[Block]:
-    """What to set, first of all."""
+    """The settings to change, which come first."""
     for answer in decoded.answers:
         yield text(f"{answer.trainer}: {answer.meaning}")
         if answer.settings:
@@ -94,7 +97,7 @@ def _settings(decoded: Decoded) -> Iterator[Block]:
 
 
 def _causes(decoded: Decoded, shown: LoggedExample | None) -> Iterator[Block]:
-    """Why it happened."""
+    """The causes."""
     causes = [cause for answer in decoded.answers for cause in answer.causes]
     causes += [f"Row {i}: {' '.join(example.says)}" for i, example in enumerate(decoded.examples, 1) if example.says]
     codes = {finding.code for finding in shown.inspection.findings} if shown and shown.inspection else set()

@@ -1,7 +1,7 @@
-"""What happens on the Inspect tab: the boxes' values in, new values by name out. The widgets are in inspect_tab.
+"""The handlers of the Inspect tab: the boxes' values in, new values by name out. The widgets are in inspect_tab.
 
-The conversation's JSON is the one truth: the editor and the template options are read from it and written to it. Each
-handler ends in the view of what the boxes then hold.
+The conversation's JSON is the single source of truth: the editor and the template options are read from it and written
+to it. Each handler returns the view of the boxes' new values.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from ui.wiring.wires import Changes
 
 DEFAULT_MODEL = "tiny-chat"
 _COUNTED_ROWS = 24
-"""Of more rows only these are looked at when a remedy's effect is counted."""
+"""Maximum number of rows that are inspected to count a remedy's effect."""
 
 
 def on_open(fragment: str) -> Changes:
@@ -54,7 +54,7 @@ def on_open(fragment: str) -> Changes:
 
 
 def default_state() -> ViewState:
-    """What the page opens with."""
+    """The page's first view."""
     return ViewState(model=DEFAULT_MODEL, conversation=_example_text(next(iter(examples()))[1]))
 
 
@@ -64,22 +64,22 @@ def on_model(boxes: Boxes) -> Changes:
 
 
 def on_model_choice(chosen: str | None, boxes: Boxes) -> Changes:
-    """As `on_model`, unless the box was left as it was found."""
+    """As `on_model`, unless the box was left unchanged."""
     return {} if chosen is None else on_model(boxes)
 
 
 def on_revision(loaded: Sequence[str] | None, boxes: Boxes) -> Changes:
-    """As `on_model`, unless it is the revision that is shown: leaving the box must not reset the template."""
+    """As `on_model`, unless the revision is already shown: leaving the box must not reset the template."""
     return {} if loaded is not None and tuple(loaded) == boxes.loading else on_model(boxes)
 
 
 def on_template_choice(choice: str | None, boxes: Boxes) -> Changes:
-    """Another template by name; None when the box was left as it was found: what was edited stays."""
+    """Another template by name; None if the box was left unchanged: edits are kept."""
     return {} if choice is None else on_reset(choice, boxes)
 
 
 def on_reset(choice: str | None, boxes: Boxes) -> Changes:
-    """The chosen template as it was before it was edited; the model's default when none is chosen."""
+    """The chosen template without edits; the model's default if none is chosen."""
     try:
         model = load_model(boxes.model or "", boxes.revision or "", choice or None)
     except InspectorError as error:
@@ -88,12 +88,12 @@ def on_reset(choice: str | None, boxes: Boxes) -> Changes:
 
 
 def on_template(boxes: Boxes) -> Changes:
-    """The template was edited: what was said about the one before is gone."""
+    """The template was edited: messages about the previous one are removed."""
     return _shown(boxes, {"template_report": ""})
 
 
 def on_inspect(boxes: Boxes) -> Changes:
-    """The view of what the boxes hold."""
+    """The view of the boxes' values."""
     return _shown(boxes, {})
 
 
@@ -126,12 +126,12 @@ def on_options(
 
 
 def on_strategy_choice(chosen: str | None, boxes: Boxes) -> Changes:
-    """As `on_strategy`, unless the box was left as it was found: what its options hold stays."""
+    """As `on_strategy`, unless the box was left unchanged: its options are kept."""
     return {} if chosen is None else on_strategy(boxes)
 
 
 def on_strategy(boxes: Boxes) -> Changes:
-    """Another strategy: its own boxes, and the options it needs, filled with what fits this conversation."""
+    """Another strategy: show its boxes and its required options, filled with values for this conversation."""
     values = training_values(boxes.strategy)
     if boxes.strategy == EXACT:
         return _shown(boxes, values)
@@ -140,21 +140,20 @@ def on_strategy(boxes: Boxes) -> Changes:
 
 
 def on_example(example: str | None, boxes: Boxes) -> Changes:
-    """A conversation from the examples, in place of all rows. None: the box was left as it was found."""
+    """A conversation from the examples, in place of all rows. None: the box was left unchanged."""
     if example is None:
         return {}
     return _shown(boxes, {**conversation_values(_example_text(example)), "rows": None, "gallery": None})
 
 
 def on_chip(event: Mapping[str, Any], boxes: Boxes) -> Changes:
-    """As `on_example`, chosen where nothing is shown."""
+    """As `on_example`, chosen while nothing is shown."""
     name = str(event.get("name"))
     return {**on_example(name, boxes), "example": name}
 
 
 def on_gallery(name: str | None, boxes: Boxes) -> Changes:
-    """A finding's or a lesson's example: its whole setup, and what to look at. None: the box was left as it was
-    found."""
+    """The example of a finding or a lesson: its whole setup, and what to look at. None: the box was left unchanged."""
     if name is None:
         return {}
     try:
@@ -165,7 +164,7 @@ def on_gallery(name: str | None, boxes: Boxes) -> Changes:
 
 
 def on_tour(boxes: Boxes) -> Changes:
-    """Common failures, one after the other, each with what to look at."""
+    """The tour of common failures, each with what to look at."""
     entries = [find_entry(name) for name in TOUR]
     titles = [f"{entry.title}. {entry.about}" for entry in entries]
     tokens = [_first_token(entry.setup) for entry in entries]
@@ -174,13 +173,13 @@ def on_tour(boxes: Boxes) -> Changes:
 
 
 def _first_token(setup: Setup) -> int | None:
-    """The first token that a finding points at."""
+    """The first token of a finding."""
     spans = (finding.token_span for finding in LoadedSetup(setup).inspect().findings)
     return next((span[0] for span in spans if span is not None), None)
 
 
 def on_row(event: Mapping[str, Any], boxes: Boxes) -> Changes:
-    """Another of the open rows. What was edited stays with the row that is left."""
+    """Show another of the open rows. Edits stay with the previous row."""
     step = event.get("step")
     if boxes.rows is None or not isinstance(step, int):
         return _shown(boxes, {})
@@ -192,7 +191,7 @@ def on_row(event: Mapping[str, Any], boxes: Boxes) -> Changes:
 
 
 def on_remedy(event: Mapping[str, Any], boxes: Boxes) -> Changes:
-    """Apply what a finding's button offers: the boxes follow, and the view says whether the finding is gone."""
+    """Apply the remedy of a finding's button: the boxes change, and the view says whether the finding is gone."""
     name, code = str(event.get("name")), str(event.get("code"))
     try:
         before = setup_of(boxes)
@@ -202,12 +201,12 @@ def on_remedy(event: Mapping[str, Any], boxes: Boxes) -> Changes:
         return show_rows(rows, notices=[message])
     except (InspectorError, ConversationJsonError) as error:
         return _shown(boxes, {}, notices=[f"Not applied: {error}"])
-    except Exception as error:  # the button waits for a view, whatever happens
+    except Exception as error:  # the button waits for a view in any case
         return {"view": failure_view(error, rows=boxes.rows)}
 
 
 def on_undo(_: Mapping[str, Any], boxes: Boxes) -> Changes:
-    """The rows before the remedy that was applied last."""
+    """The rows before the last remedy."""
     if boxes.rows is None or boxes.rows.undo is None:
         return _shown(boxes, {})
     return show_rows(boxes.rows.undo, notices=["Undone."])
@@ -224,7 +223,7 @@ def _effect(code: str, setups: list[Setup]) -> str:
 
 
 def codes_of(setup: Setup) -> set[Code] | None:
-    """The codes of everything that is found, a refusal's cause included; None for an unknown failure."""
+    """The codes of all findings, including the cause of a refusal; None for an unknown failure."""
     loaded = LoadedSetup(setup)
     try:
         return {finding.code for finding in loaded.inspect().findings}
@@ -234,7 +233,7 @@ def codes_of(setup: Setup) -> set[Code] | None:
 
 
 def _markers(boxes: Boxes) -> tuple[Markers | None, Model | None]:
-    """What stands around the answers of the shown conversation, and the model; None where it cannot be inspected."""
+    """The text around the answers of the shown conversation, and the model; None if it cannot be inspected."""
     try:
         exact = load_boxes(replace(boxes, strategy=EXACT)).changed(options={}, modifiers={})
         return propose_markers([exact.inspect()]), exact.plain_model
@@ -243,14 +242,14 @@ def _markers(boxes: Boxes) -> tuple[Markers | None, Model | None]:
 
 
 def _shown(boxes: Boxes, changes: Mapping[str, Any], model: Model | None = None, **extra: Any) -> Changes:
-    """The changes, and the view of the boxes once they have been made; none while a model loads. `model`: that of the
-    boxes, where it has been loaded already."""
+    """The changes, and the view of the changed boxes; no view while a model loads. `model`: that of the boxes, if it is
+    already loaded."""
     after = boxes.with_changes(changes)
     return {**changes, "view": boxes_view(after, model, **extra)} if after.is_settled else changes
 
 
 TOUR = ("boundary_merge", "2-bos-and-eos-in-the-collator", "1-the-response-template-merges")
-"""A boundary that merges, a stop token that is lost, and the warning that means that nothing trains."""
+"""A boundary that merges, a lost stop token, and the warning that means that nothing trains."""
 
 
 def examples() -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
-"""The Export pane: settings for each trainer with what they would train, and the rows with the labels that are shown.
+"""The Export pane: settings for each trainer with what they would train, and the rows with the shown labels.
 
-Nothing is computed before a click: a change of the view marks what was written as old.
+Nothing is computed before a click: a change of the view marks the written settings as outdated.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LABELS = {
 }
 SIGNS = {True: "✓ Same tokens.", False: "✗ Other tokens.", None: "? Unknown."}
 MAX_FILE_BYTES = 64_000_000
-"""Larger files of rows are not sent through the page."""
+"""Largest file of rows that is sent through the page, in bytes."""
 
 
 def build_export_pane() -> dict[str, Any]:
@@ -67,7 +67,10 @@ def build_export_pane() -> dict[str, Any]:
 
 
 def connect_export_pane(wires: Wires) -> None:
-    """Settings when the pane opens, on a click, and for another trainer; rows on a click."""
+    """Connect the settings, which are written when the pane opens, on a click, and for another trainer.
+
+    Rows on a click.
+    """
     target = wires["target"]
     answer: dict[str, Any] = {"says": "export_report"}
     wires.on(target.input, on_export, ["export_report"], also=[target], dropdown="target", **answer)
@@ -78,8 +81,8 @@ def connect_export_pane(wires: Wires) -> None:
 
 
 def on_export(target: str | None, boxes: Boxes) -> Changes:
-    """Settings for a trainer, under a sentence that says whether it trains the same tokens. None: the box was left as
-    it was found."""
+    """Settings for a trainer, under a sentence that says whether it trains the same tokens. None: the box was left
+    unchanged."""
     if target is None:
         return {}
     try:
@@ -96,7 +99,7 @@ def _blocks(written: Export) -> Iterator[Block]:
 
 
 def on_rows(kind: str, boxes: Boxes) -> Changes:
-    """A file of all rows that are open, with their labels, for the browser to save."""
+    """A file of all open rows with their labels, for the browser to save."""
     try:
         shown = setup_of(boxes)
         setups = boxes.rows.edited(shown).setups if boxes.rows else (shown,)
@@ -115,7 +118,7 @@ def on_rows(kind: str, boxes: Boxes) -> Changes:
 
 
 def _rows_file(setups: tuple[Setup, ...], kind: str) -> bytes:
-    """Raises InspectorError, which names the row it comes from where there are several."""
+    """The inspections of the rows. Raises InspectorError, which names the row if there are several."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"rows.{kind}")
         write_rows(_inspections(setups), path)

@@ -1,4 +1,4 @@
-"""What the page asks for when an issue report is copied: versions, and the script that asks the trainer itself."""
+"""Data for a copied issue report: versions, and the script that asks the trainer itself."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _PACKAGES = {
     "Tokenizers": "tokenizers",
     "Jinja2": "jinja2",
 }
-"""What `trl env` lists, in its order, and what decides about tokens and text."""
+"""The packages that `trl env` lists, in its order, and those that determine tokens and text."""
 _UNKNOWN = "unknown here"
-"""Said where only torch could tell, which the page's process does not import."""
+"""The text if only torch could tell, since the page's process does not import it."""
 _ASK_S = 5.0
 
 
 def about_issue(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """`link`: of what is shown; `strategy`, `options` (JSON text): of the trainer that is shown, "" for the link's."""
+    """`link`: that of the shown view; `strategy`, `options` (JSON text): of the shown trainer, "" for the link's."""
     return {"versions": _versions(), **_reproduction(asked).to_dict()}
 
 
@@ -84,10 +84,10 @@ def _version(package: str) -> str:
 
 
 def accelerators(torch: str) -> str:
-    """What torch runs on, as far as that is known without it. `torch`: its version.
+    """The devices for torch, as far as they are known without it. `torch`: its version.
 
-    A build for the processor alone has no other device. Devices that NVIDIA's driver lists are named with who says so:
-    whether this torch can use them, only it knows.
+    A CPU-only build has no other device. Devices that NVIDIA's driver lists are named with that source: only torch
+    knows whether it can use them.
     """
     if torch.endswith("+cpu"):
         return "cpu"
@@ -96,7 +96,7 @@ def accelerators(torch: str) -> str:
 
 
 def _nvidia_devices() -> list[str]:
-    """The names of the devices that nvidia-smi lists; none where it cannot be asked."""
+    """The names of the devices that nvidia-smi lists; empty if it cannot be run."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -109,9 +109,9 @@ def _nvidia_devices() -> list[str]:
 
 
 def accelerate_config() -> str:
-    """The file that `accelerate config` writes, as it stands there, a line each; accelerate would add its defaults.
+    """The lines of the file that `accelerate config` writes, unchanged; accelerate would add its defaults.
 
-    Visitors are not shown it: it may name machines.
+    Visitors do not see it, since it may name machines.
     """
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = Path(os.environ.get("HF_HOME", os.path.join(cache, "huggingface"))).expanduser()

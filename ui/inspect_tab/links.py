@@ -1,7 +1,7 @@
 """The state of the Inspect view as an address fragment, and back.
 
 A fragment is `base64url(zlib(JSON))`. Browsers do not send fragments to servers, so a conversation in a link stays out
-of every log. Refuses fragments that are damaged, too long, or unpack to more than a page's worth.
+of every log. Fragments that are damaged, too long, or unpack to more than a page can hold are refused.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class LinkError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewState:
-    """What a link reopens: the setup that is shown, as plain values.
+    """The state in a link: the shown setup, as plain values.
 
     `template_source` only for a template without a name; `template_hash` is checked. `conversation`: JSON text.
-    `compare`: of older links; the page always compares now. `rows`: where several setups are open, all of them in their
-    JSON form; `row` is the one shown. `token`: to open at.
+    `compare`: from older links; the page now always compares. `rows`: if several setups are open, all of them in their
+    JSON form; `row` is the shown one. `token`: the token to open at.
     """
 
     model: str
@@ -52,7 +52,7 @@ class ViewState:
     token: int | None = None
 
     def setups(self) -> list[Setup]:
-        """All setups; the one shown is number `row`. Raises LinkError for rows that are none."""
+        """All setups; number `row` is the shown one. Raises LinkError for invalid rows."""
         try:
             rows = [Setup.from_dict(row) for row in self.rows]
             shown = Setup(
@@ -75,7 +75,10 @@ class ViewState:
 
 
 def encode_link(state: ViewState) -> str:
-    """The fragment, without `#`; without the other rows when they are too long for a link; empty when all of it is."""
+    """The fragment, without `#`.
+
+    Without the other rows if they are too long for a link; empty if it is still too long.
+    """
     values = {f.name: getattr(state, f.name) for f in fields(ViewState)}
     filled = {name: value for name, value in values.items() if value not in ("", False, None, 0, [], {})}
     data = json.dumps({"model": state.model, **filled}, ensure_ascii=True, separators=(",", ":")).encode()
@@ -119,7 +122,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 def _checked(values: Any) -> ViewState:
     if not isinstance(values, dict) or "model" not in values:
         raise LinkError("The link names no model.")
-    if "policy" in values and "options" not in values:  # what older links call the options of traced
+    if "policy" in values and "options" not in values:  # the name in older links for the options of traced
         values["options"] = values.pop("policy")
     known = [field.name for field in fields(ViewState)]
     for name, value in values.items():

@@ -1,4 +1,7 @@
-"""Prefix and suffix ids: those to search for, verified; how find_split sees them; what whitespace does to a word."""
+"""The Markers pane.
+
+Verified prefix and suffix ids, find_split's view of them, and the effect of whitespace on a word.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ def build_markers_pane() -> dict[str, Any]:
 
 
 def connect_markers_pane(wires: Wires) -> None:
-    """Markers on a click; the pieces as the words are typed, and when the model changes."""
+    """Connect the markers, made on a click, and the pieces of words, updated on typing and when the model changes."""
     wires.on(wires["find_markers"].click, on_find, ["markers_report"], says="markers_report")
     words = [wires["word_one"], wires["word_two"]]
     events = [
@@ -70,7 +73,7 @@ def on_words(one: str, other: str, boxes: Boxes) -> Changes:
 
 
 def on_find(boxes: Boxes) -> Changes:
-    """Markers proposed and verified over varied conversations and the one that is shown."""
+    """Markers, proposed and verified over varied conversations and the shown one."""
     try:
         model = model_of(setup_of(boxes))
         inspections, refused = _inspected(model, boxes)
@@ -83,7 +86,7 @@ def on_find(boxes: Boxes) -> Changes:
 
 
 def _inspected(model: Model, boxes: Boxes) -> tuple[list[Inspection], int]:
-    """The samples and the shown conversation; and how many the template refused."""
+    """The samples and the shown conversation, and the number that the template refused."""
     shown = inspector.Conversation.parse(setup_of(boxes).conversation)
     conversations = [*sample_conversations(), shown]
     inspections = inspect_rendered(model, conversations)
@@ -93,12 +96,12 @@ def _inspected(model: Model, boxes: Boxes) -> tuple[list[Inspection], int]:
 def _splits(model: Model) -> tuple[Split, Split] | None:
     try:
         return find_split(model)
-    except RenderError:  # a template need not take a lone answer
+    except RenderError:  # a template may refuse a lone answer
         return None
 
 
 def _found(model: Model, markers: Markers, rows: int, refused: int) -> Iterator[Block]:
-    """The ids to copy, first of all; what they find; and the texts of the same."""
+    """The ids to copy, which come first; their results; and their texts."""
     for name, ids in (("prefix_ids", markers.prefix_ids), ("suffix_ids", markers.suffix_ids)):
         if ids is not None:
             yield code(",".join(map(str, ids)), label=name)
@@ -124,7 +127,8 @@ def _lower(sentence: str) -> str:
 def _split_blocks(
     markers: Markers, splits: tuple[Split, Split] | None, inspections: Sequence[Inspection]
 ) -> Iterator[Block]:
-    """The ids in context beside find_split's three tokenizations, and in how many conversations each of them occurs."""
+    """The ids in context next to find_split's three tokenizations, each with the number of conversations it occurs
+    in."""
     if splits is None:
         yield text("find_split has nothing to split: the template refuses a lone answer.")
         return
@@ -140,7 +144,7 @@ def _split_blocks(
 
 
 def _occurring(ids: Sequence[int] | None, rows: Sequence[Sequence[int]]) -> str:
-    """How many rows hold the ids one after the other, with a sign for all or fewer."""
+    """The number of rows that hold the ids in sequence, with a sign for all or fewer."""
     if not ids:
         return "–"
     size, wanted = len(ids), tuple(ids)

@@ -1,4 +1,4 @@
-"""Setups -> every box of the Inspect page, and the view: how links, galleries, remedies and audits show something."""
+"""Setups -> every box of the Inspect page, and the view. Links, galleries, remedies and audits use it."""
 
 from __future__ import annotations
 
@@ -39,17 +39,16 @@ def open_rows(
     tokens: Sequence[int | None] = (),
     numbers: Sequence[int] = (),
 ) -> Changes:
-    """Everything that changes when the page shows these setups, number `at` first: `show_rows` of the Rows that they
-    make."""
+    """All changes for showing these setups, number `at` first: `show_rows` of their Rows."""
     rows = Rows(setups=tuple(setups), at=at, titles=tuple(titles), tokens=tuple(tokens), numbers=tuple(numbers))
     return show_rows(rows, token, notices=notices, expected_hash=expected_hash)
 
 
 def show_rows(rows: Rows, token: int | None = None, *, notices: Sequence[str] = (), expected_hash: str = "") -> Changes:
-    """Everything that changes when the page shows these rows, pointing at a token: by default at the row's own.
+    """All changes for showing these rows at a token, by default that of the row.
 
-    A click beside the first notice brings `rows.undo` back. The rest as `inspect_view` takes it. Raises StrategyError
-    for modifiers that are none; what else is wrong with the shown setup is said by the view.
+    A click next to the first notice restores `rows.undo`. The other arguments are those of `inspect_view`. Raises
+    StrategyError for unknown modifiers; the view reports all other errors of the shown setup.
     """
     setup = rows.setups[rows.at]
     values, model = template_values(setup.model, setup.revision, setup.template)
@@ -59,7 +58,7 @@ def show_rows(rows: Rows, token: int | None = None, *, notices: Sequence[str] = 
     answer: dict[str, Any] = {"notices": notices, "can_undo": rows.undo is not None}
     try:
         shown = load_boxes(boxes, model)
-    except Exception as error:  # the view has to say so, whatever it is
+    except Exception as error:  # the view has to report it, whatever it is
         return {**changes, "rows": rows, "view": failure_view(error, LoadedSetup(setup, model), rows=rows, **answer)}
     setups = (*rows.setups[: rows.at], shown.setup, *rows.setups[rows.at + 1 :])
     rows = replace(rows, setups=setups, opened=shown.setup)
@@ -68,9 +67,9 @@ def show_rows(rows: Rows, token: int | None = None, *, notices: Sequence[str] = 
 
 
 def template_values(name: str, revision: str, wanted: str = "") -> tuple[dict[str, Any], Model | None]:
-    """Description, choices and source for a model and a template as `load` takes it; and that model.
+    """Description, choices and source for a model and a template, as passed to `load`; and that model.
 
-    None where one of them is not there: the view says what is wrong.
+    None if one of them does not exist: the view reports the error.
     """
     values = {**_NO_TEMPLATE, "loaded": (name, revision)}
     try:
@@ -107,5 +106,5 @@ def _failed(error: Exception) -> str:
 
 
 def _info(text: str, classes: str = "model-info") -> str:
-    """One line, cut where it is too long, so that nothing below moves."""
+    """One line, shortened if it is too long, so that nothing below moves."""
     return f"<p class='{classes}' title='{html.escape(text)}'>{html.escape(text)}</p>"

@@ -34,7 +34,7 @@ MODELS = [
     "bigscience/bloom-560m",
 ]
 _WAITS = ["waits-for-model"]
-"""What can be neither clicked nor typed in while a model loads (loading.js)."""
+"""Selectors of elements that are disabled while a model loads (loading.js)."""
 
 
 def build() -> dict[str, Any]:
@@ -56,7 +56,7 @@ def build() -> dict[str, Any]:
 
 
 def connect(wires: Wires) -> None:
-    """Everything that happens on the tab."""
+    """Connect all events of the tab."""
     _connect_boxes(wires)
     _connect_conversation(wires)
     _connect_view(wires)
@@ -133,7 +133,7 @@ _TRAINING = (
 
 
 def _connect_boxes(wires: Wires) -> None:
-    """Model, template and training."""
+    """Connect model, template and training."""
     template = ["template", "template_report", "view"]
     model = ["loaded", "model_info", "template_choice", *template]
     name = wires["model"]
@@ -156,7 +156,7 @@ def _connect_boxes(wires: Wires) -> None:
 
 
 def _connect_conversation(wires: Wires) -> None:
-    """The conversation in its three forms, and what replaces it."""
+    """Connect the three forms of the conversation, and everything that replaces it."""
     forms = ["conversation", "editor", *_OPTIONS]
     defaults: dict[str, Any] = {"about": About.NOTHING, "is_latest": True}
     wires.on(wires["conversation"].input, events.on_json, [*forms[1:], "view"], **defaults)
@@ -173,7 +173,7 @@ def _connect_conversation(wires: Wires) -> None:
 
 
 def _connect_view(wires: Wires) -> None:
-    """What is clicked in the token view: another row, a remedy, its undoing."""
+    """Connect the clicks in the token view: another row, a remedy, its undo."""
     view = wires["view"]
     wires.on(view.row, events.on_row, OPENED, with_event=True)
     wires.on(view.remedy, events.on_remedy, OPENED, with_event=True)

@@ -1,4 +1,4 @@
-"""The Chat template pane: choose, edit, and write generation tags into it, with the proof."""
+"""The Chat template pane: choose and edit a template, or write generation tags into it, with the proof."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def build_tags_pane() -> dict[str, Any]:
 
 
 def connect_tags_pane(wires: Wires) -> None:
-    """The button that writes tags."""
+    """Connect the button that writes tags."""
     wires.on(wires["add_tags"].click, on_tags, ["template", "template_report", "view"], says="template_report")
 
 
 def on_tags(boxes: Boxes) -> Changes:
-    """The template with generation tags in its box, if one can be proven; the pane says what was."""
+    """The template with generation tags in its box, if one can be proven; the pane reports the proof."""
     try:
         model = model_of(setup_of(boxes))
         status = trl_status(model).reason

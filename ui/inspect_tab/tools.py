@@ -28,7 +28,7 @@ def build_tools() -> dict[str, Any]:
 
 
 def connect_tools(wires: Wires, forms: tuple[str, ...]) -> None:
-    """What happens in the drawer. `forms`: the boxes of the conversation."""
+    """Connect the drawer. `forms`: the boxes of the conversation."""
     connect_decode_pane(wires, forms)
     connect_markers_pane(wires)
     connect_tags_pane(wires)

@@ -1,4 +1,4 @@
-"""The Training box: which strategy, its options, and what is done to its answer."""
+"""The Training box: the strategy, its options, and the modifiers of its labels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TRUNCATION_CHOICES = [("Keep the start", Truncation.KEEP_START.value), ("Keep th
 
 
 def build_trainer() -> gr.Dropdown:
-    """The choice of a trainer, whose mask is shown."""
+    """The choice of the trainer whose mask is shown."""
     names = [(title_of(name), name) for name in STRATEGIES]
     return gr.Dropdown(names, value=EXACT, label="Trainer", elem_id="strategy", scale=4)
 
@@ -98,7 +98,7 @@ def _build_policy() -> dict[str, Any]:
 
 
 def training_values(strategy: str) -> dict[str, Any]:
-    """Which boxes show for a strategy: those of `traced`, or the one for options."""
+    """The visible boxes for a strategy: those of `traced`, or the one for options."""
     is_exact = strategy == EXACT
     return {
         "strategy_about": strategy_about(strategy),
@@ -108,7 +108,7 @@ def training_values(strategy: str) -> dict[str, Any]:
 
 
 def strategy_about(strategy: str) -> str:
-    """What a strategy trains, in a line, and the options it takes."""
+    """A line on what a strategy trains, and its options."""
     if strategy not in STRATEGIES:
         return ""
     summary = (inspect.getdoc(STRATEGIES[strategy]) or "").split("\n", 1)[0]
@@ -118,7 +118,7 @@ def strategy_about(strategy: str) -> str:
 
 
 def prefilled(strategy: str, markers: Markers | None) -> str:
-    """The JSON of the options that a strategy needs, with verified markers where they fit, else empty."""
+    """The JSON of the options that a strategy needs, with verified markers if they fit, or empty values."""
     found = {} if markers is None else markers.options()
     needed = {
         name: found.get(name)

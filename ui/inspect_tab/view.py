@@ -1,6 +1,6 @@
-"""From a setup to what the Inspect page's view shows; no widgets here.
+"""From a setup to the content of the Inspect page's view; no widgets here.
 
-`inspect_view` is the one path from a setup to the token view; whatever goes wrong becomes a view that says so.
+`inspect_view` is the only path from a setup to the token view; any error becomes a view that shows it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def boxes_view(boxes: Boxes, loaded: Model | None = None, **extra: Any) -> str:
-    """The token view's value for what the boxes hold. `loaded`: as in LoadedSetup; `said`: as `inspect_view`."""
+    """The token view's value for the boxes. `loaded`: as in LoadedSetup; `said`: as for `inspect_view`."""
     try:
         loaded_setup = load_boxes(boxes, loaded)
         if not loaded_setup.setup.conversation:
@@ -50,9 +50,9 @@ def inspect_view(
 ) -> str:
     """The token view's value.
 
-    `rows`: all that are open, `loaded` the one shown; `token`: to point at; `expected_hash`: of the template a link was
-    made with; `notices`: what the view says above the tokens, before what it has to say itself; `can_undo`: whether the
-    first of them has a button for that.
+    `rows`: all open rows, `loaded` the shown one; `token`: the token to point at; `expected_hash`: the hash of the
+    template that a link was made with; `notices`: notices above the tokens, before the view's own; `can_undo`: whether
+    the first of them has an undo button.
     """
     try:
         inspection = loaded.inspect()
@@ -82,7 +82,7 @@ def failure_view(
     notices: Sequence[str] = (),
     can_undo: bool = False,
 ) -> str:
-    """A view that says what went wrong; for a refused conversation also why, and what could be done."""
+    """A view that shows an error; for a refused conversation also the reason, and remedies."""
     beside: dict[str, Any] = {
         "notices": notices, "row": _place(rows), "repair": _repair(rows), "can_undo": can_undo,
     }  # fmt: skip
@@ -132,18 +132,18 @@ def _link(setup: Setup, inspection: Inspection, rows: Rows | None, token: int | 
 
 
 _LINKED_ROWS = 50
-"""Where more rows are open, a link holds the shown one only."""
+"""A note that a link holds only the shown row, if more are open."""
 
 
 def _place(rows: Rows | None) -> tuple[int, int, str] | None:
-    """(number, count, where it is from) of the shown row, where there are several or its place is known."""
+    """(number, count, origin) of the shown row, if there are several or its origin is known."""
     if rows is None or (len(rows.setups) < 2 and not rows.title):
         return None
     return rows.at, len(rows.setups), rows.title
 
 
 def _repair(rows: Rows | None) -> dict[str, Any] | None:
-    """Of a row with a problem that an audit found: the problem, what came of the last click, whether it is saved."""
+    """For a row with a problem from an audit: the problem, the result of the last click, whether the row is saved."""
     if rows is None or not rows.problem:
         return None
     return {"problem": rows.problem, "said": rows.said, "isSaved": rows.number in rows.saved}
@@ -156,7 +156,7 @@ def _mismatch(inspection: Inspection, expected_hash: str) -> Iterator[str]:
 
 
 def _notices(inspection: inspector.Inspection) -> list[str]:
-    """What the page should say beside the findings: a trainer's warnings, options without effect, another template."""
+    """Notices besides the findings: a trainer's warnings, options without effect, a different template."""
     read = _keywords(inspection.template)
     conversation = inspection.example.conversation
     unread = [name for name in conversation.keywords if name not in read and name != "add_generation_prompt"]

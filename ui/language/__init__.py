@@ -1,10 +1,10 @@
-"""The page in other languages: a text is written in English where it is used, and looked up in a catalogue by that.
+"""The page in other languages: texts are written in English where they are used, and translated by a catalogue.
 
-In: English texts of the page, with their values. Out: the same in the language of whoever is served.
+In: English texts of the page, with their values. Out: the same in the visitor's language.
 May import: nothing of the page.
 
 Texts of widgets are looked up by gradio in the browser (gr.I18n), those of the scripts by `say` of parts/component.js,
-those of reports by `say` here. What the inspector and the runs say (verdicts, findings, errors) is English everywhere.
+those of reports by `say` here. Texts of the inspector and of runs (verdicts, findings, errors) are always English.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gradio.context import LocalContext
 from gradio.i18n import I18n, I18nData
 
 LANGUAGES: Mapping[str, tuple[str, ...]] = {"zh": ("zh-CN", "zh-TW")}
-"""Each language that has a catalogue, and what browsers call it; gradio takes no other name for Chinese."""
+"""The languages with a catalogue, and the browsers' names for them; gradio accepts no other name for Chinese."""
 _FOLDER = Path(__file__).parent
 _WORDS = ("label", "info", "placeholder", "submit_btn")
 
@@ -33,13 +33,13 @@ def catalogue(language: str) -> Mapping[str, str]:
 
 
 def say(text: str, /, **values: Any) -> str:
-    """An English text with its values, in the language of the request; in English where nobody asks."""
+    """An English text with its values, in the language of the request; in English without a request."""
     language = _asked()
     return (catalogue(language).get(text, text) if language else text).format(**values)
 
 
 def _asked() -> str | None:
-    """The browser's first language, which is the one that gradio and the scripts take; None for English."""
+    """The browser's first language, which gradio and the scripts also use; None for English."""
     headers = getattr(LocalContext.request.get(None), "headers", None) or {}
     first = str(headers.get("accept-language") or "").split(",")[0].split(";")[0].strip()
     return next((language for language, names in LANGUAGES.items() if first in names), None)
@@ -51,7 +51,7 @@ def marked(text: str) -> str:
 
 
 def translate(demo: gr.Blocks) -> None:
-    """Have the browser look up the words of every widget."""
+    """Make the browser translate the texts of every widget."""
     for block, name, word in words_of(demo):
         if word not in _known():
             continue
@@ -62,7 +62,7 @@ def translate(demo: gr.Blocks) -> None:
 
 
 def words_of(demo: gr.Blocks) -> Iterator[tuple[Any, str, str]]:
-    """(widget, property, text) of all that the page's widgets say, choices included."""
+    """(widget, property, text) of all texts of the page's widgets, including choices."""
     for block in demo.blocks.values():
         names = [*_WORDS, "value"] if isinstance(block, gr.Button | gr.DownloadButton) else _WORDS
         for name in names:
@@ -80,5 +80,5 @@ def _known() -> frozenset[str]:
 
 
 def translations() -> I18n:
-    """What gradio's browser side looks up."""
+    """The catalogues for gradio's code in the browser."""
     return gr.I18n(**{name: dict(catalogue(language)) for language, names in LANGUAGES.items() for name in names})

@@ -1,4 +1,4 @@
-"""The Models tab: docs/board.json as a table that is searched as one types. board_view.js draws it."""
+"""The Models tab: docs/board.json as a table with a search box. board_view.js draws it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ui.wiring.wires import Changes, Wires
 
 BOARD = DOCS / "board.json"
 _BUILT_IN = "built in/"
-"""How the names of the built-in templates begin on the board."""
+"""Prefix of the built-in templates' names on the board."""
 _TEMPLATE = ("loaded", "model_info", "template_choice", "template", "template_report")
 
 
@@ -34,8 +34,8 @@ def build() -> dict[str, Any]:
 
 
 def connect(wires: Wires, selected: str) -> None:
-    """Everything that happens on the tab. Of other tabs it needs `tabs`, and `models_tab`, itself. `selected`: the tab
-    where a model is shown."""
+    """Connect all events of the tab. From other tabs it needs `tabs` and `models_tab`, the tab itself. `selected`: the
+    tab where a model is shown."""
     sent = wires["board_sent"]
     wires.on(wires["models_tab"].select, on_select, ["board", "board_sent"], also=[sent], reads=(), queue="data")
 
@@ -47,21 +47,21 @@ def connect(wires: Wires, selected: str) -> None:
 
 
 def on_select(is_sent: bool) -> Changes:
-    """The table, the first time that the tab is seen."""
+    """Show the table when the tab is first opened."""
     return {} if is_sent else {"board": packed(), "board_sent": True}
 
 
 @cache
 def packed() -> str:
-    """The component's value: the file's rows, those with their own tokenizer first, and which of them can be opened."""
+    """The component's value: the file's rows, those with their own tokenizer first, and the ones that can be opened."""
     kept = json.loads(BOARD.read_text(encoding="utf-8"))
     rows = [{**row, "canOpen": here(row["model"]) is not None} for row in kept["models"]]
     return as_json({"tried": kept["tried"], "models": sorted(rows, key=lambda row: not row["own"])})
 
 
 def here(name: str) -> tuple[str, str] | None:
-    """(model, template) of a row whose model is here: an embedded one, or a built-in template on the default one. None
-    for the others."""
+    """(model, template) of a row whose model is available here: an embedded one, or a built-in template on the default
+    model. None for the others."""
     if name in EMBEDDED:
         return name, ""
     template = name.removeprefix(_BUILT_IN)
@@ -69,7 +69,7 @@ def here(name: str) -> tuple[str, str] | None:
 
 
 def opened(name: str, boxes: Boxes) -> Changes:
-    """The model of a row in the place of the one that the boxes hold; nothing for one that is not here."""
+    """Replace the model in the boxes by that of a row; no change if it is not available here."""
     asked = here(name)
     if asked is None:
         return {}

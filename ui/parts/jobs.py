@@ -1,4 +1,4 @@
-"""Long work in a thread of its own: it can be watched and asked to stop, and only so much of it is done at a time."""
+"""Long work in a separate thread: it can be watched and asked to stop, and the number of running jobs is limited."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 AT_A_TIME = 2
-"""Jobs of all visitors that work at the same time; the others wait."""
+"""Maximum number of jobs of all visitors that run at the same time; the others wait."""
 _SLOTS = threading.BoundedSemaphore(AT_A_TIME)
 _POLL_S = 0.2
 
@@ -15,10 +15,10 @@ Result = TypeVar("Result")
 
 
 class Job(Generic[Result]):
-    """Work that is under way, has ended, or was asked to stop.
+    """Work that is running, has ended, or was asked to stop.
 
-    `progress`: the last that the work said about itself, None before. `result`: what it returned; `error`: what it
-    raised instead. Both are None until it is done, and when it was stopped before it began.
+    `progress`: the last report of the work, None before the first. `result`: its return value; `error`: the exception
+    that it raised instead. Both are None until it is done, and if it was stopped before it began.
     """
 
     def __init__(self, work: Callable[[Job[Result]], Result]) -> None:
@@ -30,20 +30,20 @@ class Job(Generic[Result]):
         self.error: Exception | None = None
 
     def start(self) -> Job[Result]:
-        """Begin, or get in line."""
+        """Start, or wait in the queue."""
         threading.Thread(target=self._run, name="job", daemon=True).start()
         return self
 
     def stop(self) -> None:
-        """Ask the work to end; what it has until then is its result."""
+        """Ask the work to end with its result so far."""
         self._stop.set()
 
     def is_stopping(self) -> bool:
-        """Whether it was asked to."""
+        """Whether it was asked to stop."""
         return self._stop.is_set()
 
     def is_done(self, within_s: float = 0.0) -> bool:
-        """Whether it has ended, waiting so long for that."""
+        """Whether it has ended, after waiting up to `within_s` for that."""
         return self._done.wait(within_s)
 
     def _run(self) -> None:
@@ -57,17 +57,17 @@ class Job(Generic[Result]):
                     self.result = self._work(self)
             finally:
                 _SLOTS.release()
-        except Exception as error:  # told to who watches
+        except Exception as error:  # reported to the watcher
             self.error = error
         finally:
             self._done.set()
 
 
 class Latest:
-    """Of the jobs that a page has started the one that counts; each visitor has one.
+    """The latest job of a page; each visitor has one.
 
-    `number`: of what was asked for last. What was asked for before it is not to be begun any more. `about`: what the
-    page is about now, None where that is nothing.
+    `number`: the number of the last request; earlier requests must not start any more. `about`: the current subject of
+    the page, None if there is none.
     """
 
     def __init__(self) -> None:
@@ -76,30 +76,30 @@ class Latest:
         self._job: Job[Any] | None = None
 
     def start(self, job: Job[Result]) -> Job[Result]:
-        """Begin it in the place of the one before."""
+        """Start a job in place of the previous one."""
         self.drop()
         self._job = job
         return job.start()
 
     def drop(self) -> int:
-        """End what works: what it has found is not to be shown. A new number, for what is asked for next."""
+        """End the running job without showing its result. Returns a new number, for the next request."""
         self.stop()
         self._job = None
         self.number += 1
         return self.number
 
     def stop(self) -> bool:
-        """Ask what works to end with what it has; False where nothing does."""
+        """Ask the running job to end with its result so far; False if there is none."""
         if not self.is_running:
             return False
         self._job.stop()
         return True
 
     def counts(self, job: Job[Any]) -> bool:
-        """Whether no other was started since, and this one not dropped."""
+        """Whether this job is still the latest: no other was started since, and it was not dropped."""
         return self._job is job
 
     @property
     def is_running(self) -> bool:
-        """Whether the one that counts still works."""
+        """Whether the latest job is still running."""
         return self._job is not None and not self._job.is_done()

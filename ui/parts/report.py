@@ -1,4 +1,4 @@
-"""What a pane found, as blocks: text, facts, tables, code, files to save, token pieces. report_view.js draws them.
+"""A pane's results as blocks: text, facts, tables, code, files to save, token pieces. report_view.js draws them.
 
 Each function below makes one block; `report` packs blocks into the component's value. User text is shown as text.
 """
@@ -20,15 +20,15 @@ Block = dict[str, Any]
 
 
 def build_report(elem_id: str, *, follows_view: bool = False, comes_into_view: bool = False) -> gr.HTML:
-    """The component, empty. `follows_view`: whether it says when the view has changed since it was made;
-    `comes_into_view`: whether the page scrolls to it once it says something else."""
+    """The component, empty. `follows_view`: whether it shows that the view has changed since it was made;
+    `comes_into_view`: whether the page scrolls to it when its content changes."""
     classes = {"follows-view": follows_view, "comes-into-view": comes_into_view}
     named = ["report-box", *(name for name, is_set in classes.items() if is_set)]
     return build_drawn("report", _SCRIPT, elem_id, elem_classes=named)
 
 
 def build_note(content: str) -> gr.HTML:
-    """A line that says what stands below it; ours, never a user's."""
+    """A line that names the content below it; ours, never a user's."""
     return gr.HTML(f"<p class='pane-note'>{marked(content)}</p>", elem_classes=["pane-note-box"])
 
 
@@ -38,7 +38,7 @@ def report(*blocks: Block) -> str:
 
 
 def text(content: str, sign: str = "") -> Block:
-    """A paragraph. `sign`: one that stands before it, such as "=" or "≠"."""
+    """A paragraph. `sign`: a sign in front of it, such as "=" or "≠"."""
     return {"kind": "text", "text": content, "sign": sign}
 
 
@@ -48,7 +48,7 @@ def heading(content: str) -> Block:
 
 
 def progress(content: str, share: float | None) -> Block:
-    """A bar and what it is about. `share`: how much is done, from 0 to 1; None when nobody knows."""
+    """A progress bar with a label. `share`: the completed share, from 0 to 1; None if unknown."""
     return {"kind": "progress", "text": content, "share": share}
 
 
@@ -68,5 +68,5 @@ def files(*named: tuple[str, str]) -> Block:
 
 
 def pieces(label: str, tokens: Iterable[tuple[int, str]]) -> Block:
-    """The tokens of a text: (id, the text it stands for)."""
+    """The tokens of a text: (id, its text)."""
     return {"kind": "pieces", "label": label, "tokens": [{"id": id, "text": token_text} for id, token_text in tokens]}

@@ -14,7 +14,7 @@ from ui.parts.token_view import as_json, classes_of, turns_of
 from ui.parts.tokens import Bit, tokens_script
 
 MAX_TOKENS = 400
-"""Tokens shown of each row."""
+"""Maximum number of tokens shown of each row."""
 Shown = dict[str, Any]
 
 
@@ -25,17 +25,17 @@ def build_rows_view(elem_id: str) -> gr.HTML:
 
 
 def pack_rows(rows: list[Shown], title: str) -> str:
-    """The component's value. `rows`: what `shown` and `unusable` make."""
+    """The component's value. `rows`: results of `shown` and `unusable`."""
     return as_json({"title": title, "rows": rows})
 
 
 def pack_no_rows(why: str, *, is_hint: bool = False) -> str:
-    """The component's value when there is nothing to show, only why. `is_hint`: that is nobody's fault."""
+    """The component's value without rows: only the reason. `is_hint`: whether it is a hint, not an error."""
     return as_json({"failure": why, "isHint": is_hint})
 
 
 def shown(number: int, place: str, inspection: Inspection) -> Shown:
-    """A row with its tokens after the template."""
+    """A row with its tokens, as rendered."""
     tokens, classes = inspection.example.tokens, classes_of(inspection)
     return {
         "number": number,
@@ -51,7 +51,7 @@ def shown(number: int, place: str, inspection: Inspection) -> Shown:
 
 
 def trained_rows(row: PreparedRow) -> list[Shown]:
-    """A row of a run as it trains; of a pair both answers. What opens on the Inspect tab is another matter."""
+    """A training row of a run; both answers of a pair. The row that opens on the Inspect tab may differ."""
     names = ("",) if row.rejected is None else (" · chosen", " · rejected")
     good = {None: "", True: " · good", False: " · bad"}[row.is_good]
     return [

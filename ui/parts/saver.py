@@ -1,4 +1,4 @@
-"""What saves a file on the visitor's machine; saver.js does."""
+"""A component that saves a file on the visitor's machine, by saver.js."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The JavaScript of a component: files that share one scope, and the line that starts its class.
 
 Each file holds classes and functions, and does nothing by itself: node runs them in tests, and tsc checks them as one
-program (ui/tsconfig.json), with types.d.ts for what the page gives them.
+program (ui/tsconfig.json), with types.d.ts for the values that the page passes to them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _JSDOC = re.compile(r"\s*/\*\*.*?\*/", re.DOTALL)
 
 
 def script(*names: str) -> str:
-    """The files' text in a row, without its JSDoc, since every report carries it. `names`: their paths in ui/."""
+    """The joined text of the files, without JSDoc, since every report carries it. `names`: their paths in ui/."""
     return _JSDOC.sub("", "\n".join((_UI / name).read_text(encoding="utf-8") for name in names))
 
 

@@ -1,4 +1,4 @@
-"""A box for code: a labelled textarea in which every edit counts, pasting and deleting included."""
+"""A box for code: a labelled textarea in which every edit counts, including pasting and deleting."""
 
 from __future__ import annotations
 

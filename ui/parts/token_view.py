@@ -1,8 +1,8 @@
 """An Inspection as one JSON string, and the component that draws it.
 
-The string is columnar (one list per property, one entry per token) because that is what paints fast: 32,000 tokens in
-a fraction of a second. No user text ever passes through an HTML or JavaScript template: the classes in ui/token_view
-build the page from the parsed JSON with text nodes only.
+The string is columnar (one list per property, one entry per token), because that paints fast: 32,000 tokens in a
+fraction of a second. User text never passes through an HTML or JavaScript template: the classes in ui/token_view build
+the page from the parsed JSON with text nodes only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SCRIPTS = tuple(
     for name in ("inspection", "report", "image", "template_pane", "heading", "notes", "token_view")
 )
 _THUMBNAILS = 8
-"""Images of a conversation that are shown small."""
+"""Maximum number of a conversation's images that are shown as small copies."""
 _SHELL = '<div class="token-view" data-rev="0"></div>'
 
 
@@ -57,10 +57,10 @@ def pack(
 ) -> str:
     """Everything the view shows of an inspection.
 
-    `link`: the address fragment that opens this view again. `remedies`: what can be done about each finding. `row`:
-    (number, count, where it is from) of rows that are open. `repair`: the problem that an audit found in them, what was
-    said of it, and whether the row was saved since. `selected`: the token to open at. `can_undo`: whether the
-    first notice has a button for that.
+    `link`: the address fragment that opens this view again. `remedies`: the remedies for each finding. `row`: (number,
+    count, origin) of the shown one of the open rows. `repair`: the problem that an audit found in them, a message about
+    it, and whether the row was saved since. `selected`: the token to open at. `can_undo`: whether the first notice has
+    an undo button.
     """
     tokens, labelled, truth = inspection.example.tokens, inspection.labelled, truth_of(inspection)
     origins: dict[Origin, int] = {}
@@ -107,7 +107,7 @@ def pack(
 
 
 def _images(inspection: Inspection) -> list[dict[str, Any]]:
-    """The images in the text: [first, end) of each one's tokens, its size, and of the first ones a small copy."""
+    """The images in the text: [first, end) of each one's tokens, its size, and a small copy of the first ones."""
     example = inspection.example
     named = {(index, part): source for index, part, source in sources(example.conversation.messages)}
     out = []
@@ -141,8 +141,8 @@ def pack_failure(
     repair: Mapping[str, Any] | None = None,
     can_undo: bool = False,
 ) -> str:
-    """A view that has no tokens to show, only why. `line`: the template line to blame; `is_template`:
-    whether it is the template that failed; `is_hint`: nothing has, there is nothing to show yet; the others as in
+    """A view without tokens, only with the reason. `line`: the template line that caused it; `is_template`: whether the
+    template failed; `is_hint`: whether nothing failed and there is just nothing to show yet; the others as in
     `pack`."""
     return as_json(
         {
@@ -165,7 +165,7 @@ def as_json(value: Mapping[str, Any]) -> str:
 
 
 def key_of(example: Example, truth: Labelled) -> str:
-    """What tells tokens and their right labels from others: a comparison is drawn over those that it was made for."""
+    """A key for tokens and their right labels: a comparison is drawn only over those that it was made for."""
     return hashlib.sha256(json.dumps([example.tokens.ids, truth.trained]).encode()).hexdigest()[:16]
 
 
@@ -186,7 +186,7 @@ def _modifiers(inspection: Inspection) -> str:
 
 
 def _template(inspection: Inspection) -> str:
-    """The template's name and hash; where the tools selected another one than the model's default, that one."""
+    """The template's name and hash; if the tools selected another one than the model's default, that one."""
     name, source = inspection.model.template_for(inspection.example.conversation.tools is not None)
     return f"{name} ({short_hash(source)})"
 
@@ -205,7 +205,7 @@ def classes_of(inspection: Inspection) -> list[int]:
 
 
 def turns_of(inspection: Inspection) -> list[int | None]:
-    """Whose turn each token is in: the index of the message, None for the template's own text."""
+    """The turn of each token: the index of its message, None for the template's own text."""
     return [next((run.turn for run in runs), None) for runs in inspection.example.tokens.runs]
 
 

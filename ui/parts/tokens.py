@@ -8,7 +8,7 @@ from ui.parts.scripts import component
 
 
 class Bit(IntEnum):
-    """What a view shows of a token besides its text and its turn. The scripts have them as constants."""
+    """The properties of a token in a view, besides its text and its turn. The scripts have them as constants."""
 
     TRAINED = 1
     SPECIAL = 2
@@ -25,5 +25,5 @@ def tokens_script(*names: str) -> str:
 
 
 def bits_script() -> str:
-    """The bits as JavaScript has them."""
+    """The bits as JavaScript constants."""
     return f"const {', '.join(f'{bit.name} = {bit.value}' for bit in Bit)}; // of ui/parts/tokens.py"

@@ -1,6 +1,6 @@
-"""What happens on the Train tab: the boxes' values in, new values by name out. The widgets are in tab.py.
+"""The handlers of the Train tab: the boxes' values in, new values by name out. The widgets are in tab.py.
 
-Everything about a run is read anew from its folder.
+Everything about a run is read from its folder each time.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ from ui.wiring.wires import Changes
 DATA, CHECK, TRAIN, USE = range(4)
 """The steps."""
 ACTS = ("stop", "resume", "use", "rerun")
-"""What can be done with a run, each as long as it can."""
+"""The buttons for a run; each is visible only while it applies."""
 SHOWN = (
     "train_timer", "train_title", "train_state", *(f"train_{act}" for act in ACTS), "train_stop_box", "train_chart",
     "train_answers", "train_scores", "train_details",
 )  # fmt: skip
-"""What changes with the run that is shown."""
+"""Widgets that change with the shown run."""
 LISTED = ("train_run", "train_runs", "train_others", *SHOWN)
-"""And with the runs that there are."""
+"""Widgets that also change with the list of runs."""
 SPEC = ("train_spec", *(f"train_set_{name}" for name in SETTINGS), "train_preset", "train_planned", "train_start")
-"""What changes with the spec."""
+"""Widgets that change with the spec."""
 SHOWN_ROWS = 4
-"""Rows that are shown before a run."""
+"""Number of rows shown before a run."""
 _STARTS, _STARTS_NOT = gr.update(interactive=True), gr.update(interactive=False)
 _LOG = logging.getLogger(__name__)
 LAST_LOOK_S = 3.0
-"""How long an ended run is still looked at: its last lines may be on their way."""
+"""Seconds for which an ended run is still read: its last lines may arrive late."""
 
 
 # --- the spec
@@ -69,13 +69,13 @@ def on_open() -> Changes:
 
 
 def on_look() -> Changes:
-    """The tab is looked at: a worker waits from now on."""
+    """The tab was opened: start a waiting worker."""
     idle.warm_up()
     return {}
 
 
 def on_example(name: str | None) -> Changes:
-    """An example's spec. None: the choice was left as it was."""
+    """An example's spec. None: the choice was left unchanged."""
     if name is None:
         return {}
     spec = view.spec_example(name)
@@ -83,7 +83,7 @@ def on_example(name: str | None) -> Changes:
 
 
 def on_preset(name: str | None, spec: str) -> Changes:
-    """How long to train: the YAML and the settings follow."""
+    """A preset for the length was chosen: the YAML and the settings follow."""
     if name not in PRESETS:
         return {}
     try:
@@ -94,7 +94,7 @@ def on_preset(name: str | None, spec: str) -> Changes:
 
 
 def on_spec(spec: str) -> Changes:
-    """The settings follow the YAML, as long as it is some; another trainer's config becomes one."""
+    """The settings follow the YAML while it is valid; another trainer's config is converted."""
     if not is_foreign(spec):
         return {**_settings(spec), "train_start": _STARTS}
     try:
@@ -116,14 +116,14 @@ def on_setting(name: str, value: Value, spec: str) -> Changes:
 
 
 def on_tabs(audited: Audited | None, data: DataBoxes, boxes: Boxes) -> Iterator[Changes]:
-    """Train what the other tabs show. Until the spec says so nothing can be started: it would be the one before."""
+    """Make the spec from the other tabs. Until it is ready nothing can be started, since the old spec would be used."""
     yield {"train_start": _STARTS_NOT}
     try:
         spec = spec_of_tabs(shared_setup(boxes).setup, data, audited)
     except (InspectorError, ConversationJsonError, TrainingError) as error:
         yield {"train_planned": view.problems_value(error)}
         return
-    except Exception as error:  # whatever it is, the page has to say so, and must not train something else
+    except Exception as error:  # whatever it is, the page has to report it, and must not train something else
         _LOG.error("The other tabs' spec could not be made", exc_info=error)
         message = f"Something failed that should not have: {type(error).__name__}: {error}. Please report it."
         yield {"train_planned": report(text(message, "✗"))}
@@ -132,14 +132,14 @@ def on_tabs(audited: Audited | None, data: DataBoxes, boxes: Boxes) -> Iterator[
 
 
 def on_check(spec: str) -> Iterator[Changes]:
-    """The rows as they will be trained, then what the run would cost."""
+    """Show the rows as they will be trained, then the cost of the run."""
     yield {"train_planned": report(progress(say("Reading the rows …"), None))}
     yield {**on_rows(spec), "train_planned": report(progress(say("Estimating time and memory …"), None))}
     yield on_plan(spec)
 
 
 def on_plan(spec: str) -> Changes:
-    """What the run would cost, or what is wrong with it."""
+    """The cost of the run, or its problems."""
     from training.estimate import plan_of
 
     try:
@@ -151,14 +151,14 @@ def on_plan(spec: str) -> Changes:
 
 
 def _checked(text: str) -> RunSpec:
-    """The spec in the box, if whoever wrote it may ask for it. Raises SpecError."""
+    """The spec in the box, if the visitor may use it. Raises SpecError."""
     spec = parse_text(text)
     own_runs.check(spec)
     return spec
 
 
 def on_rows(spec: str) -> Changes:
-    """The first rows as they train, or why there are none."""
+    """The first training rows, or the reason why there are none."""
     return {"train_preview": _preview(spec)}
 
 
@@ -175,7 +175,7 @@ def _preview(spec: str) -> str:
 
 
 def _settings(spec: str) -> Changes:
-    """What the settings show for a spec; nothing while it is not a spec."""
+    """The values of the settings for a spec; no change while it is not valid."""
     values = read_values(spec)
     if values is None:
         return {}
@@ -186,7 +186,7 @@ def _settings(spec: str) -> Changes:
 
 
 def on_start(spec: str, chosen: RunBoxes) -> Changes:
-    """Start a run; what is wrong with the spec is said instead."""
+    """Start a run, or show the problems of the spec."""
     try:
         run = own_runs.start(parse_text(spec))
     except TrainingError as error:
@@ -196,7 +196,7 @@ def on_start(spec: str, chosen: RunBoxes) -> Changes:
 
 
 def on_run(chosen: RunBoxes) -> Changes:
-    """Whether to look again in a second, and everything about a run and those beside it."""
+    """Whether to update again in a second, and everything about a run and the compared runs."""
     if not chosen.train_run:
         return _nothing(report(text(say("No run yet. Press Train: the example takes under a minute."))))
     others = [name for name in chosen.train_others or () if name != chosen.train_run]
@@ -219,7 +219,7 @@ def on_run(chosen: RunBoxes) -> Changes:
 
 
 def _acts(run: RunDir, phase: Phase) -> Changes:
-    """What can be done with a run now: to stop it, to go on, to use it, to train it again."""
+    """The actions available for a run: stop, resume, use, train again."""
     is_over = phase in ENDED
     goes_on = is_over and phase is not Phase.SUCCEEDED and (run.checkpoint() is not None or bool(run.job()))
     can = {"stop": not is_over, "resume": goes_on, "use": is_over and run.has_weights, "rerun": is_over}
@@ -228,13 +228,13 @@ def _acts(run: RunDir, phase: Phase) -> Changes:
 
 
 def _nothing(state: str) -> Changes:
-    """No run is shown, and `state` says why."""
+    """Show no run; `state` is the reason."""
     hidden = dict.fromkeys([*(f"train_{act}" for act in ACTS), "train_stop_box"], gr.update(visible=False))
     return {**dict.fromkeys(SHOWN, ""), **hidden, "train_timer": gr.Timer(active=False), "train_state": state}
 
 
 def on_tick(chosen: RunBoxes) -> Changes:
-    """The runs there are, and this one again."""
+    """Update the list of runs, and this run."""
     return _listed(run_rows(own_runs.root()), chosen)
 
 
@@ -251,23 +251,23 @@ def _newest(rows: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def on_show(event: Mapping[str, Any], chosen: RunBoxes) -> Changes:
-    """Another run, chosen in the table."""
+    """Show another run, chosen in the table."""
     return on_tick(replace(chosen, train_run=str(event.get("id"))))
 
 
 def on_compare(event: Mapping[str, Any], chosen: RunBoxes) -> Changes:
-    """Which runs are laid over the one that is shown."""
+    """Choose the runs that are compared with the shown one."""
     others = [str(one) for one in event.get("ids") or ()]
     return {"train_others": others, **on_tick(replace(chosen, train_others=others))}
 
 
 def on_use() -> Changes:
-    """The last step."""
+    """Show the last step."""
     return {"train_steps": gr.update(selected=USE)}
 
 
 def on_stop(_: RunBoxes) -> Changes:
-    """Ask how."""
+    """Ask how to stop."""
     return {"train_stop_box": gr.update(visible=True)}
 
 
@@ -282,13 +282,13 @@ def on_stop_saved(chosen: RunBoxes) -> Changes:
 
 
 def on_stop_now(chosen: RunBoxes) -> Changes:
-    """Stop at once; what was not saved yet is lost."""
+    """Stop at once; unsaved progress is lost."""
     stopped = _acted(chosen, partial(runs.stop, save=False))
     return {**stopped, "train_stop_box": gr.update(visible=False)}
 
 
 def on_resume(chosen: RunBoxes) -> Changes:
-    """Go on with a run."""
+    """Resume a run."""
     return _acted(chosen, own_runs.resume)
 
 
@@ -298,7 +298,7 @@ def on_rerun(chosen: RunBoxes) -> Changes:
 
 
 def on_rename(name: str, chosen: RunBoxes) -> Changes:
-    """Call a run something else."""
+    """Rename a run."""
     return {"train_name": "", **_acted(chosen, lambda run: runs.rename(run, name))}
 
 
@@ -316,7 +316,7 @@ def on_delete(chosen: RunBoxes) -> Changes:
 
 
 def _acted(chosen: RunBoxes, act: Callable[[RunDir], RunDir | None]) -> Changes:
-    """The page after something was done to a run; when it made another run, that is shown."""
+    """The page after an action on a run; if the action made another run, that is shown."""
     if not chosen.train_run:
         return on_tick(chosen)
     try:
@@ -327,5 +327,5 @@ def _acted(chosen: RunBoxes, act: Callable[[RunDir], RunDir | None]) -> Changes:
 
 
 def _refused(error: TrainingError) -> Changes:
-    """Nothing changes but what is said of the state."""
+    """Change only the text of the state."""
     return {"train_state": view.problems_value(error)}

@@ -1,4 +1,4 @@
-"""The settings of a run as widgets beside the spec's YAML: each is one place in it, and the YAML stays the truth."""
+"""The settings of a run as widgets next to the spec's YAML: each is one field of it, and the YAML is authoritative."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Setting:
 
     @property
     def default(self) -> Any:
-        """What the spec has there when it says nothing; None for what depends on other fields."""
+        """The default of the field; None if it depends on other fields."""
         value: Any = _silent_spec()
         for name in self.path:
             value = getattr(value, name, None)
@@ -46,7 +46,7 @@ class Setting:
 
 @cache
 def _silent_spec() -> RunSpec:
-    """What a spec has that says nothing; not to be changed."""
+    """The defaults of a spec; not to be changed."""
     return RunSpec.model_construct(model="", data=None)  # type: ignore[arg-type]
 
 
@@ -81,16 +81,16 @@ CHOICES: Mapping[str, list[Any]] = {
     "strategy": [(title_of(name), name) for name in STRATEGIES],
     "method": [method.value for method in Method],
 }
-"""What a choice is among."""
+"""The options of a choice."""
 
 
 WHAT = (("model", "data"), ("method", "strategy"))
-"""The settings that say what is trained, in rows."""
+"""The settings of what is trained, in rows."""
 HOW = (
     ("max_steps", "epochs"), ("learning_rate", "micro_batch", "accumulation"), ("rank", "max_length", "beta"),
     ("packing", "held_out"), ("prompts",),
 )  # fmt: skip
-"""The others."""
+"""The other settings."""
 
 
 def build_settings(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _widget(name: str, setting: Setting) -> Any:
 
 
 def read_values(text: str) -> dict[str, Value] | None:
-    """What each widget shows for a spec; None while the text is not a spec."""
+    """The value of each widget for a spec; None while the text is not a spec."""
     try:
         spec = spec_fields(text or "{}")
     except SpecError:
@@ -141,7 +141,7 @@ def _shown(setting: Setting, spec: Mapping[str, Any]) -> Value:
 
 
 def _number(value: Any) -> float | int | None:
-    """YAML reads 5e-3 as a text."""
+    """A number from YAML, which reads 5e-3 as text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     try:
@@ -151,7 +151,7 @@ def _number(value: Any) -> float | int | None:
 
 
 def with_value(text: str, name: str, value: Value) -> str:
-    """The spec's YAML with one setting changed; what equals its default is left out. Raises SpecError."""
+    """The spec's YAML with one setting changed; defaults are left out. Raises SpecError."""
     spec, setting = dict(spec_fields(text or "{}")), SETTINGS[name]
     if name == "rank" and value == 0:
         return dump(spec | {"lora": False})
@@ -182,7 +182,7 @@ def with_value(text: str, name: str, value: Value) -> str:
 def spec_of_tabs(setup: Setup, data: DataBoxes, audited: Audited | None = None) -> str:
     """The spec that trains the Audit tab's rows with the Inspect tab's model, template and training.
 
-    Pasted rows, a visitor's file, and rows of which some were edited since `audited` are written into a file beside the
+    Pasted rows, a visitor's file, and a data set with rows edited since `audited` are written to a file next to the
     runs. Raises DataError, RunFolderError.
     """
     source, mapping, limit = source_of(data), mapping_of(data), limit_of(data)
@@ -196,7 +196,7 @@ def spec_of_tabs(setup: Setup, data: DataBoxes, audited: Audited | None = None) 
     elif data.data_kind == PASTED:
         suffix = {"[": ".json", "{": ".jsonl"}.get(source.text.lstrip()[:1], ".csv")
         named["name"] = str(_kept(source.text.encode(), f"pasted{suffix}"))
-    elif data.data_kind == FILE and is_public():  # a visitor's run may read only what is among the visitor's own
+    elif data.data_kind == FILE and is_public():  # a visitor's run may read only the visitor's own files
         named["name"] = str(_kept(Path(source.name).read_bytes(), Path(source.name).name))
     named |= {"map": mapping, "limit": limit}
     rows = {name: value for name, value in named.items() if value}
@@ -209,7 +209,7 @@ def spec_of_tabs(setup: Setup, data: DataBoxes, audited: Audited | None = None) 
 
 
 def _kept(content: bytes, name: str) -> Path:
-    """A file with these rows, in a folder called by its content, so that the same rows are kept once. Raises
+    """A file with these rows, in a folder named by its content, so that the same rows are kept only once. Raises
     RunFolderError."""
     path = own_runs.root() / "rows" / hashlib.sha256(content).hexdigest()[:12] / name
     try:

@@ -1,4 +1,4 @@
-"""How long a run takes, as one choice: each preset is a value for the settings that decide it."""
+"""The length of a run as one choice: each preset sets the fields that decide it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHOICES = [
     ("Balanced · each row once", "balanced"),
     ("Thorough · each row three times, a tenth held out to test", "thorough"),
 ]
-"""(what a person chooses, its name)."""
+"""(label, name) of the presets."""
 
 
 def preset_of(text: str) -> str | None:
@@ -27,7 +27,7 @@ def preset_of(text: str) -> str | None:
 
 
 def with_preset(text: str, name: str) -> str:
-    """The spec's YAML with a preset's values; the other settings stay. Raises SpecError."""
+    """The spec's YAML with a preset's values; the other settings are kept. Raises SpecError."""
     decided = {setting: SETTINGS[setting].default for preset in PRESETS.values() for setting in preset}
     for setting, value in {**decided, **PRESETS[name]}.items():
         text = with_value(text, setting, value)

@@ -1,4 +1,4 @@
-"""All runs as a table that can be sorted: one is shown, others are laid over it. runs_table.js draws it."""
+"""All runs as a sortable table: one is shown, others are compared with it. runs_table.js draws it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ui.parts.token_view import as_json
 from ui.parts.tokens import tokens_script
 
 SHOWN_RUNS = 50
-"""The newest that are listed."""
+"""Maximum number of listed runs, newest first."""
 
 
 def build_runs_table(elem_id: str) -> gr.HTML:
-    """The component. Its events: `show` with the `id` of a run, `compare` with the `ids` to lay over it."""
+    """The component. Its events: `show` with the `id` of a run, `compare` with the `ids` of the runs to compare."""
     return build_drawn("runs-table", tokens_script("train_tab/runs_table.js"), elem_id)
 
 
 def run_rows(root: Path) -> list[dict[str, Any]]:
-    """A line for each of the newest runs whose state can be read, the newest first."""
+    """A line for each of the newest runs with a readable state, newest first."""
     return [row for run in reversed(list_runs(root)[-SHOWN_RUNS:]) if (row := _row(run)) is not None]
 
 
@@ -41,7 +41,7 @@ def runs_value(rows: Sequence[Mapping[str, Any]], shown: str | None, others: Col
 
 
 def _row(run: RunDir) -> dict[str, Any] | None:
-    """`seconds`: from its start to its last sign of life; `data`: "" where nobody can read its spec any more."""
+    """`seconds`: from its start to its last update; `data`: "" if its spec can no longer be read."""
     try:
         status = run.status()
     except TrainingError:

@@ -1,4 +1,4 @@
-"""Examples painted by how surprised the model is at each token, before and after; scores_view.js draws them."""
+"""Examples coloured by the model's loss at each token, before and after; scores_view.js draws them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ui.parts.token_view import as_json
 from ui.parts.tokens import tokens_script
 
 MAX_TOKENS = 600
-"""Tokens shown of each row."""
+"""Maximum number of tokens shown of each row."""
 _MOMENTS = ("before", "after")
 
 
 def build_scores_view(elem_id: str) -> gr.HTML:
-    """The component; its value is what `pack_scores` returns."""
+    """The component; its value is the result of `pack_scores`."""
     return build_drawn("scores-view", tokens_script("train_tab/scores_view.js"), elem_id)
 
 
 def pack_scores(lines: Sequence[dict[str, Any]]) -> str:
-    """The component's value for the lines of a run's scores.jsonl; empty when there are none. Of each row and moment
-    the newest line counts."""
+    """The component's value for the lines of a run's scores.jsonl; empty if there are none. The newest line of each row
+    and moment counts."""
     rows: dict[tuple[int, str], dict[str, Any]] = {}
     for line in lines:
         answer = line.get("answer", "")
@@ -45,6 +45,6 @@ def pack_scores(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def _mean(losses: Sequence[float | None], trained: Sequence[int]) -> float | None:
-    """The loss of a row: the mean over the tokens that train, in nats."""
+    """The loss of a row: the mean over its trained tokens, in nats."""
     trained_losses = [loss for loss, bit in zip(losses, trained, strict=True) if bit and loss is not None]
     return sum(trained_losses) / len(trained_losses) if trained_losses else None

@@ -1,4 +1,4 @@
-"""The Train tab: its widgets, and which handler each event calls. The page holds nothing of a run but its id."""
+"""The Train tab: its widgets, and the handler of each event. The page holds only the id of a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
 def build() -> dict[str, Any]:
-    """The tab's widgets, by name; none where training is off."""
+    """The tab's widgets, by name; empty if training is off."""
     if who_trains() == "nobody":
         build_note("Training is off on this public page: run Maskscope on your own machine, or in a Space of your own.")
         return {}
@@ -123,12 +123,12 @@ _ACTS: Mapping[str, tuple[str, Any]] = {
     "stop": ("Stop", "stop"), "resume": ("Resume", "primary"), "use": ("Use it", "primary"),
     "rerun": ("Run again", "secondary"),
 }  # fmt: skip
-"""What can be done with a run: the button's label and kind."""
+"""The actions on a run: each button's label and kind."""
 
 
 def build_timer() -> dict[str, Any]:
-    """What asks for the run again while it trains, and the browser's title, by name. They stand outside the tab: they
-    work whichever is shown."""
+    """The timer that updates the run while it trains, and the browser's title, by name. They are outside the tab, since
+    they work on every tab."""
     title = gr.HTML("", html_template="<div></div>", js_on_load=component("train_tab/tab_title.js"),
                     apply_default_css=False, elem_id="train-title")  # fmt: skip
     return {"train_timer": gr.Timer(1.0, active=False), "train_title": title}
@@ -138,7 +138,10 @@ def build_timer() -> dict[str, Any]:
 
 
 def connect(wires: Wires, demo: gr.Blocks) -> None:
-    """Everything that happens on the tab. Of the page it needs `train_tab`, itself, and what `build_timer` makes."""
+    """Connect all events of the tab.
+
+    From the page it needs `train_tab`, the tab itself, and the widgets of `build_timer`.
+    """
     _connect_spec(wires)
     _connect_run(wires, demo)
     connect_use(wires)
@@ -170,7 +173,10 @@ def _connect_run(wires: Wires, demo: gr.Blocks) -> None:
 
 
 def _connect_spec(wires: Wires) -> None:
-    """YAML and settings follow each other; examples, imported configs and the other tabs replace both."""
+    """Connect YAML and settings, which follow each other.
+
+    Examples, imported configs and the other tabs replace both.
+    """
     spec, example, preset = wires["train_spec"], wires["train_example"], wires["train_preset"]
     defaults: dict[str, Any] = {"reads": (), "queue": "train"}
     wires.on(example.input, events.on_example, events.SPEC, also=[example], dropdown="train-example", **defaults)

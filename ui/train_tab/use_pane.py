@@ -1,4 +1,4 @@
-"""What a run is good for: talk to its weights before and after the training, take them away, publish them."""
+"""Uses of a run: chat with its weights before and after the training, download them, publish them."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ from ui.visitors.access import is_public
 from ui.wiring.wires import Changes, Wires
 
 SIDES = {"base": "Before training", "trained": "After training"}
-"""The two that are talked to, and what each is called."""
+"""The two sides of the chat, and their names."""
 LONGEST_ANSWER = 256
-"""In tokens."""
+"""Longest answer, in tokens."""
 Messages = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseBoxes:
-    """What was said so far to each of the two, with gradio's own fields."""
+    """The chat so far with each side, with gradio's fields."""
 
     use_base: Sequence[Mapping[str, Any]] | None = ()
     use_trained: Sequence[Mapping[str, Any]] | None = ()
 
     def messages(self, side: str) -> Messages:
-        """As a template takes them."""
+        """The messages as a template takes them."""
         said = getattr(self, f"use_{side}") or ()
         return [{"role": one["role"], "content": _text_of(one["content"])} for one in said]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishBoxes:
-    """Where a run is published, and as what."""
+    """The settings for publishing a run."""
 
     train_repo: str = ""
     train_private: bool = True
@@ -113,7 +113,7 @@ def _build_publishing() -> dict[str, Any]:
 
 
 def connect_use(wires: Wires) -> None:
-    """Everything that happens in it."""
+    """Connect all events of the pane."""
     said = ["use_base", "use_trained", "use_question", "use_state", "use_ids", "use_open_base", "use_open_trained"]
     question, ids = wires["use_question"], wires["use_ids"]
     wires.on(wires["use_step"].select, on_look, ["use_about", *said], also=[ids], reads=[RunBoxes], queue="train")
@@ -132,11 +132,11 @@ def connect_use(wires: Wires) -> None:
     wires.on(publish, on_publish, ["use_files"], reads=[PublishBoxes, RunBoxes], is_stream=True)
 
 
-# --- talking
+# --- the chat
 
 
 def on_look(ids: Mapping[str, Any], chosen: RunBoxes) -> Changes:
-    """Which run is talked to. What was said to another one is forgotten."""
+    """Show the run of the chat. A chat with another run is cleared."""
     try:
         run = _answering(chosen)
         answers.check(run)
@@ -151,7 +151,7 @@ def on_look(ids: Mapping[str, Any], chosen: RunBoxes) -> Changes:
 
 
 def on_ask(question: str, ids: Mapping[str, Any], said: UseBoxes, chosen: RunBoxes) -> Iterator[Changes]:
-    """Both answer, the trained one first, each after what it has said itself. Ends when the page is closed."""
+    """Both sides answer, the trained one first, each continuing its own chat. Ends if the page is closed."""
     if not question.strip():
         yield {"use_state": report(text(say("Write a message first."), "✗"))}
         return
@@ -181,14 +181,14 @@ def _shown(messages: Mapping[str, Messages]) -> Changes:
 
 
 def _ending(answer: Answer) -> str:
-    """Whether the answer ended by itself, which is what training on its stop token is for."""
+    """A note on whether the answer ended by itself, which is the purpose of training its stop token."""
     if len(answer.ids) < LONGEST_ANSWER:
         return ""
     return report(text(say("Cut after {n} tokens: it did not write its stop token.", n=LONGEST_ANSWER), "!"))
 
 
 def _text_of(content: Any) -> str:
-    """What a message of gradio's says: a text, or parts of it."""
+    """The text of a gradio message, which may have parts."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, Sequence) else [content]
@@ -196,13 +196,13 @@ def _text_of(content: Any) -> str:
 
 
 def on_clear() -> Changes:
-    """Nothing was said yet."""
+    """An empty chat."""
     closed = {f"use_open_{side}": gr.update(interactive=False) for side in SIDES}
     return {"use_base": [], "use_trained": [], "use_question": "", "use_state": "", "use_ids": {}, **closed}
 
 
 def on_open(side: str, ids: Mapping[str, Any], chosen: RunBoxes) -> Changes:
-    """The last answer in the token view, id by id as it was written: what would be trained if it were a row."""
+    """Show the last answer in the token view, id by id as it was generated, with labels as if it were a row."""
     try:
         run = own_runs.open_run(ids[side]["run"])
     except (KeyError, TrainingError):
@@ -220,25 +220,25 @@ def on_open(side: str, ids: Mapping[str, Any], chosen: RunBoxes) -> Changes:
         return {"use_state": report(text(str(error), "✗"))}
 
 
-# --- taking away
+# --- downloads
 
 
 def _run_of(chosen: RunBoxes) -> RunDir:
-    """The run that is shown. Raises RunStateError, RunNotFoundError."""
+    """The shown run. Raises RunStateError, RunNotFoundError."""
     if not chosen.train_run:
         raise RunStateError(say("There is no run yet: press Train first."))
     return own_runs.open_run(chosen.train_run)
 
 
 def _answering(chosen: RunBoxes) -> RunDir:
-    """As `_run_of`, of a run that is to answer. Raises AnswerError where none can."""
+    """As `_run_of`, for a run that has to answer. Raises AnswerError if none can."""
     if own_runs.is_zero_gpu():
         raise AnswerError("On ZeroGPU no process can hold the weights: download the adapter.")
     return _run_of(chosen)
 
 
 def on_zip(chosen: RunBoxes) -> Iterator[Changes]:
-    """What was trained, as one file: the adapter with tokenizer, template and card, or the whole model."""
+    """The result of the training as one file: the adapter with tokenizer, template and card, or the whole model."""
     try:
         run = _run_of(chosen)
         if not run.has_weights:
@@ -247,7 +247,7 @@ def on_zip(chosen: RunBoxes) -> Iterator[Changes]:
         yield {"use_files": problems_value(error)}
         return
     yield {"use_files": report(progress(say("Packing …"), None))}
-    with TemporaryDirectory(prefix="maskscope-") as folder:  # gradio keeps a copy of what is yielded
+    with TemporaryDirectory(prefix="maskscope-") as folder:  # gradio keeps a copy of the yielded file
         path = _packed(run, Path(folder))
         size = f"{path.name}: {path.stat().st_size:,} bytes"
         click = json.dumps({"click": "#use-download", "at": time.time_ns()})
@@ -264,7 +264,7 @@ def _packed(run: RunDir, folder: Path) -> Path:
 
 
 def on_merge(chosen: RunBoxes) -> Iterator[Changes]:
-    """Base model and adapter as one model in a folder, and how it goes on to other programs."""
+    """Base model and adapter as one model in a folder, and the commands for other programs."""
     yield {"use_files": report(progress(say("Merging, then loading the result to compare its answers …"), None))}
     try:
         view.refuse_visitors()
@@ -286,7 +286,7 @@ def _merged_blocks(folder: str, name: str) -> Iterator[Block]:
 
 
 def on_publish(target: PublishBoxes, chosen: RunBoxes) -> Iterator[Changes]:
-    """Send a run's result to the hub, in a process of its own: first that it is at it, then where it is."""
+    """Send a run's result to the hub in a separate process: shows first that it is running, then the address."""
     yield {"use_files": report(progress(say("Publishing to {repo} …", repo=target.train_repo), None))}
     try:
         view.refuse_visitors()

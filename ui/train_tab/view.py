@@ -1,4 +1,4 @@
-"""A run's folder -> what the Train tab shows of it. Pure: everything is read from files, nothing is kept."""
+"""A run's folder -> its display on the Train tab. Pure: everything is read from files, nothing is kept."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ data: examples/data/question-answer.csv
 max_steps: 40
 learning_rate: 5e-3
 """
-"""A run of some seconds, whose answers change."""
+"""The spec of a run that takes some seconds and changes its answers."""
 CHARTS = (
     ("loss", ("loss", "eval_loss")),
     ("token accuracy", ("token_accuracy", "eval_token_accuracy")),
@@ -52,9 +52,9 @@ SMOOTHED = frozenset(
     {"loss", "token_accuracy", "grad_norm", "trained_tokens_per_second", "reward_chosen", "reward_rejected"}
     | {"reward_margin", "reward_accuracy", "reward_mean", "kl", "nll", "log_odds_ratio"}
 )
-"""Metrics of single steps, which jump."""
+"""Metrics of single steps, which fluctuate."""
 POINTS = 600
-"""Most points of a line."""
+"""Maximum number of points of a line."""
 _SPECS = EXAMPLES / "runs"
 
 
@@ -70,7 +70,7 @@ def spec_example(name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunBoxes:
-    """The run that is shown, by its id; those laid over it; and how the charts are drawn."""
+    """The shown run, by its id; the compared runs; and the settings of the charts."""
 
     train_run: str | None = None
     train_others: Sequence[str] | None = ()
@@ -79,7 +79,7 @@ class RunBoxes:
 
 
 def state_value(run: RunDir) -> str:
-    """Phase, step, proof, errors, and what else there is to say."""
+    """Phase, step, proof, errors, and notes of a run."""
     status, manifest = run.status(), run.manifest()
     steps = status.max_steps
     share = 1.0 if status.phase is Phase.SUCCEEDED else status.step / steps if steps else None
@@ -135,7 +135,7 @@ def _time_left(run: RunDir, step: int, steps: int | None, phase: Phase) -> str:
 
 
 def title_value(run: RunDir, status: Status) -> str:
-    """What the browser's tab is called: how far a run is, while it is not over."""
+    """The title of the browser's tab: the progress of a run until it has ended."""
     if status.phase in ENDED:
         return as_json({"title": ""})
     done = f"{status.step}/{status.max_steps}" if status.max_steps else str(status.phase)
@@ -143,9 +143,9 @@ def title_value(run: RunDir, status: Status) -> str:
 
 
 def chart_value(chosen: Sequence[RunDir], smoothing: float = 0.0, *, is_log: bool = False) -> str:
-    """The metrics as columns, thinned to what a chart can show; further runs are laid over the first.
+    """The metrics as columns, thinned for a chart; further runs are drawn over the first.
 
-    `smoothing`: 0 for none, towards 1 for an ever longer memory of the exponential mean that is drawn instead.
+    `smoothing`: 0 for none; closer to 1 for a longer memory of the exponential mean that is drawn instead.
     `is_log`: whether the vertical axes are logarithmic.
     """
     measured = [(run.label, run.metrics()) for run in chosen]
@@ -176,13 +176,13 @@ def smoothed(points: Sequence[tuple[int, float]], smoothing: float) -> list[tupl
 
 
 def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Every so many points, and the last."""
+    """A thinned list of points that includes the last."""
     kept = points[:: max(1, len(points) // POINTS)]
     return kept if kept[-1:] == points[-1:] else [*kept, points[-1]]
 
 
 def answers_value(chosen: Sequence[RunDir]) -> str:
-    """Each question with its answers: before, during, after, those of further runs, and the data's own."""
+    """Each question with its answers: before, during, after, those of further runs, and that of the data."""
     first, *others = chosen
     rows: dict[str, dict[str, str]] = {}
     for line in first.samples():
@@ -217,7 +217,7 @@ def _short(value: Any) -> str:
 
 
 def scores_value(run: RunDir) -> str:
-    """The first rows, painted by how surprised the model was at each token."""
+    """The first rows, coloured by the model's loss at each token."""
     return pack_scores(read_lines(run.scores_file)[0])
 
 
@@ -241,23 +241,23 @@ def details_value(run: RunDir, root: Path) -> str:
 
 
 def refuse_visitors() -> None:
-    """Raise PublishError where the token is not that of whoever asks."""
+    """Raise PublishError if the token does not belong to the visitor."""
     if is_public():
         raise PublishError("Visitors do not publish from here, with the token of this machine: download the adapter.")
 
 
 def publish(run: RunDir, repo: str, *, is_private: bool, is_merged: bool) -> str:
-    """Publish a run; returns its address. Raises PublishError with what that says."""
+    """Publish a run; returns its address. Raises PublishError with the command's message."""
     words = ["publish", "--json", str(run.path), f"--repo={repo.strip() or '?'}"]
     words += ["--merged" if is_merged else "--no-merged", "--private" if is_private else "--public"]
     return str(command_of(words, PublishError)["url"])
 
 
 def command_of(words: Sequence[str], error: type[TrainingError]) -> dict[str, Any]:
-    """What `python -m training` answers to words with --json, in a process that may import torch. Raises `error`."""
+    """The JSON output of a `python -m training` command, in a process that may import torch. Raises `error`."""
     command = [sys.executable, "-m", module("training"), *words]
     done = subprocess.run(command, env=worker_environment(), capture_output=True, text=True, check=False)
-    start = max(0, f"\n{done.stdout}".rfind("\n{"))  # libraries may print before it
+    start = max(0, f"\n{done.stdout}".rfind("\n{"))  # libraries may print before the JSON
     try:
         answer = dict(json.loads(done.stdout[start:]))
         reason = answer["error"] if done.returncode else ""
@@ -270,17 +270,17 @@ def command_of(words: Sequence[str], error: type[TrainingError]) -> dict[str, An
 
 
 def plan_value(lines: Sequence[str], warnings: Iterable[str]) -> str:
-    """What a run would cost."""
+    """The cost of a run."""
     return report(*(text(warning, "!") for warning in warnings), *(text(line) for line in lines))
 
 
 def problems_value(error: Exception) -> str:
-    """What went wrong; of a spec every problem by its field."""
+    """The error; for a spec, every problem by its field."""
     if isinstance(error, SpecError):
         return report(*(text(f"{p.field}: {p.message} {p.remedy}".strip(), "✗") for p in error.problems))
     return report(text(str(error), "✗"))
 
 
 def warnings_of(spec: RunSpec) -> list[str]:
-    """What deserves a warning before the start."""
+    """The warnings before the start."""
     return [f"{p.field}: {p.message} {p.remedy}".strip() for p in check(spec) if p.severity == "warning"]

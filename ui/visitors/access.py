@@ -1,8 +1,8 @@
-"""Who may do what on this page: everything on one's own machine, little on a page that is open to visitors.
+"""Permissions on this page: everything on one's own machine, little on a page that is open to visitors.
 
-MASKSCOPE_PUBLIC says that it is open (1) or not (0); without it a Space is, and nothing else. There no file of the
-machine can be named, no token of its owner is used, what is uploaded is limited, and training is off unless
-MASKSCOPE_TRAINING turns it on: `1` for every visitor, in folders of their own, `owner` for the Space's owner alone.
+MASKSCOPE_PUBLIC says whether the page is open (1) or not (0); without it, only a Space is open. On an open page no file
+of the machine can be named, no token of its owner is used, uploads are limited, and training is off unless
+MASKSCOPE_TRAINING turns it on: `1` for every visitor, in separate folders, `owner` only for the Space's owner.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from training.errors import Problem, SpecError
 from training.spec import RunSpec
 
 UPLOAD_BYTES = 50_000_000
-"""The largest file that visitors can upload."""
+"""Largest file that visitors can upload, in bytes."""
 KEPT_S = 3_600
-"""How long an upload of a visitor's stays, in seconds."""
+"""Seconds after which a visitor's upload is removed."""
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "")
 
 
@@ -39,26 +39,26 @@ def is_owner(request: Any) -> bool:
     owner = os.environ.get("SPACE_AUTHOR_NAME", "")
     try:
         user = request.session["oauth_info"]["userinfo"]["preferred_username"]
-    except (AttributeError, AssertionError, KeyError, TypeError):  # nobody has signed in, or nobody can
+    except (AttributeError, AssertionError, KeyError, TypeError):  # no one is signed in, or signing in is not possible
         return False
     return bool(owner) and user == owner
 
 
 def hub_token() -> Token:
-    """Locally the token this machine is logged in with; for visitors none: the machine's is not theirs."""
+    """Locally the token that this machine is logged in with; none for visitors, since it is not theirs."""
     return False if is_public() else None
 
 
 def check_model_name(name: str) -> None:
-    """Raise ModelNameError where visitors name something else than a model of the hub."""
+    """Raise ModelNameError if visitors name something other than a model of the hub."""
     if is_public() and name.strip() not in EMBEDDED and _is_here(name):
         raise ModelNameError("Folders of this machine are not open to visitors. Type a hub id such as 'owner/name'.")
 
 
 def check_spec(spec: RunSpec, folder: Path | None = None) -> None:
-    """Raise SpecError for what visitors may not ask of a run: files of the machine, its tokens, other machines.
+    """Raise SpecError for settings that visitors may not use: files of the machine, its tokens, other machines.
 
-    `folder`: a folder whose files are the visitor's.
+    `folder`: a folder with the visitor's own files.
     """
     if is_public() and (problems := list(_not_for_visitors(spec, folder))):
         raise SpecError(problems)
@@ -108,7 +108,7 @@ def _is_example(name: str) -> bool:
 
 
 def warning_for(host: str, password: str) -> str:
-    """What the owner of a machine has to know before it serves others; "" where there is nothing."""
+    """A warning for the owner of a machine that serves others; "" if there is none."""
     if host in _LOCAL_HOSTS or password or is_public():
         return ""
     return (

@@ -1,4 +1,4 @@
-"""Whose runs a page shows: at home all of them; on an open page each visitor's own, gone when they leave."""
+"""The runs that a page shows: locally all of them; on an open page each visitor's own, removed when they leave."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from ui.visitors.sessions import at_the_end, session_of
 
 
 def root() -> Path:
-    """Where the runs of whoever is served are kept."""
+    """The folder of the current visitor's runs."""
     folder = runs.runs_root()
     if not _is_shared():
         return folder
-    word = session_of(_request()).encode("utf-8", "surrogatepass")  # a browser's own, which may be a path
+    word = session_of(_request()).encode("utf-8", "surrogatepass")  # a value from the browser, which may be a path
     return folder / VISITORS / (hashlib.sha256(word).hexdigest()[:20] if word else "nobody")
 
 
 def open_run(run_id: str) -> RunDir:
-    """One of their runs. Raises RunNotFoundError."""
+    """One of the visitor's runs. Raises RunNotFoundError."""
     if Path(run_id).name != run_id:
         raise RunNotFoundError(f"There is no run {run_id!r}.")
     return RunDir.open(root() / run_id)
 
 
 def start(spec: RunSpec) -> RunDir:
-    """Start a run, if they may. Raises SpecError, RunFolderError."""
+    """Start a run, if the visitor may. Raises SpecError, RunFolderError."""
     check(spec)
     folder = root()
     if _is_shared() and not folder.exists():
@@ -61,15 +61,15 @@ def rerun(run: RunDir) -> RunDir:
 
 
 def resume(run: RunDir) -> None:
-    """Go on with a run. Raises RunStateError."""
+    """Resume a run. Raises RunStateError."""
     if is_zero_gpu():
-        raise RunStateError("On ZeroGPU a run cannot go on: its process is gone. Run it again.")
+        raise RunStateError("On ZeroGPU a run cannot be resumed: its process is gone. Run it again.")
     answers.let_go()
     runs.resume(run)
 
 
 def check(spec: RunSpec) -> None:
-    """Raise SpecError for what they may not ask for."""
+    """Raise SpecError for settings that the visitor may not use."""
     who = access.who_trains()
     if access.is_owner(_request()):
         return
@@ -88,7 +88,7 @@ def _request() -> Any:
 
 
 def _remove(folder: Path) -> None:
-    """End what still runs there, and remove all of it."""
+    """End the runs that are still active, and remove all of them."""
     for run in runs.list_runs(folder):
         with contextlib.suppress(TrainingError, OSError):
             answers.let_go(run)

@@ -1,4 +1,4 @@
-"""What a visitor leaves behind, and that it goes with them: jobs are stopped, folders removed."""
+"""Clean-up after a visitor leaves: jobs are stopped, folders removed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEFT: defaultdict[str, list[Callable[[], Any]]] = defaultdict(list)
 
 
 def at_the_end(clean: Callable[[], Any]) -> None:
-    """Have something done when the visitor who is being served has left; nothing where nobody is."""
+    """Register an action for when the current visitor has left; no effect without a visitor."""
     session = session_of(LocalContext.request.get(None))
     if session:
         with _LOCK:
@@ -23,7 +23,7 @@ def at_the_end(clean: Callable[[], Any]) -> None:
 
 
 def on_leave(request: gr.Request) -> None:
-    """The visitor has left: their page was closed, or their connection was lost for long."""
+    """Handle a visitor's departure: the page was closed, or the connection was lost for a long time."""
     with _LOCK:
         waiting = _LEFT.pop(session_of(request), [])
     for clean in waiting:
@@ -31,11 +31,11 @@ def on_leave(request: gr.Request) -> None:
 
 
 def session_of(request: Any) -> str:
-    """The session's own word; "" outside of one."""
+    """The session's id; "" outside of a session."""
     return str(getattr(request, "session_hash", None) or "")
 
 
 def open_sessions() -> int:
-    """How many sessions have something to be cleaned."""
+    """The number of sessions with registered actions."""
     with _LOCK:
         return len(_LEFT)

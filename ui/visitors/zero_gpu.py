@@ -1,7 +1,7 @@
-"""Training on a ZeroGPU Space. The GPU is lent to one call of a function, in a process that is gone when it returns, so
-that call is the run: it ends, with the adapter saved, before the time is over.
+"""Training on a ZeroGPU Space. The GPU is lent to one call of a function, in a process that ends when it returns. So
+that call is the whole run: it ends, with the adapter saved, before the time is over.
 
-Imported before torch, and only there: the Space looks for such a function when it starts.
+Imported before torch, and only on such a Space, which looks for the function when it starts.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from training.run.processes import born
 from training.spec import RunSpec
 
 SECONDS = int(os.environ.get("MASKSCOPE_GPU_SECONDS", "120"))
-"""For how long the GPU is asked for."""
+"""Seconds for which the GPU is requested."""
 SAVES_S = 20
-"""Of these, what saving and the answers after it may take."""
+"""Part of these seconds that is reserved for saving and for the answers after the training."""
 
 
 def start(spec: RunSpec, root: Path) -> RunDir:
@@ -34,7 +34,7 @@ def start(spec: RunSpec, root: Path) -> RunDir:
 
 @spaces.GPU(duration=SECONDS)  # type: ignore[untyped-decorator]
 def train(folder: str) -> int:
-    """Do the whole run, and what it prints into its log; returns the worker's exit status."""
+    """Do the whole run, with its output in its log; returns the worker's exit status."""
     from training.worker import main
 
     run = RunDir(Path(folder))

@@ -1,8 +1,8 @@
 """Answers that are shown only while they are about what the page holds.
 
-Whatever is asked on the Inspect tab takes its time, and the boxes may change meanwhile: a model is loading, a message
-is being typed. So an answer keeps the boxes that it was asked about (model, revision, template and the rest), and is
-shown in a second step, which knows the boxes as they are then. What is stale is dropped.
+Every request on the Inspect tab takes time, and the boxes may change meanwhile: a model is loading, a message is being
+typed. So an answer keeps the boxes of its request (model, revision, template and the rest), and is shown in a second
+step, which knows the current boxes. Stale answers are dropped.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ LOADING = "The model is still being loaded: ask again once it is there."
 
 
 class About(Enum):
-    """Which boxes an answer is about: it is stale when one of them has changed. Its view is about all of them.
+    """The boxes that an answer depends on: it is stale if one of them has changed. Its view depends on all of them.
 
-    An answer about nothing is still one about the row that was shown, unless it changes which rows are open.
+    An answer about no box still depends on the shown row, unless it changes the open rows.
     """
 
     BOXES = "boxes"
@@ -40,25 +40,25 @@ _PARTS: Mapping[About, Callable[[Boxes], Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Changes of the page, and the boxes that they were asked about."""
+    """Changes of the page, and the boxes of the request."""
 
     changes: Mapping[str, Any]
     asked: Boxes
 
 
 class Answers:
-    """The answers to one kind of event that are still to be shown; each visitor has one."""
+    """The pending answers to one kind of event; each visitor has one."""
 
     def __init__(self) -> None:
         self._waiting: deque[Answer] = deque()
 
     def add(self, answer: Answer) -> None:
-        """Have it shown next."""
+        """Queue an answer to be shown next."""
         self._waiting.append(answer)
 
     def take(self, now: Boxes, about: About, says: str = "") -> tuple[dict[str, Any], bool]:
-        """The changes to show, now that the boxes hold this, and whether a view is missing: the one that came is not of
-        what the boxes hold. `says`: the report in which a dropped answer is told."""
+        """The changes to show for the current boxes, and whether a view is missing because the one that came is stale.
+        `says`: the report that mentions a dropped answer."""
         changes: dict[str, Any] = {}
         is_missing = False
         while self._waiting:
@@ -76,7 +76,7 @@ class Answers:
         return changes, is_missing and now.is_settled
 
     def _why_stale(self, answer: Answer, now: Boxes, about: About) -> str:
-        """Why the answer is not to be shown; empty where it is."""
+        """The reason why the answer must not be shown; empty if it may."""
         if about is About.BOXES and not answer.asked.is_settled:
             return LOADING
         part = _PARTS[about]

@@ -1,4 +1,4 @@
-"""What the boxes of the Inspect page hold, as one value, and the Setup that it stands for."""
+"""The values of the Inspect page's boxes as one value, and the Setup that it describes."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ POLICY_DEFAULTS: Mapping[str, Any] = {
     "straddlers": True,
     "closing_header": False,
 }
-"""The options of `traced`, each of which has a box of its own."""
+"""The options of `traced`; each has its own box."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boxes:
     """The values of the boxes that an inspection is made from, by name.
 
-    JSON boxes hold their text. `template`: Jinja source. `max_length`: None when the box is empty. `rows`: where
-    several setups are open. `loaded`: the (model, revision) whose template is shown, None where none is yet.
+    JSON boxes hold their text. `template`: Jinja source. `max_length`: None if the box is empty. `rows`: set if several
+    setups are open. `loaded`: the (model, revision) whose template is shown, None if there is none yet.
     """
 
     model: str = ""
@@ -63,17 +63,17 @@ class Boxes:
         return self.loaded is None or tuple(self.loaded) == self.loading
 
     def with_changes(self, changes: Mapping[str, Any]) -> Boxes:
-        """The boxes once `changes` has been shown; names that are not boxes of an inspection are skipped."""
+        """The boxes after `changes`; names that are not boxes of an inspection are skipped."""
         return replace(self, **{name: value for name, value in changes.items() if name in self.__dataclass_fields__})
 
 
 def setup_of(boxes: Boxes) -> Setup:
-    """The setup that the boxes hold. Raises ConversationJsonError for a box that holds no JSON, and ModelError."""
+    """The setup in the boxes. Raises ConversationJsonError for a box without valid JSON, and ModelError."""
     return load_boxes(boxes).setup
 
 
 def load_boxes(boxes: Boxes, loaded: Model | None = None) -> LoadedSetup:
-    """The setup that the boxes hold, with its model. `loaded`: as in LoadedSetup. Raises as `setup_of`."""
+    """The setup in the boxes, with its model. `loaded`: as in LoadedSetup. Raises as `setup_of`."""
     if boxes.strategy == EXACT:
         policy = {name: getattr(boxes, name) for name in POLICY_DEFAULTS}
         options = {name: value for name, value in policy.items() if value != POLICY_DEFAULTS[name]}
@@ -96,7 +96,7 @@ def load_boxes(boxes: Boxes, loaded: Model | None = None) -> LoadedSetup:
 
 
 def values_of(setup: Setup) -> dict[str, Any]:
-    """What the boxes hold for a setup, by name; the boxes about model and template are left to who loads them."""
+    """The values of the boxes for a setup, by name, without the boxes of model and template, which the loader fills."""
     policy = dict(setup.options) if setup.strategy == EXACT else {}
     modifiers = Modifiers.parse(setup.modifiers)
     text = dump(setup.conversation)

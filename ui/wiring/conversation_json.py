@@ -1,4 +1,4 @@
-"""The conversation's JSON text, which is the one truth of the page, and the template options in it."""
+"""The conversation's JSON text, which is the page's single source of truth, and the template options in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from inspector.data.formats import is_labelled_row
 
 MAX_JSON_CHARS = 900_000
-"""Longest conversation the page takes; the sandbox takes a little more."""
+"""Longest conversation that the page accepts, in characters; the sandbox accepts slightly more."""
 THINKING = ("template's default", "on", "off")
 _NAMED = ("messages", "tools", "documents", "add_generation_prompt", "enable_thinking")
 
@@ -20,7 +20,7 @@ class ConversationJsonError(ValueError):
 
 
 class NoConversationError(ConversationJsonError):
-    """There is no text, or no message in it: nobody's error."""
+    """There is no text, or no message in it, which is not a user's error."""
 
     def __init__(self) -> None:
         super().__init__("Paste a conversation, or load an example.")
@@ -28,7 +28,7 @@ class NoConversationError(ConversationJsonError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateOptions:
-    """The template options as the page's controls hold them: JSON texts are empty when the option is unset."""
+    """The template options as in the page's controls: JSON texts are empty if the option is unset."""
 
     generation_prompt: bool = False
     thinking: str = THINKING[0]
@@ -38,7 +38,7 @@ class TemplateOptions:
 
 
 def parse_json(text: str, what: str = "The conversation") -> Any:
-    """The value in a text. Raises ConversationJsonError, which says where the text stops being JSON."""
+    """The value in a text. Raises ConversationJsonError, which names the place where the text stops being JSON."""
     if len(text) > MAX_JSON_CHARS:
         raise ConversationJsonError(f"{what} is {len(text):,} characters long; the limit is {MAX_JSON_CHARS:,}.")
     try:
@@ -54,7 +54,7 @@ def parse_json(text: str, what: str = "The conversation") -> Any:
 
 
 def _why(text: str, error: json.JSONDecodeError) -> str:
-    """Where a text stops being JSON, and why where that is plain."""
+    """The place where a text stops being JSON, and the reason if it is clear."""
     line, column = error.lineno, error.colno
     reason = error.msg
     # Python 3.13 points at a comma before a bracket, older ones at the bracket
@@ -76,7 +76,7 @@ def parse_object(text: str, what: str, example: str) -> dict[str, Any]:
 
 
 def read_options(text: str) -> TemplateOptions:
-    """The options in a conversation's JSON; all unset where it is not an object, or a row of ids and labels."""
+    """The options in a conversation's JSON; all unset if it is not an object, or is a row of ids and labels."""
     try:
         value = parse_json(text)
     except ConversationJsonError:
@@ -124,7 +124,7 @@ def dump(value: Any) -> str:
 
 
 def dump_flat(value: Mapping[str, Any]) -> str:
-    """An object with one line a key, so that a list of ids stays on one line; "" for an empty one."""
+    """An object with one line per key, so that a list of ids stays on one line; "" for an empty one."""
     lines = [f"  {json.dumps(name)}: {json.dumps(item, ensure_ascii=False)}" for name, item in value.items()]
     return "{\n" + ",\n".join(lines) + "\n}" if lines else ""
 

@@ -1,4 +1,4 @@
-"""The models that the page's boxes name: loaded, with the template and the special tokens of a setup."""
+"""Loads the models that the page's boxes name, with the template and the special tokens of a setup."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from inspector.setup import Setup
 from ui.visitors.access import check_model_name, hub_token
 
 ANY_TEMPLATE = "chatml"
-"""What a model is loaded with where its template does not matter: the models without one load with it, too."""
+"""The template for loading a model if its template does not matter: models without one load with it too."""
 _KEPT = 4
-"""Tokenizers with other special tokens that are kept: copying one of 260,000 ids takes seconds."""
+"""Maximum number of cached tokenizers with other special tokens: copying one of 260,000 ids takes seconds."""
 
 
 def load_model(name: str, revision: str, template: str | None = None) -> Model:
-    """Load a model by what the page's boxes hold. Raises ModelError."""
+    """Load a model by the values of the page's boxes. Raises ModelError."""
     check_model_name(name)
     return inspector.load(name, revision=revision.strip() or None, template=template, token=hub_token())
 
 
 class LoadedSetup:
-    """A setup, its model loaded and its conversation parsed: each once, when it is first asked for.
+    """A setup whose model is loaded and whose conversation is parsed once, when first used.
 
-    `loaded`: the model, with whichever template, where it has been loaded before. `read`: the conversation as it was
-    read from a row of a data set.
+    `loaded`: the model, with any template, if it has been loaded before. `read`: the conversation as it was read from a
+    row of a data set.
     """
 
     def __init__(self, setup: Setup, loaded: Model | None = None, read: Conversation | None = None) -> None:
@@ -45,7 +45,7 @@ class LoadedSetup:
 
     @cached_property
     def plain_model(self) -> Model:
-        """The model with its template, and the special tokens of its own. Raises ModelError."""
+        """The model with its template and its own special tokens. Raises ModelError."""
         wanted = self.setup.template or None
         if self._loaded is None:
             return load_model(self.setup.model, self.setup.revision, wanted)
@@ -58,7 +58,7 @@ class LoadedSetup:
 
     @cached_property
     def conversation(self) -> Conversation:
-        """The messages and what the template is told beside them, in the form that it takes.
+        """The conversation in the form that the template takes.
 
         Raises ConversationError, FormatError, ModelError.
         """
@@ -69,7 +69,7 @@ class LoadedSetup:
         return LoadedSetup(replace(self.setup, **fields), self.plain_model)
 
     def with_row(self, conversation: Conversation, template: str) -> LoadedSetup:
-        """The same with the conversation of a row, which keeps what was changed while it was read."""
+        """The same with the conversation of a row, which keeps the changes made while it was read."""
         value = conversation.to_json()
         fields = {"conversation": value["messages"] if list(value) == ["messages"] else value, "template": template}
         return LoadedSetup(replace(self.setup, **fields), self.plain_model, conversation)
@@ -79,7 +79,7 @@ class LoadedSetup:
         return inspect_as_rendered(self.setup.rule, self.model, self.conversation)
 
     def diagnose(self, error: Exception) -> Finding | None:
-        """Why the template refuses the conversation, if it does and the cause is known."""
+        """The finding that says why the template refuses the conversation, if it does and the cause is known."""
         if not isinstance(error, RenderError):
             return None
         try:
@@ -89,8 +89,8 @@ class LoadedSetup:
 
 
 def load_setup(setup: Setup, loaded: Model | None = None) -> LoadedSetup:
-    """The setup whose template is the source in the box, "" for the model's default; that of the result is a name where
-    the source has one. `loaded`: as in LoadedSetup.
+    """The setup whose template is the source in the box, "" for the model's default. In the result it is a name, if the
+    source has one. `loaded`: as in LoadedSetup.
 
     Raises ModelError.
     """
@@ -131,13 +131,13 @@ _EXTENDED: OrderedDict[tuple[Any, str], Any] = OrderedDict()
 
 
 def template_choices(model: Model) -> list[tuple[str, str]]:
-    """(label, name) of every template that can be chosen for a model: its own first, then the built-in ones."""
+    """(label, name) of every template for a model: its own first, then the built-in ones."""
     choices = [(f"{name} (the model's own)", name) for name in model.templates]
     built_in = [(f"{name} (built in)", name) for name in inspector.BUILT_IN_TEMPLATES if name not in model.templates]
     return choices + built_in
 
 
 def describe_model(model: Model) -> str:
-    """One line about where the tokenizer came from."""
+    """One line about the origin of the tokenizer."""
     where = f"commit {model.revision}" if model.revision else f"{model.source.value} model"
     return f"{where} · {type(model.tokenizer).__name__} · {len(model.tokenizer):,} ids"

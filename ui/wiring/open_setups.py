@@ -1,4 +1,4 @@
-"""Several setups in one view: which of them is shown, and what editing the shown one means for the others."""
+"""Several setups in one view: the shown one, and the effect of its edits on the others."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from inspector.setup import Setup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Setups and the place of the one that is shown.
+    """Setups and the place of the shown one.
 
-    `titles`: where each of them is from, if known. `tokens`: which token each is opened at, for as long as none was
-    edited. `numbers`: of the rows of a data set that they are from. `problem`: what an audit found in them, empty where
-    they are from none; `saved`: the numbers of those that were saved to it; `said`: what came of the last click.
-    `opened`: the shown setup as the boxes held it when it was opened; what differs from it was edited since. `undo`:
-    the rows before the remedy that these come from.
+    `titles`: the origin of each, if known. `tokens`: the token that each is opened at, as long as none was edited.
+    `numbers`: their row numbers in a data set. `problem`: the problem that an audit found in them, empty without an
+    audit; `saved`: the numbers of the saved rows; `said`: the result of the last click. `opened`: the shown setup when
+    it was opened; differences from it are edits. `undo`: the rows before the remedy that made these.
     """
 
     setups: tuple[Setup, ...]
@@ -31,9 +30,9 @@ class Rows:
     undo: Rows | None = None
 
     def edited(self, now: Setup) -> Rows:
-        """The rows once the boxes hold `now`.
+        """The rows after the boxes changed to `now`.
 
-        Another conversation is the shown row's own; another model, template, strategy, ... becomes that of every row.
+        Another conversation belongs to the shown row; another model, template, strategy, ... applies to every row.
         """
         before = self.opened or self.setups[self.at]
         names = [field.name for field in fields(Setup) if field.name != "conversation"]
@@ -45,7 +44,7 @@ class Rows:
         return replace(self, setups=tuple(setups), tokens=(), said="", opened=now)
 
     def moved(self, step: int) -> Rows:
-        """The rows with another one shown: `step` further, as far as there are any."""
+        """The rows with another one shown: `step` further, within the range."""
         at = max(0, min(len(self.setups) - 1, self.at + step))
         return replace(self, at=at, said="", opened=None, undo=None)
 
@@ -56,12 +55,12 @@ class Rows:
 
     @property
     def number(self) -> int | None:
-        """The shown row's number in its data set; None when nobody knows."""
+        """The shown row's number in its data set; None if unknown."""
         return self.numbers[self.at] if self.numbers else None
 
     @property
     def title(self) -> str:
-        """Where the shown row is from; empty when nobody knows."""
+        """The origin of the shown row; empty if unknown."""
         return self.titles[self.at] if self.titles else ""
 
     @property
@@ -70,9 +69,9 @@ class Rows:
         return self.tokens[self.at] if self.tokens else None
 
     def replaced(self, setups: Sequence[Setup]) -> Rows:
-        """The rows with others in the place of the one shown; the first of them is shown then, and this can be undone.
+        """The rows with the shown one replaced by others; the first of these is shown, and this can be undone.
 
-        What a single setup changes beside its conversation becomes that of every row, as in `edited`.
+        If a single setup replaces it, changes other than its conversation apply to every row, as in `edited`.
         """
         if len(setups) == 1:
             return replace(self.edited(setups[0]), opened=None, undo=replace(self, undo=None))

@@ -1,8 +1,8 @@
-"""Connects events to handlers that take and give values by name.
+"""Connects events to handlers that take and return values by name.
 
 A handler gets dataclasses whose fields are names of widgets, by default the page's `Boxes` (after the values of further
-widgets, where it asks for them), and returns the new values of those that change, by name; a stream yields them, again
-and again.
+widgets, if it requests them), and returns the new values of the changed widgets, by name; a stream yields them
+repeatedly.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ Changes = Mapping[str, Any]
 
 INPUTS = tuple(field.name for field in fields(Boxes))
 _LIMITS = {"inspect": 4, "data": 4, "train": 4, "stream": 16}
-"""The queues, and how many events of each are handled at a time. A stream waits for a job, which has a queue of its
-own."""
+"""The queues, and the number of events of each that are handled at a time. A stream waits for a job, which has its own
+queue."""
 
 
 class Wires:
-    """The page's widgets by name, and what connects them."""
+    """The page's widgets by name, and their connections."""
 
     def __init__(self, widgets: Mapping[str, Any]) -> None:
         self._widgets = widgets
         self.missing = gr.State(0)
-        """Counts the views that were dropped: its change asks for another."""
+        """Counts the dropped views: its change requests another view."""
 
     def __getitem__(self, name: str) -> Any:
         return self._widgets[name]
@@ -60,20 +60,20 @@ class Wires:
     ) -> None:
         """Call `handler(*values of also, *values of reads)` on these events; it may change the widgets named.
 
-        What is asked in the queue "inspect" reads the `Boxes` last, and is shown only if it is not stale then
-        (answers.py). `reads`: dataclasses whose fields are names of widgets. `with_event`: what the event carries, a
-        mapping, comes first of all. `is_latest`: of the events that come while one is handled only the last counts.
-        `is_stream`: the handler yields changes, takes no event, and is closed when the page is. `is_overlapping`: the
-        next event does not wait for the end of the one before. `dropdown`: the id of
-        the one that triggers, which is the first of `also`; the handler gets None when it was left as it was. `about`:
-        which boxes the answer is about; `says`: the report in which it is told that one was dropped. `is_load`: another
-        model is asked for, for which other questions wait. `queue`: events of one queue wait for each other.
+        A request in the queue "inspect" reads the `Boxes` last, and its answer is shown only if it is not stale by then
+        (answers.py). `reads`: dataclasses whose fields are names of widgets. `with_event`: the event's data, a mapping,
+        comes first. `is_latest`: of the events that come while one is handled only the last counts. `is_stream`: the
+        handler yields changes, takes no event, and is closed when the page is. `is_overlapping`: the next event does
+        not wait for the end of the previous one. `dropdown`: the id of the triggering dropdown, which is the first of
+        `also`; the handler gets None if it was left unchanged. `about`: the boxes that the answer depends on; `says`:
+        the report that mentions a dropped answer. `is_load`: another model is requested, and other requests wait for
+        it. `queue`: events of one queue wait for each other.
         """
         listen = partial(gr.on, triggers) if isinstance(triggers, list) else triggers  # gr.on knows no events of ours
         names = [field.name for dataclass in reads for field in fields(dataclass)]
         gather = partial(_arguments, len(also), reads)
         queue = "stream" if is_stream else queue
-        first = int(queue == "inspect")  # of the inputs there; before it are the answers that wait
+        first = int(queue == "inspect")  # of its inputs; the pending answers come before it
         places = {name: place for place, name in enumerate(names, first + len(also))}
         inputs = [*also, *(self._widgets[name] for name in names)]
         is_multiple = is_load or is_overlapping
@@ -92,7 +92,7 @@ class Wires:
         self._show(asked, waiting, changes, about, says)
 
     def _show(self, asked: Any, waiting: gr.State, changes: Sequence[str], about: About, says: str) -> None:
-        """Have the answers shown that are not stale."""
+        """Show the answers that are not stale."""
         boxes = [self._widgets[name] for name in INPUTS]
 
         def show(answers: Answers, missing: int, *values: Any) -> Any:
@@ -106,7 +106,7 @@ class Wires:
             asked.failure(None, None, None, js="() => { window.modelShown(null); }", **_QUIET)
 
     def _tell_loaded(self, then: Any) -> None:
-        """Have loading.js know which model is shown."""
+        """Tell loading.js which model is shown."""
         then.then(None, [self._widgets["loaded"]], None, js="loaded => { window.modelShown(loaded); }", **_QUIET)
 
     def on_load(
@@ -114,7 +114,8 @@ class Wires:
     ) -> None:
         """Call `handler(address)` when the page is opened; it may change the widgets named.
 
-        The address is its fragment, else its query if that has one of the `fields`, else what the last visit kept.
+        The address is its fragment, or its query if that has one of the `fields`, or the kept fragment of the last
+        visit.
         """
         fragment = gr.Textbox(visible=False)
         opened = demo.load(
@@ -133,16 +134,16 @@ _QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "priva
 
 
 def _arguments(also: int, reads: Sequence[type], values: Sequence[Any]) -> list[Any]:
-    """What a handler takes, from the values of all its widgets. A text is a plain one: gradio calls a file by its own
-    kind of str, which YAML and pickle do not know."""
+    """The arguments of a handler, from the values of all its widgets. Text becomes a plain str: gradio names a file by
+    its own subclass of str, which YAML and pickle do not know."""
     plain = iter([str(value) if isinstance(value, str) else value for value in values])
     further = list(islice(plain, also))
     return [*further, *(cls(**{field.name: next(plain) for field in fields(cls)}) for cls in reads)]
 
 
 def _script(first: int, dropdown: str, places: Mapping[str, int]) -> str | None:
-    """What the page does before an event is sent. `first`: where its inputs begin; `places`: those of the boxes, if it
-    loads a model."""
+    """The script that the page runs before an event is sent. `first`: the place where its inputs begin; `places`: those
+    of the boxes, if it loads a model."""
     parts = []
     if dropdown:
         parts.append(f"args[{first}] = window.chosenIn({json.dumps(dropdown)}, args[{first}]);")
@@ -154,8 +155,8 @@ def _script(first: int, dropdown: str, places: Mapping[str, int]) -> str | None:
 def _asking(
     handler: Callable[..., Any], names: Sequence[str], gather: Callable[..., list[Any]], with_event: bool, says: str
 ) -> Callable[..., None]:
-    """The handler as gradio calls it; what it answers waits to be shown. `says`: the report of a pane that asks about
-    the model, which it does not while another one loads."""
+    """The handler as gradio calls it; its answer waits to be shown. `says`: the report of a pane that uses the model,
+    which it does not while another one loads."""
 
     def ask(answers: Answers, *values: Any, carried: Sequence[Any] = ()) -> None:
         arguments = gather(values)
@@ -188,8 +189,8 @@ def _by_position(
 def _stream(
     handler: Callable[..., Any], names: Sequence[str], gather: Callable[..., list[Any]]
 ) -> Callable[..., Iterator[Any]]:
-    """As `_by_position`, of a handler that yields changes; of one that yields none, none: gradio empties what it hears
-    nothing of."""
+    """As `_by_position`, for a handler that yields changes. If it yields nothing, nothing changes: otherwise gradio
+    would empty widgets without a value."""
 
     def run(*values: Any) -> Iterator[Any]:
         with closing(handler(*gather(values))) as stream:
@@ -202,7 +203,7 @@ def _stream(
 def _listed(handler: Callable[..., Changes], changes: Changes, names: Sequence[str]) -> Any:
     _check_names(handler, changes, names)
     values = _in_order(changes, names)
-    return values[0] if len(values) == 1 else values  # of one output gradio takes a list for its value
+    return values[0] if len(values) == 1 else values  # with a single output gradio takes a list as its value
 
 
 def _check_names(handler: Callable[..., Changes], changes: Changes, names: Sequence[str]) -> None:

@@ -1,8 +1,8 @@
-"""How a model's chats become ids, where that is something else than a Jinja template and a tokenizer.json.
+"""Turns chats into ids for models that need more than a Jinja template and a tokenizer.json.
 
-In: the files of a repository. Out: a tokenizer that knows its characters, the chat template, and what the vendor's own
-library would write. One file per family; a repository is recognised by the files that it holds. Nothing of it is run.
-May import: `errors`, `conversation`, `model.tokenizer`.
+In: the files of a repository. Out: a tokenizer that knows its characters, the chat template, and the ids of the
+vendor's library. One file per family; a repository is recognised by its files. No code of a repository is run. May
+import: `errors`, `conversation`, `model.tokenizer`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from inspector.model.tokenizer import Tokenizer
 __all__ = ["ENCODERS", "JINJA", "Encoder", "FilesOf", "encoder_of", "encoder_with", "known_code", "opinion_on"]
 
 ENCODERS = {encoder.name: encoder for encoder in (TEKKEN, KIMI, GGUF, *DEEPSEEK, HARMONY, JINJA)}
-"""By name, in the order in which they are asked."""
+"""The encoders by name, in the order in which they are tried."""
 
 
 def encoder_of(files: FilesOf) -> Encoder:
@@ -27,11 +27,11 @@ def encoder_of(files: FilesOf) -> Encoder:
 
 
 def opinion_on(tokenizer: Tokenizer) -> Encoder:
-    """The encoder of a tokenizer that transformers loaded: its template's, or one with a library to ask."""
+    """The encoder of a tokenizer that transformers loaded: the plain one, or one with a vendor's library."""
     return HARMONY if speaks_harmony(tokenizer) else JINJA
 
 
 def encoder_with(template: str, encoder: Encoder) -> Encoder:
-    """The encoder of a model that uses a template: what stands for a vendor's code is that alone."""
+    """The encoder of a model with this template: only the template that replaces a vendor's code has the vendor's."""
     standing = next((known for known in DEEPSEEK if known.template == template), None)
     return standing or (JINJA if encoder.template else encoder)

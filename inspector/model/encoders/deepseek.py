@@ -1,11 +1,11 @@
 """DeepSeek V3.2 and V4: chats are encoded by a Python file of the repository, and there is no chat template.
 
-The file is recognised by its sha256 and never run. A Jinja template with the same rules stands for it, so that origins,
-masks and everything else are as for any template; a file that is not known here, even of the same name, is refused.
-The tools of a conversation stand where that code expects them: with the first message where that is the system's, else
-in a system message of their own before it, as SGLang puts them. Without `thinking` or `enable_thinking` the mode is
-"chat", as in vLLM and SGLang; that code itself has no default. Arguments of calls are objects: JSON text, which that
-code reads, no template can. A result as V3.2's first message is refused; that code looks for its call in the last one.
+The file is recognised by its sha256 and never run. A Jinja template with the same rules replaces it, so that origins,
+masks and everything else work as for any template; an unknown file, even with the same name, is refused. The tools of a
+conversation are put where that code expects them: with the first message if that is the system's, otherwise in a
+separate system message before it, as in SGLang. Without `thinking` or `enable_thinking` the mode is "chat", as in vLLM
+and SGLang; that code itself has no default. Arguments of calls must be objects: that code also reads JSON text, but no
+template can. A result as V3.2's first message is refused; that code searches for its call in the last message.
 Source: `encoding/encoding_dsv32.py` of deepseek-ai/DeepSeek-V3.2, `encoding/encoding_dsv4.py` of DeepSeek-V4-Flash,
 DeepSeek-V4-Pro and DeepSeek-V4-Flash-0731.
 """
@@ -40,9 +40,9 @@ _BY_SHA256 = {
     "bdbd57c132a1b3725042323d02b98b9d1df28e5f388f134399555d041f5055e0": V4,
     "abc0d26120250dda0ae077dc64aa28836026e61e970854aaeb792445e6a0dde6": V4_0731,
 }
-"""Of the whole file: what it is the code of. The templates were compared with files of these hashes, text by text."""
+"""Hash of the whole file -> the code in it. The templates were compared with files of these hashes, text by text."""
 
 
 def known_code(path: Path | None) -> Encoder | None:
-    """The encoder that stands for a file of Python; None where it is not known, or there is no file."""
+    """The encoder that replaces a Python file; None if the file is unknown or missing."""
     return _BY_SHA256.get(hashlib.sha256(path.read_bytes()).hexdigest()) if path else None

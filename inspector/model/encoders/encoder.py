@@ -1,4 +1,4 @@
-"""What an encoder is: how it is recognised, what it loads, and whether message text can become a control token."""
+"""The type of encoders: how one is recognised, what it loads, and whether message text can become a control token."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from inspector.paths import install_command
 
 
 class Stream(Protocol):
-    """Where bytes come from, one after another."""
+    """A source of bytes, in order."""
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes; fewer only where there are no more."""
+        """The next bytes; fewer only at the end."""
         ...
 
 
@@ -37,11 +37,11 @@ class FilesOf(Protocol):
         ...
 
     def fetch(self, file: str, /) -> Path | None:
-        """The path of a file; None where there is none."""
+        """The path of a file; None if there is no such file."""
         ...
 
     def opened(self, file: str, /) -> AbstractContextManager[Stream]:
-        """A file as a stream, of which no more is fetched than is read."""
+        """A file as a stream; only the bytes that are read are fetched."""
         ...
 
 
@@ -67,15 +67,14 @@ def _no_opinion(tokenizer: Tokenizer, conversation: Conversation) -> Sequence[in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
-    """How the chats of a family of models become ids.
+    """Encodes the chats of a family of models.
 
-    `name`: in `to_dict`; `title`: on the page. `reads`: whether it is the one for a repository with files of these
-    names. `load`: the tokenizer and the templates; raises a ModelError. `prepared`: a conversation as the template is
-    given it. `text_becomes_control`: whether a control token that stands in a message's text is encoded as that
-    token; where not, only the template writes those.
-    `official`: the ids that the vendor's own library gives a conversation, None where it is not installed or does not
-    take it; `library`: the name of its package. `template`: the Jinja template that stands for the vendor's code, which
-    trainers do not find with the model.
+    `name`: its name in `to_dict`; `title`: its name on the page. `reads`: whether it fits a repository with files of
+    these names. `load`: the tokenizer and the templates; raises a ModelError. `prepared`: a conversation as it is
+    passed to the template. `text_becomes_control`: whether a control token in a message's text is encoded as that
+    token; if not, only the template writes control tokens. `official`: the ids that the vendor's library gives a
+    conversation, None if it is not installed or refuses the conversation; `library`: the name of its package.
+    `template`: the Jinja template that replaces the vendor's code; trainers do not find it with the model.
     """
 
     name: str
@@ -90,11 +89,11 @@ class Encoder:
 
     @property
     def has_opinion(self) -> bool:
-        """Whether the vendor's own library is installed."""
+        """Whether the vendor's library is installed."""
         return bool(self.library) and find_spec(self.library.replace("-", "_")) is not None
 
     def __reduce__(self) -> Any:
-        """By name: an encoder is a constant."""
+        """Pickle by name: an encoder is a constant."""
         return _named, (self.name,)
 
 
@@ -105,10 +104,10 @@ def _named(name: str) -> Encoder:
 
 
 JINJA = Encoder(name="jinja", title="Chat template")
-"""A Jinja template, whose text the tokenizer reads whole."""
+"""The plain encoder: a Jinja template writes text, and the tokenizer encodes it whole."""
 
 
 def needs(package: str, files: FilesOf, what: str) -> UnsupportedTokenizerError:
-    """The error for a package that has to be installed first. `what`: what it is needed for, as a clause."""
+    """The error for a missing package. `what`: the reason it is needed, as a clause."""
     how = install_command("models", package)
     return UnsupportedTokenizerError(f"{files.name!r} {what}, which needs {package}: {how}")

@@ -1,11 +1,11 @@
-"""GGUF without a tokenizer.json: the vocabulary and the chat templates stand in the header of each .gguf file.
+"""GGUF without a tokenizer.json: the vocabulary and the chat templates are in the header of each .gguf file.
 
-A header names how text is cut (`tokenizer.ggml.pre`) by a word of llama.cpp's, not by a pattern; the words below stand
-for the tokenizer.json of the models that they were made for, and give their ids. transformers reads GGUF too, but takes
-GPT-2's cut for a word that it does not know and leaves out what the word implies (Qwen's NFC, Llama 3's whole words).
-Of SentencePiece vocabularies (`llama`) the merges follow from the scores, and a space is written before each stretch of
-text between control tokens, as llama.cpp does and Llama 2's tokenizer.json. All quantisations of a model hold the same
-header, so the first file that has a vocabulary is taken, and no weights are fetched.
+A header names the way to split text (`tokenizer.ggml.pre`) by a word of llama.cpp, not by a pattern; the words below
+stand for the tokenizer.json of their models, and give the same ids. transformers reads GGUF too, but uses GPT-2's split
+for an unknown word and ignores what the word implies (Qwen's NFC, Llama 3's whole words). In SentencePiece vocabularies
+(`llama`) the merges follow from the scores, and a space is written before each stretch of text between control tokens,
+as in llama.cpp and in Llama 2's tokenizer.json. All quantisations of a model have the same header, so the first file
+with a vocabulary is used, and no weights are fetched.
 Source: convert_hf_to_gguf.py and llama-vocab.cpp of llama.cpp (2026), the tokenizer.json of the models.
 """
 
@@ -21,25 +21,28 @@ from inspector.model.encoders.gguf_header import HeaderError, read_header
 
 SUFFIX = ".gguf"
 _READ_FIRST = frozenset({"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"})
-"""What transformers reads a tokenizer from, where a repository has that too."""
+"""Files from which transformers reads a tokenizer, if a repository has them too."""
 MAX_FILES = 8
-"""Files that are looked into for a vocabulary: those of a picture encoder have none."""
+"""Maximum number of files that are searched for a vocabulary: those of an image encoder have none."""
 _TEMPLATE, _TOKENS = "tokenizer.chat_template", "tokenizer.ggml.tokens"
 _UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
 """Types of tokens."""
 _NAMED = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
 _ELSEWHERE = ("gemma", "phi3")
-"""SentencePiece models whose tokens stand for more than their header says: another order of merges, spaces around."""
+"""SentencePiece models whose tokenizer has rules that the header does not show: another order of merges, or spaces."""
 _MADE_FROM = (
     "general.base_model.0.repo_url", "general.source.huggingface.repository", "general.source.repo_url",
     "general.source.url", "general.base_model.0.name",
 )  # fmt: skip
-"""Where a header says which model it was made from."""
+"""Keys of a header that name the original model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cut:
-    """How text is cut before merging. `pattern`: None for GPT-2's own. `is_whole_first`: known words are not merged."""
+    """The way to split text before merging.
+
+    `pattern`: None for that of GPT-2. `is_whole_first`: known words are not merged.
+    """
 
     pattern: str | None = None
     single_digits: bool = False
@@ -54,7 +57,7 @@ _REST_OF_PATHS = _REST.replace(r"[\r\n]*", r"[\r\n/]*")
 
 
 def _words_by_case(end: str) -> str:
-    """Words that a capital letter begins, each with what may end it."""
+    """Words that begin with a capital letter, each with its possible ending."""
     return rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{end}|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{end}"
 
 
@@ -77,7 +80,7 @@ CUTS = {
     ),
     "smollm": _Cut(single_digits=True),
 }
-"""The words of `tokenizer.ggml.pre` that are known."""
+"""The known words of `tokenizer.ggml.pre`."""
 
 
 def _reads(names: Collection[str]) -> bool:
@@ -99,14 +102,14 @@ def _load(files: FilesOf) -> Loaded:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core, **{role: named.get(role) for role in _NAMED.values()}, **adds
     )
-    tokenizer.name_or_path = files.name  # given sooner, the hub would be asked whether it is one of Mistral's
+    tokenizer.name_or_path = files.name  # earlier, the hub would be asked whether it is one of Mistral's
     templates = _templates(values)
     tokenizer.chat_template = templates or None
     return tokenizer, templates
 
 
 def _first_with_vocabulary(files: FilesOf) -> tuple[str, dict[str, Any]]:
-    """(the first file that has a vocabulary, the values of its header)."""
+    """(the first file with a vocabulary, the values of its header)."""
     found = sorted(name for name in files.names if name.endswith(SUFFIX))
     for name in found[:MAX_FILES]:
         with files.opened(name) as stream:
@@ -152,7 +155,7 @@ class _Vocabulary:
         return core
 
     def named(self, word: str) -> str | None:
-        """The token that the header names so: bos, eos, unknown, padding."""
+        """The token with this name in the header: bos, eos, unknown, padding."""
         id, tokens = self.values.get(f"tokenizer.ggml.{word}_token_id"), self.values[_TOKENS]
         if id is None:
             return None
@@ -207,7 +210,7 @@ class _Vocabulary:
         return core
 
     def _add_tokens(self, core: Any, tokens: list[str]) -> None:
-        """Those that are matched whole in text: control tokens, and what the model's authors added."""
+        """The tokens that are matched whole in text: control tokens, and those that the model's authors added."""
         from tokenizers import AddedToken
 
         types = self._list("token_type", int) if "tokenizer.ggml.token_type" in self.values else []

@@ -1,7 +1,7 @@
-"""The key-values at the beginning of a GGUF file: what the model is, its vocabulary, its chat templates.
+"""The key-values at the beginning of a GGUF file: the model's name, its vocabulary, its chat templates.
 
-Read as a stream, and never further than the key-values: what follows are the tensors. A file says itself how long its
-texts and lists are, so all of it is bounded: bytes in all, keys, elements of a list; lists in lists are refused.
+They are read as a stream, and never further: the tensors follow. A file states the lengths of its own texts and lists,
+so everything is limited: total bytes, keys, elements of a list. Nested lists are refused.
 Source: the GGUF specification (ggml, docs/gguf.md), versions 2 and 3.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from inspector.model.encoders.encoder import Stream
 
 MAX_BYTES = 40_000_000
-"""Most bytes that are read; the largest vocabularies in use need a third of that."""
+"""Maximum bytes that are read; the largest vocabularies in use need a third of that."""
 MAX_KEYS = 10_000
 MAX_ELEMENTS = 2_000_000
 _KEPT = ("general.", "tokenizer.")
@@ -23,18 +23,18 @@ _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 
 
 class HeaderError(ValueError):
-    """The bytes are no header of a GGUF file; the message says what is wrong with them, as a clause."""
+    """The bytes are not a header of a GGUF file; the message says what is wrong with them, as a clause."""
 
 
 def read_header(stream: Stream) -> dict[str, Any]:
-    """The values of the keys `general.*` and `tokenizer.*`. Raises HeaderError, and what the stream raises."""
+    """The values of the keys `general.*` and `tokenizer.*`. Raises HeaderError, and the stream's errors."""
     header = _Header(stream)
     if stream.read(4) != b"GGUF":
         raise HeaderError("it does not begin with GGUF")
     version = header.number("I")
     if version not in (2, 3):
         raise HeaderError(f"it is of version {version}, and 2 and 3 are read")
-    header.number("Q")  # how many tensors there are
+    header.number("Q")  # the number of tensors
     count = header.number("Q")
     if count > MAX_KEYS:
         raise HeaderError(f"it says that it has {count:,} keys; up to {MAX_KEYS:,} are read")
@@ -49,7 +49,7 @@ def read_header(stream: Stream) -> dict[str, Any]:
 
 
 class _Header:
-    """Takes values off a stream."""
+    """Reads values from a stream."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream, self._left = stream, MAX_BYTES

@@ -1,8 +1,8 @@
-"""OpenAI's gpt-oss: the chat template as it is, and openai-harmony as the second opinion.
+"""OpenAI's gpt-oss: the unchanged chat template, and openai-harmony as a second opinion.
 
-The repository's Jinja template is what trainers render; openai-harmony is what the model was trained with and what
-servers send. Its vocabulary is written from the model's own tokenizer, so that it fetches nothing; a tokenizer whose
-vocabulary has another hash than the library asks for gets no opinion.
+Trainers render the repository's Jinja template; the model was trained with openai-harmony, and servers use it. Its
+vocabulary is written from the model's tokenizer, so that it fetches nothing. If the vocabulary's hash is not the one
+that the library expects, there is no second opinion.
 Source: openai-harmony 0.0.8 (`render_conversation_for_training`), OpenAI's description of the harmony format.
 """
 
@@ -25,7 +25,7 @@ from inspector.model.tokenizer import Tokenizer, once_per_tokenizer
 CONTROL = frozenset({"<|start|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|end|>", "<|return|>", "<|call|>"})
 VOCABULARY = "o200k_base.tiktoken"
 SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
-"""Of that file: openai-harmony refuses any other."""
+"""The hash of that file: openai-harmony refuses any other."""
 _FOLDER = "TIKTOKEN_ENCODINGS_BASE"
 
 
@@ -45,12 +45,12 @@ def _official(tokenizer: Tokenizer, conversation: Conversation) -> Sequence[int]
             return None
         chat = openai_harmony.Conversation.from_messages(list(_messages(openai_harmony, conversation)))
         return list(encoding.render_conversation_for_training(chat))
-    except Exception:  # whatever it refuses, it has no opinion on
+    except Exception:  # it has no opinion on anything it refuses
         return None
 
 
 def vocabulary_of(tokenizer: Tokenizer) -> bytes:
-    """A byte-level vocabulary in tiktoken's format: a line with base64 and rank for each token that is not added."""
+    """A byte-level vocabulary in tiktoken's format: a line with base64 and rank for each token except added ones."""
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 
     byte_of = {letter: byte for byte, letter in bytes_to_unicode().items()}
@@ -62,7 +62,7 @@ def vocabulary_of(tokenizer: Tokenizer) -> bytes:
 
 @once_per_tokenizer
 def _encoding(tokenizer: Tokenizer) -> Any:
-    """openai-harmony's encoding with a tokenizer's vocabulary; None where that is another one than the library's."""
+    """openai-harmony's encoding with a tokenizer's vocabulary; None if that differs from the library's."""
     import openai_harmony
 
     vocabulary = vocabulary_of(tokenizer)
@@ -79,7 +79,7 @@ def _encoding(tokenizer: Tokenizer) -> Any:
 
 
 def _messages(harmony: Any, conversation: Conversation) -> Iterator[Any]:
-    """The conversation as harmony's messages. Raises ValueError for what the format has no one place for."""
+    """The conversation as harmony's messages. Raises ValueError for content without a unique place in the format."""
     chat, keywords = list(conversation.messages), conversation.keywords
     system = harmony.SystemContent.new().with_conversation_start_date(date.today().isoformat())
     if "reasoning_effort" in keywords:
@@ -122,7 +122,7 @@ def _answer(harmony: Any, message: Message) -> Iterator[Any]:
     if reasoning:
         yield said(reasoning, "analysis")
     if calls and message.get("content"):
-        raise ValueError("text beside a call is reasoning to some and a preamble to others")
+        raise ValueError("text next to a call is reasoning in some programs and a preamble in others")
     for call in calls:
         arguments = call["function"]["arguments"]
         text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)

@@ -1,14 +1,14 @@
 """Moonshot's tiktoken.model with tokenization_kimi.py: Kimi K2, K2.5, K2.6, K2-Thinking, Linear, Moonlight.
 
-The repository's tokenizer is Python around tiktoken, which is read and never run. What decides the ids are two
-constants of its class: the pattern that cuts text before merging, which splits Chinese off, and the number of reserved
-special tokens. Both are looked up in the source and compared; a hash of the file would refuse every release that
-differs in a comment, and the name of the class alone would take one that cuts elsewhere. Refuses: another pattern,
-another number, and K3's class, which writes chats itself (`encoding_k3.py`) instead of rendering a template.
+The repository's tokenizer is Python around tiktoken, which is read and never run. Two constants of its class decide the
+ids: the pattern that splits text before merging, which separates Chinese, and the number of reserved special tokens.
+Both are looked up in the source and compared. A hash of the file would refuse every release that differs in a comment,
+and the name of the class alone would accept one that splits differently. Refused are another pattern, another number,
+and K3's class, which writes chats itself (`encoding_k3.py`) instead of rendering a template.
 
-tiktoken joins the pair whose join has the lowest rank, by whatever split it came about; so every split of a token into
-two others is a merge here. Kimi's class first cuts text into 400,000 characters, and runs of spaces or of other
-characters into 25,000 each. It hands tools to the template with their keys in order, and since K2.5 as TypeScript too.
+tiktoken joins the pair whose join has the lowest rank, however the pair came about, so every split of a token into two
+others is a merge here. Kimi's class first splits text into 400,000 characters, and runs of spaces or of other
+characters into 25,000 each. It passes tools to the template with sorted keys, and since K2.5 also as TypeScript.
 Source: tokenization_kimi.py of moonshotai/Kimi-K2-Instruct, Kimi-K2.6 and Kimi-K3 (2025, 2026); tiktoken 0.14.
 """
 
@@ -44,22 +44,22 @@ PATTERN = "|".join(
         r"\s+",
     ]
 )
-"""How Kimi cuts text before merging."""
+"""Kimi's pattern that splits text before merging."""
 RESERVED = 256
-"""Special tokens after the ranks."""
+"""Number of special tokens after the ranks."""
 _LONGEST_TEXT = r"\G(?m:(?:.{1000}){400})"
 _SPACE = r"\s\x1c-\x1f"
 _RUN_STARTS = rf"(?:\G|(?<=[{_SPACE}])(?=[^{_SPACE}])|(?<=[^{_SPACE}])(?=[{_SPACE}]))"
 _LONGEST_RUN = _RUN_STARTS + "(?:{})".format(
     "|".join(rf"(?:{kind}{{1000}}){{25}}(?={kind})" for kind in (f"[{_SPACE}]", f"[^{_SPACE}]"))
 )
-"""What is cut off, anchored: tried at each character a text's length would count squared."""
+"""A pattern for the separated text, anchored: without an anchor the time would be quadratic in the text's length."""
 TOOLS = "kimi_tools"
-"""The setting of a tokenizer that says in which form its template is given tools."""
+"""The setting of a tokenizer for the form in which its template gets tools."""
 _GIVEN, _TYPESCRIPT = "given", "typescript"
 MAX_CODE_BYTES = 200_000
 _UNDECLARED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
-"""What `declarations` raises for a schema that its rules do not cover."""
+"""Errors of `declarations` for a schema that its rules do not cover."""
 _NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 _SETTINGS = ("additional_special_tokens", "clean_up_tokenization_spaces", "model_max_length", "padding_side")
 
@@ -79,7 +79,7 @@ def _load(files: FilesOf) -> Loaded:
     named = {name: content for name in _NAMED if (content := _content(config.get(name))) is not None}
     settings = {name: config[name] for name in _SETTINGS if name in config}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, **settings, **named)
-    tokenizer.name_or_path = files.name  # given sooner, the hub would be asked whether it is one of Mistral's
+    tokenizer.name_or_path = files.name  # earlier, the hub would be asked whether it is one of Mistral's
     tokenizer.init_kwargs[TOOLS] = tools
     templates = _templates(files, config)
     tokenizer.chat_template = templates or None
@@ -87,7 +87,7 @@ def _load(files: FilesOf) -> Loaded:
 
 
 def _prepared(tokenizer: Tokenizer, conversation: Conversation) -> Conversation:
-    """With its tools as the repository's code hands them to the template."""
+    """The conversation with its tools as the repository's code passes them to the template."""
     kind = tokenizer.init_kwargs.get(TOOLS, _GIVEN)
     if kind == _GIVEN or not conversation.tools:
         return conversation
@@ -97,24 +97,24 @@ def _prepared(tokenizer: Tokenizer, conversation: Conversation) -> Conversation:
         return conversation
     try:
         return conversation.with_keywords(tools_ts_str=declarations(tools))
-    except _UNDECLARED:  # Kimi's code goes on without them, too
+    except _UNDECLARED:  # Kimi's code also continues without them
         return conversation
 
 
 def _sorted(value: Any) -> Any:
-    """With the keys of every object in order."""
+    """The value with the keys of every object sorted."""
     if isinstance(value, dict):
         return {key: _sorted(inner) for key, inner in sorted(value.items())}
     return [_sorted(inner) for inner in value] if isinstance(value, list) else value
 
 
-# --- what the repository's code says
+# --- the repository's code
 
 
 def _tools_of(files: FilesOf, config: Mapping[str, Any]) -> str:
-    """What the code gives the template for tools: "given", "sorted" or "typescript".
+    """The form of tools that the code passes to the template: "given", "sorted" or "typescript".
 
-    Raises UnsupportedTokenizerError for code that does not tokenize, or render, as this file does.
+    Raises UnsupportedTokenizerError for code that tokenizes or renders differently from this file.
     """
     named = config.get("auto_map", {}).get("AutoTokenizer") if isinstance(config.get("auto_map"), dict) else None
     first = next(iter(named), None) if isinstance(named, list) else named
@@ -140,7 +140,7 @@ def _tools_of(files: FilesOf, config: Mapping[str, Any]) -> str:
 
 
 def _class(files: FilesOf, path: Path) -> ast.ClassDef:
-    """The class of the code that has a pattern."""
+    """The class in the code that has a pattern."""
     if path.stat().st_size > MAX_CODE_BYTES:
         raise _other(files, f"{CODE} has more than {MAX_CODE_BYTES:,} bytes")
     try:
@@ -159,7 +159,7 @@ def _sets(node: ast.Assign) -> bool:
 
 
 def _joined(node: ast.expr) -> object:
-    """The value of a literal, or of a literal list that `join` puts together."""
+    """The value of a literal, or of a joined literal list."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "join":
         separator, parts = _literal(node.func.value), _literal(node.args[0] if len(node.args) == 1 else None)
         is_text = (
@@ -238,7 +238,7 @@ def _core(tokens: list[bytes]) -> Any:
 
 
 def _add_special_tokens(core: Any, start: int, config: Mapping[str, Any], files: FilesOf) -> None:
-    """Those of tokenizer_config.json by their ids, and a name of its own for each id that is left."""
+    """The special tokens of tokenizer_config.json by their ids, and a new name for each remaining id."""
     from tokenizers import AddedToken
 
     given = config.get("added_tokens_decoder", {})
@@ -286,7 +286,7 @@ def _config(files: FilesOf) -> dict[str, Any]:
 
 
 def _content(token: object) -> str | None:
-    """The text of a token that is written as one, or as an object that has it."""
+    """The text of a token that is written as text, or as an object with its text."""
     content = token.get("content") if isinstance(token, dict) else token
     return content if isinstance(content, str) else None
 

@@ -23,7 +23,7 @@ FILE = "tekken.json"
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
 LIBRARY = "mistral-common"
 MAX_TOKENS = 2_000_000
-"""Most tokens that a file may say that it has: the libraries make as many control tokens as it says."""
+"""Maximum number of tokens that a file may declare: the libraries make as many control tokens as it declares."""
 
 
 def _reads(names: Collection[str]) -> bool:
@@ -37,7 +37,7 @@ def _load(files: FilesOf) -> Loaded:
     assert path is not None
     _check(files, path)
     own = next((found for name in _TEMPLATES if name in files.names and (found := files.fetch(name))), None)
-    # what transformers finds beside the file itself is taken by its own rule; else it asks mistral-common, silently
+    # transformers has its own rule for other files it finds; otherwise it silently asks mistral-common
     template = None if own else _generated(files, path)
     try:
         tokenizer = convert_tekken_tokenizer(str(path), chat_template=template)
@@ -50,7 +50,7 @@ def _load(files: FilesOf) -> Loaded:
 
 
 def _check(files: FilesOf, path: Path) -> None:
-    """Raise CorruptFileError for what is no such file, and for sizes that the libraries would believe."""
+    """Raise CorruptFileError for a file of another kind, and for sizes that the libraries would trust."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -64,14 +64,14 @@ def _check(files: FilesOf, path: Path) -> None:
 
 
 def _generated(files: FilesOf, path: Path) -> str:
-    """The chat template that mistral-common writes for the version and the abilities that the file names."""
+    """The chat template that mistral-common writes for the version and the abilities named in the file."""
     try:
         from mistral_common.integrations.chat_templates.chat_templates import convert_tokenizer_to_chat_template
     except ImportError:
         raise needs(LIBRARY, files, "encodes its chats with Mistral's own library") from None
     try:
         return str(convert_tokenizer_to_chat_template(str(path)))
-    except Exception as error:  # pydantic's, its own, and whatever a damaged file leads to
+    except Exception as error:  # errors of pydantic, of the library, and any that a damaged file causes
         raise _corrupt(files, error) from None
 
 
@@ -91,7 +91,7 @@ def _official(tokenizer: Tokenizer, conversation: Conversation) -> Sequence[int]
     try:
         chat = request.from_openai(messages=row["messages"], tools=row.get("tools"))
         return list(_encoder(tokenizer).encode_chat_completion(chat).tokens)
-    except BaseException as error:  # whatever it refuses, it has no opinion on; tiktoken panics, too
+    except BaseException as error:  # it has no opinion on anything it refuses; tiktoken may also panic
         if not isinstance(error, Exception) and not is_panic(error):
             raise
         return None

@@ -1,7 +1,7 @@
-"""Tool definitions as the TypeScript declarations that Kimi K2.5 and K2.6 are told of their tools in.
+"""Tool definitions as TypeScript declarations, the form in which Kimi K2.5 and K2.6 get their tools.
 
-The rules are those of tool_declaration_ts.py (moonshotai/Kimi-K2.5), compared with what `renderers` 0.1.12 makes of
-them. Raises what a schema leads to that those rules do not cover: then the template is given no declarations.
+The rules are those of tool_declaration_ts.py (moonshotai/Kimi-K2.5), compared with the output of `renderers` 0.1.12.
+A schema that those rules do not cover raises various errors; then the template gets no declarations.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _LIMITS = {
     "integer": ("maximum", "minimum"),
     "array": ("maxItems", "minItems"),
 }
-"""What is written of a value of each type, beside its description."""
+"""The parts that are written for a value of each type, besides its description."""
 _NAMES = {"integer": "number", "object": "{}", "array": "Array<any>"}
-"""Types in a list of types that have another name."""
+"""Other names for types in a list of types."""
 _KNOWN = ("string", "number", "integer", "boolean", "null", "object", "array")
 
 
@@ -48,7 +48,7 @@ class _Function:
         schema = function.get("parameters") or {}
         self._look_up(schema)
         whole = self._object(schema, "")
-        is_named, parts = self.is_recursive, []  # a definition that names the whole comes too late for its rules
+        is_named, parts = self.is_recursive, []  # a definition that refers to the whole comes too late for its rules
         if is_named:
             required = schema.get("required", [])
             fields = ",\n".join(
@@ -65,7 +65,8 @@ class _Function:
         return "\n".join([*filter(None, parts), f"type {function.get('name', 'function')} = (_: {argument}) => any;"])
 
     def _look_up(self, schema: Any) -> None:
-        """Collect the definitions, and learn whether the whole is named, in the order in which types are read."""
+        """Collect the definitions, and find out whether one refers to the whole, in the order in which types are
+        read."""
         if not isinstance(schema, dict):
             return
         if "$ref" in schema:
@@ -139,7 +140,7 @@ class _Function:
         return f"{notes}{indent}{name}{'' if is_required else '?'}: {self._type(schema, indent)}"
 
     def _notes(self, schema: Any, indent: str) -> str:
-        """What is said above a value: its description and its limits."""
+        """The comment above a value: its description and its limits."""
         if not isinstance(schema, dict):
             return ""
         lines = [_comment(schema["description"], indent)] if schema.get("description") else []

@@ -1,9 +1,9 @@
-"""A pasted trainer's message or dump -> what it means, the rows in it, what went wrong, and what to set instead.
+"""A pasted message or dump of a trainer -> its meaning, its rows, what went wrong, and the settings to change.
 
-Knows the messages of the table in `known`, and the ways in which trainers print rows (`rows`, `masked_text`): lists of
-ids and labels, axolotl's pairs, labels decoded with spaces. Ids are decoded with the model's tokenizer and read back
-into a conversation by the template's own headers; the conversation is inspected, and said to be the logged example only
-when its ids are the logged ids. Then the log's labels are laid beside the exact ones.
+It knows the messages in the table of `known`, and the forms in which trainers print rows (`rows`, `masked_text`): lists
+of ids and labels, axolotl's pairs, labels decoded with spaces. Ids are decoded with the model's tokenizer and read back
+into a conversation by the template's headers. The conversation is inspected; it counts as the logged example only if
+its ids are the logged ids. Then the log's labels are compared with the exact ones.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MAX_EXAMPLES = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a message or a dump means, whose it is, the causes that were shown, and settings in that trainer's names."""
+    """The meaning of a message or a dump, its trainer, the causes shown, and settings in that trainer's names."""
 
     trainer: str
     meaning: str
@@ -70,9 +70,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """What a log says. `answers`: its known messages and dumps. `markers`: ids to use instead, verified.
+    """A decoded log. `answers`: its known messages and dumps. `markers`: verified ids to use instead.
 
-    `notes`: what of the log was not read.
+    `notes`: the parts of the log that were not read.
     """
 
     answers: tuple[Answer, ...]
@@ -83,7 +83,7 @@ class Decoded:
 
     @property
     def meanings(self) -> tuple[str, ...]:
-        """What the messages and dumps mean."""
+        """The meanings of the messages and dumps."""
         return tuple(answer.meaning for answer in self.answers)
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Decoded:
 
 
 def decode_log(model: Model, log: str) -> Decoded:
-    """Read a trainer's log. Raises LogError when there is neither an example nor a known message in it."""
+    """Read a trainer's log. Raises LogError if it has neither an example nor a known message."""
     if len(log) > MAX_LOG_CHARS:
         raise LogError(
             f"The log is {len(log):,} characters long; the limit is {MAX_LOG_CHARS:,}. Paste the warning only."
@@ -143,7 +143,7 @@ def decode_log(model: Model, log: str) -> Decoded:
 
 
 def _rows(model: Model, raw: str, log: str, notes: list[str], *, is_message: bool) -> list[LoggedRow]:
-    """The rows of the log, by the first way of printing them that it has: texts may hold lists, lists hold no texts.
+    """The rows of the log, in the first form that it has: texts may hold lists, lists hold no texts.
 
     `raw`: the log with its colours.
     """
@@ -161,7 +161,7 @@ _COMPUTED: Mapping[str, Callable[[Case], str]] = {"TRL": trl_exact, "Unsloth": u
 
 
 def _dump_answers(case: Case, examples: Sequence[LoggedExample], answered: set[str]) -> Iterator[Answer]:
-    """What each trainer's way of printing rows is, and its settings for what differs in them."""
+    """The form in which each trainer prints rows, and its settings for their differences."""
     by_trainer: dict[str, list[LoggedExample]] = {}
     for example in examples:
         if example.labels is not None and example.trainer in MEANINGS:

@@ -1,4 +1,4 @@
-"""A message in a log with all that it can be tried on: the model, the log's examples, the built-in conversations."""
+"""A message in a log with everything to try it on: the model, the log's examples, the built-in conversations."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ class Case:
 
     @property
     def tried(self) -> str:
-        """What `rows` are, in words."""
+        """A description of `rows`."""
         logged = f"{len(self.logged)} of the log's examples and " if self.logged else ""
         return f"{logged}{len(self.samples)} built-in conversations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What was shown about a message: sentences, and settings to paste ("" where there are none).
+    """The facts shown about a message: sentences, and settings to paste ("" if there are none).
 
-    `trainer`: whose the message is, where the log says more than the table does.
+    `trainer`: the message's trainer, if the log is more precise than the table.
     """
 
     causes: tuple[str, ...] = ()
@@ -76,18 +76,18 @@ def stop_texts(rows: Sequence[Inspection]) -> list[str]:
 
 
 def count_trained(case: Case, strategy: str, options: Mapping[str, Any]) -> int:
-    """In how many rows a strategy trains something."""
+    """The number of rows in which a strategy trains something."""
     return sum(bits is not None and any(bits) for bits in _bits(case, strategy, options))
 
 
 def count_same(case: Case, strategy: str, options: Mapping[str, Any]) -> int:
-    """In how many rows a strategy trains exactly what traced does."""
+    """The number of rows in which a strategy trains exactly what traced does."""
     answers = zip(_bits(case, strategy, options), case.rows, strict=True)
     return sum(bits == row.labelled.trained for bits, row in answers)
 
 
 def _bits(case: Case, strategy: str, options: Mapping[str, Any]) -> Iterator[tuple[bool, ...] | None]:
-    """What a strategy trains in each row; None where it refuses the row or renders it otherwise."""
+    """The bits of a strategy in each row; None if it refuses the row or renders it differently."""
     for row in case.rows:
         try:
             labelled = label(row.example, strategy, dict(options))

@@ -1,4 +1,4 @@
-"""A row of a log beside what the exact labels would train, and each trainer's settings for the difference."""
+"""Compares a row of a log with the exact labels, and names each trainer's settings for the difference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN_SPANS = 3
 
 
 class Difference(StrEnum):
-    """In what the labels of a row are not the exact ones."""
+    """The kinds of differences between a row's labels and the exact ones."""
 
     NOTHING = "nothing"
     """Nothing trains."""
@@ -25,7 +25,7 @@ class Difference(StrEnum):
     STOP = "stop"
     """The token that ends an answer does not train."""
     PROMPT = "prompt"
-    """Text that the assistant does not write trains."""
+    """Text that the assistant did not write trains."""
 
 
 _WORDS: Mapping[Reason, str] = {
@@ -41,8 +41,8 @@ _WORDS: Mapping[Reason, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """Labels beside the exact ones. `trained`, `exact`: how many tokens train; `missing`, `extra`: half-open spans of
-    tokens that train only in the exact labels, or only in the log's. `says`: the same in sentences.
+    """Labels compared with the exact ones. `trained`, `exact`: numbers of trained tokens; `missing`, `extra`: half-open
+    spans of tokens that train only in the exact labels, or only in the log's. `says`: the same in sentences.
     """
 
     trained: int
@@ -64,7 +64,7 @@ class Compared:
 
 
 def compare_labels(labels: Sequence[int], inspection: Inspection) -> Compared:
-    """Lay labels beside those of an inspection of the same ids. The first token is left out: no loss is taken there."""
+    """Compare labels with those of an inspection of the same ids. The first token is left out: it has no loss."""
     bits = [label >= 0 for label in labels]
     exact = inspection.labelled.trained
     missing = [i for i in range(1, len(bits)) if exact[i] and not bits[i]]
@@ -98,7 +98,7 @@ def _differences(
 
 
 def _said(what: str, places: Sequence[int], inspection: Inspection) -> Iterator[str]:
-    """A sentence for each kind of text among the places: how many tokens, and the first spans."""
+    """A sentence for each kind of text among the places: the number of tokens, and the first spans."""
     reasons, texts = inspection.labelled.reasons, inspection.example.tokens.texts
     for words, count in Counter(_WORDS.get(reasons[i], "other text") for i in places).items():
         spans = ranges_of(i for i in places if _WORDS.get(reasons[i], "other text") == words)
@@ -132,7 +132,7 @@ SETTINGS: Mapping[str, Mapping[Difference, tuple[str, ...]]] = {
         Difference.PROMPT: ("--loss_scale default",),
     },
 }
-"""A trainer -> the lines to set where its labels differ so. `{stops}`: the texts that end answers, quoted.
+"""A trainer -> the lines to set for such a difference. `{stops}`: the quoted texts that end answers.
 
 `datasets: ` begins a line that belongs to each of axolotl's data sets.
 """
@@ -145,7 +145,7 @@ MEANINGS: Mapping[str, str] = {
     "TRL": "Rows as TRL prepares them: ids, and a mask that is 1 where a token is trained.",
     "verl": "Rows as verl prepares them: ids, and loss_mask or response_mask, 1 where a token is trained.",
 }
-"""A trainer -> what its way of printing rows is."""
+"""A trainer -> a description of the form in which it prints rows."""
 
 
 def settings_for(trainer: str, differences: Iterable[Difference], stops: Sequence[str]) -> str:

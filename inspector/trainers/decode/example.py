@@ -1,4 +1,4 @@
-"""An example of a log: its ids read back into a conversation, and its labels beside the exact ones."""
+"""An example of a log: its ids read back into a conversation, and its labels compared with the exact ones."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from inspector.trainers.decode.rows import LoggedRow
 class LoggedExample:
     """One example of the log.
 
-    `text`: its ids decoded. `inspection`: the conversation read from it, inspected; None where it could not be read.
-    `is_exact`: whether the inspection's ids are the logged ids, all of them. `labels`: as the log has them, one for
-    each id; None where it has none. `is_partial`: the log has the labels alone, and `ids` are those that train.
-    `pieces`: (text, whether it trains) of each run of ids. `compared`: the labels beside the exact ones, where the
-    ids are exact. `differences`: in what they are not. `says`: what is to be said of it.
+    `text`: its decoded ids. `inspection`: the inspection of the conversation in it; None if none could be read.
+    `is_exact`: whether the inspection's ids are exactly the logged ids. `labels`: those of the log, one per id; None if
+    it has none. `is_partial`: the log has only labels, and `ids` are the trained ones. `pieces`: (text, whether it
+    trains) of each run of ids. `compared`: the labels compared with the exact ones, if the ids are exact.
+    `differences`: the kinds of their differences. `says`: notes about the example.
     """
 
     ids: tuple[int, ...]
@@ -58,7 +58,7 @@ class LoggedExample:
 
 
 def logged_example(model: Model, row: LoggedRow) -> LoggedExample:
-    """The example of a row: read back into a conversation where that can be, and compared where it is exact."""
+    """The example of a row: read back into a conversation if possible, and compared if it is exact."""
     if row.is_partial:
         return _labels_alone(model, row)
     best: Inspection | None = None
@@ -86,7 +86,7 @@ def _readings(model: Model, text: str) -> Iterator[Inspection]:
 
 
 def _with_end(model: Model, row: LoggedRow, inspection: Inspection) -> LoggedRow | None:
-    """The row with the blank end that a copied text has lost; None where that is not all that differs."""
+    """The row with the blank end that a copied text has lost; None if something else differs too."""
     ids, size = tuple(inspection.ids), len(row.ids)
     if ids[:size] != row.ids or text_of(model.tokenizer, ids[size:]).strip():
         return None
@@ -104,7 +104,7 @@ def _unpadded(model: Model, row: LoggedRow) -> Iterator[LoggedRow]:
     while start < stop and row.ids[start] == pad and not (row.labels and row.labels[start] >= 0):
         start += 1
     if stop - start < len(row.ids):
-        for end in {stop, min(stop + 1, len(row.ids))}:  # where padding is the stop token, one of them ends the answer
+        for end in {stop, min(stop + 1, len(row.ids))}:  # if padding is the stop token, one of them ends the answer
             yield row.kept(range(start, end))
 
 
@@ -134,7 +134,7 @@ def _read(model: Model, row: LoggedRow, inspection: Inspection | None, *, is_exa
 
 
 def _pieces(model: Model, row: LoggedRow, exact: Inspection | None) -> tuple[tuple[str, bool], ...]:
-    """(text, whether it trains) of each run of ids; characters that several tokens encode are whole where `exact`."""
+    """(text, whether it trains) of each run of ids; characters encoded by several tokens are whole if `exact`."""
     labels = row.labels or (IGNORED,) * len(row.ids)
     texts = None if exact is None else exact.example.tokens.pieces()
     out = []
@@ -146,7 +146,7 @@ def _pieces(model: Model, row: LoggedRow, exact: Inspection | None) -> tuple[tup
 
 
 def _nothing(labels: Sequence[int] | None) -> frozenset[Difference]:
-    """The one difference that labels show alone."""
+    """The only difference that labels show by themselves."""
     return frozenset({Difference.NOTHING} if labels is not None and all(label < 0 for label in labels) else ())
 
 
@@ -177,7 +177,7 @@ def _why_unknown(row: LoggedRow, inspection: Inspection | None) -> str:
 
 
 def _labels_alone(model: Model, row: LoggedRow) -> LoggedExample:
-    """An example of which the log has the labels alone: what trains, and whose headers stand in it."""
+    """An example with only labels in the log: the trained text, and the headers in it."""
     labels = row.labels or ()
     text = text_of(model.tokenizer, row.ids)
     says = [_trained_text(model, row.ids, len(labels))]

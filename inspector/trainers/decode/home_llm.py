@@ -1,4 +1,4 @@
-"""What home-llm's own masking would have done with the examples of its log."""
+"""Applies home-llm's own masking to the examples of its log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PREFIX = re.compile(r"--prefix_ids[ =]+([0-9]{1,12}(?:,[0-9]{1,12})*)")
 
 
 def as_home_llm(log: str, inspection: Inspection, markers: Markers) -> Sequence[Finding]:
-    """What home-llm's masking finds with the ids in the log, or with those that its detection makes of the template."""
+    """The answers that home-llm's masking finds with the ids in the log, or with those it detects from the template."""
     if "example had no assistant response" not in log:
         return ()
     prefix = _logged(_PREFIX, log) or list(markers.prefix_ids or ())
@@ -39,7 +39,7 @@ def _logged(pattern: re.Pattern[str], log: str) -> list[int]:
 
 
 def _detected_suffix(inspection: Inspection, prefix: list[int]) -> list[int]:
-    """What home-llm detects: everything after a lone answer, which is the stop token and any header that follows."""
+    """The suffix that home-llm detects: everything after a lone answer, including any header after the stop token."""
     last = next((t for t in reversed(list(inspection.example.turns.values())) if t.header is not None), None)
     if last is None or last.stop_token is None:
         return []

@@ -1,4 +1,4 @@
-"""The messages that are known: whose they are, how they are recognised, and what they mean."""
+"""The known messages: their trainers, the patterns that recognise them, and their meanings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from inspector.trainers.decode.log_text import phrase
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A trainer's message. `pattern`: found in squashed text. `shows`: what the model can show about it."""
+    """A trainer's message. `pattern`: searched for in squashed text. `shows`: finds what the model shows about it."""
 
     trainer: str
     pattern: re.Pattern[str]
@@ -146,4 +146,4 @@ KNOWN: tuple[Message, ...] = (
         rendering.verl_rollout,
     ),
 )
-"""In the order in which they are answered."""
+"""The known messages, in the order in which they are answered."""

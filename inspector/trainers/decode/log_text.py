@@ -1,11 +1,11 @@
-"""A pasted log as the trainer printed it: without colours, and without what loggers write before each line."""
+"""A pasted log as the trainer printed it: without colours, and without loggers' prefixes."""
 
 from __future__ import annotations
 
 import re
 
 ANSI = re.compile(r"\x1b\[[0-9;:]*[A-Za-z]|(?<![\w\x1b])\[(?:0|3[0-7]|9[0-7])m")
-"""Colour codes; also where a copy has lost the escape character."""
+"""Matches colour codes, even if a copy has lost the escape character."""
 _OTHER_CONTROL = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LEVEL = r"(?:DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|FATAL)"
 _STAMP = r"\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
@@ -40,10 +40,10 @@ def unprefixed(log: str) -> str:
 
 
 def squashed(text: str) -> str:
-    """A text without whitespace and quotes, in lower case: the same however a terminal has wrapped it."""
+    """A text without whitespace and quotes, in lower case: it is the same however a terminal wrapped it."""
     return re.sub(r"(?:\\n|\s)+", "", text).translate(_QUOTES).lower()
 
 
 def phrase(pattern: str) -> re.Pattern[str]:
-    """The pattern of a message, to be searched in `squashed` text. It may hold groups; its spaces mean nothing."""
+    """The pattern of a message, for a search in `squashed` text. It may hold groups; its spaces are ignored."""
     return re.compile(re.sub(r"\s+", "", pattern).lower())

@@ -1,7 +1,7 @@
-"""Texts in which each token that does not train is a space: what `tokenizer.decode` gives when -100 is one.
+"""Texts in which each untrained token is a space: the result of `tokenizer.decode` with -100 replaced by a space.
 
-Notebooks print the row decoded, and then its labels decoded with a space for each -100. With both, the labels are read
-off: the text is walked through token by token. With the second alone, only what trains is known.
+Notebooks print the decoded row, and then its decoded labels with a space for each -100. With both, the labels are
+recovered by walking through the text token by token. With the second alone, only the trained text is known.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _MOST_PLACES = 64
 
 
 def masked_rows(model: Model, log: str, stops: Sequence[str]) -> list[LoggedRow]:
-    """The row of a text in which spaces are masks; none where the log holds no such text.
+    """The row of a text in which spaces are masks; empty if the log holds no such text.
 
-    `stops`: texts that end turns. Without the code that printed it, a text is one only where it begins with spaces and
+    `stops`: texts that end turns. Without the code that printed it, a text counts only if it begins with spaces and
     holds a stop.
     """
     outputs = [(text, is_masked) for text, is_masked in _outputs(log) if not _NUMBERS.match(text)]
@@ -48,7 +48,7 @@ def masked_rows(model: Model, log: str, stops: Sequence[str]) -> list[LoggedRow]
 
 
 def rendered_rows(model: Model, log: str, headers: Collection[str]) -> list[LoggedRow]:
-    """The log itself as the text of a row, where it begins as this model's template does."""
+    """The log itself as the text of a row, if it begins as this model's template does."""
     text = _literal(log)
     bos = model.tokenizer.bos_token or ""
     if not text.startswith(tuple(headers)) and not text.removeprefix(bos).startswith(tuple(headers)):
@@ -57,7 +57,7 @@ def rendered_rows(model: Model, log: str, headers: Collection[str]) -> list[Logg
 
 
 def _outputs(log: str) -> Iterator[tuple[str, bool]]:
-    """(what a call of decode printed, whether its code puts something in place of -100), in order."""
+    """(the text printed by a call of decode, whether the code replaces -100), in order."""
     is_masked: bool | None = None
     lines: list[str] = []
     depth = 0
@@ -79,7 +79,7 @@ def _outputs(log: str) -> Iterator[tuple[str, bool]]:
 
 
 def _literal(text: str) -> str:
-    """A text as it was before a notebook showed it: a quoted one without its quotes and escapes."""
+    """A text before a notebook displayed it: quoted text without its quotes and escapes."""
     shown = _OUT.sub("", text.strip("\n"))
     quoted = _QUOTED.match(shown)
     if quoted is None:
@@ -92,7 +92,7 @@ def _literal(text: str) -> str:
 
 def _row(model: Model, whole: str | None, masked: str) -> LoggedRow:
     if whole is not None:
-        ends = [("", ""), ("\n", ""), ("", " "), ("\n", " ")]  # which a copy may have lost
+        ends = [("", ""), ("\n", ""), ("", " "), ("\n", " ")]  # a copy may have lost these
         for end_of_text, end in ends:
             with named_panics(model.tokenizer):
                 tokens = pieces(model, whole + end_of_text)
@@ -108,9 +108,9 @@ def _row(model: Model, whole: str | None, masked: str) -> LoggedRow:
 
 
 def _aligned(tokens: Sequence[tuple[int, str]], masked: str) -> tuple[int, ...] | None:
-    """The labels with which the tokens give the masked text; None where there are none.
+    """The labels with which the tokens give the masked text; None if there are none.
 
-    A token that is a space itself shows no difference: it counts as the token after it does.
+    A token that is a space itself shows no difference: it gets the label of the next token.
     """
     steps: list[dict[int, list[tuple[int, bool]]]] = []
     places = {0}

@@ -1,6 +1,6 @@
-"""Messages of trainers that render turns: axolotl's and verl's.
+"""Messages of trainers that render turns: axolotl and verl.
 
-As in `trl`, what is named as a cause was shown; settings are in the trainer's own names.
+As in `trl`, a named cause was shown, and settings have the trainer's own names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def axolotl_stop(case: Case) -> Shown:
 
 
 def axolotl_turns(case: Case) -> Shown:
-    """Its settings for what trains; whose text is missed is in the rows."""
+    """axolotl's settings for trained text; the rows show which text is missed."""
     return Shown(
         settings="datasets:\n  - type: chat_template\n    roles_to_train: [assistant]\n    train_on_eos: turn\n"
         "# roles and fields of other names: message_property_mappings, roles"
@@ -31,7 +31,7 @@ def axolotl_turns(case: Case) -> Shown:
 
 
 def verl_turns(case: Case) -> Shown:
-    """Whether this template writes messages one at a time as it writes them together."""
+    """Tests whether this template writes messages one at a time as it writes them together."""
     differs, first = 0, ""
     for row in case.rows:
         try:
@@ -58,9 +58,9 @@ def verl_turns(case: Case) -> Shown:
 
 
 def _one_at_a_time(example: Example) -> str:
-    """The renders of each message alone, joined; what the template writes before any message is written once.
+    """The joined renders of each message alone; text that the template writes before any message is kept once.
 
-    Raises InspectorError where the template refuses one.
+    Raises InspectorError if the template refuses one.
     """
     messages = example.conversation.messages
     blank = {"role": "user", "content": ""}
@@ -74,7 +74,7 @@ def _one_at_a_time(example: Example) -> str:
 
 
 def verl_rollout(case: Case) -> Shown:
-    """Its check of a rollout's ids, which needs the rollout."""
+    """verl's check of a rollout's ids; it cannot be repeated without the rollout."""
     return Shown(
         causes=(*verl_turns(case).causes[:1],),
         settings="actor_rollout_ref.rollout.multi_turn.tokenization_sanity_check_mode=ignore_strippable",

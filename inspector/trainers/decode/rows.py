@@ -1,7 +1,7 @@
-"""The rows that a log shows: lists of ids and labels, axolotl's pairs, tables, and texts in which spaces are masks.
+"""Reads the rows in a log: lists of ids and labels, axolotl's pairs, tables, and texts in which spaces are masks.
 
-Each reader takes a plain log and gives LoggedRows. A list that cannot be one is skipped; one that is shortened with
-"..." is named.
+Each reader takes a plain log and returns LoggedRows. A list that cannot be a row is skipped; one that is shortened with
+"..." is named in an error.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from inspector.trainers.decode.log_text import squashed, unprefixed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedRow:
-    """A row of the log. `labels`: one for each id, -100 where it does not train; None where the log does not say.
+    """A row of the log. `labels`: one per id, -100 if it does not train; None if the log does not say.
 
-    `trainer`: whose way of printing it is, "" where that is unknown. `is_partial`: the ids are those that train alone,
-    and `labels` are all labels of the row. `from_text`: the ids are those of a text, whose end a copy may have lost.
+    `trainer`: the trainer that prints rows in this form, "" if unknown. `is_partial`: `ids` are only the trained ones,
+    and `labels` are all labels of the row. `from_text`: the ids come from a text, whose end a copy may have lost.
     """
 
     ids: tuple[int, ...]
@@ -34,13 +34,13 @@ class LoggedRow:
     from_text: bool = False
 
     def kept(self, places: Sequence[int]) -> LoggedRow:
-        """The row with these places alone."""
+        """The row reduced to these places."""
         labels = None if self.labels is None else tuple(self.labels[i] for i in places)
         return replace(self, ids=tuple(self.ids[i] for i in places), labels=labels)
 
 
 def check_ids(model: Model, ids: Sequence[int]) -> tuple[int, ...]:
-    """The ids. Raises LogError where the model does not have one."""
+    """The ids. Raises LogError if the model does not have one of them."""
     wrong = next((id for id in ids if not 0 <= id < len(model.tokenizer)), None)
     if wrong is None:
         return tuple(ids)
@@ -73,7 +73,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 MIN_IDS = 4
-"""Fewer numbers in a list without a name are not taken for ids."""
+"""Minimum numbers in a list without a name for it to count as ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,8 @@ class _NamedList:
 def listed_rows(model: Model, log: str, notes: list[str], *, named: bool) -> list[LoggedRow]:
     """The rows of lists of ids, with the labels or masks that follow them.
 
-    `named`: of lists that are called input_ids, labels or alike; the others stand in texts then. Raises LogError for
-    ids of another model.
+    `named`: whether only lists called input_ids, labels or similar count; others are then part of texts. Raises
+    LogError for ids of another model.
     """
     rows: list[LoggedRow] = []
     kept: dict[int, list[int]] = {}
@@ -120,7 +120,7 @@ def _lists(log: str, notes: list[str]) -> Iterator[_NamedList]:
         name = named.group(1).lower() if named else name if is_next else ""
         end = match.end()
         body = match.group(1)
-        if before.rstrip("`'\" ").endswith(" key"):  # what TRL's collator looked for
+        if before.rstrip("`'\" ").endswith(" key"):  # the ids that TRL's collator searched for
             continue
         if "..." in body or "…" in body:
             line = text.count("\n", 0, match.start()) + 1
@@ -135,7 +135,7 @@ def _lists(log: str, notes: list[str]) -> Iterator[_NamedList]:
 
 
 def _printer(log: str) -> str:
-    """Whose way of printing rows it is; "" where that is unknown."""
+    """The trainer that prints rows in this form; "" if unknown."""
     text = squashed(log)
     if "[labels_ids]" in text or "[input_ids][" in text:
         return "ms-swift"
@@ -147,7 +147,7 @@ def _printer(log: str) -> str:
 
 
 def _annotates(rows: list[LoggedRow], name: str, numbers: tuple[int, ...], trainer: str) -> bool:
-    """Whether the list says what trains in a row before it; the row in `rows` is replaced by one with labels."""
+    """Whether the list labels an earlier row; that row in `rows` is replaced by one with labels."""
     is_mask = name in _MASKS.split("|") or (not name and set(numbers) <= {0, 1})
     for at, row in enumerate(rows):
         if row.labels is not None or row.is_partial:
@@ -170,7 +170,7 @@ def _may_be_labels(name: str, numbers: tuple[int, ...]) -> bool:
 
 
 def _labels(ids: Sequence[int], labels: Sequence[int]) -> tuple[int, ...] | None:
-    """The labels of the ids, put back by one place where a trainer has shifted them; None where they are of others."""
+    """The labels of the ids, shifted back by one if a trainer shifted them; None if they belong to other ids."""
     for shift in (0, 1):
         moved = (IGNORED,) * shift + tuple(labels)[: len(labels) - shift]
         if all(label < 0 or label == id for id, label in zip(ids, moved, strict=True)):
@@ -179,7 +179,7 @@ def _labels(ids: Sequence[int], labels: Sequence[int]) -> tuple[int, ...] | None
 
 
 def _new_row(model: Model, name: str, numbers: tuple[int, ...], trainer: str) -> LoggedRow | None:
-    """The row that a list begins; of a list with -100, the labels alone."""
+    """The row that a list begins; only labels if the list has -100."""
     if _may_be_labels(name, numbers) or (name != "input_ids" and IGNORED in numbers):
         trained = tuple(number for number in numbers if number >= 0)
         return LoggedRow(ids=check_ids(model, trained), labels=numbers, trainer=trainer, is_partial=True)
@@ -189,7 +189,7 @@ def _new_row(model: Model, name: str, numbers: tuple[int, ...], trainer: str) ->
 
 
 def _padded(rows: list[LoggedRow], mask: tuple[int, ...], known: Collection[int]) -> dict[int, list[int]]:
-    """Which places of a row to keep: of the first of the mask's length, those where it is 1."""
+    """The places of a row to keep: those, within the mask's length, where the mask is 1."""
     for at, row in enumerate(rows):
         if at not in known and len(row.ids) == len(mask) and set(mask) <= {0, 1} and not row.is_partial:
             return {at: [i for i, bit in enumerate(mask) if bit]}
@@ -240,8 +240,8 @@ _RED = "1"
 def coloured_rows(model: Model, log: str) -> list[LoggedRow]:
     """axolotl's check of labels without numbers (`--debug-text-only`): each token's text, red where it does not train.
 
-    `log`: with its colours. The ids are those of the text, where they are printed so token by token. Else, in a log of
-    axolotl's, only what trains is known: single tokens may be printed without their blanks.
+    `log`: with its colours. The ids are those of the text, if its tokens are printed in this way. Otherwise, in an
+    axolotl log, only the trained text is known: single tokens may be printed without their blanks.
     """
     rows = []
     for printed in _runs(log.replace("\r\n", "\n")):
@@ -259,7 +259,7 @@ def coloured_rows(model: Model, log: str) -> list[LoggedRow]:
 
 
 def _runs(log: str) -> Iterator[list[tuple[str, str]]]:
-    """(colour, text) of texts that follow each other without anything between, where they are enough for a row."""
+    """(colour, text) of texts that follow each other directly, if there are enough for a row."""
     run: list[tuple[str, str]] = []
     end = -1
     for match in _COLOURED.finditer(log):
@@ -272,7 +272,7 @@ def _runs(log: str) -> Iterator[list[tuple[str, str]]]:
 
 
 def _joined(bits: Sequence[bool], texts: Sequence[str]) -> Iterator[tuple[bool, str]]:
-    """The texts that follow each other with the same bit, as one."""
+    """The texts, with neighbours of the same bit joined."""
     for bit, group in groupby(zip(bits, texts, strict=True), key=lambda one: one[0]):
         yield bit, "".join(text for _, text in group)
 
@@ -281,7 +281,7 @@ _TABLE = re.compile(r"^[ \t|]*(\d{1,12})[ \t|]+(-100|\d{1,12})(?:[ \t|].*)?$", r
 
 
 def table_rows(model: Model, log: str) -> list[LoggedRow]:
-    """Lines of an id, its label, and perhaps its text."""
+    """Rows from lines of an id, its label, and optionally its text."""
     pairs = [(int(id), int(label)) for id, label in _TABLE.findall(log)]
     if len(pairs) < MIN_IDS or any(label not in (IGNORED, id) for id, label in pairs):
         return []

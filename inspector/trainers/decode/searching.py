@@ -1,6 +1,6 @@
-"""Messages of trainers that search for headers or count rounds: Unsloth, LLaVA and its kin, home-llm.
+"""Messages of trainers that search for headers or count rounds: Unsloth, LLaVA and its relatives, home-llm.
 
-As in `trl`, what is named as a cause was shown; settings are in the trainer's own names.
+As in `trl`, a named cause was shown, and settings have the trainer's own names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PART = re.compile(r"\b(instruction_part|response_part)\s*=\s*(\"(?:[^\"\\]|\\.)
 
 
 def unsloth_parts(case: Case) -> Shown:
-    """What the parts in the log find in this model's renders, and parts that find the answers."""
+    """The matches of the log's parts in this model's renders, and parts that find the answers."""
     given = logged_parts(case.log)
     causes = []
     if given:
@@ -50,7 +50,7 @@ def unsloth_settings(case: Case) -> str:
 
 
 def logged_parts(log: str) -> dict[str, str]:
-    """instruction_part and response_part, as the code in the log gives them."""
+    """instruction_part and response_part from the code in the log."""
     parts = {}
     for name, literal in _PART.findall(log):
         try:
@@ -63,7 +63,10 @@ def logged_parts(log: str) -> dict[str, str]:
 
 
 def best_parts(case: Case) -> tuple[dict[str, str], int]:
-    """The two parts of the model's headers that train the answers of most rows, and of how many; {} for none."""
+    """The two parts of the model's headers that train the answers of most rows, and the number of rows.
+
+    {} if none do.
+    """
     headers, _ = frames(case.model)
     candidates = [
         {"instruction_part": case.markers.instruction_template, "response_part": case.markers.response_template}
@@ -79,7 +82,7 @@ def best_parts(case: Case) -> tuple[dict[str, str], int]:
 
 
 def llava_rounds(case: Case) -> Shown:
-    """What the two numbers say, and what this tokenizer puts around a text, which the count goes by."""
+    """Explains the two numbers by the tokens that this tokenizer puts around a text, on which the count depends."""
     counts = re.findall(r"tokenization\s+mismatch:\s*(\d+)\s*vs\.?\s*(\d+)", case.log, re.IGNORECASE)
     pairs = [(int(one), int(other)) for one, other in counts] or [
         (int(case.groups[0] or 0), int(case.groups[1] or 0)),
@@ -129,11 +132,11 @@ _COUNTING: Mapping[str, tuple[str, str]] = {
     ),
     "": ("LLaVA", "--version v1   # the conversation template that the model is made for"),
 }
-"""A mark of the message -> whose it is, and where that trainer's conversation template is set."""
+"""A mark of the message -> its trainer, and the setting of that trainer's conversation template."""
 
 
 def home_llm(case: Case) -> Shown:
-    """The ids that it takes on its command line."""
+    """The ids for home-llm's command line."""
     prefix, suffix = map(shown_ids, (case.markers.prefix_ids, case.markers.suffix_ids))
     if case.markers.prefix_ids is None or case.markers.suffix_ids is None:
         return Shown(causes=(case.markers.advice,))

@@ -1,7 +1,7 @@
-"""TRL's and transformers' messages: what the model shows of their cause, and SFTConfig's settings.
+"""Messages of TRL and transformers: their causes as far as the model shows them, and settings of SFTConfig.
 
-Each function takes a Case and returns what it has shown. A cause is named where it occurs in the case's rows, else it
-is said to be unknown.
+Each function takes a Case and returns the facts that it showed. A cause is named if it occurs in the case's rows, and
+otherwise called unknown.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from inspector.trainers.markers import shown_ids
 
 
 def trl_prompt(case: Case) -> Shown:
-    """Whether the prompt's ids begin the row's: where they part, why, and what mends it."""
+    """Tests whether the prompt's ids begin the row's ids: where they differ, why, and how to fix it."""
     parted = [found for row in case.rows if (found := parting(row.example)) is not None]
     if not parted:
         return Shown(
@@ -52,7 +52,7 @@ def trl_prompt(case: Case) -> Shown:
 
 
 def parting(example: Example) -> str | None:
-    """Where the ids of the prompt alone and of the row part, in a sentence; None where the one begins the other."""
+    """A sentence on the first difference between the prompt's ids and the row's; None if the prompt begins the row."""
     answers = [index for index in example.conversation.assistant_indices() if index]
     if not answers:
         return None
@@ -75,7 +75,7 @@ def parting(example: Example) -> str | None:
 
 
 def _prompt_keywords(case: Case) -> tuple[str, bool] | None:
-    """A template option that makes every prompt begin its row, tried on all rows; None where there is none."""
+    """A template option with which every prompt begins its row, tried on all rows; None if there is none."""
     if "enable_thinking" not in case.model.template:
         return None
     for value in (False, True):
@@ -93,7 +93,7 @@ def _with_keyword(model: Model, conversation: Conversation, **keywords: Any) -> 
 
 
 def trl_tags(case: Case) -> Shown:
-    """What assistant_only_loss does with the model's template, and a template that it can use."""
+    """The effect of assistant_only_loss on the model's template, and a template that it can use."""
     status = trl_status(case.model)
     causes = [status.reason]
     if status.use is not TrlUse.REFUSED:
@@ -111,7 +111,7 @@ def trl_rows(case: Case) -> Shown:
 
 
 def transformers_tags(case: Case) -> Shown:
-    """Which rows get a mask from the template's own tags, and a template that has them."""
+    """The rows that get a mask from the template's tags, and a template with tags."""
     marked = count_trained(case, "generation_tags", {})
     causes = [f"This model's template marks tokens in {marked} of {case.tried}."]
     try:
@@ -129,7 +129,7 @@ def transformers_tags(case: Case) -> Shown:
 
 
 def trl_exact(case: Case) -> str:
-    """SFTConfig's settings for messages, with a proven template where the model's own marks other tokens."""
+    """SFTConfig's settings for messages, with a proven template if the model's own template marks other tokens."""
     same = count_same(case, "trl_assistant_only", {})
     if same == len(case.rows):
         return (
@@ -150,7 +150,7 @@ def trl_exact(case: Case) -> str:
 
 
 def trl_collator(case: Case) -> Shown:
-    """The ids of the logged key beside those that stand before the answers."""
+    """The ids of the logged key compared with those before the answers."""
     causes = []
     wanted = case.markers.prefix_ids
     for key in list(dict.fromkeys(_logged_keys(case)))[:3]:

@@ -310,7 +310,9 @@ def test_a_helper_that_is_killed_is_told(tmp_path: Path) -> None:
                 child.kill()
 
     try:
-        with pytest.raises(DataError, match=r"The process that audits these rows was killed: perhaps for its memory\."):
+        with pytest.raises(
+            DataError, match=r"The process that audited these rows was killed; it probably ran out of memory\."
+        ):
             audit(task, DataSource(name=str(path)), here=False, on_progress=kill)
         assert audit(task, DataSource(name=str(path)), here=False).rows == 600
     finally:

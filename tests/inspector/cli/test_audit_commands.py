@@ -313,7 +313,7 @@ def test_merging_half_of_the_shards_fails(call: Call) -> None:
     assert call("merge", "0.json", "2.json", "--fail-on", "never").returncode == 0
     twice = call("merge", "0.json", "0.json")
     assert twice.stderr.startswith(
-        f"error: 0.json: the rows of '{path}', shard 0 of 3, are in another of the reports, too"
+        f"error: 0.json: the rows of '{path}', shard 0 of 3, are in another of the reports as well"
     )
     call("audit", "messages.jsonl", "--template", "zephyr", "--out", "zephyr.json")
     other = call("merge", "0.json", "zephyr.json")

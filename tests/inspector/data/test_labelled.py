@@ -213,7 +213,7 @@ def test_a_batch_is_a_row_for_each_of_its_lists() -> None:
 @pytest.mark.parametrize(
     ("ids", "labels", "message"),
     [
-        ([], [], "`input_ids` must be a list of token ids, with one at least."),
+        ([], [], "`input_ids` must be a list of token ids, with at least one."),
         ([1], "x", "`labels` must be a list of token ids"),
         ([1, True], [1, 2], "`input_ids`[1] must be a whole number, not true or false."),
         ([1, 2], [1], "`labels` is a list of 1, and `input_ids` one of 2: each token must have a label."),

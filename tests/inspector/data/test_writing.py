@@ -29,7 +29,7 @@ def test_edited_labels_are_read_again(one: RowFormat) -> None:
     layout = detect([one.row], one.mapping)
     edited = Conversation.parse({"input_ids": [7, 8, 9], "labels": [-100, 8, -100]})
     if "model_input" in layout.columns:
-        with pytest.raises(FormatError, match="The column 'model_input' cannot be written anew"):
+        with pytest.raises(FormatError, match="The column 'model_input' cannot be rewritten"):
             written_back(one.row, layout, edited)
         return
     row = written_back(one.row, layout, edited)

@@ -220,7 +220,7 @@ def test_files_are_written_and_never_over_others(run: Run, tmp_path: Path) -> No
     (tmp_path / "two" / "dataset_info.json").write_text("mine")
     status, out, err = run("chat.json", "--to", "llama_factory", "--out", "two")
     assert (status, out) == (2, "")
-    assert err == "error: two/dataset_info.json exists already: move it away, or choose another name.\n"
+    assert err == "error: two/dataset_info.json already exists: move it away, or choose another name.\n"
     assert [path.name for path in (tmp_path / "two").iterdir()] == ["dataset_info.json"]
     assert (tmp_path / "two" / "dataset_info.json").read_text() == "mine"
     status, _, err = run("chat.json", "--to", "axolotl", "--out", "chat.json")
@@ -235,7 +235,7 @@ def test_rows_of_all_conversations_are_written(run: Run, tmp_path: Path) -> None
     written = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert [row["labels"] for row in written] == [inspected("tiny-chat", title).labels for title in NAMES[:4]]
     status, _, err = run("chats.jsonl", "--rows", "rows.jsonl")
-    assert (status, err) == (2, "error: rows.jsonl exists already: move it away, or choose another name.\n")
+    assert (status, err) == (2, "error: rows.jsonl already exists: move it away, or choose another name.\n")
     status, out, err = run("chats.jsonl", "--rows", "more.parquet", "--to", "home_llm")
     assert (
         flags(export(inspected("tiny-chat", NAMES[0]), "home_llm", data="chats.jsonl")).items()

@@ -199,7 +199,7 @@ def test_columns_of_images_are_texts() -> None:
     assert texts[3:] == ["x.png", "y.png"]
     assert (images_of(None), images_of([]), images_of("x.png")) == ([], [], ["x.png"])
     for value in (7, [7], [None], {"path": None}, {"url": {"url": 1}}, [[]], ["a.png", 5]):
-        with pytest.raises(ImageError, match=r"^Image [01] of the row's column is .*, which is none: give a path"):
+        with pytest.raises(ImageError, match=r"^Image [01] of the row's column is .*, which is not an image: give"):
             images_of(value)
     assert opened(texts[1]).getpixel((3, 3)) == image.getpixel((3, 3))
 

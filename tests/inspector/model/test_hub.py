@@ -402,7 +402,7 @@ def test_visitors_get_nothing_from_the_cache_while_access_cannot_be_checked(
     hub.add("owner/private", chat(base), private=True, readers=(SECRET,))
     load("owner/private", token=SECRET)
     hub.fail(Fault.TOO_MANY)
-    with pytest.raises(errors.OfflineError, match="nobody can say whether 'owner/private' may be read"):
+    with pytest.raises(errors.OfflineError, match="it is unknown whether 'owner/private' may be read"):
         load("owner/private", token=token)
 
 

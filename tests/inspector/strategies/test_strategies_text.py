@@ -296,7 +296,7 @@ def test_torchtune_s_row_may_be_none_that_the_template_renders() -> None:
 @pytest.mark.parametrize(
     ("chat", "reason"),
     [
-        (ONE[:1], "it needs two messages at least"),
+        (ONE[:1], "it needs at least two messages"),
         ([*ONE, {"role": "tool", "content": "9"}, *ONE], "message 2 is a tool's result, and it knows no call"),
         (ONE[::-1], "message 0 is an answer that does not follow a question"),
         ([ONE[0], *ONE], "messages 0 and 1 are both the user's"),

@@ -1,4 +1,4 @@
-"""A spec -> the settings that every trainer takes."""
+"""A spec -> the settings that all trainers share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.weights.load import device_of, precision_of
 
 
 def common_arguments(spec: RunSpec, folder: Path, *, evaluates: bool) -> dict[str, Any]:
-    """What transformers' TrainingArguments takes: rows as they are, reported where the spec says."""
+    """The arguments of transformers' TrainingArguments: rows unchanged, metrics reported as the spec says."""
     device = device_of(spec)
     precision = precision_of(spec, device)
     every = spec.evaluation.every or spec.save_every or max(1, (spec.max_steps or 100) // 5)
@@ -45,21 +45,21 @@ def common_arguments(spec: RunSpec, folder: Path, *, evaluates: bool) -> dict[st
         "save_total_limit": spec.keep_checkpoints,
         "logging_steps": spec.log_every,
         "logging_first_step": True,
-        "logging_nan_inf_filter": False,  # a loss that is not a number would be logged as 0
+        "logging_nan_inf_filter": False,  # otherwise a loss that is not a number would be logged as 0
         "report_to": spec.report or "none",
         "project": "maskscope",
         "run_name": folder.parent.name,
-        "trackio_static_space_id": False,  # nothing of it goes to a Space by itself
+        "trackio_static_space_id": False,  # nothing is sent to a Space unasked
         "disable_tqdm": True,
         "seed": spec.seed,
         "data_seed": spec.seed,
         "dataloader_num_workers": 0,
-        "ddp_timeout": 6 * 3600,  # the others wait while rank 0 prepares and answers; the launcher ends what hangs
+        "ddp_timeout": 6 * 3600,  # others wait while rank 0 prepares and answers; the launcher ends hanging ones
     }
 
 
 def _checkpointing() -> str:
-    """What transformers calls the setting: until 5.22 by the name that is deprecated since."""
+    """transformers' name of the setting: until 5.22 it was the name that is now deprecated."""
     from transformers import TrainingArguments
 
     known = {field.name for field in fields(TrainingArguments)}

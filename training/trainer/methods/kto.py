@@ -14,7 +14,7 @@ from training.weights.load import load_reference
 
 
 class ProvenKTO(AnswerTrainer, KTOTrainer):  # type: ignore[misc]
-    """trl's trainer over proven rows. Its KL is estimated over answers that are mixed anew in every micro-batch."""
+    """trl's trainer over proven rows. Its KL is estimated over answers that are newly mixed in every micro-batch."""
 
 
 def build_trainer(
@@ -28,7 +28,7 @@ def build_trainer(
         "desirable_weight": given.desirable_weight,
         "undesirable_weight": given.undesirable_weight,
         "precompute_ref_log_probs": given.precompute,
-        "train_sampling_strategy": "sequential",  # what trl asks for, whose mixed answers are fixed
+        "train_sampling_strategy": "sequential",  # needed by trl, whose mixed answers are fixed
     }
     trainer, collator = build_answer_trainer(
         ProvenKTO, KTOConfig, spec, run, weights, tokenizer, callbacks, arguments=arguments, kl=loss == "kto",

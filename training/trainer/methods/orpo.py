@@ -1,7 +1,7 @@
 """Odds ratio preference optimisation (Hong et al. 2024): trl's ORPOTrainer.
 
-trl's adds the likelihood of the whole chosen row, prompt and all. Here only the tokens that are shown as trained carry
-any loss, so it is the likelihood of the chosen answer.
+trl's trainer adds the likelihood of the whole chosen row, including the prompt. Here only the tokens shown as trained
+carry a loss, so it is the likelihood of the chosen answer.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class ProvenORPO(AnswerTrainer, ORPOTrainer):  # type: ignore[misc]
     """trl's trainer over proven rows, with its odds ratio."""
 
     def tokenize_row(self, feature: Any, model: Any = None) -> dict[str, Any]:
-        """Rows are tokenized."""
+        """Do nothing: rows are already tokenized."""
         return {}
 
     def get_batch_loss_metrics(self, model: Any, batch: dict[str, Any], train_eval: Any = "train") -> Any:
-        """trl's loss and metrics, without what was proven of the batch."""
+        """trl's loss and metrics, without the proof in the batch."""
         with self._faster():
             return super().get_batch_loss_metrics(model, self._without_proof(batch), train_eval)
 
@@ -36,7 +36,7 @@ class ProvenORPO(AnswerTrainer, ORPOTrainer):  # type: ignore[misc]
 
     def concatenated_forward(self, model: Any, batch: dict[str, Any]) -> tuple[Any, ...]:
         """(log probability per trained token of the chosen answers, of the rejected ones, logits of both, loss of the
-        chosen answers), and the router's loss where there is one."""
+        chosen answers), and the router's loss if there is one."""
         routed = {"output_router_logits": True} if self.aux_loss_enabled else {}
         ids, seen = batch["input_ids"], batch["attention_mask"]
         labels = ids.masked_fill(batch["completion_mask"] == 0, IGNORED)

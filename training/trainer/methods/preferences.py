@@ -1,4 +1,4 @@
-"""What trl's preference trainers have in common here: rows of answers whose trained tokens are the inspector's."""
+"""Shared code of the preference trainers: rows of answers whose trained tokens are the inspector's."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 
 class AnswerTrainer(Proven):
-    """Beside one of trl's preference trainers, whose loss it leaves as it is.
+    """A mixin for trl's preference trainers, whose loss it does not change.
 
-    `speed.shared_prompt`: the prompt of a pair is computed once for both answers; `speed.head`: the LM head where the
-    next token trains.
+    `speed.shared_prompt`: the prompt of a pair is computed once for both answers; `speed.head`: the LM head is computed
+    only where the next token trains.
     """
 
     model: Any
@@ -35,17 +35,17 @@ class AnswerTrainer(Proven):
         super().__init__(*args, **kwargs)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """trl's loss of a batch, from fewer tokens where prompts are shared."""
+        """trl's loss of a batch, from fewer tokens if prompts are shared."""
         with self._faster():
             return super().compute_loss(model, self._without_proof(inputs), *args, **kwargs)  # type: ignore[misc]
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
-        """What the reference says of a batch before the training."""
+        """The reference's log probabilities of a batch, before the training."""
         with self._faster(model):
             return super().compute_ref_log_probs(model, self._without_proof(inputs))  # type: ignore[misc]
 
     def _prepare_dataset(self, dataset: Any, *args: Any) -> Any:
-        """Rows are prepared: inspected, cut, and written."""
+        """Do nothing: rows are already inspected, cut, and written."""
         return dataset
 
     @contextmanager

@@ -27,8 +27,8 @@ def build_trainer(
 ) -> tuple[Any, ProvingCollator]:
     """The trainer and the collator that proves its batches.
 
-    Raises ValueError, and SpecError where the reward would be read elsewhere than shown: the model reads it at the last
-    token that is not the pad token.
+    Raises ValueError, and SpecError if the reward would be read in another place than shown: the model reads it at the
+    last token that is not the pad token.
     """
     rows, _ = written_rows(run)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id

@@ -20,14 +20,15 @@ def build_trainer(
 ) -> tuple[Any, ProvingCollator]:
     """The trainer and the collator that proves its batches.
 
-    Raises ValueError for layers that the model has not, SpecError where the asked speed would change the training.
+    Raises ValueError for layers that the model does not have, SpecError if a requested speed setting would change the
+    training.
     """
     from training.trainer.batches import Batcher, Cost, ImageBatcher
     from training.trainer.speed import ProvenTrainer
 
     rows, evaluated = written_rows(run)
     sees = has_images(rows) or has_images(evaluated)
-    if sees:  # one after the other, in steps of as many rows
+    if sees:  # one at a time, in steps with the same number of rows
         spec = spec.model_copy(update={"micro_batch": 1, "accumulation": spec.accumulation * spec.micro_batch})
     speed = _WHOLE if sees else _allowed(spec, weights)
     known = shown(rows, cut=speed.cut) | shown(evaluated, cut=speed.cut)
@@ -57,11 +58,11 @@ def build_trainer(
 
 
 _WHOLE = SpeedSpec(cut=False, head=False, padding_free=False, shared_prefix=False, shared_prompt=False)
-"""How rows with images train: a row that ends early could lack tokens of an image."""
+"""The speed settings for rows with images: they are not cut, since a cut row could lack tokens of an image."""
 
 
 def _allowed(spec: RunSpec, weights: Any) -> SpeedSpec:
-    """What of the asked speed is exact for the model; what is left out is printed. Raises SpecError."""
+    """The requested speed settings that are exact for the model; the others are printed. Raises SpecError."""
     from training.trainer.speed import allowed_speed
 
     speed = allowed_speed(spec.speed, weights, spec.max_length)
@@ -82,7 +83,7 @@ def _packed(rows: Any, spec: RunSpec, speed: SpeedSpec) -> Any:
 
 
 def training_arguments(spec: RunSpec, folder: Path, *, evaluates: bool, keeps_columns: bool = False) -> Any:
-    """trl's settings: rows are taken as they are. `keeps_columns`: also those that no model takes."""
+    """trl's settings for unchanged rows. `keeps_columns`: also keeps columns that no model takes."""
     from trl import SFTConfig
 
     return SFTConfig(
