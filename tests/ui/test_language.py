@@ -115,12 +115,24 @@ def test_a_text_is_said_in_the_browsers_first_language(accepted: str | None, exp
 
 def test_scripts_look_texts_up_where_gradio_does() -> None:
     """By the browser's language; values are filled in, unknown ones stay."""
-    known = "globalThis.gradio_config = {i18n_translations: {'zh-TW': {'{n} rows': '{n} 行'}}}"
+    known = "globalThis.gradio_config = {i18n_translations: {'zh-TW': {'\\u2060{n} rows': '{n} 行'}}}"
     ask = "say('{n} rows', {n: 3})"
     named = "Object.defineProperty(globalThis, 'navigator', {value: {language: 'zh-TW'}, configurable: true})"
     assert evaluated(ask) == "3 rows"
     assert evaluated(f"({known}, {named}, {ask})") == "3 行"
     assert evaluated("say('{n} and {m}', {n: 1})") == "1 and {m}"
+
+
+def test_no_value_is_looked_up() -> None:
+    """gradio translates any text that is a key of the catalogues: none is the value of a widget or of a choice."""
+    keys = {key for words in language.translations().translations.values() for key in words}
+    values: set[Any] = set()
+    for block in page.build_page().blocks.values():
+        value = getattr(block, "value", None)
+        values |= {value} if isinstance(value, str) else set()
+        values |= {chosen for _, chosen in getattr(block, "choices", None) or ()}
+    assert {"example", "detected"} <= values
+    assert not values & keys
 
 
 def test_widgets_are_marked_for_the_browser() -> None:
@@ -130,5 +142,5 @@ def test_widgets_are_marked_for_the_browser() -> None:
     assert isinstance(turns.label, I18nData)
     assert [value for _, value in turns.choices] == ["all", "last", "flagged", "every_token"]
     assert all(isinstance(shown, I18nData) for shown, _ in turns.choices)
-    assert language.marked("Stop") == str(I18nData("Stop"))
+    assert language.marked("Stop") == str(I18nData(f"{language.KEY}Stop"))
     assert language.marked("a < b, which nobody has translated") == "a &lt; b, which nobody has translated"

@@ -47,7 +47,7 @@ def _asked() -> str | None:
 
 def marked(text: str) -> str:
     """A text as HTML in which the browser looks it up."""
-    return str(I18nData(text)) if text in _known() else html.escape(text)
+    return str(_looked_up(text)) if text in _known() else html.escape(text)
 
 
 def translate(demo: gr.Blocks) -> None:
@@ -56,9 +56,9 @@ def translate(demo: gr.Blocks) -> None:
         if word not in _known():
             continue
         if name == "choices":
-            block.choices = [(I18nData(word) if shown == word else shown, value) for shown, value in block.choices]
+            block.choices = [(_looked_up(word) if shown == word else shown, value) for shown, value in block.choices]
         else:
-            setattr(block, name, I18nData(word))
+            setattr(block, name, _looked_up(word))
 
 
 def words_of(demo: gr.Blocks) -> Iterator[tuple[Any, str, str]]:
@@ -79,6 +79,17 @@ def _known() -> frozenset[str]:
     return frozenset(word for language in LANGUAGES for word in catalogue(language))
 
 
+KEY = "\N{WORD JOINER}"
+"""What a text is looked up by begins with this: gradio translates whatever it finds in a catalogue, the values of radio
+buttons and dropdowns, too, and would send the translation of "example" where "example" is meant."""
+
+
+def _looked_up(text: str) -> I18nData:
+    return I18nData(KEY + text)
+
+
 def translations() -> I18n:
-    """The catalogues for gradio's code in the browser."""
-    return gr.I18n(**{name: dict(catalogue(language)) for language, names in LANGUAGES.items() for name in names})
+    """The catalogues for gradio's code in the browser; English, too, which every other language falls back to."""
+    texts = {"en": {word: word for word in _known()}}
+    texts |= {name: dict(catalogue(language)) for language, names in LANGUAGES.items() for name in names}
+    return gr.I18n(**{name: {KEY + word: text for word, text in words.items()} for name, words in texts.items()})

@@ -17,11 +17,12 @@ function set(node, attributes) {
   return node;
 }
 
-/** An English text of the page, with its values, in the visitor's language: `say("{n} rows", {n})`. The catalogue is gradio's.
+/** An English text of the page, with its values, in the visitor's language: `say("{n} rows", {n})`. The catalogue is gradio's,
+ * with keys that begin with a word joiner (ui/language).
  * @param {string} text @param {Record<string, unknown>} [values] */
 function say(text, values = {}) {
   const known = globalThis.gradio_config?.i18n_translations?.[globalThis.navigator?.language ?? ""];
-  return (known?.[text] ?? text).replace(/\{(\w+)\}/g, (all, name) => name in values ? String(values[name]) : all);
+  return (known?.["\u2060" + text] ?? text).replace(/\{(\w+)\}/g, (all, name) => name in values ? String(values[name]) : all);
 }
 
 /** A button with words of the page. @param {string} text @param {string} title @param {(event: MouseEvent) => void} action */
