@@ -44,6 +44,15 @@ def test_a_query_names_a_row_of_a_data_set() -> None:
     assert view(opened(dataset="alpaca.json", template="chatml"))["row"][2].startswith("alpaca.json")
 
 
+def test_a_misspelt_name_is_said() -> None:
+    """One that nearly is a field; what hosts add is not."""
+    notices = str(view(opened(model="tiny-chat", datset="messages.jsonl", Row="3", __theme="dark", logs="container")))
+    assert "The address has 'datset', which is not read. Did you mean 'dataset'?" in notices
+    assert "The address has 'Row', which is not read. Did you mean 'row'?" in notices
+    assert "__theme" not in notices
+    assert "logs" not in notices
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [

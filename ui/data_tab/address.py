@@ -10,10 +10,11 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from difflib import get_close_matches
 from urllib.parse import parse_qsl
 
 from inspector.data.source import BadRow
-from inspector.errors import DataError, InspectorError
+from inspector.errors import DataError, InspectorError, quoted
 from inspector.setup import Setup
 from inspector.strategies import EXACT
 from ui.data_tab.boxes import EXAMPLE, HUB_ID, NAME, DataBoxes, examples, source_of
@@ -49,7 +50,17 @@ def _for_query(asked: Mapping[str, str]) -> Changes:
         setup, title = _setup(asked)
     except (InspectorError, ValueError) as error:
         return {**events.on_open(""), "view": pack_failure("This link cannot be opened", str(error))}
-    return open_rows([setup], titles=[title])
+    return open_rows([setup], titles=[title], notices=_misspelt(asked))
+
+
+def _misspelt(asked: Mapping[str, str]) -> list[str]:
+    """A notice for each name that nearly is one of the fields; hosts add names of their own, which are passed over."""
+    near = {name: get_close_matches(name.lower(), FIELDS, 1, 0.75) for name in asked if name not in FIELDS}
+    return [
+        f"The address has {quoted(name)}, which is not read. Did you mean {field!r}?"
+        for name, fields in near.items()
+        for field in fields
+    ]
 
 
 def _setup(asked: Mapping[str, str]) -> tuple[Setup, str]:
