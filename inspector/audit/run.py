@@ -23,7 +23,7 @@ from typing import Any
 
 from inspector.audit.fast_path import ShortWay
 from inspector.audit.report import KEPT_EXAMPLES, AuditReport, count
-from inspector.audit.server_process import helper
+from inspector.audit.server_process import end_with_parent, helper
 from inspector.audit.skeletons import Skeleton
 from inspector.conversation import Conversation
 from inspector.data.formats import read
@@ -275,6 +275,7 @@ class _WithoutTorch:
 
 
 def _start_process(_: object, task: Task, layout: Layout) -> None:
+    end_with_parent()
     _start_worker(task, layout)
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
-from multiprocessing import forkserver, get_context
+from multiprocessing import forkserver, get_context, parent_process
 from typing import Any
 
 from inspector.paths import import_settings, module
@@ -61,7 +61,20 @@ def _changed(settings: Mapping[str, str]) -> Iterator[None]:
             os.environ.update({} if value is None else {name: value})
 
 
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone, even if that was killed."""
+    parent = parent_process()
+    if parent is not None:
+
+        def wait() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=wait, daemon=True).start()
+
+
 def _be_nice() -> None:
+    end_with_parent()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     with suppress(AttributeError, OSError):
         os.nice(WAITS)

@@ -7,6 +7,8 @@ import importlib.util
 import json
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -37,8 +39,10 @@ from inspector.strategies import Modifiers, Rule
 from tests import oracle
 from tests.support import models
 from tests.support.corpus import CORPUS
+from tests.support.waiting import wait_until
 
-EXAMPLES = Path(__file__).parents[3] / "examples" / "data"
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "examples" / "data"
 PIECES = [
     "Paris.", "The capital of France is Paris, and it is large.", "\nred", "\n\nx", " lead", "trail ", "tail\n", "  ",
     "a?\n\n", "<think>", "<think>\nhm</think>ok", "</think>", "<", "<tool_call>", "assistant", "user\n", "é", "日本",
@@ -317,6 +321,42 @@ def test_a_helper_that_is_killed_is_told(tmp_path: Path) -> None:
         assert audit(task, DataSource(name=str(path)), here=False).rows == 600
     finally:
         shut_down()
+
+
+KILLED = """
+import os, sys, time
+
+if __name__ == "__main__":
+    import inspector
+    from inspector.audit.run import Task, audit
+    from inspector.audit.server_process import helper
+    from inspector.data.source import DataSource
+
+    with helper() as pool:
+        pool.submit(os.getpid).result()
+    task = Task(model=inspector.load("tiny-chat"))
+    slowly = lambda *_: print("on", flush=True) or time.sleep(1)
+    audit(task, DataSource(name=sys.argv[1]), workers=2, on_progress=slowly)
+"""
+
+
+def test_no_process_outlives_one_that_is_killed(tmp_path: Path) -> None:
+    """Neither a server's nor a command's: both end, although nobody could tell them."""
+    (tmp_path / "killed.py").write_text(KILLED, encoding="utf-8")
+    data = generated(tmp_path / "a.jsonl", 20_000)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    script = subprocess.Popen(
+        [sys.executable, str(tmp_path / "killed.py"), str(data)], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert script.stdout is not None
+    family: list[psutil.Process] = []
+    for line in script.stdout:
+        family = psutil.Process(script.pid).children(recursive=True)
+        if line == "on\n" and len(family) >= 4:  # the fork server, its process, a worker of the audit, a sandbox
+            break
+    script.kill()
+    script.wait()
+    wait_until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family))
 
 
 def test_merge_is_associative(tmp_path: Path) -> None:
