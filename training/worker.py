@@ -103,7 +103,7 @@ def _work(run: RunDir, journal: Journal) -> None:
     from training.weights.load import device_of
 
     spec = run.spec()
-    if "8bit" in spec.optimizer:
+    if "8bit" in spec.optimizer or spec.quantization != "none":
         bitsandbytes.let_in()
     else:
         bitsandbytes.leave_out()

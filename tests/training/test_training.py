@@ -296,7 +296,6 @@ def test_changed_labels_are_refused() -> None:
         ({"scheduler": "stairs"}, "scheduler", "There are: linear"),
         ({"optimizer": "magic"}, "optimizer", "There are: adamw_torch"),
         ({"quantization": "4bit", "lora": False}, "quantization", "Use lora."),
-        ({"quantization": "4bit", "device": "cpu"}, "quantization", "bitsandbytes needs a CUDA device"),
         ({"precision": "fp16", "device": "cpu"}, "precision", "fp16 training needs a CUDA device"),
         ({"evaluation": {"patience": 2}}, "evaluation.patience", "nothing to evaluate on"),
         ({"evaluation": {"share": 0.1, "data": {"name": "x"}}}, "evaluation.share", "Keep one of them"),

@@ -32,7 +32,8 @@ def check(spec: RunSpec) -> Iterator[Problem]:
     if spec.quantization != "none" and spec.lora is None:
         yield problem("quantization", f"{spec.quantization} weights cannot be trained themselves.", "Use lora.")
     if spec.quantization != "none" and spec.device == "cpu":
-        yield problem("quantization", "bitsandbytes needs a CUDA device.", "Set quantization: none, or a CUDA device.")
+        remedy = "Set quantization: none; it saves memory here, and no time."
+        yield problem("quantization", f"{spec.quantization} weights train slowly on the CPU.", remedy, "warning")
     if spec.precision == "fp16" and spec.device == "cpu":
         yield problem("precision", "fp16 training needs a CUDA device.", "Use bf16, fp32 or auto on a CPU.")
     if spec.evaluation.patience is not None and not _evaluates(spec):

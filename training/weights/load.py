@@ -24,8 +24,11 @@ def device_of(spec: RunSpec) -> str:
     if spec.device == "cuda" and not has_cuda:
         raise DeviceError("device is cuda, and this machine has no CUDA device: set device: auto.")
     device = "cuda" if has_cuda and spec.device != "cpu" else "cpu"
-    if spec.quantization != "none" and device == "cpu":
-        raise DeviceError(f"{spec.quantization} weights need a CUDA device (bitsandbytes): set quantization: none.")
+    if spec.quantization != "none" and device == "cpu" and spec.device != "cpu":
+        raise DeviceError(
+            f"{spec.quantization} weights need a CUDA device to be fast (bitsandbytes): set quantization: none, or "
+            "device: cpu to train them slowly."
+        )
     if spec.precision == "fp16" and device == "cpu":
         raise DeviceError("fp16 training needs a CUDA device: set precision: auto.")
     return device
@@ -66,7 +69,7 @@ def load_weights(spec: RunSpec, model: Model) -> Any:
 
     device = device_of(spec)
     compute = torch.bfloat16 if precision_of(spec, device) == "bf16" else torch.float32
-    quantized = None
+    quantized, place = None, "cpu" if device == "cpu" else local_rank()
     if spec.quantization != "none":
         quantized = BitsAndBytesConfig(
             load_in_4bit=spec.quantization == "4bit", load_in_8bit=spec.quantization == "8bit",
@@ -76,7 +79,7 @@ def load_weights(spec: RunSpec, model: Model) -> Any:
     torch.manual_seed(spec.seed)  # a reward model's head is new, with random weights
     weights = model_class(spec, config_of(spec)).from_pretrained(
         name, revision=model.revision, dtype=compute if spec.lora else torch.float32, trust_remote_code=False,
-        quantization_config=quantized, device_map={"": local_rank()} if quantized else None, **spec.facts.head,
+        quantization_config=quantized, device_map={"": place} if quantized else None, **spec.facts.head,
     )  # fmt: skip
     if quantized is None and not is_sharded():  # sharded weights go to their devices part by part
         weights = weights.to(device)
