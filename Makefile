@@ -13,7 +13,7 @@ endif
 VENV ?= .venv$(NAMED)$(TRANSFORMERS:%=-transformers-%)
 BIN := $(VENV)/bin
 
-.PHONY: run test quick check goldens bench shots wheel clean
+.PHONY: run test quick check goldens bench gpu shots wheel clean
 
 run: $(VENV)/.app
 	$(BIN)/python app.py --open
@@ -47,6 +47,10 @@ bench: $(VENV)/.tests
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/load.py
+
+gpu: $(VENV)/.tests
+	$(BIN)/python benchmarks/gpu.py
+	$(BIN)/python benchmarks/training.py
 
 shots: $(VENV)/.tests
 	bash tests/install_browser.sh

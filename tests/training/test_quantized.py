@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import gpu
 from tests.support.training_runs import ROOT, run_here
 from training.run.folder import Phase
 from training.spec import parse_spec
@@ -55,3 +56,18 @@ def test_its_speed_is_said() -> None:
     spec = parse_spec({"model": "tiny-chat", "data": "rows.jsonl", "quantization": "4bit", "device": "cpu"})
     (warning,) = check(spec)
     assert "4bit weights train slowly on the CPU." in str(warning)
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="there is a CUDA device")
+def test_a_machine_without_a_card_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`make gpu` ends with status 2, and names what runs here."""
+    monkeypatch.setattr("sys.argv", ["gpu.py"])
+    assert gpu.main() == 2
+    assert "There is no CUDA device here; --device cpu does the same" in capsys.readouterr().err
+
+
+def test_every_method_is_tried_in_each_precision_that_it_takes() -> None:
+    """A reward model is not quantized."""
+    tried = [spec["name"] for spec in gpu.specs("cpu", 4)]
+    assert len(tried) == 5 * 4 - 2
+    assert not {"reward 4bit", "reward 8bit"} & set(tried)
