@@ -94,6 +94,18 @@ def test_a_catalogue_has_every_text_and_nothing_else(name: str) -> None:
         assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", translated)), text
 
 
+def test_no_script_draws_words_that_are_not_looked_up() -> None:
+    """The text of an element is said, or is not words."""
+    drawn = re.compile(rf'\bmake\("\w+", "[^"]*", {LITERAL}')
+    found = [
+        (file.name, text)
+        for file in UI.rglob("*.js")
+        for text in drawn.findall(script(file.relative_to(UI).as_posix()))
+        if re.search(r"[A-Za-z]{3,}", text)
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize(
     ("accepted", "expected"),
     [

@@ -50,7 +50,7 @@ class ConversationEditor extends Component {
   }
 
   #drawRows() {
-    const add = set(make("button", "ce-add", "+ Add message"), {type: "button"});
+    const add = set(make("button", "ce-add", `+ ${say("Add message")}`), {type: "button"});
     add.addEventListener("click", () => {
       this.#edit(messages => messages.push(ConversationEditor.following(messages)));
       find(this.root, ".ce-row:nth-last-of-type(1) textarea").focus();

@@ -61,4 +61,4 @@ const findingHead = (tag, finding, ...parts) => make(tag, "tv-finding-head",
 /** What a finding is, to be unfolded; nothing without an explanation.
  * @param {string} code @param {string | undefined} explanation */
 const aboutFinding = (code, explanation) =>
-  explanation && make("details", "tv-more", make("summary", "", "About " + code), make("p", "", explanation));
+  explanation && make("details", "tv-more", make("summary", "", say("About {code}", {code})), make("p", "", explanation));

@@ -39,7 +39,7 @@ class Heading {
     const {inspection} = this;
     /** @param {string} label @param {() => string | Promise<string>} text */
     const copy = (label, text) => copyButton(label, "Copy to the clipboard", text);
-    const menu = make("details", "tv-menu", make("summary", "tv-button", "Share ▾"), make("div", "tv-menu-items",
+    const menu = make("details", "tv-menu", make("summary", "tv-button", `${say("Share")} ▾`), make("div", "tv-menu-items",
       copy("Copy link", () => inspection.address(location.href)),
       copy("Copy issue report", async () => {
         const {href} = location, strategies = view.compared; // what is shown now, not once Python has answered

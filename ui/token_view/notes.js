@@ -52,7 +52,7 @@ class Notes {
     return set(make("nav", "tv-rows tv-repair", make("div", "tv-repair-row", make("span", "", visible(problem)),
       this.#step("‹", "Previous row", -1, at > 0), make("span", "tv-number", `${number(at + 1)} of ${number(count)}`),
       this.#step("›", "Next row", 1, at + 1 < count),
-      make("span", "tv-row-title", visible(title), isSaved && make("b", "tv-saved", " ✓ saved"))),
+      make("span", "tv-row-title", visible(title), isSaved && make("b", "tv-saved", ` ✓ ${say("saved")}`))),
     make("div", "tv-repair-row", save, skip, back),
     set(make("p", "tv-said", visible(said)), {role: "status"})), {"aria-label": "Rows with this problem"});
   }

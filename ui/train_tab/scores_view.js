@@ -42,7 +42,7 @@ class ScoresView extends Component {
 /** The tokens of a row, through which arrow keys walk, and a sentence about the one chosen. */
 class ScoredTokens {
   current = -1;
-  sentence = set(make("p", "sv-said", "Choose a token: its loss, and what the model would write there."),
+  sentence = set(make("p", "sv-said", say("Choose a token: its loss, and what the model would write there.")),
     {role: "status"});
 
   /** @param {ScoredRow} row @param {Moment} scores @param {string} moment */
