@@ -154,3 +154,11 @@ def test_a_shuffling_sampler_is_left_as_it_was() -> None:
     with left_as_found(loader):
         next(iter(loader.sampler))
     assert loader.sampler.epoch == 0
+
+
+def test_rows_without_labels_are_no_pairs() -> None:
+    """Only a model that scores rows compares the first half of them with the second."""
+    values = {"input_ids": [[5, 6], [7, 8]]}
+    assert [row.side for row in read(values)] == ["", ""]
+    scored = rows_of(Batch(values), 0, PAD, EOS, is_scored=True)
+    assert [(row.side, row.row) for row in scored] == [("chosen", 0), ("rejected", 0)]
