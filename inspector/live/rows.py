@@ -274,8 +274,11 @@ def _bits(line: _Line) -> tuple[list[bool] | None, bool]:
 
 
 def _kept(line: _Line, bits: list[bool] | None, pad_id: int | None, eos_id: int | None) -> list[int]:
-    """The places that are not padding: by the mask, else without the padding tokens at both ends."""
-    if line.attention is not None:
+    """The places that are not padding: by the mask, else without the padding tokens at both ends.
+
+    A mask of ones alone says nothing of the padding after the text; what stands before the text it counts in.
+    """
+    if line.attention is not None and not all(line.attention):
         return [i for i, bit in enumerate(line.attention) if bit]
     if line.starts is not None or pad_id is None:
         return list(range(len(line.ids)))
@@ -284,7 +287,7 @@ def _kept(line: _Line, bits: list[bool] | None, pad_id: int | None, eos_id: int 
         return line.ids[i] == pad_id and not (bits and bits[i])
 
     start, end = 0, len(line.ids)
-    while start < end and is_padding(start):
+    while line.attention is None and start < end and is_padding(start):
         start += 1
     while start < end and is_padding(end - 1):
         end -= 1

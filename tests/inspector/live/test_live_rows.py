@@ -34,6 +34,12 @@ def test_padding_on_either_side_is_left_out() -> None:
     assert pairs(read({"input_ids": ids, "labels": labels})) == expected
 
 
+def test_padding_that_the_mask_counts_in() -> None:
+    """A mask of ones, as some collators make it: what pads the end is left out all the same."""
+    values = {"input_ids": [[0, 5, 6, 0, 0]], "labels": [[-100, -100, 6, -100, -100]]}
+    assert pairs(read({**values, "attention_mask": [[1, 1, 1, 1, 1]]})) == [([0, 5, 6], [0, 0, 1])]
+
+
 def test_a_stop_token_that_is_the_padding_is_kept_once() -> None:
     """Without a mask the first token after the text may be the row's own end."""
     ids, labels = [[5, 6, 1, 1, 1]], [[-100, 6, -100, -100, -100]]
