@@ -57,12 +57,23 @@ def run(options: argparse.Namespace) -> int:
         return audit_commands.INTERRUPTED
 
 
+class _Command(argparse.ArgumentParser):
+    """A command whose files may stand after its options, where pre-commit writes them."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The options, and what is none of them."""
+        options, rest = super().parse_known_args(args, namespace)
+        if hasattr(options, "files") and not any(one.startswith("-") for one in rest):
+            options.files, rest = [*options.files, *rest], []
+        return options, rest
+
+
 def build_parser(prog: str) -> tuple[argparse.ArgumentParser, Any]:
     """The parser of all commands, and what further commands are added to."""
     parser = argparse.ArgumentParser(
         prog=prog, description="See which tokens of a chat example carry the training loss."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Command)
     inspect = commands.add_parser("inspect", help="show every token of a conversation, and whether it is trained")
     _add_model(inspect)
     _add_conversation(inspect)

@@ -62,6 +62,14 @@ def one_line(text: str, limit: int) -> str:
     return short(" ".join(text.split()), limit)
 
 
+def printable(text: str) -> str:
+    """The text in one line; characters that are not printable are shown by their code."""
+    return "".join(
+        c if c.isprintable() else "⏎" if c == "\n" else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
+        for c in text
+    )
+
+
 def quoted(value: object, limit: int = 60) -> str:
     """A value for an error, as Python writes it, and no longer than `limit` characters."""
     return short(repr(value), limit)

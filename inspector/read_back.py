@@ -58,7 +58,7 @@ def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
     why = ""
     headers, closings = frames(model)
     marks = "".join((*headers, *closings))
-    for conversation in _readings(read_conversation(model, text, _without_spelled(model, text, ids, spans))):
+    for conversation, end in _readings(model, text, _without_spelled(model, text, ids, spans)):
         _, template = model.template_for(False)
         try:
             rendered = sandbox.render(template, conversation, model.special_tokens)
@@ -68,6 +68,8 @@ def read_back(model: Model, ids: Sequence[int]) -> ReadBack:
         bos = str(model.special_tokens.get("bos_token") or "")
         if bos and text.startswith(bos + bos) and not rendered.text.startswith(bos + bos):
             rendered = rendered.after(bos)  # as in a rendered text that was tokenized with special tokens
+        if end and rendered.text == text.removesuffix(end):
+            rendered = rendered.before(end)
         if not rendered.text.startswith(text):
             why = why or _difference(text, rendered.text)
             continue
@@ -113,11 +115,21 @@ def _held_mark(tokens: TokenTable, marks: str) -> str:
     return ""
 
 
-def _readings(messages: Sequence[dict[str, str]]) -> Iterator[Conversation]:
-    """The conversation of these messages, as it is and with a generation prompt after it."""
-    if messages:
-        yield Conversation(messages=tuple(messages))
-        yield Conversation(messages=tuple(messages), keywords={"add_generation_prompt": True})
+def _readings(model: Model, text: str, framing: str) -> Iterator[tuple[Conversation, str]]:
+    """The conversations that a text may be of, each with the text that was written after it.
+
+    The messages as they are, then with a generation prompt; where the text ends in an EOS token, also those before it:
+    trainers append one to text that does not end in it, as TRL does.
+    """
+    eos = str(model.special_tokens.get("eos_token") or "")
+    ends = ("", eos) if eos and framing.endswith(eos) else ("",)
+    for end in ends:
+        length = len(text) - len(end)
+        messages = tuple(read_conversation(model, text[:length], framing[:length]))
+        if messages:
+            yield Conversation(messages=messages), end
+        if messages and not end:
+            yield Conversation(messages=messages, keywords={"add_generation_prompt": True}), end
 
 
 def _difference(text: str, rendered: str) -> str:
@@ -214,6 +226,8 @@ def _frames(framing: _Framing) -> tuple[dict[str, str], list[str]]:
             is_of_others = any(str(message["content"]) in header for message in messages)
             if (header.strip() or not position) and index is not None and not is_of_others:
                 found.append((header, conversation.role(index)))
+                if turn and turn.header and opened < turn.header.end < start:  # such as an empty `<think></think>`
+                    found.append((rendered.text[opened : turn.header.end], conversation.role(index)))
             next_turn = turns.get(following[2]) if following and following[2] is not None else None
             closed = next_turn.start if next_turn else rendered.prompt_start or len(rendered.text)
             if rendered.text[end:closed].strip():

@@ -18,7 +18,8 @@ from markupsafe import Markup
 
 from inspector.audit.report import KEPT_TURNS, AuditReport
 from inspector.audit.summary import number, packing, quantile, summarize
-from inspector.audit.text import Shown, about_lines, audited_answer, figures, printable, ranked_findings
+from inspector.audit.text import Shown, about_lines, audited_answer, figures, ranked_findings
+from inspector.errors import printable
 from inspector.findings.codes import Code, Severity
 from inspector.findings.explanations import explanation
 from inspector.strategies.modifiers import Truncation

@@ -16,6 +16,7 @@ from typing import Any
 from inspector.audit.report import AuditReport
 from inspector.audit.summary import data_findings, number, summarize
 from inspector.data.layouts import Format
+from inspector.errors import printable
 from inspector.findings.codes import Severity
 
 WIDTH = 100
@@ -126,14 +127,6 @@ def figures(report: AuditReport) -> str:
         f"{report.inspected:,} of {number(report.rows, 'row')} inspected; "
         f"{report.trained:,} of {number(report.tokens, 'token')} are trained ({share:.1%})"
         + ("" if report.about.get("complete", True) else "; stopped before the end")
-    )
-
-
-def printable(text: str) -> str:
-    """The text in one line; characters that are not printable are shown by their code."""
-    return "".join(
-        c if c.isprintable() else "⏎" if c == "\n" else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
-        for c in text
     )
 
 

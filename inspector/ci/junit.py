@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 from inspector.audit.report import AuditReport
 from inspector.audit.summary import number
-from inspector.audit.text import Shown, printable, ranked_findings
+from inspector.audit.text import Shown, ranked_findings
+from inspector.errors import printable
 from inspector.findings.codes import Code, Severity
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 _LINE = re.compile(r"(?P<file>.+), line (?P<line>\d+)")
@@ -19,9 +19,9 @@ class Place(NamedTuple):
 
 def place_of(about: Mapping[str, Any], place: str) -> Place:
     """The place of a row of an audited data set. `about`: the report's; `place`: the row's, in words."""
-    names = [str(source.get("name", "")) for source in about.get("data", [])] or [""]
+    names = [PurePath(str(source.get("name", ""))).as_posix() for source in about.get("data", [])] or [""]
     match = _LINE.match(place)
     file = match["file"] if match else place.split(",")[0]
-    name = next((one for one in names if PurePosixPath(one).name == PurePosixPath(file).name), names[0])
-    is_file = PurePosixPath(name).name == PurePosixPath(file).name
-    return Place(name if is_file else str(PurePosixPath(name) / file), int(match["line"]) if match else 1)
+    name = next((one for one in names if PurePath(one).name == PurePath(file).name), names[0])
+    is_file = PurePath(name).name == PurePath(file).name
+    return Place(name if is_file else (PurePath(name) / file).as_posix(), int(match["line"]) if match else 1)

@@ -19,12 +19,12 @@ from inspector.audit.report import AuditReport
 from inspector.audit.report_file import read_report
 from inspector.audit.run import Progress, Task, audit
 from inspector.audit.summary import compare_reports, failures, levels_of, summarize
-from inspector.audit.text import format_report, printable
+from inspector.audit.text import format_report
 from inspector.cli.input_files import read_template, rule_of
 from inspector.data.layouts import Format
 from inspector.data.readers import ANY_TEMPLATE, NO_TEMPLATE
 from inspector.data.source import BadRow, DataSource
-from inspector.errors import InputFileError, InspectorError, ReportError
+from inspector.errors import InputFileError, InspectorError, ReportError, printable
 from inspector.files.text_files import write_text
 from inspector.model.model import Model
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -45,6 +45,9 @@ def loader_of(trainer: Any) -> Any:
     """The training loader of a trainer, which keeps no trace of it. Raises CheckError where it has no training data."""
     if getattr(trainer, "train_dataset", True) is None:
         raise CheckError("The trainer has no train_dataset: there is nothing to check before it is given one.")
+    with suppress(TypeError):  # a data set without a length
+        if len(trainer.train_dataset) == 0:
+            raise CheckError("The trainer's train_dataset holds no row: its filters may have dropped all of them.")
     prepared = getattr(getattr(trainer, "accelerator", None), "_dataloaders", None)
     before = None if prepared is None else list(prepared)
     with left_as_found():

@@ -1,4 +1,8 @@
-"""The check inside a run: before its first step, in any trainer that takes callbacks of transformers."""
+"""The check inside a run: before its first step, in any trainer that takes callbacks of transformers.
+
+A callback is not told which columns its rows had: TRL's rows are taken for prompts and completions where its settings
+leave that open. `watch` knows the trainer, and so which they are.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, WrongTrainingError
 from inspector.live.check import check
 from inspector.live.report import Report
 
@@ -28,17 +32,27 @@ class MaskscopeCallback(TrainerCallback):  # type: ignore[misc]
         self.report: Report | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Check the very loader that the run goes through."""
-        settings = {"tokenizer": kwargs.get("processing_class"), **self.settings}
+        """Check the very loader that the run goes through; in a run of several processes, those of all of them."""
+        said = self._checked(args, kwargs)
+        reports = _of_all_processes((self.report is not None and self.report.is_wrong, said))
+        wrong = [f"{f'Process {i}: ' if i else ''}{text}" for i, (is_wrong, text) in enumerate(reports) if is_wrong]
+        self._say(args, wrong[0] if wrong else said)
+        if self.report is not None:
+            self._keep(args)
+        if self.stop and wrong:  # every process, or those that go on would wait for the others
+            raise WrongTrainingError(wrong[0])
+
+    def _checked(self, args: Any, given: dict[str, Any]) -> str:
+        """Make the report; returns it in words, or why there is none."""
+        settings = {"tokenizer": given.get("processing_class"), **self.settings}
+        self.report = None
         try:
-            self.report = check(kwargs["train_dataloader"], trainer=self.trainer or _Began(args, kwargs), **settings)
+            self.report = check(given["train_dataloader"], trainer=self.trainer or _Began(args, given), **settings)
         except InspectorError as error:
-            self._say(args, f"Maskscope could not check this run: {error}")
-            return
-        self._say(args, str(self.report))
-        self._keep(args)
-        if self.stop:
-            self.report.raise_if_wrong()
+            return f"Maskscope could not check this run: {error}"
+        except Exception as error:  # what data sets and collators raise; the run goes on, and meets it itself
+            return f"Maskscope could not check this run: {type(error).__name__}: {error}"
+        return str(self.report)
 
     def _keep(self, args: Any) -> None:
         """Nothing here; `watch` writes the report down."""
@@ -47,6 +61,16 @@ class MaskscopeCallback(TrainerCallback):  # type: ignore[misc]
     def _say(args: Any, text: str) -> None:
         if getattr(args, "local_process_index", 0) == 0:
             print(text, file=sys.stderr)
+
+
+def _of_all_processes(found: tuple[bool, str]) -> list[tuple[bool, str]]:
+    """What each process of a run found, by its number."""
+    torch = sys.modules["torch"]
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [found]
+    out: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(out, found)
+    return out
 
 
 class _Began:

@@ -23,12 +23,18 @@ Cause = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What is known of a run: the trainer's `args` and what makes its batches, None where there are none."""
+    """What is known of a run: the trainer's `args` and what makes its batches, None where there are none.
+
+    `is_completion`: its rows are prompts and completions, of which the completions are meant. `is_scored`: its model
+    gives a row one score.
+    """
 
     name: str
     model: Model
     settings: Any = None
     collator: Any = None
+    is_completion: bool = False
+    is_scored: bool = False
 
     def setting(self, name: str) -> Any:
         """A setting by its name; None where there is none."""
@@ -85,6 +91,11 @@ def _everything_is_trained(run: Run, rows: Sequence[CheckedRow]) -> Cause | None
     judged = [row.row.trained for row in rows if row.row.trained]
     if not judged or not all(all(bits[1:]) for bits in judged):
         return None
+    if run.setting("completion_only_loss") is False:
+        return (
+            "Every token is trained: completion_only_loss is False, so that prompts train, too.",
+            "Leave completion_only_loss out, or set it to True.",
+        )
     if run.setting("assistant_only_loss") is False:
         return (
             "Every token is trained: assistant_only_loss is off, so that messages train whole.",

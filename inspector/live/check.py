@@ -8,28 +8,31 @@ In: a trainer, a DataLoader, batches, or a data set with ids and labels. Out: a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from itertools import islice, pairwise
 from typing import Any
 
 from inspector.conversation import IGNORED
 from inspector.errors import CheckError, InspectorError
-from inspector.findings.codes import Code, Finding, Severity
+from inspector.findings.codes import Code, Finding
 from inspector.inspection import Inspection, inspect, inspect_by, inspect_rendered
 from inspector.live.batches import Batch, first_batches, is_loader, is_trainer, loader_of
-from inspector.live.causes import Run, cause_of
+from inspector.live.causes import Run
 from inspector.live.doubt import doubtful_tokens
-from inspector.live.report import CheckedRow, Problem, Report
+from inspector.live.problems import problems_of
+from inspector.live.report import CheckedRow, Report
 from inspector.live.rows import LiveRow, Oddity, listed, rows_of
 from inspector.model.hub import load, model_of
 from inspector.model.model import Model
+from inspector.paths import shell_command
 from inspector.samples import sample_conversations
 from inspector.strategies import EXACT, Labelled, Modifiers, Rule, Truncation, behind_prompt, label
-from inspector.trainers.verdict import Kind, Level, Part, Verdict, verdict_of
+from inspector.strategies.full import full
+from inspector.trainers.verdict import Level, Verdict, verdict_of
 
+_COMMAND = shell_command("inspector")
 MAX_ROWS = 1_000
 """Most rows that are checked, however large the batches are."""
 
@@ -56,12 +59,17 @@ def check(
 
     Raises CheckError where nothing can be said, and ModelError, StrategyError.
     """
-    if batches < 1:
-        raise CheckError(f"`batches` is {batches}, and must be 1 at least.")
+    if not isinstance(batches, int) or batches < 1:
+        raise CheckError(f"`batches` is {batches!r}, and must be a whole number, 1 at least.")
+    _check_source(source)
     run = _run(source, trainer if trainer is not None else source if is_trainer(source) else None, tokenizer, template)
     found = _batches(source, batches)
     ids = run.model.tokenizer.pad_token_id, run.model.tokenizer.eos_token_id
-    rows = [row for i, batch in enumerate(found) for row in rows_of(batch, None if batch.is_whole else i, *ids)]
+    rows = [
+        row
+        for i, batch in enumerate(found)
+        for row in rows_of(batch, None if batch.is_whole else i, *ids, is_scored=run.is_scored)
+    ]
     if not rows:
         raise CheckError("The first batches hold no row: there is nothing to check.")
     rule = Rule(strategy=strategy, options=options)
@@ -74,7 +82,7 @@ def check(
         batches=sum(not batch.is_whole for batch in found),
         rows=tuple(checked),
         left_out=len(rows) - len(checked),
-        problems=tuple(_problems(run, checked)),
+        problems=tuple(problems_of(run, checked)),
     )
 
 
@@ -83,11 +91,14 @@ def _run(source: Any, trainer: Any, tokenizer: Any, template: str | None) -> Run
     tokenizer = getattr(trainer, "processing_class", None) if tokenizer is None else tokenizer
     if tokenizer is None:
         raise CheckError(
-            "There is no tokenizer to read the rows with: "
-            + ("the trainer has no processing_class. " if trainer is not None else "")
+            "There is no tokenizer to read the rows with"
+            + (": the trainer has no processing_class. " if trainer is not None else ". ")
             + "Give check(..., tokenizer=...) the one that made them."
         )
-    size = getattr(getattr(getattr(trainer, "model", None), "config", None), "vocab_size", None)
+    config = getattr(getattr(trainer, "model", None), "config", None)
+    size = getattr(config, "vocab_size", None)
+    own = getattr(trainer, "chat_template", None)  # SFTTrainer's, where it renders with another than the tokenizer's
+    template = own if template is None and isinstance(own, str) else template
     if isinstance(tokenizer, Model):
         model = tokenizer if template is None else tokenizer.with_template(template)
     elif isinstance(tokenizer, str):
@@ -96,7 +107,44 @@ def _run(source: Any, trainer: Any, tokenizer: Any, template: str | None) -> Run
         model = model_of(tokenizer, template=template, embeddings=size if isinstance(size, int) else None)
     collator = getattr(trainer, "data_collator", None) or getattr(source, "collate_fn", None)
     name = type(trainer).__name__ if is_trainer(trainer) else "The trainer" if trainer is not None else "This data"
-    return Run(name=name, model=model, settings=getattr(trainer, "args", None), collator=collator)
+    settings = getattr(trainer, "args", None)
+    return Run(
+        name=name, model=model, settings=settings, collator=collator, is_scored=getattr(config, "num_labels", 2) == 1,
+        is_completion=getattr(trainer, "completion_only_loss", _is_completion(settings)) is True,
+    )  # fmt: skip
+
+
+def _is_completion(settings: Any) -> bool:
+    """Whether TRL's settings train completions alone, where rows have them; a trainer itself knows whether they do."""
+    only = getattr(settings, "completion_only_loss", False)
+    return only is True or (only is None and not getattr(settings, "assistant_only_loss", False))
+
+
+def _check_source(source: Any) -> None:
+    """Raise CheckError for what no batches can be read of."""
+    is_listed = hasattr(source, "__iter__") and not isinstance(source, str | bytes | Mapping)
+    if not (is_trainer(source) or is_loader(source) or hasattr(source, "base_dataloader") or is_listed):
+        raise _no_source(source)
+
+
+def _no_source(source: Any) -> CheckError:
+    names = [str(name) for name in next(iter(source), ())] if _is_table(source) else []
+    hint = ""
+    if isinstance(source, str):
+        hint = f" Files and data sets of the hub are for `{_COMMAND} audit`."
+    elif isinstance(source, Mapping):
+        hint = " Give one batch in a list: `check([batch])`."
+    elif names:
+        hint = f" Its rows have {', '.join(names)}: check the trainer that makes ids of them."
+    return CheckError(
+        "A check takes a trainer, a DataLoader, a list of batches, or a data set whose rows have `input_ids` and "
+        f"`labels`; not {type(source).__name__}.{hint}"
+    )
+
+
+def _is_table(source: Any) -> bool:
+    """Whether it is a data set with named columns, as those of Hugging Face."""
+    return hasattr(source, "column_names") and iter(source) is not source
 
 
 def _batches(source: Any, count: int) -> list[Batch]:
@@ -111,10 +159,7 @@ def _batches(source: Any, count: int) -> list[Batch]:
         if rows and all(map(_is_row, rows)):
             names = [name for name in ("input_ids", "labels", "attention_mask") if all(name in row for row in rows)]
             return [Batch({name: [listed(row[name]) for row in rows] for name in names}, tuple(rows), is_whole=True)]
-    raise CheckError(
-        f"A check takes a trainer, a DataLoader, a list of batches, or a data set whose rows have `input_ids` and "
-        f"`labels`; not {type(source).__name__}."
-    )
+    raise _no_source(source)
 
 
 def _is_row(row: Any) -> bool:
@@ -198,6 +243,8 @@ def _begins_with_bos(model: Model) -> bool:
 
 def _checked(run: Run, rule: Rule, known: _Known, row: LiveRow) -> CheckedRow:
     """A row with its verdict."""
+    if row.trained is None and not run.is_scored:
+        return _not_judged(run, row, inspect(run.model, _labelled(row)).example, (), _NO_LABELS)
     inspection = known.of(row)
     is_read, cut = inspection is None, 0
     if inspection is not None:
@@ -207,17 +254,17 @@ def _checked(run: Run, rule: Rule, known: _Known, row: LiveRow) -> CheckedRow:
         findings: tuple[Finding, ...] = inspection.findings
     else:
         inspection = inspect(run.model, _labelled(row))
-        findings = inspection.findings
-        if inspection.example.unread:
-            return CheckedRow(row=row, example=inspection.example, findings=findings, verdict=_unknown(run, inspection))
+        findings = tuple(one for one in inspection.findings if one.code not in _OF_MESSAGES)
+        if inspection.example.unread and not _needs_no_turns(rule):
+            return _not_judged(run, row, inspection.example, findings, _UNREAD + inspection.example.unread)
         truth = label(inspection.example, rule.strategy, rule.options)
     example = inspection.example
     bits = None if row.trained is None else [*row.trained, *[False] * cut]
-    if row.is_completion and bits is not None:
+    if (row.is_completion or run.is_completion) and bits is not None:
         truth = _completion_alone(example, truth, bits)
     doubtful = 0
-    if is_read and bits is not None and any(bits):
-        doubtful = _leave_out(doubtful_tokens(example), bits, truth)
+    if is_read and bits is not None and any(bits) and not example.unread:
+        doubtful = _leave_out(doubtful_tokens(example, bits), bits, truth)
     if bits is None:
         verdict = Verdict(
             level=Level.RIGHT, trainer=run.name, setting="", sentence=f"{run.name}: no token has a loss of its own",
@@ -232,6 +279,24 @@ def _checked(run: Run, rule: Rule, known: _Known, row: LiveRow) -> CheckedRow:
     )  # fmt: skip
 
 
+_OF_MESSAGES = {Code.CONTENT_LOST, Code.CONTROL_TOKEN_IN_CONTENT}
+"""Findings that compare messages with the template's text: messages that are read off that text show none of them."""
+_UNREAD = "whose text is trained is unknown: "
+_NO_LABELS = "the batch has no labels: which tokens are trained is unknown"
+
+
+def _needs_no_turns(rule: Rule) -> bool:
+    """Whether it means every token, whoever wrote it."""
+    return rule.strategy == full.__name__
+
+
+def _not_judged(run: Run, row: LiveRow, example: Any, findings: tuple[Finding, ...], why: str) -> CheckedRow:
+    verdict = Verdict(
+        level=Level.UNKNOWN, trainer=run.name, setting="", sentence=f"{run.name}: {why}", short=why
+    )  # fmt: skip
+    return CheckedRow(row=row, example=example, findings=findings, verdict=verdict)
+
+
 def _leave_out(doubtful: set[int], bits: list[bool], truth: Labelled) -> int:
     """Judge no token that may be another's than it seems; how many of them differ."""
     differing = [i for i in doubtful if bits[i] != truth.trained[i]]
@@ -244,11 +309,6 @@ def _labelled(row: LiveRow) -> dict[str, list[int]]:
     trained = row.trained or [True] * len(row.ids)
     pairs = zip(row.ids, trained, strict=True)
     return {"input_ids": list(row.ids), "labels": [id if bit else IGNORED for id, bit in pairs]}
-
-
-def _unknown(run: Run, inspection: Inspection) -> Verdict:
-    says = f"whose text is trained is unknown: {inspection.example.unread}"
-    return Verdict(level=Level.UNKNOWN, trainer=run.name, setting="", sentence=f"{run.name}: {says}", short=says)
 
 
 def _completion_alone(example: Any, truth: Labelled, bits: Sequence[bool]) -> Labelled:
@@ -268,101 +328,3 @@ def _ends_early(example: Any) -> int:
     index, turn = answers[-1]
     is_last = index == len(example.conversation.messages) - 1
     return int(is_last and turn.stop_token is None and turn.stop_span is None)
-
-
-# --- problems
-
-
-_TOLD = {
-    Code.FOREIGN_TEXT_IN_LOSS, Code.STOP_TOKEN_NOT_TRAINED, Code.PROMPT_TEXT_IN_LOSS, Code.NO_TRAINED_TOKENS,
-    Code.ONLY_STOP_TRAINED, Code.LABELS_DIFFER, Code.TRUNCATED_RESPONSE, Code.TRUNCATED_AWAY, Code.TURNS_NOT_READ,
-}  # fmt: skip
-"""Findings about a mask: the verdict says the same of this one."""
-_HARMLESS = {Kind.AFTER_STOP, Kind.NEWLINE}
-"""What may be trained beside what is meant: at inference the model is stopped before it."""
-
-
-def _problems(run: Run, rows: Sequence[CheckedRow]) -> Iterator[Problem]:
-    """What is wrong, the worst first; each kind once, with how often and where first."""
-    found = [problem for row in rows for problem in _of_row(row)]
-    kinds: dict[str, list[Problem]] = {}
-    for problem in found:
-        kinds.setdefault(problem.kind, []).append(problem)
-    merged = [_merged(same) for same in kinds.values()]
-    if all(row.row.trained is not None and not any(row.row.trained[1:]) for row in rows):
-        merged = [replace(one, level=Level.WRONG) if one.kind == "untrained" else one for one in merged]
-    order = [Level.WRONG, Level.WARNING, Level.UNKNOWN]
-    for problem in sorted(merged, key=lambda one: (order.index(one.level), -one.rows)):
-        yield cause_of(run, rows, problem)
-
-
-def _merged(same: Sequence[Problem]) -> Problem:
-    return replace(same[0], rows=len({id(one.row) for one in same}), tokens=sum(one.tokens for one in same))
-
-
-def _of_row(row: CheckedRow) -> Iterator[Problem]:
-    problem = partial(Problem, row=row)
-    for oddity in row.row.oddities:
-        title, does = _ODDITIES[oddity]
-        yield problem(kind=oddity.value, level=Level.WRONG, title=title, does=does)
-    for part in row.verdict.extra:
-        level, what = Level.WARNING if part.kind in _HARMLESS else Level.WRONG, part.kind.many
-        title, does = f"trained, and should not be: {what}", f"trains {what}"
-        yield problem(kind=f"extra:{part.kind}", level=level, title=title, does=does, **_tokens(part))
-    for part in row.verdict.missing:
-        title, does = f"not trained, and should be: {part.kind.many}", f"does not train {part.kind.many}"
-        yield problem(kind=f"missing:{part.kind}", level=Level.WRONG, title=title, does=does, **_tokens(part))
-    if row.row.trained is not None and not any(row.row.trained[1:]) and not row.verdict.missing:
-        yield problem(
-            kind="untrained", level=Level.WARNING, title="no token of the row is trained",
-            does="trains nothing of some rows",
-        )  # fmt: skip
-    if row.cut:
-        yield problem(
-            kind="cut", level=Level.WARNING, title="an answer is cut off, and its end is never trained",
-            does="cuts answers off",
-        )  # fmt: skip
-    if row.verdict.level is Level.UNKNOWN:
-        title = "whose text is trained is unknown"
-        yield problem(kind="unknown", level=Level.UNKNOWN, title=title, does="trains text of unknown roles")
-    if row.doubtful:
-        yield problem(
-            kind="doubtful", level=Level.UNKNOWN, title="tokens that may be reasoning, calls or results",
-            does="trains text of unknown parts", tokens=row.doubtful, cause=_DOUBT, remedy=_GIVE_DATA,
-        )  # fmt: skip
-    for finding in row.findings:
-        if finding.severity is not Severity.NOTE and finding.code not in _TOLD:
-            level = Level.WRONG if finding.severity is Severity.ERROR else Level.WARNING
-            yield problem(
-                kind=finding.code.value, level=level, title=finding.code.heading, cause=finding.detail,
-                remedy=finding.remedy, span=finding.token_span, does=f"trains rows with: {finding.code.value}",
-            )  # fmt: skip
-
-
-_DOUBT = (
-    "From the ids alone it is unknown whether these words are a message's own or the template's around a part of it."
-)
-_GIVE_DATA = "Give check(..., data=...) the conversations that the rows were made of."
-
-
-_ODDITIES: Mapping[Oddity, tuple[str, str]] = {
-    Oddity.PADDING: ("padding is trained", "trains padding"),
-    Oddity.SHIFTED: (
-        "labels are moved by one token, and the model moves them once more", "trains each token on the one after next",
-    ),
-    Oddity.LEAK: (
-        "several sequences share a row, and each attends to those before it", "mixes sequences that share a row",
-    ),
-    Oddity.MASKED: (
-        "positions begin anew within a row, and its attention mask makes the model ignore that",
-        "mixes sequences that share a row",
-    ),
-    Oddity.HIDDEN: ("tokens of the text are hidden by the attention mask", "hides tokens from attention"),
-}  # fmt: skip
-"""What is wrong, and the same as a verb phrase."""
-
-
-def _tokens(part: Part) -> dict[str, Any]:
-    first = part.tokens[0]
-    end = next((i for i, token in enumerate(part.tokens) if token != first + i), len(part.tokens))
-    return {"tokens": len(part.tokens), "span": (first, first + end)}

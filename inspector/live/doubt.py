@@ -3,12 +3,13 @@
 A text that is read back may hold what the template writes for parts that no reading tells from words: reasoning, calls
 of tools, their results. From the first mark of that kind on it is unknown whose a turn's text is, up to its stop token.
 
-In: an example that was read back. Out: indices of tokens. May import: `strategies`, `rendering` and below.
+In: an example that was read back, and its mask. Out: indices of tokens. May import: `strategies` and below.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from inspector.rendering.origins import Origin, OriginKind
@@ -26,11 +27,12 @@ def _marks(template: str) -> re.Pattern[str] | None:
     return re.compile(rf"\s*(?:{'|'.join(map(re.escape, found))})") if found else None
 
 
-def doubtful_tokens(example: Example) -> set[int]:
+def doubtful_tokens(example: Example, trained: Sequence[bool]) -> set[int]:
     """Tokens of messages' text from the first mark of a part on; stop tokens and what follows them are certain.
 
     Where a header ends in a mark that no special token is, such as `<think>`, that mark may be a message's own. In a
-    turn of others' an answer's part may hide, and then the next header is one that the model writes.
+    turn of others' an answer's part may hide, and then the next header is one that the model writes. Where a trained
+    answer begins with the template's own marks, such as an empty `<think></think>`, the prompt may have held them.
     """
     marks, spans, special = _marks(example.template), example.tokens.char_spans, example.tokens.special
     out: set[int] = set()
@@ -42,6 +44,10 @@ def doubtful_tokens(example: Example) -> set[int]:
             begin = turn.start + opened.start()
             closing = {i for i in turn.tokens if spans[i][1] > begin and spans[i][0] < start}
             out |= set() if any(special[i] for i in closing) else closing
+        begun = _words_start(turn)
+        is_trained = turn.header is not None and any(trained[i] for i in turn.tokens)
+        if is_trained and begun is not None and marks.search(example.rendered.text, start, begun):
+            out |= {i for i in turn.tokens if spans[i][0] >= start and spans[i][1] <= begun}
         if hides_answer:
             out |= {i for i in turn.tokens if spans[i][1] <= start}
         if first is not None:
@@ -49,6 +55,11 @@ def doubtful_tokens(example: Example) -> set[int]:
             out |= {i for i in turn.tokens if spans[i][1] > first and i < stop}
         hides_answer = first is not None and example.conversation.role(index) != "assistant"
     return out
+
+
+def _words_start(turn: Turn) -> int | None:
+    """Where a turn's own words begin; None where it has none."""
+    return next((start for start, _, run in turn.runs if _is_words(run.origin) and start >= turn.answer_start), None)
 
 
 def _first(marks: re.Pattern[str], text: str, turn: Turn) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from inspector.errors import WrongTrainingError
+from inspector.errors import WrongTrainingError, printable
 from inspector.findings.codes import Finding
 from inspector.live.rows import LiveRow
 from inspector.model.model import Model
@@ -60,7 +60,7 @@ class CheckedRow:
         for (opened, closed), group in groupby(shown, key=mark):
             parts.append(opened + "".join(pieces[i] for i in group) + closed)
         before, after = "…" * (shown.start > 0), "…" * (shown.stop < len(self.row.ids))
-        return before + "".join(parts).replace("\n", "⏎") + after
+        return before + printable("".join(parts)) + after
 
     def view(self) -> Markup:
         """Its tokens as HTML."""
@@ -141,23 +141,26 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong; False, too, where no row could be judged."""
-        return not self._is_wrong and any(row.verdict.level is not Level.UNKNOWN for row in self.rows)
+        return not self.is_wrong and any(row.verdict.level is not Level.UNKNOWN for row in self.rows)
 
     @property
     def headline(self) -> str:
         """The report in one sentence."""
         worst = next(iter(self.problems), None)
-        if self._is_wrong and worst is not None:
+        if self.is_wrong and worst is not None:
             more = len(self.problems) - 1
             return f"{self.trainer} {worst.does} ({worst.size})" + (
                 f", and {_count(more, 'more problem')}." if more else "."
             )
         if not self.ok:
-            return f"What {self.trainer} trains could not be judged: {self.rows[0].verdict.short}."
-        return f"{self.trainer} trains what was meant in {_count(self._judged, 'row')}."
+            return f"{self.trainer} could not be judged: {self.rows[0].verdict.short}."
+        unknown = len(self.rows) - self._judged
+        rest = f", and {_count(unknown, 'more row')} could not be judged" if unknown else ""
+        return f"{self.trainer} trains what was meant in {_count(self._judged, 'row')}{rest}."
 
     @property
-    def _is_wrong(self) -> bool:
+    def is_wrong(self) -> bool:
+        """Whether something is wrong, warnings and what is unknown aside."""
         return any(problem.level is Level.WRONG for problem in self.problems)
 
     @property
@@ -231,7 +234,7 @@ class Report:
 
     def raise_if_wrong(self) -> None:
         """Raise WrongTrainingError with this report where something is wrong."""
-        if self._is_wrong:
+        if self.is_wrong:
             raise WrongTrainingError(str(self))
 
 

@@ -79,18 +79,26 @@ class _Line:
     lengths: list[int]
 
 
-def rows_of(batch: Batch, number: int | None, pad_id: int | None, eos_id: int | None) -> list[LiveRow]:
-    """The sequences of a batch. Raises CheckError for one without ids, or with labels that are not the tokens' own."""
+def rows_of(
+    batch: Batch, number: int | None, pad_id: int | None, eos_id: int | None, *, is_scored: bool = False
+) -> list[LiveRow]:
+    """The sequences of a batch. `is_scored`: the model gives rows scores, the first half of them the chosen ones.
+
+    Raises CheckError for a batch without ids, or with labels that are not the tokens' own.
+    """
     values = {name: listed(value) for name, value in batch.values.items()}
     values |= _joined(values)
     sides = [name.removesuffix("input_ids") for name in values if name.endswith("input_ids")]
     sides = [side for side in sides if side in ("", "chosen_", "rejected_") and _is_grid(values[f"{side}input_ids"])]
     if not sides:
-        raise CheckError(f"A batch has no `input_ids` of two dimensions; it holds {', '.join(values) or 'nothing'}.")
+        raise CheckError(
+            f"A batch has no `input_ids` of two dimensions, a list of ids for each row; it holds "
+            f"{', '.join(values) or 'nothing'}."
+        )
     return [
         row
         for side in sides
-        for place, line in _lines(values, side, batch, number)
+        for place, line in _lines(values, side, batch, number, is_scored)
         for row in _sequences(line, place, pad_id, eos_id)
     ]
 
@@ -131,7 +139,9 @@ def _unpadded(values: Mapping[str, Any], side: str) -> list[list[int]]:
 # --- lines
 
 
-def _lines(values: Mapping[str, Any], side: str, batch: Batch, number: int | None) -> Iterator[tuple[LiveRow, _Line]]:
+def _lines(
+    values: Mapping[str, Any], side: str, batch: Batch, number: int | None, is_scored: bool
+) -> Iterator[tuple[LiveRow, _Line]]:
     """Each line of the ids of a side, and a row without ids that says where it stands."""
     ids = values[f"{side}input_ids"]
     labels, mask, attention = (_grid(values, f"{side}{name}", ids) for name in ("labels", "completion_mask", _MASK))
@@ -141,7 +151,8 @@ def _lines(values: Mapping[str, Any], side: str, batch: Batch, number: int | Non
             "which tokens are trained cannot be said."
         )
     is_completion = labels is None or bool(side)
-    is_halved = is_completion and not side and "label" not in values and len(ids) % 2 == 0
+    is_paired = is_scored or (mask is not None and "label" not in values)
+    is_halved = is_completion and not side and is_paired and len(ids) % 2 == 0
     count = len(ids) // 2 if is_halved else len(ids)
     positions = _grid(values, "position_ids", ids) if not side else None
     for index, row_ids in enumerate(ids):
@@ -263,8 +274,11 @@ def _bits(line: _Line) -> tuple[list[bool] | None, bool]:
 
 
 def _kept(line: _Line, bits: list[bool] | None, pad_id: int | None, eos_id: int | None) -> list[int]:
-    """The places that are not padding: by the mask, else without the padding tokens at both ends."""
-    if line.attention is not None:
+    """The places that are not padding: by the mask, else without the padding tokens at both ends.
+
+    A mask of ones alone says nothing of the padding after the text; what stands before the text it counts in.
+    """
+    if line.attention is not None and not all(line.attention):
         return [i for i, bit in enumerate(line.attention) if bit]
     if line.starts is not None or pad_id is None:
         return list(range(len(line.ids)))
@@ -273,7 +287,7 @@ def _kept(line: _Line, bits: list[bool] | None, pad_id: int | None, eos_id: int 
         return line.ids[i] == pad_id and not (bits and bits[i])
 
     start, end = 0, len(line.ids)
-    while start < end and is_padding(start):
+    while line.attention is None and start < end and is_padding(start):
         start += 1
     while start < end and is_padding(end - 1):
         end -= 1

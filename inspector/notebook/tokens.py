@@ -11,6 +11,7 @@ from itertools import groupby
 
 from markupsafe import Markup
 
+from inspector.errors import printable
 from inspector.strategies import Example
 
 DRAWN = 500
@@ -69,7 +70,7 @@ def _token(example: Example, mask: Mask, piece: str, index: int) -> Markup:
     if index in mask.merged:
         classes.append("ms-merged")
         title += " · merges text across a boundary"
-    text = piece.replace("\n", "⏎\n")
+    text = "⏎\n".join(map(printable, piece.split("\n")))
     return Markup('<span class="{}" title="{}">{}</span>').format(" ".join(classes), title, text)
 
 

@@ -73,6 +73,10 @@ class Rendered:
             prompt_start=None if self.prompt_start is None else self.prompt_start + by,
         )
 
+    def before(self, suffix: str) -> Rendered:
+        """The same with more template text at the end, which belongs to no turn."""
+        return replace(self, text=self.text + suffix, runs=(*self.runs, Run(len(suffix), TEMPLATE)))
+
     def replaced(self, replacements: Sequence[tuple[int, int, str]]) -> Rendered:
         """The same with some stretches replaced, in order, by the texts of a processor.
 

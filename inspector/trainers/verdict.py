@@ -223,8 +223,18 @@ def _kind_of_extra(example: Example, truth: Labelled, index: int) -> Kind:
         return Kind.NEWLINE if example.tokens.texts[index] == "\n" else Kind.AFTER_STOP
     if reason in _UNTRAINED:
         return _UNTRAINED[reason]
+    if _is_after_all(example, index):
+        return Kind.AFTER_STOP
     kinds = (_kind_of_text(example, run.origin) for run in example.tokens.runs[index])
     return min(kinds, key=_WORST_FIRST.index, default=Kind.OTHER)
+
+
+def _is_after_all(example: Example, index: int) -> bool:
+    """Whether a token comes after the stop token of the last turn, an answer's, and belongs to none."""
+    last = max(example.turns.values(), key=lambda turn: turn.end, default=None)
+    if last is None or last.header is None or last.stop_token is None:
+        return False
+    return index > last.stop_token and all(run.turn is None for run in example.tokens.runs[index])
 
 
 def _kind_of_text(example: Example, origin: Origin) -> Kind:

@@ -62,6 +62,8 @@ def test_sarif_names_the_lines(called: Called, rows: Path, tmp_path: Path) -> No
         ("data", "part/chats.jsonl, line 7", ("data/part/chats.jsonl", 7)),
         ("data/chats.parquet", "chats.parquet, row 7", ("data/chats.parquet", 1)),
         ("data/chats.jsonl", "", ("data/chats.jsonl", 1)),
+        ("./data/chats.jsonl", "chats.jsonl, line 7", ("data/chats.jsonl", 7)),
+        ("./data/chats.jsonl", "", ("data/chats.jsonl", 1)),
     ],
 )
 def test_a_place_is_a_file_and_a_line(name: str, place: str, expected: tuple[str, int]) -> None:
@@ -110,10 +112,20 @@ def test_the_hook_fails_a_commit(rows: Path, shim: dict[str, str]) -> None:
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     assert re.search(hook["files"], rows.name)
     assert not re.search(hook["files"], "README.md")
-    command = [*hook["entry"].split(), "tiny-chat", str(rows)]
-    done = subprocess.run(command, env=shim, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "chats.jsonl, line 3" in done.stdout
+    docs = (ROOT / "docs" / "check.md").read_text()
+    (documented,) = re.findall(r"id: maskscope-audit\n +args: \[[^,]+, (.+)\]", docs)
+    for more in ([], documented.split(", ")):
+        command = [*hook["entry"].split(), "tiny-chat", *more, str(rows)]
+        done = subprocess.run(command, env=shim, capture_output=True, text=True, check=False)
+        assert done.returncode == 1, done.stderr
+        assert "chats.jsonl, line 3" in done.stdout
+
+
+def test_an_unknown_option_is_no_file(called: Called, rows: Path) -> None:
+    """Files may stand after options; what an unknown option is given is not taken for one."""
+    result = called("audit-each", "tiny-chat", "--colour", "red", str(rows))
+    assert result.returncode == 2
+    assert "unrecognized arguments: --colour" in result.stderr
 
 
 def _values(text: str, inputs: dict[str, Any]) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -33,6 +36,7 @@ from inspector.live import Report, check
 from inspector.live.callback import MaskscopeCallback, watch
 from inspector.paths import MODELS
 
+ROOT = Path(__file__).parents[3]
 CHAT = [
     {"messages": [
         {"role": "user", "content": f"What is {i} and {i}?"},
@@ -133,6 +137,82 @@ def test_a_right_run_is_right(make: Callable[[Path], Any], warned: list[str], tm
     assert report.to_dict()["ok"]
 
 
+def test_a_prompt_that_holds_answers(tmp_path: Path) -> None:
+    """Of prompts and completions the completion is meant, whatever the assistant said before; also in a callback."""
+    rows = [{"prompt": row["messages"][:3], "completion": row["messages"][3:]} for row in CHAT]
+    trainer, callback = sft(tmp_path, rows), MaskscopeCallback()
+    report = check(trainer)
+    assert report.ok
+    assert kinds(report) == []
+    trainer.add_callback(callback)
+    trainer.train()
+    assert callback.report is not None
+    assert callback.report.ok
+    wrong = check(sft(tmp_path, rows, completion_only_loss=False))
+    assert "extra:user" in kinds(wrong)
+    assert "completion_only_loss is False" in causes(wrong)
+
+
+def test_a_text_that_a_trainer_ends(tmp_path: Path) -> None:
+    """TRL appends an EOS token to a rendered text that ends in a newline; the conversation is read all the same."""
+    texts = [{"text": tokenizer().apply_chat_template(row["messages"], tokenize=False)} for row in CHAT]
+    report = check(sft(tmp_path, texts))
+    assert kinds(report) == ["extra:user", "extra:template"]
+    assert kinds(report, "unknown") == []
+    assert report.rows[0].example.tokens.texts[-3:] == ("<|im_end|>", "\n", "<|im_end|>")
+    ends = [problem for problem in report.problems if problem.kind == "extra:after_stop"]
+    assert [problem.level for problem in ends] == ["warning"]
+
+
+def test_a_header_that_is_trained_in_part() -> None:
+    """TRL's own template for Qwen2.5 trains the newline of the header: a warning, for the prompt holds it."""
+    inspections = [inspector.inspect(inspector.load("tiny-chat"), row["messages"]) for row in CHAT]
+    rows = []
+    for one in inspections:
+        ends = {turn.header.end for _, turn in one.example.answers() if turn.header}
+        spans = one.example.tokens.char_spans
+        labels = [id if spans[i][1] in ends else one.labels[i] for i, id in enumerate(one.ids)]
+        rows.append({"input_ids": one.ids, "labels": labels})
+    report = check(rows, tokenizer=tokenizer())
+    assert report.ok
+    assert kinds(report, "warning") == ["extra:header"]
+
+
+def test_batches_without_labels_are_not_judged() -> None:
+    """Nothing in them says what is trained: that is not right, and not wrong."""
+    rows = [inspector.inspect(inspector.load("tiny-chat"), row["messages"]).ids for row in CHAT[:2]]
+    report = check([{"input_ids": rows}], tokenizer=tokenizer())
+    assert not report.ok
+    assert [(problem.kind, problem.level) for problem in report.problems] == [("no_labels", "unknown")]
+    assert report.headline.startswith("This data could not be judged: the batch has no labels")
+
+
+def test_text_without_turns_that_is_meant_to_train_whole(tmp_path: Path) -> None:
+    """Plain text has no turns to read; where every token is meant, none is needed."""
+    texts = [{"text": f"Once upon a time there were {i} bears."} for i in range(9)]
+    assert check(sft(tmp_path, texts), strategy="full").ok
+    report = check(sft(tmp_path, texts))
+    assert not report.ok
+    assert kinds(report, "unknown") == ["unknown"]
+    assert "no header that the template writes" in causes(report)
+
+
+def test_rows_that_could_not_be_judged_are_counted(tmp_path: Path) -> None:
+    """Rows wrapped at a length begin in the middle of a conversation."""
+    report = check(sft(tmp_path, assistant_only_loss=True, packing=True, packing_strategy="wrapped", max_length=100))
+    assert re.search(r"what was meant in \d+ rows?, and \d+ more rows? could not be judged\.$", report.headline)
+
+
+def test_characters_that_a_terminal_obeys_are_shown() -> None:
+    """Text of the data neither colours a terminal nor turns a page around."""
+    chat = [{"role": "user", "content": "\x1b[31m\x00\u202eHi"}, {"role": "assistant", "content": "Hello!"}]
+    one = inspector.inspect(inspector.load("tiny-chat"), chat)
+    report = check([{"input_ids": [one.ids], "labels": [one.ids]}], tokenizer=tokenizer())
+    for text in (str(report), report.html()):
+        assert not set(text) & set("\x1b\x00\u202e")
+        assert "\\u001b" in text
+
+
 def test_pairs_are_judged_by_their_answers(tmp_path: Path) -> None:
     """DPO's batches hold both answers, chosen first; each is judged, and its prompt is not."""
     trainer = DPOTrainer(
@@ -172,7 +252,8 @@ def test_kto_and_reward_are_read(tmp_path: Path) -> None:
 def test_everything_is_trained(tmp_path: Path) -> None:
     """SFTTrainer on messages without assistant_only_loss trains the questions, too."""
     report = check(sft(tmp_path))
-    assert kinds(report) == ["extra:user", "extra:header", "extra:template"]
+    assert kinds(report) == ["extra:user", "extra:template"]
+    assert "extra:header" in kinds(report, "warning")
     assert "assistant_only_loss is off" in causes(report)
     assert "!!" in str(report)
     with pytest.raises(WrongTrainingError, match="user text"):
@@ -419,6 +500,45 @@ def test_a_run_that_cannot_be_judged_goes_on(tmp_path: Path, capsys: pytest.Capt
     assert "Maskscope could not check this run" in capsys.readouterr().err
 
 
+def test_a_check_that_fails_stops_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a data set raises: it is said, and the run goes on."""
+    rows = labelled().to_list()
+
+    class Flaky(torch.utils.data.Dataset):  # type: ignore[type-arg]
+        asked = 0
+
+        def __len__(self) -> int:
+            return len(rows)
+
+        def __getitem__(self, index: int) -> Any:
+            self.asked += 1
+            if self.asked == 1:
+                raise OSError("the disk is not there yet")
+            return rows[index]
+
+    trainer = plain(tmp_path, Flaky())
+    trainer.add_callback(MaskscopeCallback(stop=True))
+    trainer.train()
+    assert trainer.state.global_step == 3
+    assert "could not check this run: OSError: the disk is not there yet" in capsys.readouterr().err
+
+
+def test_all_processes_stop(tmp_path: Path) -> None:
+    """One process has the wrong rows: the others stop as well, and do not wait for it."""
+    script = tmp_path / "run.py"
+    script.write_text(RUN)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(line for line in done.stdout.splitlines() if "after" in line) == [
+        "0 stopped after 0: Process 1: ✗ Alternating trains user text",
+        "1 stopped after 0: Process 1: ✗ Alternating trains user text",
+    ]
+
+
 def test_watch_keeps_the_report(tmp_path: Path) -> None:
     """In the run's folder, and in TensorBoard."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -435,6 +555,39 @@ def test_watch_keeps_the_report(tmp_path: Path) -> None:
     assert watcher.report.headline in text
 
 
+RUN = """
+import tempfile
+from pathlib import Path
+
+from tests.inspector.live import test_check as made
+from torch.utils.data import SequentialSampler
+
+from inspector.errors import WrongTrainingError
+from inspector.live.callback import watch
+
+
+class Alternating(made.Trainer):
+    def _get_train_sampler(self, *_):
+        return SequentialSampler(self.train_dataset)
+
+
+rows = [{**row, "labels": row["input_ids"] if i % 2 else row["labels"]} for i, row in enumerate(made.labelled())]
+collator = made.DataCollatorForSeq2Seq(made.tokenizer())
+options = made.settings(Path(tempfile.mkdtemp()), per_device_train_batch_size=1, ddp_backend="gloo")
+trainer = Alternating(
+    made.tiny(), made.TrainingArguments(**options), train_dataset=made.Dataset.from_list(rows), data_collator=collator,
+    processing_class=made.tokenizer(),
+)
+watch(trainer, stop=True)
+try:
+    trainer.train()
+except WrongTrainingError as error:
+    said = str(error).split(" (")[0]
+    print(trainer.args.process_index, f"stopped after {trainer.state.global_step}:", said, flush=True)
+"""
+"""A run of several processes, of which the odd ones have rows that train whole."""
+
+
 # --- errors
 
 
@@ -442,19 +595,32 @@ def test_watch_keeps_the_report(tmp_path: Path) -> None:
     ("source", "more", "says"),
     [
         (iter([]), {"tokenizer": "tiny-chat"}, "A check takes a trainer, a DataLoader"),
+        (None, {}, "`labels`; not NoneType."),
+        ("rows.jsonl", {}, "Files and data sets of the hub are for `python -m inspector audit`."),
+        ({"input_ids": [[1]]}, {"tokenizer": "tiny-chat"}, "Give one batch in a list: `check([batch])`."),
+        (Dataset.from_list(CHAT), {"tokenizer": "tiny-chat"}, "Its rows have messages: check the trainer"),
         ([], {"tokenizer": "tiny-chat"}, "A check takes a trainer"),
         ([{"a": 1}], {}, "There is no tokenizer to read the rows with"),
-        ([{"a": 1}], {"tokenizer": "tiny-chat"}, "A batch has no `input_ids` of two dimensions; it holds a."),
+        (
+            [{"a": 1}],
+            {"tokenizer": "tiny-chat"},
+            "a list of ids for each row; it holds a.",
+        ),
         ([["a"]], {"tokenizer": "tiny-chat"}, "A batch is of the kind list"),
         ([{"input_ids": [[1, 2]], "labels": [0]}], {"tokenizer": "tiny-chat"}, "`labels` has not one label for each"),
         ([{"input_ids": [[1, 2]], "labels": [[1, 9]]}], {"tokenizer": "tiny-chat"}, "A label is neither"),
         ([{"input_ids": [], "labels": []}], {"tokenizer": "tiny-chat"}, "The first batches hold no row"),
         ([{"input_ids": [[1, 2]]}], {"tokenizer": "tiny-chat", "batches": 0}, "`batches` is 0"),
+        (
+            [{"input_ids": [[1, 2]]}],
+            {"tokenizer": "tiny-chat", "batches": "4"},
+            "`batches` is '4', and must",
+        ),
     ],
 )
 def test_what_cannot_be_checked_is_said(source: Any, more: dict[str, Any], says: str) -> None:
     """Each with what it is and what to give instead."""
-    with pytest.raises(CheckError, match=says.replace("(", r"\(")):
+    with pytest.raises(CheckError, match=re.escape(says)):
         check(source, **more)
 
 
@@ -463,6 +629,8 @@ def test_a_trainer_without_rows_and_one_that_can_be_read_once(tmp_path: Path) ->
     trainer = plain(tmp_path, None)
     with pytest.raises(CheckError, match="no train_dataset"):
         check(trainer)
+    with pytest.raises(CheckError, match="train_dataset holds no row"):
+        check(plain(tmp_path, labelled().select([])))
 
     class Once(torch.utils.data.IterableDataset):  # type: ignore[type-arg]
         def __init__(self) -> None:

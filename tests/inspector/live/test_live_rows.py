@@ -34,6 +34,12 @@ def test_padding_on_either_side_is_left_out() -> None:
     assert pairs(read({"input_ids": ids, "labels": labels})) == expected
 
 
+def test_padding_that_the_mask_counts_in() -> None:
+    """A mask of ones, as some collators make it: what pads the end is left out all the same."""
+    values = {"input_ids": [[0, 5, 6, 0, 0]], "labels": [[-100, -100, 6, -100, -100]]}
+    assert pairs(read({**values, "attention_mask": [[1, 1, 1, 1, 1]]})) == [([0, 5, 6], [0, 0, 1])]
+
+
 def test_a_stop_token_that_is_the_padding_is_kept_once() -> None:
     """Without a mask the first token after the text may be the row's own end."""
     ids, labels = [[5, 6, 1, 1, 1]], [[-100, 6, -100, -100, -100]]
@@ -154,3 +160,11 @@ def test_a_shuffling_sampler_is_left_as_it_was() -> None:
     with left_as_found(loader):
         next(iter(loader.sampler))
     assert loader.sampler.epoch == 0
+
+
+def test_rows_without_labels_are_no_pairs() -> None:
+    """Only a model that scores rows compares the first half of them with the second."""
+    values = {"input_ids": [[5, 6], [7, 8]]}
+    assert [row.side for row in read(values)] == ["", ""]
+    scored = rows_of(Batch(values), 0, PAD, EOS, is_scored=True)
+    assert [(row.side, row.row) for row in scored] == [("chosen", 0), ("rejected", 0)]

@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 
+from inspector.conversation import Conversation
 from inspector.inspection import Inspection, inspect_rendered
 from inspector.live import check
 from inspector.tagging.conversations import proof_conversations
@@ -16,7 +17,7 @@ from tests.support import models
 
 TEMPLATES = [
     "trl/deepseekv3", "trl/gemma", "trl/gemma4", "trl/glm4moe", "trl/gptoss", "trl/llama3", "trl/nemotron_3_nano",
-    "trl/phi3", "trl/qwen2_5", "trl/qwen3", "trl/qwen3_5_think",
+    "trl/phi3", "trl/qwen2_5", "trl/qwen3", "trl/qwen3_5_think", "trl/qwen3_training",
 ]  # fmt: skip
 """Those that write reasoning, calls and results in many ways, and the plain ones."""
 SPECIAL = [
@@ -89,3 +90,28 @@ def test_wrong_masks_are_named(template: str, labels: Callable[[Inspection], lis
         pytest.skip("its stop is text to this tokenizer")
     report = check([{"input_ids": chat.ids, "labels": labels(chat)}], tokenizer=model)
     assert kinds <= {one.kind for one in report.problems if one.level == "wrong"}
+
+
+def test_reasoning_that_the_prompt_may_hold() -> None:
+    """An empty `<think></think>` that is left out may be the end of a prompt without thinking."""
+    inspections, model = _inspections("trl/qwen3")
+    one = inspections["0"]
+    last = list(one.example.answers())[-1][1]
+    begin = one.example.rendered.text.index("</think>", last.start)
+    labels = [
+        -100 if span[1] <= begin + len("</think>\n\n") else label
+        for label, span in zip(one.labels, one.example.tokens.char_spans, strict=True)
+    ]
+    report = check([{"input_ids": one.ids, "labels": labels}], tokenizer=model, turns="last")
+    assert report.ok
+    assert [one.kind for one in report.problems if one.level == "unknown"] == ["doubtful"]
+
+
+def test_reasoning_is_read_where_the_template_always_writes_it() -> None:
+    """TRL's template for Qwen3 begins every answer with `<think>`; reasoning is read between its marks."""
+    _, model = _inspections("trl/qwen3_training")
+    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "reasoning_content": "Hm.", "content": "Hello!"}]
+    (one,) = inspect_rendered(model, [Conversation(messages=tuple(chat))])
+    report = check([{"input_ids": one.ids, "labels": one.labels}], tokenizer=model)
+    assert report.ok
+    assert report.rows[0].verdict.level == "right"
