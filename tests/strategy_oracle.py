@@ -1,8 +1,9 @@
 """Our mask strategies against the projects whose masks they reproduce.
 
 `python -m tests.strategy_oracle` prints one line a strategy and model, and exits with 1 on any mismatch.
-transformers and trl run here. What the others labelled was recorded from their own code, on the conversations of
-tests/support/corpus.py, as token ranges in tests/data/strategy_vectors.json; none of their code is here.
+transformers and trl run here, and what tests/oracles/trainer_code.py takes out of wheels. What the others labelled
+was recorded from their own code, on the conversations of tests/support/corpus.py, as token ranges in
+tests/data/strategy_vectors.json; none of their code is here.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from inspector.inspection import make_example
 from inspector.model.model import Model
 from inspector.strategies import Example
 from tests import oracle
-from tests.oracles import strategy_peers
+from tests.oracles import strategy_peers, trainer_code
 from tests.oracles.strategy_peers import Outcome, differs, ours, transformers_mask
 from tests.support import models
 from tests.support.corpus import CORPUS
@@ -182,13 +183,27 @@ def _dpo_cases(name: str) -> Iterator[tuple[str, Outcome, Outcome]]:
             yield title, ours(example, "dpo_boundary", rejected=rejected), strategy_peers.trl_dpo(example, rejected)
 
 
+def _cases_of(
+    strategy: str, theirs: Callable[..., Outcome], *choices: Mapping[str, Any]
+) -> Callable[[str], Iterator[tuple[str, Outcome, Outcome]]]:
+    """The cases of a strategy whose options are those of the function that runs its original."""
+
+    def cases(name: str) -> Iterator[tuple[str, Outcome, Outcome]]:
+        for options in choices or ({},):
+            for title, example in examples(name).items():
+                yield f"{title} {options or ''}", ours(example, strategy, **options), theirs(example, **options)
+
+    return cases
+
+
 LIVE: Mapping[str, Callable[[str], Iterator[tuple[str, Outcome, Outcome]]]] = {
     "generation_tags": _tags_cases,
     "trl_assistant_only": _assistant_cases,
     "trl_completion_only": _completion_cases,
     "dpo_boundary": _dpo_cases,
+    "verl": _cases_of("verl", trainer_code.verl, {}, {"ignore_input_ids_mismatch": True}),
 }
-"""Strategies whose original is installed with the tests."""
+"""Strategies whose original is installed with the tests, or runs out of its wheel."""
 
 
 def reports() -> Iterator[Report]:

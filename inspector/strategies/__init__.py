@@ -28,6 +28,7 @@ from inspector.strategies.base import (
 from inspector.strategies.boundaries import dpo_boundary, trl_completion_only
 from inspector.strategies.content_diff import content_diff, content_diff_legacy
 from inspector.strategies.full import full
+from inspector.strategies.joined.verl import verl
 from inspector.strategies.markers_in_ids import bos_eos, home_llm, home_llm_intended, trl_completion_collator
 from inspector.strategies.modifiers import Keep, Modifiers, Truncation, behind_prompt
 from inspector.strategies.own_labels import own_labels
@@ -56,6 +57,7 @@ STRATEGIES: Mapping[str, Callable[..., Labelled]] = {
         prefix_render,
         incremental_delta,
         torchtune,
+        verl,
         string_span,
         chatml,
         llama3_sft,

@@ -90,7 +90,7 @@ def _row(conversation: Conversation, **messages: Any) -> dict[str, Any]:
     return row | ({} if conversation.tools is None else {"tools": list(conversation.tools)})
 
 
-def _with_template(example: Example, work: Callable[[Any], Any]) -> Any:
+def with_template(example: Example, work: Callable[[Any], Any]) -> Any:
     """Run `work` with the tokenizer holding the example's template, as a trainer would find it."""
     tokenizer, kept = example.tokenizer, example.tokenizer.chat_template
     tokenizer.chat_template = example.template
@@ -126,7 +126,7 @@ def trl_dpo(example: Example, rejected: str) -> Outcome:
     other = [{"role": "assistant", "content": rejected}]
     row = _row(example.conversation, prompt=prompt, chosen=answer, rejected=other)
     try:
-        (found,) = _with_template(example, lambda tokenizer: dpo_rows(tokenizer, row))
+        (found,) = with_template(example, lambda tokenizer: dpo_rows(tokenizer, row))
     except Exception as error:
         return Outcome(None, None, str(error))
     known, answered = found["prompt_ids"], found["chosen_ids"]
@@ -135,7 +135,7 @@ def trl_dpo(example: Example, rejected: str) -> Outcome:
 
 def _first_row(example: Example, work: Callable[[Any], list[dict[str, Any]]]) -> Outcome:
     try:
-        rows = _with_template(example, work)
+        rows = with_template(example, work)
     except Exception as error:
         return Outcome(None, None, str(error))
     if not rows:
