@@ -6,7 +6,7 @@ the stretches of the renders that the pieces were taken from, so that each chara
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from inspector.conversation import Conversation
@@ -23,19 +23,16 @@ from inspector.turns import find_turns
 class Piece:
     """Tokens that stand next to each other in a row. `ids`: theirs; `trained`: a bit for each.
 
-    `text`: of the render of `conversation`, whose first message is message `first` of the row; without a conversation
-    it is text that the trainer adds. `start`, `end`: the characters of it that are in the row; `spans`: those of each
-    token.
+    `start`, `end`: the characters of a text that are in the row; `spans`: those of each token. `source`: that text, and
+    whose its characters are; it is asked only where the row is not the one shown.
     """
 
-    text: str
     ids: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
     trained: tuple[bool, ...]
     start: int
     end: int
-    conversation: Conversation | None = None
-    first: int = 0
+    source: Callable[[], Rendered]
 
 
 def check_images(example: Example, trainer: str) -> None:
@@ -45,26 +42,28 @@ def check_images(example: Example, trainer: str) -> None:
 
 
 def piece(
-    example: Example,
-    text: str,
-    *,
-    trained: bool = False,
-    start: int = 0,
-    conversation: Conversation | None = None,
-    first: int = 0,
+    example: Example, text: str, source: Callable[[], Rendered], *, trained: bool = False, start: int = 0
 ) -> Piece:
-    """The piece of what stands from character `start` on in a text, tokenized alone."""
+    """The piece of what stands from character `start` on in a text, tokenized alone. `source`: see Piece."""
     ids, spans, _ = encoded(example.tokenizer, text[start:])
     return Piece(
-        text=text,
         ids=tuple(ids),
         spans=tuple((a + start, b + start) for a, b in spans),
         trained=(trained,) * len(ids),
         start=start,
         end=len(text),
-        conversation=conversation,
-        first=first,
+        source=source,
     )
+
+
+def added(example: Example, text: str, *, trained: bool = False) -> Piece:
+    """The piece of a text that the trainer writes."""
+    return piece(example, text, lambda: template_text(text), trained=trained)
+
+
+def rendering(example: Example, conversation: Conversation, first: int = 0) -> Callable[[], Rendered]:
+    """The source of a render whose first message is message `first` of the row."""
+    return lambda: example.remake(conversation, example.template).rendered.counted_from(first)
 
 
 def without_start(whole: Piece, count: int) -> Piece:
@@ -74,11 +73,18 @@ def without_start(whole: Piece, count: int) -> Piece:
 
 
 def labelled_row(example: Example, pieces: Sequence[Piece], trainer: str, warnings: Sequence[str] = ()) -> Labelled:
-    """The labels of the joined pieces; over a row of its own, and with a warning, where these are not the ids shown."""
+    """The labels of the joined pieces; over a row of its own, and with a warning, where these are not the ids shown.
+
+    Where they are the first of them, the rest of those shown is cut.
+    """
     ids = [id for one in pieces for id in one.ids]
     bits = [bit for one in pieces for bit in one.trained]
     if tuple(ids) == example.tokens.ids:
         return Labelled.by_rule(bits, warnings=warnings)
+    if tuple(ids) == example.tokens.ids[: len(ids)]:
+        left = range(len(ids), len(example))
+        warning = f"{trainer}'s row ends before the last {len(left)} of the tokens shown."
+        return Labelled.by_rule([*bits, *[False] * len(left)], cut=left, warnings=[*warnings, warning])
     same = shared_length(ids, example.tokens.ids)
     warning = (
         f"{trainer} puts the row together out of parts: it has {len(ids)} tokens, and is not the one that the template "
@@ -88,7 +94,7 @@ def labelled_row(example: Example, pieces: Sequence[Piece], trainer: str, warnin
 
 
 def _row(example: Example, pieces: Sequence[Piece], ids: Sequence[int]) -> Example:
-    rendered = joined([_stretch(example, one) for one in pieces])
+    rendered = joined([one.source().part(one.start, one.end) for one in pieces])
     spans, before = [], 0
     for one in pieces:
         by = before - one.start
@@ -99,14 +105,3 @@ def _row(example: Example, pieces: Sequence[Piece], ids: Sequence[int]) -> Examp
     return replace(
         example, rendered=rendered, tokens=tokens, turns=turns, encoder=JINJA, official=lambda: None, pictures=()
     )
-
-
-def _stretch(example: Example, one: Piece) -> Rendered:
-    """What a piece says, with its origins."""
-    if one.conversation is None:
-        return template_text(one.text[one.start : one.end])
-    if one.conversation == example.conversation and one.text == example.rendered.text:
-        rendered = example.rendered
-    else:
-        rendered = example.remake(one.conversation, example.template).rendered.counted_from(one.first)
-    return rendered.part(one.start, one.end)

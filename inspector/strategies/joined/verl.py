@@ -11,7 +11,7 @@ from dataclasses import replace
 from inspector.conversation import Conversation, JsonValue, Message
 from inspector.errors import StrategyRefusedError
 from inspector.strategies.base import Example, Labelled, facts
-from inspector.strategies.joined.row import Piece, check_images, labelled_row, piece, without_start
+from inspector.strategies.joined.row import Piece, check_images, labelled_row, piece, rendering, without_start
 
 _EMPTY: Message = {"role": "user", "content": ""}
 _EMPTY_PARTS: Message = {"role": "user", "content": [{"type": "text", "text": ""}]}
@@ -97,12 +97,12 @@ def _rendered(example: Example, alone: Conversation, index: int) -> Piece:
     """The tokens of a message rendered alone, or after an empty question where the template refuses that."""
     try:
         (text,) = example.texts([alone])
-        return piece(example, text, conversation=alone, first=index)
+        return piece(example, text, rendering(example, alone, index))
     except StrategyRefusedError:
         asked = replace(alone, messages=(_EMPTY_PARTS,))
         both = replace(alone, messages=(_EMPTY_PARTS, *alone.messages))
     prefix, text = example.texts(
         [asked, both], about=lambda _: f"verl renders message {index} alone and after an empty question"
     )
-    whole = piece(example, text, conversation=both, first=index - 1)
+    whole = piece(example, text, rendering(example, both, index - 1))
     return without_start(whole, len(example.ids_of(prefix)))
