@@ -28,6 +28,9 @@ from inspector.strategies.base import (
 from inspector.strategies.boundaries import dpo_boundary, trl_completion_only
 from inspector.strategies.content_diff import content_diff, content_diff_legacy
 from inspector.strategies.full import full
+from inspector.strategies.joined.llama_factory import llama_factory
+from inspector.strategies.joined.nemo import nemo_automodel, nemo_rl
+from inspector.strategies.joined.openrlhf import openrlhf
 from inspector.strategies.joined.verl import verl
 from inspector.strategies.markers_in_ids import bos_eos, home_llm, home_llm_intended, trl_completion_collator
 from inspector.strategies.modifiers import Keep, Modifiers, Truncation, behind_prompt
@@ -58,6 +61,10 @@ STRATEGIES: Mapping[str, Callable[..., Labelled]] = {
         incremental_delta,
         torchtune,
         verl,
+        llama_factory,
+        openrlhf,
+        nemo_automodel,
+        nemo_rl,
         string_span,
         chatml,
         llama3_sft,

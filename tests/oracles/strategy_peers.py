@@ -9,7 +9,7 @@ from typing import Any
 
 from inspector.conversation import Conversation
 from inspector.errors import StrategyRefusedError
-from inspector.strategies import Example, label
+from inspector.strategies import Example, Reason, label
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,14 @@ class Outcome:
 
 
 def ours(example: Example, strategy: str, **options: Any) -> Outcome:
-    """Our labels, with the ids that they stand over."""
+    """Our labels, with the ids that they stand over, without those that are cut."""
     try:
         labelled = label(example, strategy, options)
     except StrategyRefusedError as error:
         return Outcome(None, None, str(error))
-    return Outcome(list((labelled.example or example).tokens.ids), list(labelled.trained))
+    kept = [index for index, reason in enumerate(labelled.reasons) if reason is not Reason.CUT]
+    ids = (labelled.example or example).tokens.ids
+    return Outcome([ids[index] for index in kept], [labelled.trained[index] for index in kept])
 
 
 def differs(one: Outcome, other: Outcome) -> bool:

@@ -7,9 +7,13 @@ gives an Outcome: ids and bits as labels, or why the trainer stops at the row or
 from __future__ import annotations
 
 import ast
+import copy
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from types import SimpleNamespace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from inspector.strategies import Example
@@ -19,11 +23,18 @@ from tests.support.fetch import wheel_code
 
 def run_module(package: str, path: str, without: tuple[str, ...], **names: Any) -> dict[str, Any]:
     """The names of a wheel's module. `without`: modules, the packages above them included, that it does not get."""
-    module = ast.parse(wheel_code(package, path).read_text(encoding="utf-8"))
+    return run_file(wheel_code(package, path), f"{package}.{path}", without, **names)
+
+
+def run_file(file: Path, name: str, without: tuple[str, ...], **names: Any) -> dict[str, Any]:
+    """The same for a file."""
+    module = ast.parse(file.read_text(encoding="utf-8"))
     module.body = [node for node in module.body if not _imports(node, without)]
-    found: dict[str, Any] = {"__name__": path, "__file__": path, **names}
-    exec(compile(module, path, "exec"), found)
-    return found
+    made = ModuleType(f"theirs.{name}")
+    made.__dict__.update(names, __file__=str(file))
+    sys.modules[made.__name__] = made  # dataclasses look their module up
+    exec(compile(module, str(file), "exec"), made.__dict__)
+    return made.__dict__
 
 
 def _imports(node: ast.stmt, modules: tuple[str, ...]) -> bool:
@@ -87,3 +98,196 @@ def verl(example: Example, ignore_input_ids_mismatch: bool = False) -> Outcome:
     except Exception as error:
         return Outcome(None, None, str(error))
     return Outcome(found["input_ids"].tolist(), [bool(bit) for bit in found["loss_mask"].tolist()])
+
+
+# --- LLaMA-Factory
+
+
+class _Silent:
+    """A logger of theirs."""
+
+    def get_logger(self, name: str) -> _Silent:
+        return self
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+_NO_MEDIA = SimpleNamespace(
+    process_messages=lambda messages, *_: messages, process_token_ids=lambda ids, labels, *_: (ids, labels)
+)
+
+
+@lru_cache(maxsize=1)
+def _llama_factory() -> SimpleNamespace:
+    folder = "llamafactory/data"
+
+    def module(path: str, **names: Any) -> dict[str, Any]:
+        return run_module("llamafactory", f"{folder}/{path}.py", ("fsspec",), logging=_Silent(), **names)
+
+    data, tools = module("data_utils"), module("tool_utils")
+    shared = {"Role": data["Role"], "SLOTS": data["SLOTS"], **{n: tools[n] for n in ("FunctionCall", "get_tool_utils")}}
+    forms = module("formatter", **shared)
+    kinds = ("EmptyFormatter", "FunctionFormatter", "StringFormatter", "ToolFormatter")
+    template = module(
+        "template", **shared, **{name: forms[name] for name in kinds}, get_mm_plugin=lambda name, **_: _NO_MEDIA
+    )
+    common = module("processor/processor_utils")
+    names = ("DatasetProcessor", "greedy_knapsack", "infer_seqlen")
+    supervised = module("processor/supervised", IGNORE_INDEX=-100, **{name: common[name] for name in names})
+    converter = module("converter", **shared)
+    return SimpleNamespace(
+        converters=converter["DATASET_CONVERTERS"],
+        processor=supervised["SupervisedDatasetProcessor"],
+        template=template["get_template_and_fix_tokenizer"],
+    )
+
+
+@lru_cache(maxsize=16)
+def _llama_factory_template(held: _Held, **settings: Any) -> tuple[Any, Any]:
+    """A copy of the tokenizer as a template of theirs changes it, and that template, or why there is none."""
+    tokenizer = copy.deepcopy(held.tokenizer)
+    tokenizer.chat_template = held.template
+    try:
+        return tokenizer, copy.copy(_llama_factory().template(tokenizer, SimpleNamespace(**settings)))
+    except Exception as error:
+        return tokenizer, error
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A tokenizer and a template, told apart by what they are."""
+
+    tokenizer: Any
+    template: str
+
+    def __hash__(self) -> int:
+        return hash((id(self.tokenizer), self.template))
+
+
+def llama_factory(
+    example: Example,
+    template: str | None = None,
+    formatting: str = "sharegpt",
+    train_on_prompt: bool = False,
+    mask_history: bool = False,
+    enable_thinking: bool = True,
+    preserve_thinking: bool = False,
+    cutoff_len: int | None = None,
+) -> Outcome:
+    """What LLaMA-Factory's supervised processor trains."""
+    conversation, theirs = example.conversation, _llama_factory()
+    tags = ("role", "content", "user", "assistant", "tool" if formatting == "openai" else None, None, "system")
+    names = ("role_tag", "content_tag", "user_tag", "assistant_tag", "observation_tag", "function_tag", "system_tag")
+    columns = dict.fromkeys(("system", "images", "videos", "audios", "chosen", "rejected", "kto_tag"))
+    has_tools = conversation.tools is not None
+    about = SimpleNamespace(
+        **dict(zip(names, tags, strict=True)), **columns, messages="messages", tools="tools" if has_tools else None,
+        ranking=False, load_from="file",
+    )  # fmt: skip
+    row = {"messages": list(conversation.messages), **({"tools": list(conversation.tools or ())} if has_tools else {})}
+    settings = SimpleNamespace(
+        train_on_prompt=train_on_prompt, mask_history=mask_history, cutoff_len=cutoff_len or 1 << 20
+    )
+    try:
+        tokenizer, made = _llama_factory_template(
+            _Held(example.tokenizer, example.template), template=template, train_on_prompt=train_on_prompt,
+            tool_format=None, default_system=None, enable_thinking=enable_thinking, preserve_thinking=preserve_thinking,
+        )  # fmt: skip
+        if isinstance(made, Exception):
+            return Outcome(None, None, str(made))
+        if len(tokenizer) != len(example.tokenizer):
+            return Outcome(None, None, "tokens are added, which is not reproduced")
+        aligned = theirs.converters[formatting](about, None)(row)
+        processor = theirs.processor(template=made, tokenizer=tokenizer, processor=None, data_args=settings)
+        found = processor.preprocess_dataset({name: [value] for name, value in aligned.items()})
+    except Exception as error:
+        return Outcome(None, None, str(error))
+    if not found["input_ids"]:
+        return Outcome(None, None, "dropped")
+    return Outcome(found["input_ids"][0], [label != -100 for label in found["labels"][0]])
+
+
+# --- OpenRLHF
+
+
+@lru_cache(maxsize=1)
+def _openrlhf() -> Any:
+    path = "openrlhf-0.11.2.data/purelib/openrlhf/datasets/sft_dataset.py"
+    return run_module("openrlhf", path, ("openrlhf",), zero_pad_sequences=None)["SFTDataset"]
+
+
+class _OneRow:
+    """A data set of one row, which is mapped and filtered as those of `datasets` are."""
+
+    column_names: tuple[str, ...] = ()
+
+    def __init__(self, row: dict[str, Any] | None) -> None:
+        self.row = row
+
+    def map(self, function: Callable[[Any], Any], **_: Any) -> _OneRow:
+        return _OneRow(function(self.row))
+
+    def filter(self, keeps: Callable[[Any], bool]) -> _OneRow:
+        return self if keeps(self.row) else _OneRow(None)
+
+    def __getitem__(self, name: str) -> list[Any]:
+        return [] if self.row is None else [self.row[name]]
+
+
+def openrlhf(example: Example, multiturn: bool = False) -> Outcome:
+    """What OpenRLHF's SFTDataset trains, as labels: its mask stands one place earlier."""
+    data = SimpleNamespace(input_key="messages", output_key=None, apply_chat_template=True)
+    strategy = SimpleNamespace(args=SimpleNamespace(data=data))
+    rows = _OneRow({"messages": list(example.conversation.messages)})
+
+    def work(tokenizer: Any) -> Any:
+        made = _openrlhf()(rows, tokenizer, 1 << 20, strategy, multiturn=multiturn)
+        return made[0] if made.prompts else None
+
+    _openrlhf()
+    try:
+        found = with_template(example, work)
+    except Exception as error:
+        return Outcome(None, None, str(error))
+    if found is None:
+        return Outcome(None, None, "dropped")
+    ids, _, mask = (tensor[0].tolist() for tensor in found)
+    return Outcome(ids, [False, *(bool(bit) for bit in mask[:-1])])
+
+
+# --- NeMo
+
+
+@lru_cache(maxsize=1)
+def _nemo_automodel() -> Any:
+    folder = "nemo_automodel/components/datasets/llm"
+    forms = run_module("nemo-automodel", f"{folder}/formatting_utils.py", ("nemo_automodel",))
+    names = ("_add_pad_token", "_has_chat_template", "_resolve_chat_template", "format_chat_template")
+    chats = run_module(
+        "nemo-automodel", f"{folder}/chat_dataset.py", ("nemo_automodel",), **{name: forms[name] for name in names}
+    )
+    return chats["ChatDataset"]
+
+
+def nemo_automodel(example: Example, mask_history: bool = False, mask_generation_prompt: bool = False) -> Outcome:
+    """What NeMo Automodel's ChatDataset trains."""
+    conversation, theirs = example.conversation, _nemo_automodel()
+    row = {"messages": list(conversation.messages)}
+    if conversation.tools is not None:
+        row["tools"] = list(conversation.tools)
+
+    def work(tokenizer: Any) -> dict[str, Any]:
+        made = object.__new__(theirs)
+        made.__dict__.update(
+            tokenizer=tokenizer, dataset=[row], pad_token_id=None, seq_length=None, padding="do_not_pad",
+            truncation="do_not_truncate", mask_reasoning_content=False, unshifted=True, mask_history=mask_history,
+            mask_generation_prompt=mask_generation_prompt,
+        )  # fmt: skip
+        return dict(made[0])
+
+    try:
+        found = with_template(example, work)
+    except Exception as error:
+        return Outcome(None, None, str(error))
+    return Outcome(list(found["input_ids"]), [bool(bit) for bit in found["loss_mask"]])
