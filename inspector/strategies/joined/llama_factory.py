@@ -124,8 +124,8 @@ def llama_factory(
 
     Raises StrategyRefusedError where LLaMA-Factory stops at a row or drops it (roles that do not alternate, a last
     message that is not an answer, content that is not text), and for what is not reproduced: tools, images, templates
-    whose tokens it adds to the tokenizer. ValueError for a template or formatting with another name. Source:
-    LLaMA-Factory's `template.py`, `converter.py` and `supervised.py`, docs/strategies.md D23.
+    whose tokens it adds to the tokenizer. ValueError for a template or formatting with another name.
+    Source: LLaMA-Factory's `template.py`, `converter.py` and `supervised.py`, docs/strategies.md D23.
     """
     check_images(example, "LLaMA-Factory")
     if formatting not in FORMATTINGS:
