@@ -196,13 +196,17 @@ def _dpo_cases(name: str) -> Iterator[tuple[str, Outcome, Outcome]]:
 
 
 def _cases_of(
-    strategy: str, theirs: Callable[..., Outcome], *choices: Mapping[str, Any]
+    strategy: str, theirs: Callable[..., Outcome], *choices: Mapping[str, Any], with_tools: bool = True
 ) -> Callable[[str], Iterator[tuple[str, Outcome, Outcome]]]:
-    """The cases of a strategy whose options are those of the function that runs its original."""
+    """The cases of a strategy whose options are those of the function that runs its original.
+
+    `with_tools`: whether ours takes rows with tools; where it refuses them as not reproduced, they are left out.
+    """
 
     def cases(name: str) -> Iterator[tuple[str, Outcome, Outcome]]:
         for options in choices or ({},):
-            for title, example in examples(name).items():
+            taken = {title: e for title, e in examples(name).items() if with_tools or not e.conversation.tools}
+            for title, example in taken.items():
                 yield f"{title} {options or ''}", ours(example, strategy, **options), theirs(example, **options)
 
     return cases
@@ -220,6 +224,18 @@ LIVE: Mapping[str, Callable[[str], Iterator[tuple[str, Outcome, Outcome]]]] = {
         {"mask_history": True},
         {"cutoff_len": 25},
         {"template": "qwen3", "formatting": "openai", "enable_thinking": False},
+        with_tools=False,
+    ),
+    "ms_swift": _cases_of(
+        "ms_swift",
+        trainer_code.ms_swift,
+        {"template_type": "qwen3"},
+        {"template_type": "qwen3", "loss_scale": "last_round"},
+        {"template_type": "qwen3_thinking", "loss_scale": "last_round"},
+        {"template_type": "llama3"},
+        {"template_type": "chatml", "loss_scale": "all"},
+        {"template_type": "gemma"},
+        with_tools=False,
     ),
     "openrlhf": _cases_of("openrlhf", trainer_code.openrlhf, {}, {"multiturn": True}),
     "nemo_automodel": _cases_of(

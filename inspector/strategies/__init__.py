@@ -29,6 +29,7 @@ from inspector.strategies.boundaries import dpo_boundary, trl_completion_only
 from inspector.strategies.content_diff import content_diff, content_diff_legacy
 from inspector.strategies.full import full
 from inspector.strategies.joined.llama_factory import llama_factory
+from inspector.strategies.joined.ms_swift import ms_swift
 from inspector.strategies.joined.nemo import nemo_automodel, nemo_rl
 from inspector.strategies.joined.openrlhf import openrlhf
 from inspector.strategies.joined.verl import verl
@@ -62,6 +63,7 @@ STRATEGIES: Mapping[str, Callable[..., Labelled]] = {
         torchtune,
         verl,
         llama_factory,
+        ms_swift,
         openrlhf,
         nemo_automodel,
         nemo_rl,

@@ -5,6 +5,7 @@ gives an Outcome: ids and bits as labels, or why the trainer stops at the row or
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import copy
@@ -20,20 +21,25 @@ from inspector.strategies import Example
 from tests.oracles.strategy_peers import Outcome, with_template
 from tests.support.fetch import wheel_code
 
+Keeps = Callable[[ast.stmt], bool]
+"""Whether a statement of a module is run."""
+
 
 def run_module(package: str, path: str, without: tuple[str, ...], **names: Any) -> dict[str, Any]:
     """The names of a wheel's module. `without`: modules, the packages above them included, that it does not get."""
     return run_file(wheel_code(package, path), f"{package}.{path}", without, **names)
 
 
-def run_file(file: Path, name: str, without: tuple[str, ...], **names: Any) -> dict[str, Any]:
-    """The same for a file."""
+def run_file(
+    file: Path, name: str, without: tuple[str, ...], keeps: Keeps | None = None, **names: Any
+) -> dict[str, Any]:
+    """The same for a file. `keeps`: which of its statements are run; None: all."""
     module = ast.parse(file.read_text(encoding="utf-8"))
-    module.body = [node for node in module.body if not _imports(node, without)]
+    module.body = [node for node in module.body if not _imports(node, without) and (keeps is None or keeps(node))]
     made = ModuleType(f"theirs.{name}")
     made.__dict__.update(names, __file__=str(file))
     sys.modules[made.__name__] = made  # dataclasses look their module up
-    exec(compile(module, str(file), "exec"), made.__dict__)
+    exec(compile(module, str(file), "exec", __future__.annotations.compiler_flag), made.__dict__)
     return made.__dict__
 
 
@@ -106,7 +112,7 @@ def verl(example: Example, ignore_input_ids_mismatch: bool = False) -> Outcome:
 class _Silent:
     """A logger of theirs."""
 
-    def get_logger(self, name: str) -> _Silent:
+    def get_logger(self, name: str = "") -> _Silent:
         return self
 
     def __getattr__(self, name: str) -> Callable[..., None]:
@@ -254,6 +260,93 @@ def openrlhf(example: Example, multiturn: bool = False) -> Outcome:
         return Outcome(None, None, "dropped")
     ids, _, mask = (tensor[0].tolist() for tensor in found)
     return Outcome(ids, [False, *(bool(bit) for bit in mask[:-1])])
+
+
+# --- ms-swift
+
+
+@lru_cache(maxsize=1)
+def _ms_swift() -> SimpleNamespace:
+    drop = ("swift", "modelscope", "peft")
+    logger = {"get_logger": _Silent().get_logger}
+    shared = run_module("ms-swift", "swift/template/utils.py", drop, **logger)
+    names = ("ContextType", "StopWordsCriteria", "fetch_one", "findall", "get_last_user_round", "messages_to_history",
+             "get_token_backed_response_ids", "split_str_parts_by", "Messages", "Tool")  # fmt: skip
+    tools = {name: shared[name] for name in names}
+    scales = run_module("ms-swift", "swift/loss_scale/base.py", drop, **tools)
+    inputs = run_module("ms-swift", "swift/template/template_inputs.py", drop, **logger, **tools)
+    base = run_module(
+        "ms-swift",
+        "swift/template/base.py",
+        drop,
+        **logger,
+        **tools,
+        ProcessorMixin=object,
+        retry_decorator=lambda _: lambda one: one,
+    )
+    meta = run_module("ms-swift", "swift/template/template_meta.py", drop, Template=base["Template"])
+    made: dict[str, Any] = {}
+    kept = {"register_template": lambda one, **_: made.setdefault(one.template_type, one), "Template": base["Template"],
+            "LLMTemplateType": _Names(), "TemplateMeta": meta["TemplateMeta"]}  # fmt: skip
+    wanted = {
+        "utils": ("ChatmlTemplateMeta",), "qwen": ("QwenTemplateMeta", "Qwen3MixedTemplateMeta"),
+        "llama": ("Llama3TemplateMeta",), "gemma": ("GemmaTemplateMeta",),
+    }  # fmt: skip
+    for name, classes in wanted.items():
+        file = wheel_code("ms-swift", f"swift/template/templates/{name}.py")
+        found = run_file(file, f"ms-swift.{name}", drop, _made_of(classes), **kept, DEFAULT_SYSTEM=None)
+        kept |= {one: found[one] for one in classes}
+    return SimpleNamespace(
+        template=base["Template"], metas=made, scale=scales["LossScale"], inputs=inputs["StdTemplateInputs"]
+    )
+
+
+class _Names:
+    """An enumeration of theirs whose members are called like their values."""
+
+    def __getattr__(self, name: str) -> str:
+        return name
+
+
+def _made_of(classes: tuple[str, ...]) -> Keeps:
+    """Keeps the classes of these names, and what registers the templates that are compared."""
+
+    types = ("chatml", "qwen3", "qwen3_thinking", "qwen3_nothinking", "llama3", "gemma")
+    starts = [
+        f"register_template({made}(LLMTemplateType.{one}{end}" for made in classes for one in types for end in ",)"
+    ]
+
+    def keeps(node: ast.stmt) -> bool:
+        if isinstance(node, ast.ClassDef):
+            return node.name in classes
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            return any(ast.unparse(node).startswith(start) for start in starts)
+        return isinstance(node, ast.ImportFrom) and node.module in ("dataclasses", "typing")
+
+    return keeps
+
+
+def ms_swift(example: Example, template_type: str = "chatml", loss_scale: str = "default") -> Outcome:
+    """What ms-swift's templates train; rows with parts that are not texts count as refused: they are not reproduced."""
+    theirs, conversation = _ms_swift(), example.conversation
+    contents = [message.get("content") for message in conversation.messages]
+    if any(part.get("type") != "text" for parts in contents if isinstance(parts, list) for part in parts):
+        return Outcome(None, None, "parts that are not texts")
+    row: dict[str, Any] = {"messages": list(conversation.messages)}
+    if conversation.tools is not None:
+        row["tools"] = list(conversation.tools)
+    try:
+        meta = copy.deepcopy(theirs.metas[template_type])
+        meta.init(example.tokenizer)
+        scaled = type("Scaled", (theirs.template,), {"loss_scale": theirs.scale(loss_scale)})
+        template = scaled(
+            None, meta, loss_scale=loss_scale, max_length=1 << 20, enable_thinking=None, template_backend="swift"
+        )
+        template.tokenizer, template.mode = example.tokenizer, "train"
+        found = template._encode(theirs.inputs.from_dict(row))
+    except Exception as error:
+        return Outcome(None, None, f"{type(error).__name__} {error}")
+    return Outcome(list(found["input_ids"]), [label != -100 for label in found["labels"]])
 
 
 # --- NeMo

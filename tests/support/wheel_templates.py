@@ -19,6 +19,7 @@ WHEELS = {
     "axolotl": ("axolotl==0.21.0", "5db0468897d1f3a80fa2becc80dd4409f378ce887dcb2c98854dc70b38196391"),
     "llamafactory": ("llamafactory==0.9.5", "10776e9b259798bf65f6c5343f6298f0302e92e9cd47472abe29eef69e286c6a"),
     "mlx-lm": ("mlx-lm==0.32.2", "5c0991248cfff5872503d74f466d2532dd8cb7fb3670cb9be7a06d7305dadc04"),
+    "ms-swift": ("ms-swift==4.6.0", "8888ca2b88681aeabffc981f289ffc3e4fa6e4da7f83e885114ec0edbe8d99ea"),
     "nemo-automodel": ("nemo-automodel==0.7.0", "37b8397a73c17e4a8bffd0cd3becc0507abecc1ebfea3b3eb6468eed57ba6674"),
     "openrlhf": ("openrlhf==0.11.2", "c969d70db03a70724c3d8a5a01186c6e0728bce624fb3dff95e39b5396acefa6"),
     "renderers": ("renderers==0.1.12", "023edfc5c17583d4b9824a1a822027d2f1d63be0d8e197137a2145e0f786f37d"),

@@ -7,16 +7,16 @@ Written from docs/strategies.md (D23), which was checked against its code; nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 from inspector.conversation import Conversation, Message
 from inspector.errors import StrategyRefusedError
-from inspector.rendering.origins import TEMPLATE, Origin, OriginKind, OriginStr
-from inspector.rendering.rendered import Header, Rendered
+from inspector.rendering.origins import OriginStr
 from inspector.strategies.base import Example, Labelled, facts
 from inspector.strategies.joined.row import Piece, added, check_images, labelled_row, piece
+from inspector.strategies.joined.slots import content_of, owned, put, with_ends, written
 
 Slots: TypeAlias = tuple[str, ...]
 """Texts that are tokenized one by one; BOS and EOS stand for those tokens."""
@@ -184,10 +184,7 @@ def _row(conversation: Conversation, formatting: str) -> _Row:
 
 
 def _text(index: int, message: Message) -> OriginStr:
-    content = message.get("content")
-    if not isinstance(content, str):
-        raise StrategyRefusedError(f"LLaMA-Factory stops at this row: the content of message {index} is not a text.")
-    return OriginStr.of(content, Origin(OriginKind.MESSAGE, index, "content"), offset=0, turn=index)
+    return content_of(index, message, "LLaMA-Factory")
 
 
 def _turn(index: int, message: Message, formatting: str) -> _Turn:
@@ -208,26 +205,19 @@ def _merged_results(turns: Sequence[_Turn]) -> list[_Turn]:
             results.append(turn)
             continue
         if results:
-            between = OriginStr.of("\n</tool_response>\n<tool_response>\n", TEMPLATE, turn=results[0].message)
-            out.append(results[0]._replace(text=_between(between, [one.text for one in results])))
+            between = owned("\n</tool_response>\n<tool_response>\n", results[0].message)
+            out.append(results[0]._replace(text=with_ends(between, [one.text for one in results])))
             results = []
         out.append(turn)
     return out
 
 
-def _between(separator: OriginStr, texts: Sequence[OriginStr]) -> OriginStr:
-    joined = texts[0]
-    for text in texts[1:]:
-        joined = joined + separator + text
-    return joined
-
-
 def _with_short_system(system: OriginStr, has_tools: bool) -> OriginStr:
     if has_tools:
-        return system + OriginStr.of("\n", TEMPLATE) if system else system
+        return system + owned("\n") if system else system
     if any(f"detailed thinking {state}" in system for state in ("on", "off")):
         return system
-    return system + OriginStr.of(("\n" if system else "") + _SHORT_SYSTEM, TEMPLATE)
+    return system + owned(("\n" if system else "") + _SHORT_SYSTEM)
 
 
 def _drops(why: str) -> StrategyRefusedError:
@@ -321,22 +311,20 @@ class _Writer:
     def pairs(self, row: _Row, thoughts: _Thoughts | None) -> list[tuple[_Pieces, _Pieces]]:
         """The pieces of each question and of its answer."""
         turns = row.turns if thoughts is None else _without_thoughts(row.turns, thoughts)
-        written = [
-            [*self._begun(row, turns[0])],
-            *([*self._of(turn, place)] for place, turn in enumerate(turns[1:], 1)),
-        ]
+        rest = [list(self._of(turn, place)) for place, turn in enumerate(turns[1:], 1)]
+        filled = [list(self._begun(row, turns[0])), *rest]
         if thoughts is not None:
-            self._add_thoughts(turns, written, thoughts)
-        return list(zip(written[::2], written[1::2], strict=True))
+            self._add_thoughts(turns, filled, thoughts)
+        return list(zip(filled[::2], filled[1::2], strict=True))
 
     def _begun(self, row: _Row, first: _Turn) -> Iterator[Piece]:
         """What stands before the first message, and that message."""
         yield from self._filled(self.slots.prefix, OriginStr(), None)
-        system = row.system or OriginStr.of(self.slots.default_system, TEMPLATE)
+        system = row.system or owned(self.slots.default_system)
         if system or row.has_tools:
             owner = next((run.turn for run in system._runs if run.turn is not None), None)
             if self.slots.fuses_system:
-                first = first._replace(text=_put(self.slots.system[0], system, owner) + first.text)
+                first = first._replace(text=put(self.slots.system[0], _CONTENT, system, owner) + first.text)
             else:
                 yield from self._filled(self.slots.system, system, owner)
         yield from self._of(first, 0)
@@ -353,12 +341,12 @@ class _Writer:
             if slot in (BOS, EOS):
                 yield from self._token(slot, owner)
                 continue
-            filled = _put(slot, text, owner)
+            filled = put(slot, _CONTENT, text, owner)
             if number is not None:
                 filled = filled.replace("{{idx}}", number, 1)
             if filled:
-                header = Header(owner, 0, 0, "", True) if is_answer and owner is not None else None
-                yield piece(self.example, str.__str__(filled), _source(filled, header))
+                answers = [(owner, 0)] if is_answer and owner is not None else []
+                yield piece(self.example, str.__str__(filled), written(filled, answers))
                 is_answer = False
 
     def _token(self, slot: str, owner: int | None) -> Iterator[Piece]:
@@ -366,34 +354,20 @@ class _Writer:
         token = tokenizer.bos_token if slot == BOS else self.eos
         if token is not None:
             id = tokenizer.convert_tokens_to_ids(str(token))
-            source = _source(OriginStr.of(str(token), TEMPLATE, turn=owner), None)
+            source = written(owned(str(token), owner))
             span = (0, len(str(token)))
             yield Piece(ids=(id,), spans=(span,), trained=(False,), start=0, end=span[1], source=source)
 
-    def _add_thoughts(self, turns: Sequence[_Turn], written: list[_Pieces], thoughts: _Thoughts) -> None:
+    def _add_thoughts(self, turns: Sequence[_Turn], filled: list[_Pieces], thoughts: _Thoughts) -> None:
         """Put an empty thought before answers without one: into the question's pieces unless thinking is enabled."""
         for place in [len(turns) - 2] if thoughts.discards else range(0, len(turns), 2):
             if any(word.strip() in turns[place + 1].text for word in (_THINK, _THOUGHT)):
                 continue
             thought = added(self.example, _THINK + _THOUGHT)
             if thoughts.enabled:
-                written[place + 1].insert(0, thought)
+                filled[place + 1].insert(0, thought)
             else:
-                written[place].append(thought)
-
-
-def _put(slot: str, text: OriginStr, owner: int | None) -> OriginStr:
-    """A slot with a text in the place of its first placeholder."""
-    before, mark, after = slot.partition(_CONTENT)
-    written = OriginStr.of(before, TEMPLATE, turn=owner)
-    return written + text + OriginStr.of(after, TEMPLATE, turn=owner) if mark else written
-
-
-def _source(text: OriginStr, header: Header | None) -> Callable[[], Rendered]:
-    headers = (header,) if header else ()
-    return lambda: Rendered(
-        text=str.__str__(text), runs=text._runs, generation_spans=(), headers=headers, prompt_start=None
-    )
+                filled[place].append(thought)
 
 
 def _without_thoughts(turns: Sequence[_Turn], thoughts: _Thoughts) -> list[_Turn]:

@@ -187,6 +187,88 @@ def test_llama_factory_names_wrong_options(options: dict[str, Any], message: str
         look(CHAT, "llama_factory", **options)
 
 
+# --- ms-swift
+
+
+def test_ms_swift_takes_the_template_that_gives_the_models_row() -> None:
+    """Stop tokens train with the line end that the suffix has; without a template that fits, one must be named."""
+    assert trained(CHAT, "ms_swift", CHATML) == "The Danube.<|im_end|>\nThe Nile.<|im_end|>\n"
+    assert look(CHAT, "ms_swift", CHATML).labelled.warnings == ()
+    assert trained(CHAT, "ms_swift", CHATML, loss_scale="last_round") == "The Nile.<|im_end|>\n"
+    assert trained(CHAT[:2], "ms_swift", CHATML, loss_scale="all").endswith("assistant\nThe Danube.<|im_end|>\n")
+    with pytest.raises(
+        StrategyRefusedError, match="none of those that are reproduced gives this model's row: name one"
+    ):
+        look(CHAT, "ms_swift", CHATML.replace("m.role", "m.role + '!'"))
+    shown = look(CHAT[:2], "ms_swift", CHATML.replace("m.role", "m.role + '!'"), template_type="qwen3_nothinking")
+    assert shown.labelled.warnings[0].startswith("ms-swift puts the row together out of parts")
+    assert models.trained_text(shown) == "The Danube.<|im_end|>\n"
+
+
+def test_ms_swift_moves_thoughts() -> None:
+    """An empty one before an answer without, and none in the history of the last round."""
+    shown = look(CHAT[:2], "ms_swift", CHATML, template_type="qwen3")
+    assert models.trained_text(shown) == "<think>\n\n</think>\n\nThe Danube.<|im_end|>\n"
+    chat = CORPUS["think in history"]
+    assert THOUGHT in look(chat, "ms_swift", CHATML, template_type="qwen3").text
+    last = look(chat, "ms_swift", CHATML, template_type="qwen3", loss_scale="last_round")
+    assert THOUGHT not in last.text
+    assert "assistant\nThe Danube.<|im_end|>" in last.text
+
+
+def test_ms_swift_reads_the_messages_own_flags() -> None:
+    """`loss` goes before the loss scale; a `loss_scale` of zero takes an answer out; the suffix trains in any case."""
+    first, second = {**CHAT[1], "loss": False}, {**CHAT[3], "loss_scale": 0}
+    chat = [CHAT[0], first, CHAT[2], second]
+    assert trained(chat, "ms_swift", CHATML) == "<|im_end|>\n"
+    also = [CHAT[0], {**CHAT[1], "loss": True}, *CHAT[2:]]
+    assert "The Danube." in trained(also, "ms_swift", CHATML, loss_scale="last_round")
+
+
+def test_ms_swift_joins_messages_of_one_role() -> None:
+    """Questions are one text, answers keep their own weights; a first answer gets an empty question."""
+    assert (
+        "Vienna?And through Cairo?"
+        in look(CORPUS["consecutive users"], "ms_swift", CHATML, template_type="qwen3_nothinking").text
+    )
+    answers = trained(CORPUS["consecutive assistants"], "ms_swift", CHATML, template_type="qwen3_nothinking")
+    assert answers == "The Danube.The Nile.<|im_end|>\n"
+    first = look(CORPUS["assistant alone"], "ms_swift", CHATML, template_type="qwen3_nothinking")
+    assert first.text == "<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\nWelcome!<|im_end|>\n"
+    asked = look(CORPUS["question only"], "ms_swift", CHATML, template_type="qwen3")
+    assert asked.text.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+    assert not any(asked.trained)
+
+
+@pytest.mark.parametrize(
+    ("chat", "reason"),
+    [
+        (CORPUS["developer"], "Messages of the role developer are not reproduced here: message 0"),
+        (CORPUS["tools, no call"], "What ms-swift writes of tools is not reproduced here"),
+        ([*CHAT, {"role": "tool", "content": "x"}], "What ms-swift writes of tools is not reproduced here: message 4"),
+        (
+            [CHAT[0], CORPUS["tool call"]["messages"][1]],
+            "What ms-swift writes of calls is not reproduced here: message 1",
+        ),
+        (CORPUS["system only"], "ms-swift stops at this row: it has no message but the system's"),
+        (CORPUS["image in a question"], r"message 0 · content\[0\], which is not a text, is not reproduced"),
+    ],
+)
+def test_ms_swift_stops(chat: Any, reason: str) -> None:
+    """What it takes no row of, and what is not reproduced."""
+    lenient = CHATML.replace("m.content", "(m.content if m.content is string else m.content[0].text or '')")
+    with pytest.raises(StrategyRefusedError, match=reason):
+        look(chat, "ms_swift", lenient, template_type="qwen3")
+
+
+def test_ms_swift_names_wrong_options() -> None:
+    """What is wrong, and what there is."""
+    with pytest.raises(StrategyError, match="template_type is 'yi'; those that are reproduced are: qwen3, "):
+        look(CHAT, "ms_swift", template_type="yi")
+    with pytest.raises(StrategyError, match="loss_scale is 'hermes'; those that are reproduced are: default, "):
+        look(CHAT, "ms_swift", loss_scale="hermes")
+
+
 # --- OpenRLHF
 
 
@@ -298,6 +380,7 @@ def test_nemo_rl_joins_what_no_render_has() -> None:
     [
         ("verl", {"ignore_input_ids_mismatch": True}),
         ("llama_factory", {}),
+        ("ms_swift", {"template_type": "qwen3"}),
         ("openrlhf", {"multiturn": True}),
         ("nemo_rl", {}),
     ],
