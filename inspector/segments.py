@@ -113,8 +113,10 @@ def ids_of_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     pattern = _pattern_of(tokenizer) if len(texts) > FEW_TEXTS else None
     plans = [[text] if pattern is None else [piece for piece in pattern.split(text) if piece] for text in texts]
     pieces = list(dict.fromkeys(piece for plan in plans for piece in plan))
+    if not pieces:
+        return [[] for _ in texts]
     called = tokenizer(pieces, add_special_tokens=False, padding=False, truncation=False, verbose=False)
-    known = dict(zip(pieces, called["input_ids"], strict=True)) if pieces else {}
+    known = dict(zip(pieces, called["input_ids"], strict=True))
     return [[id for piece in plan for id in known[piece]] for plan in plans]
 
 

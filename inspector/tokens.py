@@ -103,7 +103,7 @@ def named_panics(tokenizer: Tokenizer) -> Iterator[None]:
 def tokenize(tokenizer: Tokenizer, rendered: Rendered, encoder: Encoder = JINJA) -> TokenTable:
     """Tokenize rendered text as an encoder does. Raises TokenizationError if tokens and text cannot be aligned."""
     if encoder.text_becomes_control:
-        return table_of(tokenizer, rendered, *_encode(tokenizer, rendered.text))
+        return table_of(tokenizer, rendered, *encoded(tokenizer, rendered.text))
     return table_of(tokenizer, rendered, *_encode_pieces(tokenizer, rendered), True)
 
 
@@ -139,7 +139,7 @@ def decoded(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[str, list[tuple[i
     """
     text = text_of(tokenizer, ids)
     if tokenizer.is_fast:
-        own, spans, _ = _encode(tokenizer, text)
+        own, spans, _ = encoded(tokenizer, text)
         if own == list(ids):
             return text, spans, True
     pieces: list[str] = []
@@ -156,7 +156,11 @@ def decoded(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[str, list[tuple[i
     return "".join(pieces), spans, False
 
 
-def _encode(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]], bool]:
+def encoded(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]], bool]:
+    """(the ids of a text alone, the characters of each, whether the tokenizer told those itself).
+
+    Raises TokenizationError as `tokenize`.
+    """
     if tokenizer.is_fast:
         encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return list(encoding["input_ids"]), _ordered(encoding["offset_mapping"]), True

@@ -1,12 +1,14 @@
 """Our mask strategies against the projects whose masks they reproduce.
 
 `python -m tests.strategy_oracle` prints one line a strategy and model, and exits with 1 on any mismatch.
-transformers and trl run here. What the others labelled was recorded from their own code, on the conversations of
-tests/support/corpus.py, as token ranges in tests/data/strategy_vectors.json; none of their code is here.
+transformers and trl run here, and what tests/oracles/trainer_code.py takes out of wheels. What the others labelled
+was recorded from their own code, on the conversations of tests/support/corpus.py, as token ranges in
+tests/data/strategy_vectors.json; none of their code is here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import sys
@@ -21,8 +23,9 @@ from inspector.errors import InspectorError
 from inspector.inspection import make_example
 from inspector.model.model import Model
 from inspector.strategies import Example
+from inspector.strategies.base import ranges_of
 from tests import oracle
-from tests.oracles import strategy_peers
+from tests.oracles import strategy_peers, trainer_code
 from tests.oracles.strategy_peers import Outcome, differs, ours, transformers_mask
 from tests.support import models
 from tests.support.corpus import CORPUS
@@ -90,12 +93,12 @@ def examples(name: str, template: str | None = None) -> dict[str, Example]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What another project trains. `rows`: title -> (number of tokens, the ranges that are trained)."""
+    """What another project trains. `rows`: title -> what it does with the row, as tests/record_vectors.py writes it."""
 
     model: str
     strategy: str
     options: dict[str, Any]
-    rows: dict[str, tuple[int, list[tuple[int, int]]]] = field(repr=False)
+    rows: dict[str, str] = field(repr=False)
 
 
 @lru_cache(maxsize=1)
@@ -107,30 +110,40 @@ def recorded() -> list[Recorded]:
             model=case["model"],
             strategy=case["strategy"],
             options=case["options"],
-            rows={title: _ranges(text) for title, text in case["rows"].items()},
+            rows=case["rows"],
         )
         for case in cases
     ]
 
 
-def _ranges(text: str) -> tuple[int, list[tuple[int, int]]]:
-    """`30: 4-7 9-12` -> 30 tokens, of which 4 to 6 and 9 to 11 are trained."""
-    count, _, spans = text.partition(":")
-    return int(count), [(int(a), int(b)) for a, b in (span.split("-") for span in spans.split())]
+def written(outcome: Outcome, with_ids: bool) -> str:
+    """An outcome as it is recorded: `30: 4-7 9-12`, 30 tokens of which 4 to 6 and 9 to 11 are trained, or `refused`.
+
+    `with_ids`: after the number stands what tells these ids from others.
+    """
+    if outcome.ids is None or outcome.bits is None:
+        return "refused"
+    spans = ranges_of(index for index, bit in enumerate(outcome.bits) if bit)
+    name = hashlib.sha256(str(outcome.ids).encode()).hexdigest()[:8]
+    count = f"{len(outcome.ids)} {name}" if with_ids else f"{len(outcome.ids)}"
+    return f"{count}:" + "".join(f" {start}-{end}" for start, end in spans)
 
 
 def recorded_mismatches(case: Recorded) -> list[str]:
     """Titles over which our labels differ from the recorded ones."""
     wrong = []
-    for title, (count, spans) in case.rows.items():
-        example = examples(case.model)[title]
-        expected = [False] * count
-        for start, end in spans:
-            expected[start:end] = [True] * (end - start)
-        said = ours(example, case.strategy, **case.options)
-        if said.bits is None or said.bits[1:] != expected[1:]:
+    for title, text in case.rows.items():
+        said = ours(examples(case.model)[title], case.strategy, **case.options)
+        if _read(written(said, with_ids=" " in text.partition(":")[0])) != _read(text):
             wrong.append(title)
     return wrong
+
+
+def _read(text: str) -> tuple[str, set[int]]:
+    """The number of tokens and what tells the ids, and the tokens that are trained, but token 0."""
+    row, _, spans = text.partition(":")
+    ends = (span.split("-") for span in spans.split())
+    return row, {index for start, end in ends for index in range(int(start), int(end))} - {0}
 
 
 # --- the table
@@ -182,13 +195,55 @@ def _dpo_cases(name: str) -> Iterator[tuple[str, Outcome, Outcome]]:
             yield title, ours(example, "dpo_boundary", rejected=rejected), strategy_peers.trl_dpo(example, rejected)
 
 
+def _cases_of(
+    strategy: str, theirs: Callable[..., Outcome], *choices: Mapping[str, Any], with_tools: bool = True
+) -> Callable[[str], Iterator[tuple[str, Outcome, Outcome]]]:
+    """The cases of a strategy whose options are those of the function that runs its original.
+
+    `with_tools`: whether ours takes rows with tools; where it refuses them as not reproduced, they are left out.
+    """
+
+    def cases(name: str) -> Iterator[tuple[str, Outcome, Outcome]]:
+        for options in choices or ({},):
+            taken = {title: e for title, e in examples(name).items() if with_tools or not e.conversation.tools}
+            for title, example in taken.items():
+                yield f"{title} {options or ''}", ours(example, strategy, **options), theirs(example, **options)
+
+    return cases
+
+
 LIVE: Mapping[str, Callable[[str], Iterator[tuple[str, Outcome, Outcome]]]] = {
     "generation_tags": _tags_cases,
     "trl_assistant_only": _assistant_cases,
     "trl_completion_only": _completion_cases,
     "dpo_boundary": _dpo_cases,
+    "llama_factory": _cases_of(
+        "llama_factory",
+        trainer_code.llama_factory,
+        {},
+        {"mask_history": True},
+        {"cutoff_len": 25},
+        {"template": "qwen3", "formatting": "openai", "enable_thinking": False},
+        with_tools=False,
+    ),
+    "ms_swift": _cases_of(
+        "ms_swift",
+        trainer_code.ms_swift,
+        {"template_type": "qwen3"},
+        {"template_type": "qwen3", "loss_scale": "last_round"},
+        {"template_type": "qwen3_thinking", "loss_scale": "last_round"},
+        {"template_type": "llama3"},
+        {"template_type": "chatml", "loss_scale": "all"},
+        {"template_type": "gemma"},
+        with_tools=False,
+    ),
+    "openrlhf": _cases_of("openrlhf", trainer_code.openrlhf, {}, {"multiturn": True}),
+    "nemo_automodel": _cases_of(
+        "nemo_automodel", trainer_code.nemo_automodel, {}, {"mask_history": True}, {"mask_generation_prompt": True}
+    ),
+    "verl": _cases_of("verl", trainer_code.verl, {}, {"ignore_input_ids_mismatch": True}),
 }
-"""Strategies whose original is installed with the tests."""
+"""Strategies whose original is installed with the tests, or runs out of its wheel."""
 
 
 def reports() -> Iterator[Report]:
@@ -201,7 +256,7 @@ def reports() -> Iterator[Report]:
             strategy=case.strategy,
             model=case.model,
             cases=len(case.rows),
-            refused=0,
+            refused=sum(text == "refused" for text in case.rows.values()),
             mismatches=recorded_mismatches(case),
         )
 

@@ -17,16 +17,11 @@ from inspector.exports.shown import (
 from inspector.exports.verdict import Export, Outcome, Target, judge
 from inspector.exports.yaml_text import yaml_text
 from inspector.inspection import Inspection
-from inspector.paths import shell_command
 
-LLAMA_FACTORY = Target(target="llama_factory", title="LLaMA-Factory", filename="config.yaml", language="yaml")
-AUTOTRAIN = Target(target="autotrain", title="AutoTrain", filename="config.yaml", language="yaml")
-
-_UNKNOWN = (
-    "It is unknown what this trains: LLaMA-Factory renders with templates of its own, which are not reproduced here. "
-    "It prints its first training example: compare its input_ids and label_ids with the ids and the trained bits of "
-    f"`{shell_command('inspector')} inspect --json`."
+LLAMA_FACTORY = Target(
+    target="llama_factory", title="LLaMA-Factory", filename="config.yaml", language="yaml", version="0.9.5"
 )
+AUTOTRAIN = Target(target="autotrain", title="AutoTrain", filename="config.yaml", language="yaml")
 
 
 def llama_factory(inspection: Inspection, data: str) -> Export:
@@ -61,7 +56,13 @@ def llama_factory(inspection: Inspection, data: str) -> Export:
         "Without `template` it makes one from the tokenizer's; to be sure, name the one of its own that fits the model."
     ]
     files = {"dataset_info.json": json.dumps({name: description}, indent=2, ensure_ascii=False) + "\n"}
-    outcome = Outcome(verdict=_UNKNOWN, same=None)
+    outcome = judge(
+        inspection,
+        "llama_factory",
+        {name: settings[name] for name in ("train_on_prompt", "mask_history", "cutoff_len")},
+        conversation=passed(inspection.example.conversation, fields=("role", "content"), tools=False),
+        passes="LLaMA-Factory renders with slots that it parses out of the template, from role and content alone.",
+    )
     return LLAMA_FACTORY.export(inspection, outcome, yaml_text(settings), notes=notes, files=files)
 
 

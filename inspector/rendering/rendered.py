@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import NamedTuple
 
-from inspector.rendering.origins import PLACEHOLDER, TEMPLATE, Run, merged, placed
+from inspector.rendering.origins import PLACEHOLDER, TEMPLATE, Origin, Run, merged, placed
 
 
 class Header(NamedTuple):
@@ -49,16 +49,49 @@ class Rendered:
 
     def cut(self, length: int) -> Rendered:
         """The render cut to its first characters."""
-        if length >= len(self.text):
-            return self
+        return self if length >= len(self.text) else replace(self.part(0, length), is_cut=True)
+
+    def part(self, start: int, end: int) -> Rendered:
+        """The characters `[start, end)` alone, with what of each span and header is in them."""
+
+        def inside(at: int) -> int:
+            return min(max(at, start), end) - start
+
         return replace(
             self,
-            text=self.text[:length],
-            runs=tuple(run.cut(0, min(end, length) - start) for start, end, run in self.spans() if start < length),
-            generation_spans=tuple((start, min(end, length)) for start, end in self.generation_spans if start < length),
-            headers=tuple(header for header in self.headers if header.end <= length),
-            prompt_start=self.prompt_start if self.prompt_start is not None and self.prompt_start < length else None,
-            is_cut=True,
+            text=self.text[start:end],
+            runs=tuple(self._runs_in(start, end)),
+            generation_spans=tuple(
+                (inside(first), inside(last))
+                for first, last in self.generation_spans
+                if first < end and (start <= first or start < last)
+            ),
+            headers=tuple(
+                one._replace(start=inside(one.start), end=one.end - start)
+                for one in self.headers
+                if start <= one.end <= end
+            ),
+            prompt_start=None if self.prompt_start is None or self.prompt_start >= end else inside(self.prompt_start),
+        )
+
+    def counted_from(self, first: int) -> Rendered:
+        """The same with its first message as message `first` of a longer conversation."""
+        moved: dict[int, Origin] = {}
+
+        def origin(one: Origin) -> Origin:
+            if one.message_index is None:
+                return one
+            return moved.setdefault(id(one), replace(one, message_index=one.message_index + first))
+
+        return replace(
+            self,
+            runs=tuple(
+                run._replace(origin=origin(run.origin), turn=None if run.turn is None else run.turn + first)
+                for run in self.runs
+            ),
+            headers=tuple(one._replace(message_index=one.message_index + first) for one in self.headers),
+            read_off=tuple(index + first for index in self.read_off),
+            unknown_turns=tuple(index + first for index in self.unknown_turns),
         )
 
     def after(self, prefix: str) -> Rendered:
@@ -115,3 +148,26 @@ class Rendered:
     def spans(self) -> Iterator[tuple[int, int, Run]]:
         """Yield `(start, end, run)` for each run, in order."""
         return placed(self.runs)
+
+
+def joined(parts: Sequence[Rendered]) -> Rendered:
+    """Parts of renders, one after the other, as one."""
+    starts = [0, *accumulate(len(part.text) for part in parts)]
+    placed_parts = list(zip(starts, parts, strict=False))
+    last = parts[-1].prompt_start
+    return Rendered(
+        text="".join(part.text for part in parts),
+        runs=tuple(run for part in parts for run in part.runs),
+        generation_spans=tuple((a + by, b + by) for by, part in placed_parts for a, b in part.generation_spans),
+        headers=tuple(
+            one._replace(start=one.start + by, end=one.end + by) for by, part in placed_parts for one in part.headers
+        ),
+        prompt_start=None if last is None else last + starts[-2],
+        read_off=tuple(index for part in parts for index in part.read_off),
+        unknown_turns=tuple(index for part in parts for index in part.unknown_turns),
+    )
+
+
+def template_text(text: str) -> Rendered:
+    """A text of the template alone, in no turn."""
+    return Rendered(text=text, runs=(Run(len(text), TEMPLATE),), generation_spans=(), headers=(), prompt_start=None)

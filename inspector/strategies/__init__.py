@@ -28,6 +28,11 @@ from inspector.strategies.base import (
 from inspector.strategies.boundaries import dpo_boundary, trl_completion_only
 from inspector.strategies.content_diff import content_diff, content_diff_legacy
 from inspector.strategies.full import full
+from inspector.strategies.joined.llama_factory import llama_factory
+from inspector.strategies.joined.ms_swift import ms_swift
+from inspector.strategies.joined.nemo import nemo_automodel, nemo_rl
+from inspector.strategies.joined.openrlhf import openrlhf
+from inspector.strategies.joined.verl import verl
 from inspector.strategies.markers_in_ids import bos_eos, home_llm, home_llm_intended, trl_completion_collator
 from inspector.strategies.modifiers import Keep, Modifiers, Truncation, behind_prompt
 from inspector.strategies.own_labels import own_labels
@@ -56,6 +61,12 @@ STRATEGIES: Mapping[str, Callable[..., Labelled]] = {
         prefix_render,
         incremental_delta,
         torchtune,
+        verl,
+        llama_factory,
+        ms_swift,
+        openrlhf,
+        nemo_automodel,
+        nemo_rl,
         string_span,
         chatml,
         llama3_sft,

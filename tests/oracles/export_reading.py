@@ -15,14 +15,16 @@ from typing import Any
 import yaml
 
 import inspector
+from inspector.conversation import Conversation
 from inspector.errors import InspectorError
 from inspector.exports.targets import Export
 from inspector.inspection import Inspection, inspect
 from inspector.model.model import Model
 from inspector.strategies.markers_in_ids import completion_collator_bits, home_llm_bits
-from tests.oracles import strategy_peers
+from tests.oracles import strategy_peers, trainer_code
 from tests.support import models
 from tests.support.corpus import CORPUS
+from tests.support.fetch import fetched
 
 NAMES = (
     "one turn",
@@ -188,6 +190,28 @@ def autotrain_row(inspection: Inspection, written: Export) -> Row:
     return ids, [False, *[True] * (len(ids) - 1)]
 
 
+def llama_factory_row(inspection: Inspection, written: Export) -> Row:
+    """What LLaMA-Factory's own code makes of the row, by the configuration and the description of the data."""
+    config = yaml.safe_load(written.text)
+    about = json.loads(written.files["dataset_info.json"])[config["dataset"]]
+    assert about["formatting"] == "sharegpt"
+    assert {name: tag for name, tag in about["tags"].items() if name[:-4] != tag} == {}
+    options = {name: config[name] for name in ("train_on_prompt", "mask_history", "cutoff_len")}
+    messages = [
+        {name: message.get(name) for name in ("role", "content")}
+        for message in inspection.example.conversation.messages
+    ]
+    plain = Conversation(messages=tuple(messages))
+    outcome = fetched(lambda: trainer_code.llama_factory(replace(inspection.example, conversation=plain), **options))
+    assert outcome.ids is not None
+    assert outcome.bits is not None
+    left = inspection.ids[len(outcome.ids) :]
+    opens = inspection.example.conversation.adds_generation_prompt
+    if [*outcome.ids, *left] == inspection.ids and not opens:  # it is cut
+        return inspection.ids, [False, *outcome.bits[1:], *([False] * len(left))]
+    return outcome.ids, outcome.bits
+
+
 def labels_row(inspection: Inspection, written: Export) -> Row:
     """The row that is written to the file."""
     assert constants(written.text)["ROWS"].endswith(".parquet")
@@ -216,6 +240,7 @@ ROWS: dict[str, Callable[[Inspection, Export], Row]] = {
     "unsloth": unsloth_row,
     "axolotl": axolotl_row,
     "autotrain": autotrain_row,
+    "llama_factory": llama_factory_row,
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from inspector.conversation import Conversation
 from inspector.errors import StrategyRefusedError
-from inspector.strategies import Example, label
+from inspector.strategies import Example, Reason, label
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,14 @@ class Outcome:
 
 
 def ours(example: Example, strategy: str, **options: Any) -> Outcome:
-    """Our labels, with the ids that they stand over."""
+    """Our labels, with the ids that they stand over, without those that are cut."""
     try:
         labelled = label(example, strategy, options)
     except StrategyRefusedError as error:
         return Outcome(None, None, str(error))
-    return Outcome(list((labelled.example or example).tokens.ids), list(labelled.trained))
+    kept = [index for index, reason in enumerate(labelled.reasons) if reason is not Reason.CUT]
+    ids = (labelled.example or example).tokens.ids
+    return Outcome([ids[index] for index in kept], [labelled.trained[index] for index in kept])
 
 
 def differs(one: Outcome, other: Outcome) -> bool:
@@ -90,7 +92,7 @@ def _row(conversation: Conversation, **messages: Any) -> dict[str, Any]:
     return row | ({} if conversation.tools is None else {"tools": list(conversation.tools)})
 
 
-def _with_template(example: Example, work: Callable[[Any], Any]) -> Any:
+def with_template(example: Example, work: Callable[[Any], Any]) -> Any:
     """Run `work` with the tokenizer holding the example's template, as a trainer would find it."""
     tokenizer, kept = example.tokenizer, example.tokenizer.chat_template
     tokenizer.chat_template = example.template
@@ -126,7 +128,7 @@ def trl_dpo(example: Example, rejected: str) -> Outcome:
     other = [{"role": "assistant", "content": rejected}]
     row = _row(example.conversation, prompt=prompt, chosen=answer, rejected=other)
     try:
-        (found,) = _with_template(example, lambda tokenizer: dpo_rows(tokenizer, row))
+        (found,) = with_template(example, lambda tokenizer: dpo_rows(tokenizer, row))
     except Exception as error:
         return Outcome(None, None, str(error))
     known, answered = found["prompt_ids"], found["chosen_ids"]
@@ -135,7 +137,7 @@ def trl_dpo(example: Example, rejected: str) -> Outcome:
 
 def _first_row(example: Example, work: Callable[[Any], list[dict[str, Any]]]) -> Outcome:
     try:
-        rows = _with_template(example, work)
+        rows = with_template(example, work)
     except Exception as error:
         return Outcome(None, None, str(error))
     if not rows:

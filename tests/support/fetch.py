@@ -134,7 +134,7 @@ def wheel_code(package: str, code: str) -> Path:
     from tests.support import wheel_templates as maker
 
     path = PurePosixPath(code)
-    return _of_wheel(package, path.stem, maker.copying(code)) / path.name
+    return _of_wheel(package, "-".join(path.with_suffix("").parts), maker.copying(code)) / path.name
 
 
 def _of_wheel(package: str, what: str, build: Callable[[Path, Path], None]) -> Path:

@@ -30,6 +30,7 @@ from tests.oracles.export_reading import (
     trl_row,
 )
 from tests.support.corpus import CORPUS
+from tests.support.wheel_templates import WHEELS
 
 ROOT = Path(__file__).parents[3]
 ENDLESS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% endfor %}"
@@ -56,9 +57,8 @@ def test_verdicts_are_true(target: str) -> None:
             continue
         check_verdict(inspection, written, ROWS[target](inspection, written))
         same.append(written.same)
-    if target != "llama_factory":
-        assert len(same) > 40
-        assert {True, False} & set(same) == ({True} if target == "trl_labels" else {True, False})
+    assert len(same) > (25 if target == "llama_factory" else 40)  # it takes fewer rows than the others
+    assert {True, False} & set(same) == ({True} if target == "trl_labels" else {True, False})
 
 
 def check_form(written: Export) -> None:
@@ -136,6 +136,7 @@ def test_versions_are_those_that_were_compared() -> None:
     for target, strategy in (("trl_collator", "trl_completion_collator"), ("unsloth", "responses_only")):
         assert f"({recorded[strategy].split(',')[0]})" in headings[target]
     assert f"({recorded['content_diff'].split(',')[0]})" in headings["axolotl"]
+    assert f"({WHEELS['llamafactory'][0].partition('==')[2]})" in headings["llama_factory"]
 
 
 # --- each trainer
@@ -244,12 +245,11 @@ def test_axolotl_learns_of_a_stop_token_that_is_not_the_eos() -> None:
     assert written.same
 
 
-def test_llama_factory_is_unknown_and_gets_its_description_of_the_data() -> None:
-    """Nothing is claimed; the comment says how to check."""
+def test_llama_factory_gets_its_description_of_the_data() -> None:
+    """Without a template, which it then makes from the tokenizer's."""
     written = export(inspect(model("tiny-chat"), CORPUS["two turns"]), "llama_factory", data="chats.jsonl")
-    assert written.same is None
-    assert written.verdict.startswith("It is unknown what this trains")
-    assert "compare its input_ids and label_ids" in written.verdict
+    assert written.same is False
+    assert written.verdict.startswith("Trains 2 tokens it should not: ")
     config = yaml.safe_load(written.text)
     assert (config["stage"], config["train_on_prompt"], config["dataset"]) == ("sft", False, "chats")
     assert "template" not in config

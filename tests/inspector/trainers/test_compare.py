@@ -38,7 +38,7 @@ def test_agreement_and_differences_are_those_of_the_bits(comparison: Comparison)
     """Counted again here, token by token, from the public form."""
     data = json.loads(json.dumps(comparison.to_dict()))
     for entry in data["strategies"]:
-        if entry["trained"] is None:
+        if entry["agreement"] is None:
             assert entry["error"]
             continue
         assert entry["count"] == sum(entry["trained"])
