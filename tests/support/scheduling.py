@@ -30,6 +30,7 @@ LONGEST_FIRST = (
     "test_answers",
     "test_methods",
     "test_check",
+    "test_quantized",
     "test_wheel",
     "test_reproduction",
     "test_publish",
@@ -67,7 +68,7 @@ LONGEST_FIRST = (
 TOGETHER = {
     "browser": ("test_page", "test_accessibility", "test_report_html", "test_hostile"),
     "training": (
-        "test_answers", "test_methods", "test_check", "test_engines", "test_training", "test_jobs", "test_publish",
+        "test_answers", "test_methods", "test_check", "test_quantized", "test_engines", "test_training", "test_jobs", "test_publish",
         "test_export_rows", "test_importers",
     ),
 }  # fmt: skip
