@@ -212,11 +212,29 @@ def _cases_of(
     return cases
 
 
+_CHATML = ("<|im_start|>user\n", "<|im_start|>assistant\n")
+_LLAMA = ("<|start_header_id|>user<|end_header_id|>\n\n", "<|start_header_id|>assistant<|end_header_id|>\n\n")
+_PARTS = {
+    "qwen3": _CHATML,
+    "qwen2_5": _CHATML,
+    "llama3_1": _LLAMA,
+    "llama3_2": _LLAMA,
+    "gemma3": ("<start_of_turn>user\n", "<start_of_turn>model\n"),
+}
+
+
+def _unsloth_cases(name: str) -> Iterator[tuple[str, Outcome, Outcome]]:
+    parts = dict(zip(("instruction_part", "response_part"), _PARTS[name], strict=True))
+    choices = [{**parts, "mask_out_tokens": masked} for masked in ([], ["</think>"], ["The", "a", "\n", ".", "Nile"])]
+    return _cases_of("responses_only", trainer_code.unsloth, *choices)(name)
+
+
 LIVE: Mapping[str, Callable[[str], Iterator[tuple[str, Outcome, Outcome]]]] = {
     "generation_tags": _tags_cases,
     "trl_assistant_only": _assistant_cases,
     "trl_completion_only": _completion_cases,
     "dpo_boundary": _dpo_cases,
+    "responses_only": _unsloth_cases,
     "llama_factory": _cases_of(
         "llama_factory",
         trainer_code.llama_factory,

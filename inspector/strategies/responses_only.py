@@ -34,12 +34,14 @@ def responses_only(
     instruction_part: str | None = None,
     response_part: str | None = None,
     last_only: bool = False,
+    mask_out_tokens: Sequence[str] = (),
 ) -> Labelled:
     """Train from after each `response_part` to the eos, the next `instruction_part` or the end.
 
     The parts are the texts of the two headers; a missing part is read from this conversation. `last_only`: the last
-    answer only. Raises ValueError for a part without tokens, and StrategyRefusedError if a missing part cannot be read.
-    Source: Unsloth, docs/strategies.md D7.
+    answer only. `mask_out_tokens`: texts whose ids do not train wherever they stand, such as `</think>`. Raises
+    ValueError for a part without tokens and for texts to mask that are none, and StrategyRefusedError if a missing part
+    cannot be read. Source: Unsloth, docs/strategies.md D7.
     """
     parts = {
         "instruction_part": _user_header(example) if instruction_part is None else instruction_part,
@@ -53,12 +55,29 @@ def responses_only(
     bits = [False] * len(example)
     for start, stop in spans[-1:] if last_only else spans:
         bits[start:stop] = [True] * len(bits[start:stop])
+    for start, stop in _masked_out(example, mask_out_tokens):
+        bits[start:stop] = [False] * (stop - start)
     warnings = []
     if not any(bits):
         warnings.append(
             f"All labels of this row are -100: the ids {list(answer.core)} of {parts['response_part']!r} are not in it."
         )
     return Labelled.by_rule(bits, lost=range(len(bits)) if warnings else (), warnings=warnings)
+
+
+def _masked_out(example: Example, texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Where the ids of texts stand, alone or as they are after a blank where that changes them."""
+    texts = [texts] if isinstance(texts, str) else texts
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"mask_out_tokens is {texts!r}, and must be a list of texts.")
+    ids, found = example.tokens.ids, []
+    for text in texts:
+        bare, spaced = example.ids_of(text), example.ids_of(f" {text}")
+        holds_bare = any(_is_at(spaced, bare, at) for at in range(len(spaced) - len(bare) + 1))
+        for masked in [bare] if holds_bare else [bare, spaced]:
+            starts = [at for at in range(len(ids)) if masked and _is_at(ids, masked, at)]
+            found += [(at, at + len(masked)) for at in starts]
+    return found
 
 
 # --- markers

@@ -349,6 +349,26 @@ def ms_swift(example: Example, template_type: str = "chatml", loss_scale: str = 
     return Outcome(list(found["input_ids"]), [label != -100 for label in found["labels"]])
 
 
+# --- Unsloth
+
+
+@lru_cache(maxsize=1)
+def _unsloth() -> Callable[..., Any]:
+    found = run_module("unsloth_zoo", "unsloth_zoo/dataset_utils.py", ("unsloth_zoo",))
+    return found["train_on_responses_only"]  # type: ignore[no-any-return]
+
+
+def unsloth(example: Example, instruction_part: str, response_part: str, mask_out_tokens: list[str]) -> Outcome:
+    """What Unsloth's train_on_responses_only trains of the row's ids."""
+    mask = _unsloth()(
+        None, instruction_part, response_part, tokenizer=example.tokenizer, return_function=True,
+        mask_out_tokens=mask_out_tokens,
+    )  # fmt: skip
+    ids = list(example.tokens.ids)
+    (labels,) = mask({"input_ids": [ids]})["labels"]
+    return Outcome(ids, [label != -100 for label in labels])
+
+
 # --- NeMo
 
 

@@ -24,6 +24,7 @@ WHEELS = {
     "openrlhf": ("openrlhf==0.11.2", "c969d70db03a70724c3d8a5a01186c6e0728bce624fb3dff95e39b5396acefa6"),
     "renderers": ("renderers==0.1.12", "023edfc5c17583d4b9824a1a822027d2f1d63be0d8e197137a2145e0f786f37d"),
     "sglang": ("sglang==0.5.12", "d3fc7ecb61ad3e533ebe1ae9b4109fbb62ecbf2d17453b62770c8a7ec49d539a"),
+    "unsloth_zoo": ("unsloth_zoo==2026.10.9", "f68e0576b0e9bd2ef85f19bf665132c576b52ee4df923fbb16c81538a3cde676"),
     "verl": ("verl==0.9.1", "db6e6f2a8d9d5808d9ec32d357a42319fdc6967df688ff9d9810050f49bfdd14"),
     "unsloth": ("unsloth==2026.10.9", "feb40b99bc4f8c543a36cbd0fe6e1410d6e4ac16bd4d0c731f607adce3d63bb0"),
 }

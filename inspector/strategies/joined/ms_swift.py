@@ -80,9 +80,9 @@ LOSS_SCALES = ("default", "last_round", "all")
 def ms_swift(example: Example, *, template_type: str | None = None, loss_scale: str = "default") -> Labelled:
     """Train the answers, the suffix after the last, and of what stands after the others as much as is the suffix.
 
-    `template_type`: ms-swift's name of a template; None: the first that gives the row that the model's own gives, its
-    end apart. `loss_scale`: "default"; "last_round": what follows the last question; "all": everything. A message's own
-    `loss` goes before, and a `loss_scale` of zero takes an answer out.
+    `template_type`: ms-swift's name of a template; None: the first that writes the text that the model's own writes, up
+    to white space at its end. `loss_scale`: "default"; "last_round": what follows the last question; "all": everything.
+    A message's own `loss` goes before, and a `loss_scale` of zero takes an answer out.
 
     Raises StrategyRefusedError where ms-swift stops (roles that do not alternate, content that is not a text), for what
     is not reproduced (tools and their results, images), and where no template is named and none fits. ValueError for a
@@ -106,10 +106,8 @@ def ms_swift(example: Example, *, template_type: str | None = None, loss_scale: 
 
 
 def _fits(example: Example, pieces: Sequence[Piece]) -> bool:
-    """Whether the row of the pieces and the one shown begin in the same way, up to their last tokens."""
-    ids, shown = [id for one in pieces for id in one.ids], list(example.tokens.ids)
-    shorter = min(len(ids), len(shown))
-    return abs(len(ids) - len(shown)) <= 1 and ids[:shorter] == shown[:shorter]
+    """Whether the pieces are the text shown, up to white space at its end."""
+    return "".join(one.source().text for one in pieces).rstrip() == example.rendered.text.rstrip()
 
 
 # --- the messages

@@ -205,6 +205,15 @@ def test_ms_swift_takes_the_template_that_gives_the_models_row() -> None:
     assert models.trained_text(shown) == "The Danube.<|im_end|>\n"
 
 
+def test_ms_swift_tokenizes_answers_alone() -> None:
+    """A line end that would merge with the header's is a token of its own: the same text, other ids."""
+    model = inspector.load("tiny-chat").with_template("chatml")
+    chat = CORPUS["answer starts with two line breaks"]
+    shown = inspector.inspect(model, chat, "ms_swift")
+    assert shown.text == inspector.inspect(model, chat).text
+    assert models.trained_text(shown) == "\n\nThe Danube.<|im_end|>\n"
+
+
 def test_ms_swift_moves_thoughts() -> None:
     """An empty one before an answer without, and none in the history of the last round."""
     shown = look(CHAT[:2], "ms_swift", CHATML, template_type="qwen3")

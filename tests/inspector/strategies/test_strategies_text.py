@@ -81,6 +81,14 @@ def test_ids_cut_off_in_front_of_a_question_are_not_the_answers() -> None:
         assert answer_spans(made, question, answer) == [span]
 
 
+def test_responses_only_masks_texts_out() -> None:
+    """Wherever their ids stand in an answer."""
+    assert text(CHAT, "responses_only", mask_out_tokens=["<|im_end|>"]) == "The Danube.The Nile."
+    assert text(CHAT, "responses_only", mask_out_tokens="<|im_end|>") == "The Danube.The Nile."
+    with pytest.raises(StrategyError, match="mask_out_tokens is 7, and must be a list of texts"):
+        look(CHAT, "responses_only", mask_out_tokens=7)
+
+
 def test_responses_only_reads_the_headers_that_are_not_given() -> None:
     """From the template's own text before the messages."""
     given = look(CHAT, "responses_only", instruction_part=USER, response_part=ASSISTANT)
