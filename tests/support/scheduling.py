@@ -68,8 +68,8 @@ LONGEST_FIRST = (
 TOGETHER = {
     "browser": ("test_page", "test_accessibility", "test_report_html", "test_hostile"),
     "training": (
-        "test_answers", "test_methods", "test_check", "test_quantized", "test_engines", "test_training", "test_jobs", "test_publish",
-        "test_export_rows", "test_importers",
+        "test_answers", "test_methods", "test_check", "test_quantized", "test_engines", "test_training", "test_jobs",
+        "test_publish", "test_export_rows", "test_importers",
     ),
 }  # fmt: skip
 """What takes long to start (the app with its browser; a worker that has imported the libraries) -> how the names of the
