@@ -7,7 +7,7 @@ Written from docs/strategies.md (D23), which was checked against its code; nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
@@ -15,89 +15,12 @@ from inspector.conversation import Conversation, Message
 from inspector.errors import StrategyRefusedError
 from inspector.rendering.origins import OriginStr
 from inspector.strategies.base import Example, Labelled, facts
+from inspector.strategies.joined.llama_factory_templates import BOS, CONTENT, EOS, TEMPLATES, Slots, SlotTemplate
 from inspector.strategies.joined.row import Piece, added, check_images, labelled_row, piece
 from inspector.strategies.joined.slots import content_of, owned, put, with_ends, written
 
-Slots: TypeAlias = tuple[str, ...]
-"""Texts that are tokenized one by one; BOS and EOS stand for those tokens."""
-
-BOS, EOS, _CONTENT = "{bos}", "{eos}", "{{content}}"
 _THINK, _THOUGHT = "<think>\n", "\n</think>\n\n"
 _THOUGHTS = re.compile(f"{re.escape(_THINK)}(.*?){re.escape(_THOUGHT)}", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotTemplate:
-    """One of LLaMA-Factory's templates. `stops`: its stop words, of which the first becomes the eos token.
-
-    `fuses_system`: the system text goes into the first message's slot. `reasons`: answers get an empty thought.
-    """
-
-    user: Slots
-    assistant: Slots = (_CONTENT, EOS)
-    system: Slots = (_CONTENT,)
-    observation: Slots = ()
-    prefix: Slots = ()
-    default_system: str = ""
-    stops: tuple[str, ...] = ()
-    fuses_system: bool = False
-    reasons: bool = False
-
-
-_CHATML = SlotTemplate(
-    user=("<|im_start|>user\n{{content}}<|im_end|>\n<|im_start|>assistant\n",),
-    assistant=("{{content}}<|im_end|>\n",),
-    system=("<|im_start|>system\n{{content}}<|im_end|>\n",),
-    observation=("<|im_start|>tool\n{{content}}<|im_end|>\n<|im_start|>assistant\n",),
-    stops=("<|im_end|>", "<|im_start|>"),
-)
-_QWEN = replace(
-    _CHATML,
-    observation=(
-        "<|im_start|>user\n<tool_response>\n{{content}}\n</tool_response><|im_end|>\n<|im_start|>assistant\n",
-    ),
-    stops=("<|im_end|>",),
-)
-_DEEPSEEK = SlotTemplate(user=("<｜User｜>{{content}}<｜Assistant｜>",), prefix=(BOS,))
-TEMPLATES: Mapping[str, SlotTemplate] = {
-    "chatml": _CHATML,
-    "qwen3": replace(_QWEN, reasons=True),
-    "qwen3_nothink": _QWEN,
-    "llama3": SlotTemplate(
-        user=(
-            "<|start_header_id|>user<|end_header_id|>\n\n{{content}}<|eot_id|>"
-            "<|start_header_id|>assistant<|end_header_id|>\n\n",
-        ),
-        assistant=("{{content}}<|eot_id|>",),
-        system=("<|start_header_id|>system<|end_header_id|>\n\n{{content}}<|eot_id|>",),
-        observation=(
-            "<|start_header_id|>ipython<|end_header_id|>\n\n{{content}}<|eot_id|>"
-            "<|start_header_id|>assistant<|end_header_id|>\n\n",
-        ),
-        prefix=(BOS,),
-        stops=("<|eot_id|>", "<|eom_id|>"),
-    ),
-    "gemma": SlotTemplate(
-        user=("<start_of_turn>user\n{{content}}<end_of_turn>\n<start_of_turn>model\n",),
-        assistant=("{{content}}<end_of_turn>\n",),
-        system=("{{content}}\n\n",),
-        observation=("<start_of_turn>tool\n{{content}}<end_of_turn>\n<start_of_turn>model\n",),
-        prefix=(BOS,),
-        stops=("<end_of_turn>",),
-        fuses_system=True,
-    ),
-    "mistral": SlotTemplate(
-        user=("[INST] {{content}}[/INST]",),
-        assistant=(" {{content}}", EOS),
-        system=("{{content}}\n\n",),
-        observation=('[TOOL_RESULTS] {"content": {{content}}}[/TOOL_RESULTS]',),
-        prefix=(BOS,),
-        fuses_system=True,
-    ),
-    "deepseek3": _DEEPSEEK,
-    "deepseekr1": replace(_DEEPSEEK, reasons=True),
-}
-"""The templates that are reproduced, by LLaMA-Factory's names, without their tools."""
 
 FORMATTINGS = ("sharegpt", "openai")
 _SHORT_SYSTEM = "detailed thinking off"
@@ -231,10 +154,10 @@ def _parsed(example: Example) -> SlotTemplate:
     """The slots that LLaMA-Factory parses out of the tokenizer's template."""
     tokenizer = example.tokenizer
     prefix = str(tokenizer.decode(tokenizer("")["input_ids"]))
-    asked: Message = {"role": "user", "content": _CONTENT}
-    answered: Message = {"role": "assistant", "content": _CONTENT}
+    asked: Message = {"role": "user", "content": CONTENT}
+    answered: Message = {"role": "assistant", "content": CONTENT}
     unset: Message = {"role": "system", "content": ""}
-    said: Message = {"role": "system", "content": _CONTENT}
+    said: Message = {"role": "system", "content": CONTENT}
     renders = [((said,), False), ((unset, asked), True), ((asked,), True), ((asked, answered), False)]
     texts = example.texts(
         [Conversation(messages=given, keywords={"add_generation_prompt": opens}) for given, opens in renders],
@@ -247,7 +170,7 @@ def _parsed(example: Example) -> SlotTemplate:
     default = ""
     if len(user) > len(bare):
         default = _left_over(bare, user)
-        user = user[len(system.replace(_CONTENT, default, 1)) :]
+        user = user[len(system.replace(CONTENT, default, 1)) :]
     for name, slot in (("system", system), ("user", user), ("assistant", answer)):
         if not re.search(r"\{\{[a-zA-Z_][a-zA-Z0-9_]*\}\}", slot):
             raise StrategyRefusedError(
@@ -324,7 +247,7 @@ class _Writer:
         if system or row.has_tools:
             owner = next((run.turn for run in system._runs if run.turn is not None), None)
             if self.slots.fuses_system:
-                first = first._replace(text=put(self.slots.system[0], _CONTENT, system, owner) + first.text)
+                first = first._replace(text=put(self.slots.system[0], CONTENT, system, owner) + first.text)
             else:
                 yield from self._filled(self.slots.system, system, owner)
         yield from self._of(first, 0)
@@ -341,7 +264,7 @@ class _Writer:
             if slot in (BOS, EOS):
                 yield from self._token(slot, owner)
                 continue
-            filled = put(slot, _CONTENT, text, owner)
+            filled = put(slot, CONTENT, text, owner)
             if number is not None:
                 filled = filled.replace("{{idx}}", number, 1)
             if filled:
