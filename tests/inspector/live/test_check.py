@@ -35,6 +35,7 @@ from inspector.errors import CheckError, WrongTrainingError
 from inspector.live import Report, check
 from inspector.live.callback import MaskscopeCallback, watch
 from inspector.paths import MODELS
+from tests.support.waiting import HANG_S
 
 ROOT = Path(__file__).parents[3]
 CHAT = [
@@ -528,21 +529,20 @@ def test_all_processes_stop(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(RUN)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ENDED": str(tmp_path)}
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-        timeout=300,
-    )  # fmt: skip
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=HANG_S
+    )
     assert done.returncode == 0, done.stderr
-    assert sorted(line for line in done.stdout.splitlines() if "after" in line) == [
-        "0 stopped after 0: Process 1: ✗ Alternating trains user text",
-        "1 stopped after 0: Process 1: ✗ Alternating trains user text",
-    ]
+    ended = [(tmp_path / rank).read_text() for rank in "01"]  # what both print could stand in one line
+    assert ended == ["stopped after 0: Process 1: ✗ Alternating trains user text"] * 2
 
 
-def test_watch_keeps_the_report(tmp_path: Path) -> None:
+def test_watch_keeps_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the run's folder, and in TensorBoard."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
     trainer = sft(tmp_path, report_to="tensorboard")
     watcher = watch(trainer)
     trainer.train()
@@ -556,6 +556,7 @@ def test_watch_keeps_the_report(tmp_path: Path) -> None:
 
 
 RUN = """
+import os
 import tempfile
 from pathlib import Path
 
@@ -582,8 +583,9 @@ watch(trainer, stop=True)
 try:
     trainer.train()
 except WrongTrainingError as error:
-    said = str(error).split(" (")[0]
-    print(trainer.args.process_index, f"stopped after {trainer.state.global_step}:", said, flush=True)
+    message = str(error).split(" (")[0]
+    ended = Path(os.environ["ENDED"], str(trainer.args.process_index))
+    ended.write_text(f"stopped after {trainer.state.global_step}: {message}")
 """
 """A run of several processes, of which the odd ones have rows that train whole."""
 
