@@ -56,6 +56,10 @@ class TokenTable:
         """The distinct origins of a token's characters, in order."""
         return list(dict.fromkeys(run.origin for run in self.runs[index]))
 
+    def turn(self, index: int) -> int | None:
+        """The message in whose turn a token begins; None for the template's own text."""
+        return next((run.turn for run in self.runs[index]), None)
+
     def pieces(self) -> list[str]:
         """The text of each token without characters that an earlier token has.
 

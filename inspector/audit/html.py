@@ -20,7 +20,7 @@ from inspector.audit.report import KEPT_TURNS, AuditReport
 from inspector.audit.summary import number, packing, quantile, summarize
 from inspector.audit.text import Shown, about_lines, audited_answer, figures, ranked_findings
 from inspector.errors import printable
-from inspector.findings.codes import Code, Severity
+from inspector.findings.codes import SIGNS, Code, Severity
 from inspector.findings.explanations import explanation
 from inspector.strategies.modifiers import Truncation
 
@@ -32,7 +32,6 @@ BARS = 40
 _LONG_TAIL = 10
 """The histogram is logarithmic if the longest row has at least this many times the median."""
 _HERE = Path(__file__).parent
-_SIGNS = {Severity.ERROR: "✕", Severity.WARNING: "▲", Severity.NOTE: "●"}
 
 
 def to_html(report: AuditReport) -> str:
@@ -58,7 +57,7 @@ def _view(report: AuditReport) -> dict[str, Any]:
         "title": f"Audit of {names[0] if len(names) == 1 else number(len(names), 'data set')}",
         "figures": figures(report),
         "counts": [
-            (severity.value, _SIGNS[severity], sum(one.severity is severity for one in findings))
+            (severity.value, SIGNS[severity], sum(one.severity is severity for one in findings))
             for severity in Severity
         ],
         "pairs": audited_answer(report),
@@ -115,7 +114,7 @@ def _finding(one: Shown, report: AuditReport) -> dict[str, Any]:
         "id": re.sub(r"\W", "", one.code),
         "code": one.code,
         "severity": one.severity.value,
-        "sign": _SIGNS[one.severity],
+        "sign": SIGNS[one.severity],
         "rows": one.rows,
         "share": min(1.0, one.rows / report.rows) if report.rows else 0.0,
         "times": "" if one.detail else number(one.count, "time"),

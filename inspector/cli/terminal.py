@@ -43,17 +43,12 @@ def format_inspection(inspection: Inspection, *, colour: bool) -> str:
 
 def _turns(inspection: Inspection, colour: bool) -> Iterator[str]:
     pieces, straddlers = inspection.example.brief_texts(), set(inspection.straddlers)
-    for turn, group in groupby(range(len(inspection.ids)), key=lambda i: _turn(inspection, i)):
+    for turn, group in groupby(range(len(inspection.ids)), key=inspection.example.tokens.turn):
         title = "template" if turn is None else f"{turn} {inspection.example.conversation.role(turn)}"
         text = _text(inspection, pieces, straddlers, list(group), colour)
         for number, line in enumerate(text.split("\n")):
             head = title[:_ROLE_WIDTH] if not number else ""
             yield f"{_paint(head.rjust(_ROLE_WIDTH), _DIM, colour)} │ {line}"
-
-
-def _turn(inspection: Inspection, index: int) -> int | None:
-    runs = inspection.example.tokens.runs[index]
-    return runs[0].turn if runs else None
 
 
 def _text(

@@ -173,6 +173,10 @@ class Severity(StrEnum):
     """Worth knowing."""
 
 
+SIGNS = {Severity.ERROR: "✕", Severity.WARNING: "▲", Severity.NOTE: "●"}
+"""What stands before a finding, so that severities are told apart without colour."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One finding.

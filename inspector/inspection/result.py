@@ -76,8 +76,7 @@ class Inspection:
     @cached_property
     def row_turns(self) -> list[int | None]:
         """The turn of each token of `row`: the index of its message, None for the template's own text."""
-        runs = self.example.tokens.runs
-        return [next((run.turn for run in runs[i]), None) for i in self._kept]
+        return list(map(self.example.tokens.turn, self._kept))
 
     @cached_property
     def _kept(self) -> list[int]:

@@ -6,7 +6,7 @@ In: a problem, the checked rows, and what is known of the run. Out: the problem 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,10 +45,9 @@ def cause_of(run: Run, rows: Sequence[CheckedRow], problem: Problem) -> Problem:
     """The problem with the first cause that the rows show."""
     if problem.cause:
         return problem
-    for kinds, find in _CAUSES:
-        if problem.kind in kinds and (found := find(run, rows)):
-            return replace(problem, cause=found[0], remedy=found[1])
-    return problem
+    found = _OF_ODDITIES.get(problem.kind)
+    found = found or next(filter(None, (find(run, rows) for kinds, find in _CAUSES if problem.kind in kinds)), None)
+    return problem if found is None else replace(problem, cause=found[0], remedy=found[1])
 
 
 def _pad_is_stop(run: Run, rows: Sequence[CheckedRow]) -> Cause | None:
@@ -125,42 +124,31 @@ _CAUSES: tuple[tuple[tuple[str, ...], Callable[[Run, Sequence[CheckedRow]], Caus
     ((f"missing:{Kind.ANSWER}",), _template_not_found),
     (tuple(f"extra:{kind}" for kind in Kind), _everything_is_trained),
     (("cut",), _is_cut),
-    (
-        (Oddity.LEAK.value,),
-        lambda run, rows: (
-            "The batch has neither position_ids that begin anew, nor lengths of its sequences, nor a mask of blocks.",
-            "Set padding_free=True (TRL) or use DataCollatorWithFlattening, with an attention that reads them.",
-        ),
-    ),
-    (
-        (Oddity.MASKED.value,),
-        lambda run, rows: (
-            "The batch has both position_ids and an attention_mask: transformers reads where sequences start off "
-            "position_ids only where there is no mask.",
-            "Leave attention_mask out of packed batches, or give a mask of blocks.",
-        ),
-    ),
-    (
-        (Oddity.HIDDEN.value,),
-        lambda run, rows: (
-            "The attention mask is 0 between tokens of the text. A mask that is made by comparing ids with the padding "
-            "token does that where padding and stop token are the same.",
-            "Make the mask from the rows' lengths, as tokenizer.pad does.",
-        ),
-    ),
-    (
-        (Oddity.SHIFTED.value,),
-        lambda run, rows: (
-            "A label is the id of the next token. Models of transformers compare the label at a place with what they "
-            "predicted one place before.",
-            "Use the ids themselves as labels, -100 where nothing is trained.",
-        ),
-    ),
-    (
-        (Oddity.PADDING.value,),
-        lambda run, rows: (
-            "Labels where the attention mask is 0 are not -100.",
-            "Set them to -100, as DataCollatorForSeq2Seq and TRL's collators do.",
-        ),
-    ),
 )
+"""Kinds of problems, and what looks for their cause in the rows."""
+_OF_ODDITIES: Mapping[str, Cause] = {
+    Oddity.LEAK: (
+        "The batch has neither position_ids that begin anew, nor lengths of its sequences, nor a mask of blocks.",
+        "Set padding_free=True (TRL) or use DataCollatorWithFlattening, with an attention that reads them.",
+    ),
+    Oddity.MASKED: (
+        "The batch has both position_ids and an attention_mask: transformers reads where sequences start off "
+        "position_ids only where there is no mask.",
+        "Leave attention_mask out of packed batches, or give a mask of blocks.",
+    ),
+    Oddity.HIDDEN: (
+        "The attention mask is 0 between tokens of the text. A mask that is made by comparing ids with the padding "
+        "token does that where padding and stop token are the same.",
+        "Make the mask from the rows' lengths, as tokenizer.pad does.",
+    ),
+    Oddity.SHIFTED: (
+        "A label is the id of the next token. Models of transformers compare the label at a place with what they "
+        "predicted one place before.",
+        "Use the ids themselves as labels, -100 where nothing is trained.",
+    ),
+    Oddity.PADDING: (
+        "Labels where the attention mask is 0 are not -100.",
+        "Set them to -100, as DataCollatorForSeq2Seq and TRL's collators do.",
+    ),
+}
+"""An oddity of a batch shows its own cause."""

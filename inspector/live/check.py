@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice, pairwise
 from typing import Any
 
@@ -195,9 +196,9 @@ class _Known:
 
         Nothing in the batch says where they begin, so each attends to those before it.
         """
-        ends = (
-            [] if row.part is not None or row.is_kept_apart else self._ends(row.ids) or self._ends_before_bos(row.ids)
-        )
+        if row.part is not None or row.is_kept_apart:
+            return [row]
+        ends = self._ends(row.ids) or self._ends_before_bos(row.ids)
         if len(ends) < 2:
             return [row]
         bounds = list(pairwise([0, *ends]))
@@ -224,21 +225,20 @@ class _Known:
     def _ends_before_bos(self, ids: tuple[int, ...]) -> list[int]:
         """Where sequences end by the BOS tokens after them, with a template that writes one in a conversation."""
         bos = self._model.tokenizer.bos_token_id
-        if bos is None or ids[:1] != (bos,) or not _begins_with_bos(self._model):
-            return []
         later = [i for i in range(1, len(ids)) if ids[i] == bos and ids[i - 1] != bos]
-        return [*later, len(ids)] if later else []
+        is_sign = bos is not None and ids[:1] == (bos,) and later and self._begins_with_bos
+        return [*later, len(ids)] if is_sign else []
+
+    @cached_property
+    def _begins_with_bos(self) -> bool:
+        """Whether the template writes one BOS token in a conversation, at its beginning."""
+        bos = self._model.tokenizer.bos_token_id
+        sampled = inspect_rendered(self._model, sample_conversations()[-3:])
+        return bool(sampled) and all(one.ids[0] == bos and one.ids.count(bos) == 1 for one in sampled)
 
 
 def _start(ids: Sequence[int]) -> tuple[int, ...]:
     return tuple(ids[:8])
-
-
-def _begins_with_bos(model: Model) -> bool:
-    """Whether the template writes one BOS token in a conversation, at its beginning."""
-    bos = model.tokenizer.bos_token_id
-    sampled = inspect_rendered(model, sample_conversations()[-3:])
-    return bool(sampled) and all(one.ids[0] == bos and one.ids.count(bos) == 1 for one in sampled)
 
 
 def _checked(run: Run, rule: Rule, known: _Known, row: LiveRow) -> CheckedRow:

@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from inspector.audit.summary import number
 from inspector.errors import WrongTrainingError, printable
 from inspector.findings.codes import Finding
 from inspector.live.rows import LiveRow
@@ -100,8 +101,8 @@ class Problem:
     @property
     def size(self) -> str:
         """How much of it there is."""
-        tokens = f"{_count(self.tokens, 'token')} in " if self.tokens else ""
-        return f"{tokens}{_count(self.rows, 'row')}"
+        tokens = f"{number(self.tokens, 'token')} in " if self.tokens else ""
+        return f"{tokens}{number(self.rows, 'row')}"
 
     @property
     def place(self) -> str:
@@ -150,13 +151,13 @@ class Report:
         if self.is_wrong and worst is not None:
             more = len(self.problems) - 1
             return f"{self.trainer} {worst.does} ({worst.size})" + (
-                f", and {_count(more, 'more problem')}." if more else "."
+                f", and {number(more, 'more problem')}." if more else "."
             )
         if not self.ok:
             return f"{self.trainer} could not be judged: {self.rows[0].verdict.short}."
         unknown = len(self.rows) - self._judged
-        rest = f", and {_count(unknown, 'more row')} could not be judged" if unknown else ""
-        return f"{self.trainer} trains what was meant in {_count(self._judged, 'row')}{rest}."
+        rest = f", and {number(unknown, 'more row')} could not be judged" if unknown else ""
+        return f"{self.trainer} trains what was meant in {number(self._judged, 'row')}{rest}."
 
     @property
     def is_wrong(self) -> bool:
@@ -172,9 +173,9 @@ class Report:
         """What was looked at."""
         tokens = sum(len(row.row.ids) for row in self.rows)
         trained = sum(sum(row.row.trained or ()) for row in self.rows)
-        left_out = f"; {_count(self.left_out, 'more row')} not looked at" if self.left_out else ""
-        batches = f"{_count(self.batches, 'batch', 'es')}, " if self.batches else ""
-        rows = f"{_count(len(self.rows), 'row')}, {_count(tokens, 'token')}, {trained:,} of them trained"
+        left_out = f"; {number(self.left_out, 'more row')} not looked at" if self.left_out else ""
+        batches = f"{self.batches:,} batch{'es' * (self.batches != 1)}, " if self.batches else ""
+        rows = f"{number(len(self.rows), 'row')}, {number(tokens, 'token')}, {trained:,} of them trained"
         return f"{batches}{rows}{left_out}"
 
     def __str__(self) -> str:
@@ -239,7 +240,3 @@ class Report:
 
 
 _SIGNS = {Level.WRONG: "✗", Level.WARNING: "▲", Level.UNKNOWN: "?"}
-
-
-def _count(number: int, noun: str, plural: str = "s") -> str:
-    return f"{number:,} {noun}{'' if number == 1 else plural}"

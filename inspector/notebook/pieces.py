@@ -8,9 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from inspector.findings.codes import Finding, Severity
-
-_SIGNS = {Severity.ERROR: "✕", Severity.WARNING: "▲", Severity.NOTE: "●"}
+from inspector.findings.codes import SIGNS, Finding
 
 
 @cache
@@ -53,7 +51,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
 def finding_list(findings: Iterable[Finding]) -> Markup:
     """Findings, each folded below its heading."""
     items = (
-        folded(f"{_SIGNS[one.severity]} {one.code.heading}", note(one.detail), note(f"→ {one.remedy}"))
+        folded(f"{SIGNS[one.severity]} {one.code.heading}", note(one.detail), note(f"→ {one.remedy}"))
         for one in findings
     )
     return Markup("").join(items) or note("No findings.")

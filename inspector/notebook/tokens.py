@@ -48,16 +48,11 @@ def token_view(example: Example, mask: Mask) -> Markup:
 
 def _turns(example: Example, mask: Mask, pieces: Sequence[str], shown: range) -> Markup:
     out = []
-    for turn, group in groupby(shown, key=lambda i: _turn(example, i)):
+    for turn, group in groupby(shown, key=example.tokens.turn):
         who = "template" if turn is None else example.conversation.role(turn)
         tokens = Markup("").join(_token(example, mask, pieces[i], i) for i in group)
         out.append(Markup('<div class="ms-turn"><span class="ms-who">{}</span><div>{}</div></div>').format(who, tokens))
     return Markup("").join(out)
-
-
-def _turn(example: Example, index: int) -> int | None:
-    runs = example.tokens.runs[index]
-    return runs[0].turn if runs else None
 
 
 def _token(example: Example, mask: Mask, piece: str, index: int) -> Markup:

@@ -206,7 +206,7 @@ def classes_of(inspection: Inspection) -> list[int]:
 
 def turns_of(inspection: Inspection) -> list[int | None]:
     """The turn of each token: the index of its message, None for the template's own text."""
-    return [next((run.turn for run in runs), None) for runs in inspection.example.tokens.runs]
+    return list(map(inspection.example.tokens.turn, range(len(inspection.ids))))
 
 
 def _origin(origin: Origin) -> dict[str, Any]:
