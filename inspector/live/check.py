@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import islice, pairwise
 from typing import Any
 
+from inspector.audit.run import Task
 from inspector.conversation import IGNORED
 from inspector.errors import CheckError, InspectorError
 from inspector.findings.codes import Code, Finding
@@ -64,6 +65,8 @@ def check(
         raise CheckError(f"`batches` is {batches!r}, and must be a whole number, 1 at least.")
     _check_source(source)
     run = _run(source, trainer if trainer is not None else source if is_trainer(source) else None, tokenizer, template)
+    rule = Rule(strategy=strategy, options=options)
+    Task(model=run.model, rule=rule).check()
     found = _batches(source, batches)
     ids = run.model.tokenizer.pad_token_id, run.model.tokenizer.eos_token_id
     rows = [
@@ -73,7 +76,6 @@ def check(
     ]
     if not rows:
         raise CheckError("The first batches hold no row: there is nothing to check.")
-    rule = Rule(strategy=strategy, options=options)
     known = _Known(run.model, rule, data)
     rows = [part for row in rows[:MAX_ROWS] for part in known.apart(row)] + rows[MAX_ROWS:]
     checked = [_checked(run, rule, known, row) for row in rows[:MAX_ROWS]]

@@ -31,7 +31,7 @@ from transformers import (
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 
 import inspector
-from inspector.errors import CheckError, WrongTrainingError
+from inspector.errors import CheckError, StrategyError, WrongTrainingError
 from inspector.live import Report, check
 from inspector.live.callback import MaskscopeCallback, watch
 from inspector.paths import MODELS
@@ -624,6 +624,20 @@ def test_what_cannot_be_checked_is_said(source: Any, more: dict[str, Any], says:
     """Each with what it is and what to give instead."""
     with pytest.raises(CheckError, match=re.escape(says)):
         check(source, **more)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"strategy": "magic"}, "There is no strategy 'magic'"),
+        ({"strategy": "full", "turns": "last"}, "has no option 'turns'"),
+        ({"turns": "first"}, "turns is 'first'"),
+    ],
+)
+def test_what_is_meant_must_exist(more: dict[str, Any], says: str) -> None:
+    """A rule that does not exist is said, even where no row can be read."""
+    with pytest.raises(StrategyError, match=says):
+        check([{"input_ids": [[5, 6]], "labels": [[5, 6]]}], tokenizer="tiny-chat", **more)
 
 
 def test_a_trainer_without_rows_and_one_that_can_be_read_once(tmp_path: Path) -> None:
